@@ -1,0 +1,50 @@
+# Each target makes .venv and installs what it needs, once; a change of pyproject.toml
+# or constraints.txt installs again. `make help` lists the targets.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+DEMO_DIR ?= runs/demo
+
+.PHONY: help demo test test-t5x lint bench notebooks clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/core.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/core.stamp
+
+demo: $(VENV)/core.stamp  ## run the embedded default: tune, probe, report
+	$(BIN)/symtune run microworld --out $(DEMO_DIR)
+
+test: $(VENV)/dev.stamp  ## run the tests
+	$(BIN)/python -m pytest -n 2
+
+test-t5x: $(VENV)/dev.stamp  ## run the T5X tests; see CONTRIBUTING.md for PYTHONPATH
+	$(BIN)/python -m pytest -m t5x
+
+lint: $(VENV)/dev.stamp  ## ruff, pyright, codespell
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/codespell
+
+bench: $(VENV)/dev.stamp  ## run the benchmarks, each beside a named peer
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+notebooks: $(VENV)/dev.stamp  ## run the notebooks from top to bottom
+	for notebook in notebooks/*.py; do \
+	  $(BIN)/jupytext --quiet --to ipynb --execute --output /dev/null $$notebook || exit 1; \
+	done
+
+clean:  ## remove .venv, caches and runs
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis

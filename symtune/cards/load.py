@@ -1,0 +1,187 @@
+"""Find cards and suites by name, and load the tasks of a suite.
+
+A suite is a named, ordered list of tasks: `tasks/suites/<name>.yaml`. It either lists
+cards, whose rows lie in a data folder, or says how many tasks to make of the
+microworld, which brings its own rows.
+"""
+
+import dataclasses
+import difflib
+import os
+import pathlib
+from collections.abc import Iterable
+
+from symtune.cards import card as card_lib
+from symtune.cards import microworld, strict_yaml
+from symtune.cards.card import Task, TaskCard
+from symtune.cards.examples import read_task
+from symtune.cards.resources import resource_dir
+from symtune.errors import SymtuneError
+
+_CARD_FOLDERS = ("train", "eval")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Suite:
+  """A named list of tasks, without rows.
+
+  Attributes:
+    name: Identifier, the stem of the file.
+    version: Counts up when the list changes.
+    description: One sentence.
+    tasks: The cards in order; empty for a suite of the microworld.
+    plan: Which tasks to make of the microworld; None for a suite of cards.
+  """
+
+  name: str
+  version: int
+  description: str
+  tasks: tuple[TaskCard, ...]
+  plan: microworld.Plan | None
+
+
+def list_cards() -> tuple[str, ...]:
+  """Returns the names of all cards, sorted."""
+  return tuple(sorted(_card_paths()))
+
+
+def load_card(name: str | os.PathLike[str]) -> TaskCard:
+  """Returns a card, by its name or by the path of a `.yaml` file.
+
+  Raises:
+    SymtuneError: If there is no such card, or if its file is not a valid card.
+  """
+  path = _path(name, "task card", _card_paths())
+  card = card_lib.read_card(path)
+  _check_stem(path, card.name)
+  return card
+
+
+def list_suites() -> tuple[str, ...]:
+  """Returns the names of all suites, sorted."""
+  return tuple(sorted(_suite_paths()))
+
+
+def read_suite(name: str | os.PathLike[str]) -> Suite:
+  """Returns a suite without its rows, by its name or by the path of a `.yaml` file.
+
+  An entry of `tasks` is the name of a card, or the path of a `.yaml` file relative to
+  the suite's file.
+
+  Raises:
+    SymtuneError: If there is no such suite, if its file is not valid, or if one of its
+      cards is not.
+  """
+  path = _path(name, "suite", _suite_paths())
+  keys = strict_yaml.read_yaml(path)
+  keys.check_keys(["name", "version", "description"], ["tasks", "world"])
+  if ("tasks" in keys.values) == ("world" in keys.values):
+    raise keys.error("tasks", "give either 'tasks' (cards) or 'world' (microworld)")
+  _check_stem(path, keys.text("name"))
+  if "tasks" in keys.values:
+    cards, plan = _suite_cards(keys), None
+  else:
+    cards, plan = (), microworld.read_plan(keys.section("world"))
+  return Suite(
+    name=keys.text("name"),
+    version=keys.count("version"),
+    description=keys.text("description"),
+    tasks=cards,
+    plan=plan,
+  )
+
+
+def load_suite(
+  name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
+) -> tuple[Task, ...]:
+  """Returns the tasks of a suite with their rows, in the order of the suite.
+
+  Args:
+    name: The name of a suite, or the path of a `.yaml` file.
+    data_dir: The folder with the rows of the cards, `<rows>.jsonl` each. The
+      microworld suites need none and ignore it.
+
+  Raises:
+    SymtuneError: If there is no such suite, if its file, a card or a row is not valid,
+      or if a suite of cards is given no data folder.
+  """
+  suite = read_suite(name)
+  if suite.plan is not None:
+    world = microworld.read_world(resource_dir("tasks") / "microworld" / "world.yaml")
+    return microworld.make_tasks(world, suite.plan)
+  rows = f"{suite.tasks[0].rows}.jsonl"
+  if data_dir is None:
+    raise SymtuneError(
+      f"suite {suite.name!r} reads real data, but no data folder was given: pass "
+      f"--data DIR, the folder that holds {rows} and the other row files"
+    )
+  if not pathlib.Path(data_dir).is_dir():
+    raise SymtuneError(
+      f"the data folder {os.fspath(data_dir)!r} is not a folder: pass --data DIR, the "
+      f"folder that holds {rows} and the other row files of suite {suite.name!r}"
+    )
+  return tuple(read_task(card, data_dir) for card in suite.tasks)
+
+
+def _card_paths() -> dict[str, pathlib.Path]:
+  root = resource_dir("tasks")
+  return _yaml_files(root / folder for folder in _CARD_FOLDERS)
+
+
+def _suite_paths() -> dict[str, pathlib.Path]:
+  return _yaml_files([resource_dir("tasks") / "suites"])
+
+
+def _yaml_files(folders: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
+  """Returns path by stem; a stem that two folders have is an error."""
+  path_by_stem = {}
+  for folder in folders:
+    for path in sorted(folder.glob("*.yaml")):
+      if path.stem in path_by_stem:
+        raise SymtuneError(
+          f"{path} and {path_by_stem[path.stem]} have the same name; rename one"
+        )
+      path_by_stem[path.stem] = path
+  return path_by_stem
+
+
+def _path(
+  name: str | os.PathLike[str], kind: str, path_by_name: dict[str, pathlib.Path]
+) -> pathlib.Path:
+  """Returns the file of a name, or the path that was given instead of one."""
+  text = os.fspath(name)
+  if text in path_by_name:
+    return path_by_name[text]
+  if text.endswith(".yaml"):
+    return pathlib.Path(text)
+  close = difflib.get_close_matches(text, path_by_name, n=3)
+  hint = f"did you mean {' or '.join(close)}?" if close else "no name is close."
+  raise SymtuneError(
+    f"unknown {kind} {text!r}: {hint} There are: {', '.join(sorted(path_by_name))}. "
+    "A path to a file of your own ends in .yaml"
+  )
+
+
+def _check_stem(path: pathlib.Path, name: str) -> None:
+  if path.stem != name:
+    raise SymtuneError(
+      f"{path}: key 'name': got {name!r}, expected {path.stem!r}, as the file is named"
+    )
+
+
+def _suite_cards(keys: strict_yaml.Section) -> tuple[TaskCard, ...]:
+  entries = keys.texts("tasks")
+  if not entries:
+    raise keys.error("tasks", "empty; list at least one card")
+  cards = []
+  for i, entry in enumerate(entries):
+    own_file = entry.endswith(".yaml")
+    try:
+      cards.append(load_card(keys.path.parent / entry if own_file else entry))
+    except SymtuneError as error:
+      raise keys.error(f"tasks[{i}]", str(error)) from error
+  names = [card.name for card in cards]
+  for name in names:
+    if names.count(name) > 1:
+      raise keys.error("tasks", f"the task {name!r} occurs twice; list it once")
+  return tuple(cards)

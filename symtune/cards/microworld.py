@@ -1,0 +1,322 @@
+"""A small world of everyday words whose tasks need no data: "a fruit or a tool?".
+
+Every category has words; a task takes two or three categories, puts each of their
+words into one sentence, and asks for the category. The categories' names are the
+natural labels. So a small model trained on naming things has real priors, and symbol
+tuning must make it read the exemplars instead.
+
+What evaluation may see is held apart by construction, for every suite alike:
+
+  categories   seen | unseen      unseen ones occur in no training task
+  pairs        of seen categories: training | held out; no training task, and no part
+               of a three-way one, is a held-out pair
+  sentences    training | evaluation; the same words, so that no text is shared and
+               yet no word of a sentence is new
+
+A word occurs once in a task, so a query's word is never among its exemplars. Nothing
+is drawn: choices are ranked by SHA-256 of the seed and what is chosen.
+"""
+
+import dataclasses
+import enum
+import hashlib
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from symtune.cards import strict_yaml
+from symtune.cards.card import Example, Source, Task, TaskCard, TaskType
+from symtune.cards.examples import fingerprint
+from symtune.errors import SymtuneError
+
+_WORD_SLOT = "{word}"
+
+
+class Part(enum.StrEnum):
+  """Which side of the world a suite shows."""
+
+  TRAIN = "train"
+  EVAL = "eval"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Category:
+  """A category: its label, how a sentence names it ("a fruit"), and its words."""
+
+  name: str
+  phrase: str
+  words: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class World:
+  """The categories and sentences, and how many are held out for evaluation.
+
+  Attributes:
+    version: Counts up when words or sentences change.
+    seed: Decides which categories, pairs and sentences are chosen.
+    num_unseen_categories: How many categories no training task shows.
+    num_heldout_pairs: How many pairs of seen categories no training task shows.
+    train_sentences: Sentences of the training tasks, with a `{word}` slot each.
+    eval_sentences: Sentences of the evaluation tasks.
+    categories: All categories.
+  """
+
+  version: int
+  seed: int
+  num_unseen_categories: int
+  num_heldout_pairs: int
+  train_sentences: tuple[str, ...]
+  eval_sentences: tuple[str, ...]
+  categories: tuple[Category, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+  """How many tasks of each kind a suite makes.
+
+  Attributes:
+    part: Training or evaluation.
+    num_pairs: Two-way tasks of seen categories (held-out pairs in evaluation).
+    num_triples: Three-way tasks of seen categories; 0 in evaluation.
+    num_unseen_pairs: Two-way tasks of unseen categories; 0 in training.
+  """
+
+  part: Part
+  num_pairs: int
+  num_triples: int
+  num_unseen_pairs: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Groups:
+  """Names of categories and their combinations, each in its ranked order."""
+
+  unseen: tuple[str, ...]
+  train_pairs: tuple[tuple[str, ...], ...]
+  train_triples: tuple[tuple[str, ...], ...]
+  heldout_pairs: tuple[tuple[str, ...], ...]
+  unseen_pairs: tuple[tuple[str, ...], ...]
+
+
+def read_world(path: str | os.PathLike[str]) -> World:
+  """Reads and checks `world.yaml`.
+
+  Raises:
+    SymtuneError: If keys, types or values are wrong; if a word occurs twice, in a
+      sentence or as a category's name; or if a sentence does not have one `{word}`
+      slot. The message names file and key.
+  """
+  keys = strict_yaml.read_yaml(path)
+  keys.check_keys(["version", "seed", "held_out", "sentences", "categories"])
+  held_out = keys.section("held_out")
+  held_out.check_keys(["categories", "pairs"])
+  sentences = keys.section("sentences")
+  sentences.check_keys(list(Part))
+  world = World(
+    version=keys.count("version"),
+    seed=keys.count("seed"),
+    num_unseen_categories=held_out.count("categories"),
+    num_heldout_pairs=held_out.count("pairs"),
+    train_sentences=sentences.texts(Part.TRAIN),
+    eval_sentences=sentences.texts(Part.EVAL),
+    categories=_read_categories(keys.section("categories")),
+  )
+  _check_sentences(sentences, world)
+  _check_words(keys.section("categories"), world)
+  num_seen = len(world.categories) - world.num_unseen_categories
+  if num_seen < 2:
+    raise held_out.error("categories", f"leaves {num_seen} seen, expected 2 or more")
+  num_pairs = num_seen * (num_seen - 1) // 2
+  if world.num_heldout_pairs > num_pairs:
+    raise held_out.error("pairs", f"got more than the {num_pairs} pairs there are")
+  return world
+
+
+def read_plan(keys: strict_yaml.Section) -> Plan:
+  """Reads the `world` mapping of a suite.
+
+  Raises:
+    SymtuneError: If keys, types or values are wrong; the message names file and key.
+  """
+  part = keys.values.get("part")
+  if part not in list(Part):
+    raise keys.error("part", f"got {part!r}, allowed: {', '.join(Part)}")
+  if part == Part.TRAIN:
+    keys.check_keys(["part", "pairs", "triples"])
+    return Plan(
+      part=Part.TRAIN,
+      num_pairs=keys.count("pairs"),
+      num_triples=keys.count("triples"),
+      num_unseen_pairs=0,
+    )
+  keys.check_keys(["part", "heldout_pairs", "unseen_pairs"])
+  return Plan(
+    part=Part.EVAL,
+    num_pairs=keys.count("heldout_pairs"),
+    num_triples=0,
+    num_unseen_pairs=keys.count("unseen_pairs"),
+  )
+
+
+def make_tasks(world: World, plan: Plan) -> tuple[Task, ...]:
+  """Returns the plan's tasks: pairs, then triples, then pairs of unseen categories.
+
+  Raises:
+    SymtuneError: If the world has fewer tasks of a kind than the plan asks for.
+  """
+  groups = split_groups(world)
+  train = plan.part == Part.TRAIN
+  pairs = groups.train_pairs if train else groups.heldout_pairs
+  chosen = (
+    *_first(pairs, plan.num_pairs, f"{plan.part} pairs"),
+    *_first(groups.train_triples, plan.num_triples, "triples"),
+    *_first(groups.unseen_pairs, plan.num_unseen_pairs, "unseen pairs"),
+  )
+  sentences = world.train_sentences if train else world.eval_sentences
+  category_by_name = {category.name: category for category in world.categories}
+  return tuple(
+    _make_task(world, [category_by_name[name] for name in names], sentences)
+    for names in chosen
+  )
+
+
+def split_groups(world: World) -> Groups:
+  """Returns which categories and combinations are for training and which held out.
+
+  A triple is for training if none of its three pairs is held out.
+  """
+  names = sorted(category.name for category in world.categories)
+  unseen = _ranked(((n,) for n in names), world.seed, "unseen category")
+  unseen = tuple(sorted(n for (n,) in unseen[: world.num_unseen_categories]))
+  seen = [name for name in names if name not in unseen]
+  pairs = _ranked(itertools.combinations(seen, 2), world.seed, "held-out pair")
+  heldout_pairs = pairs[: world.num_heldout_pairs]
+  heldout = frozenset(heldout_pairs)
+  triples = (
+    triple
+    for triple in itertools.combinations(seen, 3)
+    if heldout.isdisjoint(itertools.combinations(triple, 2))
+  )
+  return Groups(
+    unseen=unseen,
+    train_pairs=pairs[world.num_heldout_pairs :],
+    train_triples=_ranked(triples, world.seed, "triple"),
+    heldout_pairs=heldout_pairs,
+    unseen_pairs=_ranked(itertools.combinations(unseen, 2), world.seed, "unseen pair"),
+  )
+
+
+def _make_task(
+  world: World, categories: Sequence[Category], sentences: Sequence[str]
+) -> Task:
+  """Returns one task: each word of each category in one sentence."""
+  names = tuple(category.name for category in categories)
+  name = "_".join(("micro", *names))
+  examples = []
+  for label, category in enumerate(categories):
+    for word in category.words:
+      sentence = sentences[_hash(world.seed, name, word) % len(sentences)]
+      text = sentence.replace(_WORD_SLOT, word)
+      examples.append(
+        Example(row=len(examples), fields={"text": text}, label=label, split="train")
+      )
+  card = _make_card(world, name, categories)
+  return Task(
+    card=card, examples=tuple(examples), fingerprint=fingerprint(card, examples)
+  )
+
+
+def _make_card(world: World, name: str, categories: Sequence[Category]) -> TaskCard:
+  labels = tuple(category.name for category in categories)
+  phrases = [category.phrase for category in categories]
+  choice = ", ".join(phrases[:-1]) + f" or {phrases[-1]}"
+  return TaskCard(
+    name=name,
+    title=f"Microworld: {choice}?",
+    version=world.version,
+    task_type=TaskType.MISCELLANEOUS,
+    fields=("text",),
+    template="{text}",
+    labels=labels,
+    label_names=labels,
+    instruction=f"Is the following text about {choice}?",
+    # What is unseen in evaluation is the task, so its rows need no split.
+    exemplar_splits=("train",),
+    query_splits=("train",),
+    rows=name,
+    source=Source(hub=None, config=None, reference="tasks/microworld/world.yaml"),
+    licence="Apache-2.0, as symtune",
+  )
+
+
+def _read_categories(keys: strict_yaml.Section) -> tuple[Category, ...]:
+  categories = []
+  for name in keys.values:
+    if not (isinstance(name, str) and name.isascii() and name.isalpha()):
+      raise keys.error(str(name), "expected one word of plain letters as category name")
+    category = keys.section(name)
+    category.check_keys(["phrase", "words"])
+    # One line of words is easier to read and to edit than a list.
+    words = tuple(category.text("words").split())
+    categories.append(Category(name=name, phrase=category.text("phrase"), words=words))
+  return tuple(categories)
+
+
+def _check_sentences(keys: strict_yaml.Section, world: World) -> None:
+  counts = Counter(world.train_sentences + world.eval_sentences)
+  for part, sentences in (
+    (Part.TRAIN, world.train_sentences),
+    (Part.EVAL, world.eval_sentences),
+  ):
+    if not sentences:
+      raise keys.error(part, "empty; list at least one sentence")
+    for sentence in sentences:
+      if sentence.split().count(_WORD_SLOT) != 1:
+        raise keys.error(part, f"{sentence!r} needs one {_WORD_SLOT}, on its own")
+      if counts[sentence] > 1:
+        raise keys.error(part, f"{sentence!r} occurs twice; keep it in one place")
+
+
+def _check_words(keys: strict_yaml.Section, world: World) -> None:
+  names = {category.name for category in world.categories}
+  sentences = " ".join(world.train_sentences + world.eval_sentences).split()
+  owner_by_word: dict[str, str] = {}
+  for category in world.categories:
+    for word in category.words:
+      if word in names:
+        raise keys.error(category.name, f"{word!r} is also the name of a category")
+      if word in sentences:
+        raise keys.error(category.name, f"{word!r} also occurs in a sentence")
+      if word in owner_by_word:
+        raise keys.error(
+          category.name, f"{word!r} is already a word of {owner_by_word[word]!r}"
+        )
+      if not (word.isascii() and word.isalpha() and word.islower()):
+        raise keys.error(category.name, f"{word!r}: expected lower-case letters only")
+      owner_by_word[word] = category.name
+
+
+def _hash(seed: int, *words: str) -> int:
+  """Returns 64 bits that depend on nothing but the arguments."""
+  text = " ".join((str(seed), *words))
+  return int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:8], "big")
+
+
+def _ranked(
+  groups: Iterable[tuple[str, ...]], seed: int, purpose: str
+) -> tuple[tuple[str, ...], ...]:
+  """Returns the groups in an arbitrary order that the seed decides."""
+  return tuple(sorted(groups, key=lambda group: _hash(seed, purpose, *group)))
+
+
+def _first(
+  groups: tuple[tuple[str, ...], ...], count: int, kind: str
+) -> tuple[tuple[str, ...], ...]:
+  if count > len(groups):
+    raise SymtuneError(
+      f"the microworld has {len(groups)} {kind}, but the suite asks for {count}: lower "
+      "the count in the suite, or change held_out in world.yaml"
+    )
+  return groups[:count]

@@ -1,0 +1,37 @@
+"""Find the task cards and gin files, in a checkout or in an installed wheel."""
+
+import pathlib
+from typing import Literal
+
+from symtune.errors import SymtuneError
+
+PACKAGE_DIR = pathlib.Path(__file__).resolve().parents[1]
+
+
+def resource_dir(
+  name: Literal["tasks", "gin_configs"], package_dir: pathlib.Path = PACKAGE_DIR
+) -> pathlib.Path:
+  """Returns the folder that holds the cards ("tasks") or recipes ("gin_configs").
+
+  A checkout keeps them at its top level, where people edit them. A wheel carries a
+  copy inside the package, so that every working directory finds them. The
+  `pyproject.toml` beside the package tells the two apart: site-packages may well hold
+  a stranger's folder named `tasks`.
+
+  Args:
+    name: The folder.
+    package_dir: The folder of the `symtune` package.
+
+  Raises:
+    SymtuneError: If neither place has the folder.
+  """
+  checkout = package_dir.parent / name
+  installed = package_dir / "_resources" / name
+  if (package_dir.parent / "pyproject.toml").is_file() and checkout.is_dir():
+    return checkout
+  if installed.is_dir():
+    return installed
+  raise SymtuneError(
+    f"the folder {name!r} is neither at {checkout} (a checkout) nor at {installed} "
+    "(an installed wheel): reinstall symtune, or run it from a whole checkout"
+  )

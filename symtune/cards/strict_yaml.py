@@ -1,0 +1,133 @@
+"""Read YAML whose keys and types are checked, with errors that name file and key."""
+
+import dataclasses
+import difflib
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+from symtune.errors import SymtuneError
+
+# The C parser is several times faster; wheels of PyYAML carry it, some builds do not.
+_SafeLoader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _UniqueKeyLoader(_SafeLoader):
+  """The safe loader, refusing a key that occurs twice (YAML keeps the last one)."""
+
+  def construct_mapping(self, node, deep=False):
+    seen = set()
+    for key_node, _ in node.value:
+      if isinstance(key_node, yaml.ScalarNode) and key_node.value in seen:
+        raise yaml.MarkedYAMLError(
+          problem=f"the key {key_node.value!r} occurs twice; keep one",
+          problem_mark=key_node.start_mark,
+        )
+      seen.add(key_node.value if isinstance(key_node, yaml.ScalarNode) else None)
+    return super().construct_mapping(node, deep=deep)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section:
+  """One mapping of a YAML file, which knows where it stands.
+
+  Attributes:
+    path: The file.
+    prefix: The keys that lead to this mapping, as "source.", or "" at the top.
+    values: What the file says.
+  """
+
+  path: pathlib.Path
+  prefix: str
+  values: Mapping[str, object]
+
+  def error(self, key: str, problem: str) -> SymtuneError:
+    """Returns (does not raise) an error that names this file and the key."""
+    return SymtuneError(f"{self.path}: key {self.prefix + key!r}: {problem}")
+
+  def check_keys(self, required: Sequence[str], optional: Sequence[str] = ()) -> None:
+    """Raises SymtuneError unless the keys are just the required and optional ones."""
+    allowed = [*required, *optional]
+    for key in self.values:
+      if key not in allowed:
+        close = difflib.get_close_matches(str(key), allowed, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise self.error(str(key), f"unknown key; {hint}allowed: {', '.join(allowed)}")
+    for key in required:
+      if key not in self.values:
+        raise self.error(key, f"missing; required: {', '.join(required)}")
+
+  def text(self, key: str) -> str:
+    """Returns the text under `key`."""
+    return self._text(key, self.values[key])
+
+  def text_or_none(self, key: str) -> str | None:
+    """Returns the text under `key`, or None where the file says null."""
+    return None if self.values[key] is None else self.text(key)
+
+  def texts(self, key: str) -> tuple[str, ...]:
+    """Returns the list of texts under `key`."""
+    value = self.values[key]
+    if not isinstance(value, list):
+      raise self.error(key, f"got {_shown(value)}, expected a list of texts")
+    return tuple(self._text(f"{key}[{i}]", item) for i, item in enumerate(value))
+
+  def count(self, key: str) -> int:
+    """Returns the whole number of at least 0 under `key`."""
+    value = self.values[key]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+      raise self.error(key, f"got {_shown(value)}, expected a whole number >= 0")
+    return value
+
+  def section(self, key: str) -> "Section":
+    """Returns the mapping under `key`."""
+    value = self.values[key]
+    if not isinstance(value, dict):
+      raise self.error(key, f"got {_shown(value)}, expected a mapping (key: value)")
+    return Section(path=self.path, prefix=f"{self.prefix}{key}.", values=value)
+
+  def _text(self, key: str, value: object) -> str:
+    if not isinstance(value, str):
+      raise self.error(
+        key, f"got {_shown(value)}, expected text; put it in quotes if it is text"
+      )
+    return value
+
+
+def _shown(value: object) -> str:
+  """Returns a value and its type as an error message shows them."""
+  text = repr(value)
+  return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+
+
+def read_yaml(path: str | os.PathLike[str]) -> Section:
+  """Reads a YAML file whose top level is a mapping.
+
+  Raises:
+    SymtuneError: If the file is missing, is not UTF-8, is not valid YAML, repeats a
+      key, or holds something else than a mapping.
+  """
+  path = pathlib.Path(path)
+  try:
+    text = path.read_text(encoding="utf-8")
+  except OSError as error:
+    raise SymtuneError(f"{path}: cannot be read: {error.strerror}") from error
+  except UnicodeDecodeError as error:
+    raise SymtuneError(f"{path}: not UTF-8 at byte {error.start}; save as UTF-8") from (
+      error
+    )
+  try:
+    # A subclass of the safe loader: plain values only, no Python objects.
+    values = yaml.load(text, Loader=_UniqueKeyLoader)
+  except yaml.MarkedYAMLError as error:
+    line = error.problem_mark.line + 1 if error.problem_mark else "?"
+    raise SymtuneError(f"{path}, line {line}: not valid YAML: {error.problem}") from (
+      error
+    )
+  except yaml.YAMLError as error:
+    raise SymtuneError(f"{path}: not valid YAML: {error}") from error
+  if not isinstance(values, dict):
+    raise SymtuneError(f"{path}: got {_shown(values)}, expected a mapping (key: value)")
+  return Section(path=path, prefix="", values=values)

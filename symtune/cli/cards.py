@@ -1,0 +1,149 @@
+"""The commands that show cards: tasks, preview."""
+
+import pathlib
+
+import numpy as np
+import rich.console
+import rich.markup
+import rich.table
+
+from symtune.cards.card import Task
+from symtune.cards.examples import read_task
+from symtune.cards.load import (
+  list_cards,
+  list_suites,
+  load_card,
+  load_suite,
+  read_suite,
+)
+from symtune.cards.resources import resource_dir
+from symtune.data.episodes import Shots
+from symtune.data.mixture import LabelStyle, PromptMaker
+from symtune.data.prompts import Prompt
+from symtune.data.rng import keyed_generator
+from symtune.data.symbols import PoolSplit, make_pool
+from symtune.data.vocab import SentencePieceVocab, Vocab
+from symtune.errors import SymtuneError
+
+_MICROWORLD_VOCAB = "microworld/vocab.model"
+_MICROWORLD_SUITES = ("microworld_train", "microworld_eval")
+
+
+def list_tasks(suite: str | None) -> None:
+  """Prints a table of cards: all of them, or those of a suite."""
+  if suite is None:
+    cards = [load_card(name) for name in list_cards()]
+  else:
+    cards = list(read_suite(suite).tasks)
+    if not cards:  # a part of the microworld, whose cards are made with their rows
+      cards = [task.card for task in load_suite(suite, None)]
+  table = rich.table.Table("task", "type", "classes", "label words", "licence")
+  for card in cards:
+    table.add_row(
+      card.name,
+      str(card.task_type),
+      str(len(card.labels)),
+      rich.markup.escape(" | ".join(card.labels)),
+      rich.markup.escape(card.licence),
+    )
+  console = rich.console.Console()
+  console.print(table)
+  console.print(f"{len(cards)} tasks; suites: {', '.join(list_suites())}")
+
+
+def preview(
+  name: str,
+  data: pathlib.Path | None,
+  vocab_path: pathlib.Path | None,
+  *,
+  labels: str,
+  instruction: bool,
+  shots: int,
+  count: int,
+  seed: int,
+) -> None:
+  """Prints prompts of a task as text and as the tokens that a model sees."""
+  try:
+    style = LabelStyle(labels)
+  except ValueError as error:
+    raise SymtuneError(
+      f"--labels: got {labels!r}, expected one of {[str(s) for s in LabelStyle]}."
+    ) from error
+  task = _find_task(name, data)
+  vocab = _find_vocab(vocab_path, is_microworld=data is None)
+  maker = PromptMaker(task, Shots(minimum=shots, maximum=shots))
+  pool = make_pool(PoolSplit.TUNING)
+  rng = keyed_generator(seed, task.fingerprint, "preview")
+  console = rich.console.Console(highlight=False)
+  for number, i in enumerate(rng.permutation(len(maker.queries))[:count]):
+    prompt = maker.prompt(
+      maker.queries[int(i)],
+      seed=seed,
+      variant=0,
+      labels=style,
+      instruction=instruction,
+      pool=pool,
+    )
+    console.rule(f"{task.card.name}, prompt {number + 1}")
+    _show_prompt(console, task, prompt)
+    if vocab is None:
+      console.print("\nGive --vocab to see the tokens.", style="dim")
+    else:
+      _show_tokens(console, prompt, vocab)
+
+
+def _find_task(name: str, data: pathlib.Path | None) -> Task:
+  if data is None:
+    for suite in _MICROWORLD_SUITES:
+      for task in load_suite(suite, None):
+        if task.card.name == name:
+          return task
+  card = load_card(name)
+  if data is None:
+    raise SymtuneError(
+      f"task {name} needs rows: give the folder of {card.rows}.jsonl with --data."
+    )
+  return read_task(card, data)
+
+
+def _find_vocab(path: pathlib.Path | None, *, is_microworld: bool) -> Vocab | None:
+  if path is None and is_microworld:
+    path = resource_dir("tasks") / _MICROWORLD_VOCAB
+  return None if path is None else SentencePieceVocab(path)
+
+
+def _show_prompt(console: rich.console.Console, task: Task, prompt: Prompt) -> None:
+  console.print(rich.markup.escape(prompt.inputs), soft_wrap=True)
+  console.print(
+    f"[green]{rich.markup.escape(prompt.choices[prompt.answer])}[/]", soft_wrap=True
+  )
+  remapped = ", ".join(
+    f"{label} -> {word}"
+    for label, word in zip(task.card.labels, prompt.choices, strict=True)
+  )
+  console.print(f"\nlabels: {rich.markup.escape(remapped)}", soft_wrap=True)
+
+
+def _show_tokens(console: rich.console.Console, prompt: Prompt, vocab: Vocab) -> None:
+  ids = vocab.encode(prompt.inputs)
+  console.print(
+    f"tokens: {len(ids) + 1} with EOS, newlines are spaces to the model", style="dim"
+  )
+  console.print(rich.markup.escape(" ".join(vocab.pieces(ids))), soft_wrap=True)
+  for choice in prompt.choices:
+    pieces = rich.markup.escape(" ".join(vocab.pieces(vocab.encode(choice))))
+    console.print(f"target: {pieces} </s>", soft_wrap=True)
+  _warn_unknown(console, prompt, vocab)
+
+
+def _warn_unknown(console: rich.console.Console, prompt: Prompt, vocab: Vocab) -> None:
+  """Names the words that hold pieces the vocabulary does not know."""
+  words = dict.fromkeys(" ".join((prompt.inputs, *prompt.choices)).split())
+  unknown = [w for w in words if np.any(vocab.encode(w) == vocab.unk_id)]
+  if unknown:
+    shown = rich.markup.escape(", ".join(repr(w) for w in unknown[:10]))
+    console.print(
+      f"[yellow]warning:[/] {len(unknown)} words hold pieces that the vocabulary does "
+      f"not know: {shown}",
+      soft_wrap=True,
+    )

@@ -1,0 +1,126 @@
+"""Recipe files -> Recipe: the only file of the core that imports gin.
+
+Recipes use gin's dynamic registration: they import symtune's own modules and bind
+parameters of real functions, so nothing in the library knows that gin exists.
+"""
+
+import contextlib
+import functools
+import logging
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+
+import gin
+
+from symtune.cards.resources import resource_dir
+from symtune.errors import SymtuneError
+from symtune.experiment.recipe import Recipe
+
+OVERRIDE_PREFIX = "--gin."
+# What gin raises for files and bindings that it cannot work with.
+_GIN_ERRORS = (
+  AttributeError,
+  ImportError,
+  NameError,
+  OSError,
+  RuntimeError,
+  SyntaxError,
+  TypeError,
+  ValueError,
+)
+
+
+def split_overrides(arguments: Sequence[str]) -> list[str]:
+  """Gin bindings from `--gin.NAME=VALUE` arguments.
+
+  Args:
+    arguments: what the command line did not understand itself.
+
+  Returns:
+    Bindings such as "Recipe.seed=1", in order.
+
+  Raises:
+    SymtuneError: another argument, or one without "=".
+  """
+  bindings = []
+  for argument in arguments:
+    if not argument.startswith(OVERRIDE_PREFIX) or "=" not in argument:
+      raise SymtuneError(
+        f"got argument {argument!r}, expected options of this command (see --help) or "
+        f"gin overrides of the form --gin.NAME=VALUE."
+      )
+    bindings.append(argument.removeprefix(OVERRIDE_PREFIX))
+  return bindings
+
+
+def load_recipe(path: str, bindings: Sequence[str] = ()) -> tuple[Recipe, str]:
+  """Reads a recipe file.
+
+  Args:
+    path: a file, or the name of one in `gin_configs/recipes`.
+    bindings: overrides, such as "Recipe.seed=1" or "STEPS=10".
+
+  Returns:
+    The recipe, and the operative gin configuration as text.
+
+  Raises:
+    SymtuneError: no such file, bad syntax, an unknown name or a bad value.
+  """
+  file = _find_recipe(path)
+  gin.clear_config()
+  _add_search_path()
+  try:
+    with _quiet_logging():
+      gin.parse_config_file(str(file))
+    _check_macros(file, bindings)
+    gin.parse_config(list(bindings))
+    recipe = gin.get_configurable(Recipe)()
+  except SymtuneError as error:
+    # Gin appends where the call came from; the first line is the message itself.
+    raise SymtuneError(str(error).splitlines()[0]) from error
+  except _GIN_ERRORS as error:
+    raise SymtuneError(f"{file}: {' '.join(str(error).split())}") from error
+  return recipe, gin.operative_config_str()
+
+
+@functools.cache
+def _add_search_path() -> None:
+  """Lets recipes include files of gin_configs, from any working directory."""
+  gin.add_config_file_search_path(str(resource_dir("gin_configs")))
+
+
+@contextlib.contextmanager
+def _quiet_logging() -> Iterator[None]:
+  """Gin logs an error for each folder of its search path that lacks a file."""
+  logging.disable(logging.ERROR)
+  try:
+    yield
+  finally:
+    logging.disable(logging.NOTSET)
+
+
+def _find_recipe(path: str) -> pathlib.Path:
+  file = pathlib.Path(path)
+  if file.is_file():
+    return file
+  recipes = resource_dir("gin_configs") / "recipes"
+  named = recipes / f"{path}.gin"
+  if re.fullmatch(r"\w+", path) and named.is_file():
+    return named
+  known = ", ".join(sorted(p.stem for p in recipes.glob("*.gin")))
+  raise SymtuneError(f"no recipe at {path!r}, expected a .gin file or one of: {known}.")
+
+
+def _check_macros(file: pathlib.Path, bindings: Sequence[str]) -> None:
+  """Gin would accept a new macro in silence; a misspelt one must not pass."""
+  for binding in bindings:
+    name = binding.split("=")[0].strip()
+    if re.fullmatch(r"\w+", name):
+      try:
+        gin.query_parameter(f"%{name}")
+      except ValueError as error:
+        raise SymtuneError(
+          f"--gin.{name}: {file} has no macro {name!r}. Use a macro of the recipe, or "
+          f"Function.parameter, for example --gin.TrainSettings.steps=10."
+        ) from error

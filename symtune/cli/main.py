@@ -1,0 +1,159 @@
+"""The `symtune` command: one function per command, thin; errors become one message."""
+
+import pathlib
+import sys
+from typing import Annotated
+
+import typer
+
+from symtune.errors import SymtuneError
+
+app = typer.Typer(
+  name="symtune",
+  help="Symbol tuning and in-context-learning probes for T5 models.",
+  no_args_is_help=True,
+  add_completion=False,
+  pretty_exceptions_enable=False,
+  rich_markup_mode=None,
+)
+
+# Options that a command does not know become arguments: --gin.NAME=VALUE.
+_WITH_GIN = {"ignore_unknown_options": True}
+
+Recipe = Annotated[
+  str, typer.Argument(help="A .gin file, or a name from gin_configs/recipes.")
+]
+Overrides = Annotated[
+  list[str] | None,
+  typer.Argument(
+    metavar="[--gin.NAME=VALUE]...", help="Settings that replace the recipe's."
+  ),
+]
+Data = Annotated[
+  pathlib.Path | None,
+  typer.Option("--data", help="Folder of <task>.jsonl files; none for microworld."),
+]
+VocabPath = Annotated[
+  pathlib.Path | None,
+  typer.Option("--vocab", help="SentencePiece model, such as T5's spiece.model."),
+]
+Out = Annotated[
+  pathlib.Path,
+  typer.Option("--out", help="Folder of the run; an unfinished run is continued."),
+]
+
+
+@app.command(context_settings=_WITH_GIN)
+def run(
+  recipe: Recipe,
+  out: Out,
+  overrides: Overrides = None,
+  data: Data = None,
+  vocab: VocabPath = None,
+) -> None:
+  """Probe, tune, probe again and report."""
+  from symtune.cli import experiments
+
+  experiments.run(recipe, overrides or [], data, vocab, out)
+
+
+@app.command(context_settings=_WITH_GIN)
+def train(
+  recipe: Recipe,
+  out: Out,
+  overrides: Overrides = None,
+  data: Data = None,
+  vocab: VocabPath = None,
+) -> None:
+  """Tune only."""
+  from symtune.cli import experiments
+
+  experiments.train(recipe, overrides or [], data, vocab, out)
+
+
+@app.command(context_settings=_WITH_GIN)
+def probe(
+  recipe: Recipe,
+  out: Out,
+  overrides: Overrides = None,
+  data: Data = None,
+  vocab: VocabPath = None,
+  step: Annotated[
+    int | None,
+    typer.Option(help="Checkpoint of the run; 0 is before tuning, default the newest."),
+  ] = None,
+) -> None:
+  """Probe one checkpoint of a run."""
+  from symtune.cli import experiments
+
+  experiments.probe(recipe, overrides or [], data, vocab, out, step)
+
+
+@app.command()
+def report(
+  run_dir: Annotated[pathlib.Path, typer.Argument(help="Folder of a run.")],
+) -> None:
+  """Write report.md and report.png of a run, and print the table."""
+  from symtune.cli import experiments
+
+  experiments.report(run_dir)
+
+
+@app.command()
+def tasks(
+  suite: Annotated[
+    str | None, typer.Option(help="Only the tasks of this suite.")
+  ] = None,
+) -> None:
+  """List the task cards."""
+  from symtune.cli import cards
+
+  cards.list_tasks(suite)
+
+
+@app.command()
+def preview(
+  task: Annotated[str, typer.Argument(help="Name of a card, or a microworld task.")],
+  data: Data = None,
+  vocab: VocabPath = None,
+  labels: Annotated[str, typer.Option(help="natural, symbols or flipped.")] = "symbols",
+  instruction: Annotated[
+    bool, typer.Option(help="Show the task's instruction.")
+  ] = False,
+  shots: Annotated[int, typer.Option(help="Exemplars per class.")] = 2,
+  count: Annotated[int, typer.Option(help="Number of prompts.")] = 2,
+  seed: Annotated[int, typer.Option(help="Root seed.")] = 0,
+) -> None:
+  """Show rendered prompts, remapped labels and the tokens that the model sees."""
+  from symtune.cli import cards
+
+  cards.preview(
+    task,
+    data,
+    vocab,
+    labels=labels,
+    instruction=instruction,
+    shots=shots,
+    count=count,
+    seed=seed,
+  )
+
+
+@app.command()
+def doctor() -> None:
+  """Versions, extras and devices, and for each problem the fix."""
+  from symtune.cli import doctor
+
+  raise typer.Exit(doctor.check())
+
+
+def main() -> None:
+  """Runs the command; a user's or a file's mistake is one message and exit code 2."""
+  try:
+    app()
+  except SymtuneError as error:
+    typer.secho(f"error: {error}", err=True, fg="red")
+    sys.exit(2)
+  except KeyboardInterrupt:
+    typer.echo("Stopped. The same command continues where it stopped.", err=True)
+    sys.exit(130)

@@ -1,0 +1,212 @@
+"""Stages 2 to 5 in a row: position in the tuning stream -> TokenizedPrompt.
+
+Prompt number `i` of a mixture is a pure function of (seed, i): which ingredient, task
+and query, which exemplars, format and symbols. Nothing is remembered between prompts,
+so any host can build any prompt at any time.
+"""
+
+import dataclasses
+import enum
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from symtune.cards.card import Example, Task
+from symtune.data.episodes import TUNING_SHOTS, Episode, EpisodeSource, Shots
+from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
+from symtune.data.remap import LabelMap, flip_labels, remap_labels
+from symtune.data.rng import keyed_generator
+from symtune.data.symbols import SymbolPool, draw_symbols
+from symtune.errors import SymtuneError
+
+# "At most 25k examples per dataset" (Wei et al. 2023, section 3.3).
+MAX_EXAMPLES_PER_TASK = 25_000
+
+
+class LabelStyle(enum.StrEnum):
+  """What stands for the classes in a prompt."""
+
+  NATURAL = "natural"
+  SYMBOLS = "symbols"
+  FLIPPED = "flipped"
+
+
+class Mixing(enum.StrEnum):
+  """How often each task of an ingredient is drawn."""
+
+  PROPORTIONAL = "proportional"  # by its rows, at most 25,000; the paper's choice
+  UNIFORM = "uniform"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ingredient:
+  """Tasks that a mixture draws with the same settings.
+
+  Attributes:
+    tasks: cards with their rows.
+    labels: natural label words, a fresh symbol map per prompt, or flipped words.
+    instruction: whether prompts carry the task's instruction; off in the paper.
+    shots: exemplars per class; 2 to 10 in the paper.
+    rate: share of the mixture, relative to the other ingredients' rates.
+  """
+
+  tasks: tuple[Task, ...]
+  labels: LabelStyle = LabelStyle.SYMBOLS
+  instruction: bool = False
+  shots: Shots = TUNING_SHOTS
+  rate: float = 1.0
+
+
+class PromptMaker:
+  """Renders a task's episodes; each example's text is rendered once."""
+
+  def __init__(self, task: Task, shots: Shots):
+    """Indexes the task; raises SymtuneError if it is too small for `shots`."""
+    self.source = EpisodeSource(task, shots)
+    self._texts: dict[int, str] = {}
+
+  @property
+  def queries(self) -> tuple[Example, ...]:
+    """Examples that may be asked about."""
+    return self.source.queries
+
+  def prompt(
+    self,
+    query: Example,
+    *,
+    seed: int,
+    variant: int,
+    labels: LabelStyle,
+    instruction: bool,
+    pool: SymbolPool,
+    formats: Sequence[PromptFormat] = ALL_FORMATS,
+  ) -> Prompt:
+    """The prompt of (seed, task, query, variant) in one setting.
+
+    Exemplars, format and symbols have generators of their own, so that two settings of
+    the same (seed, query, variant) differ in what the setting names and in nothing
+    else: comparisons are paired.
+
+    Args:
+      query: one of `queries`.
+      seed: the root seed.
+      variant: tells apart several prompts of one query.
+      labels: what stands for the classes.
+      instruction: whether turns carry the instruction.
+      pool: where symbols come from.
+      formats: the format is drawn from these.
+
+    Returns:
+      The prompt.
+    """
+    episode = self.source.episode(query, seed=seed, variant=variant)
+    key = (seed, self.source.task.fingerprint, query.row, variant)
+    relabelled = _relabel(episode, labels, pool, key)
+    format_rng = keyed_generator(*key, "format")
+    return render_prompt(
+      relabelled,
+      formats[int(format_rng.integers(len(formats)))],
+      instruction=instruction,
+      input_text=self._text,
+    )
+
+  def _text(self, example: Example) -> str:
+    text = self._texts.get(example.row)
+    if text is None:
+      text = self.source.task.card.input_text(example)
+      self._texts[example.row] = text
+    return text
+
+
+def _relabel(
+  episode: Episode, labels: LabelStyle, pool: SymbolPool, key: tuple[int | str, ...]
+) -> Episode:
+  if labels is LabelStyle.NATURAL:
+    return episode
+  if labels is LabelStyle.FLIPPED:
+    return flip_labels(episode)
+  words = episode.card.labels
+  rng = keyed_generator(*key, "symbols", pool.split)
+  return remap_labels(
+    episode, LabelMap(symbols=draw_symbols(rng, pool, len(words), words))
+  )
+
+
+class Mixture:
+  """An endless stream of tuning prompts, addressed by position."""
+
+  def __init__(
+    self,
+    ingredients: Sequence[Ingredient],
+    pool: SymbolPool,
+    *,
+    seed: int,
+    mixing: Mixing = Mixing.PROPORTIONAL,
+    formats: Sequence[PromptFormat] = ALL_FORMATS,
+  ):
+    """Indexes every task.
+
+    Args:
+      ingredients: what is mixed, at which rates.
+      pool: tuning symbols.
+      seed: the root seed of the stream.
+      mixing: weights of the tasks inside an ingredient.
+      formats: input-label formats to draw from.
+
+    Raises:
+      SymtuneError: nothing to mix, a rate below zero, or a task too small.
+    """
+    if not ingredients or any(i.rate < 0 or not i.tasks for i in ingredients):
+      raise SymtuneError(
+        f"mixture: got {len(ingredients)} ingredients with rates "
+        f"{[i.rate for i in ingredients]}, expected at least one, each with tasks and "
+        f"a rate of 0 or more."
+      )
+    self._seed = seed
+    self._pool = pool
+    self._formats = tuple(formats)
+    self._entries = [
+      (ingredient, PromptMaker(task, ingredient.shots))
+      for ingredient in ingredients
+      for task in ingredient.tasks
+    ]
+    weights = np.concatenate([_task_weights(i, mixing) for i in ingredients])
+    if not weights.sum() > 0:
+      raise SymtuneError("mixture: got rates that sum to 0, expected more.")
+    self._cumulative = np.cumsum(weights) / weights.sum()
+
+  def prompt(self, position: int) -> Prompt:
+    """Prompt number `position` (0-based) of the stream."""
+    rng = keyed_generator(self._seed, "mixture", position)
+    drawn = np.searchsorted(self._cumulative, rng.random(), side="right")
+    ingredient, maker = self._entries[min(int(drawn), len(self._entries) - 1)]
+    query = maker.queries[int(rng.integers(len(maker.queries)))]
+    return maker.prompt(
+      query,
+      seed=self._seed,
+      variant=position,
+      labels=ingredient.labels,
+      instruction=ingredient.instruction,
+      pool=self._pool,
+      formats=self._formats,
+    )
+
+  @functools.cached_property
+  def fingerprints(self) -> tuple[str, ...]:
+    """SHA-256 of every task's card and rows, in the order of the mixture."""
+    return tuple(maker.source.task.fingerprint for _, maker in self._entries)
+
+
+def _task_weights(ingredient: Ingredient, mixing: Mixing) -> np.ndarray:
+  sizes = np.asarray(
+    [
+      sum(e.split in task.card.query_splits for e in task.examples)
+      for task in ingredient.tasks
+    ],
+    np.float64,
+  )
+  if mixing is Mixing.UNIFORM:
+    sizes = np.ones_like(sizes)
+  capped = np.minimum(sizes, MAX_EXAMPLES_PER_TASK)
+  return ingredient.rate * capped / capped.sum()

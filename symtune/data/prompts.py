@@ -1,0 +1,104 @@
+r"""Stage 4: Episode -> Prompt. Text in one of ten input-label formats.
+
+A prompt is a list of *turns*, exemplars first and the query last. A turn is a tuple of
+text parts that meet at white space:
+
+    ("Input: ", "it was fun", "\nOutput: ", "4921")   an exemplar
+    ("Input: ", "a dull film", "\nOutput:")            the query
+
+SentencePiece never segments across white space, so a prompt's tokens are its parts'
+tokens one after another (stage 5), and whole exemplars can be left out later.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Callable
+
+from symtune.cards.card import Example
+from symtune.data.episodes import Episode
+
+# The paper does not print its separator. A blank line reads best, and to T5 all white
+# space is the same: its normaliser maps newlines to spaces.
+TURN_SEPARATOR = "\n\n"
+
+
+class PromptFormat(enum.Enum):
+  """(cue before the input, cue before the label): Wei et al. 2023, appendix E.2."""
+
+  INPUT_OUTPUT = ("Input: ", "\nOutput:")
+  INPUT_TARGET = ("Input: ", "\nTarget:")
+  INPUT_SYMBOL = ("Input: ", "\nSymbol:")
+  INPUT_LABEL = ("Input: ", "\nLabel:")
+  QUESTION_ANSWER = ("Question: ", "\nAnswer:")
+  STUDENT_TEACHER = ("Student: ", "\nTeacher:")
+  X_Y = ("X = ", "\nY =")
+  Q_A = ("Q: ", "\nA:")
+  ARROW = ("", " ->")
+  SENTENCES_MAPPED_TO = ("Sentences: ", "\nMapped To:")
+
+
+ALL_FORMATS = tuple(PromptFormat)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prompt:
+  """One rendered episode.
+
+  Attributes:
+    turns: text parts of each exemplar, then of the query, which ends with its cue.
+    demo_labels: class id of each exemplar.
+    choices: one label word per class id.
+    answer: class id of the query.
+  """
+
+  turns: tuple[tuple[str, ...], ...]
+  demo_labels: tuple[int, ...]
+  choices: tuple[str, ...]
+  answer: int
+
+  @property
+  def inputs(self) -> str:
+    """The whole prompt as text."""
+    return TURN_SEPARATOR.join("".join(turn) for turn in self.turns)
+
+
+def render_prompt(
+  episode: Episode,
+  prompt_format: PromptFormat,
+  *,
+  instruction: bool,
+  input_text: Callable[[Example], str] | None = None,
+) -> Prompt:
+  """Renders an episode; every exemplar and the query use the same format.
+
+  Args:
+    episode: what to render.
+    prompt_format: the cues. With an instruction the format is always Question/Answer,
+      as in the paper's instruction prompts: `Question: [instruction]`, the input on
+      the next line, `Answer:`.
+    instruction: whether each turn starts with the task's instruction.
+    input_text: an example's text; the card's template unless given (a cache, say).
+
+  Returns:
+    The prompt.
+  """
+  text_of = input_text or episode.card.input_text
+  if instruction:
+    input_cue, label_cue = PromptFormat.QUESTION_ANSWER.value
+    head: tuple[str, ...] = (input_cue, episode.card.instruction + "\n")
+  else:
+    input_cue, label_cue = prompt_format.value
+    head = (input_cue,) if input_cue else ()
+  # The cue's space belongs to exemplars alone: a prompt must not end with white space.
+  spaced_cue = label_cue + " "
+  demos = tuple(
+    (*head, text_of(demo), spaced_cue, episode.label_words[demo.label])
+    for demo in episode.demos
+  )
+  query = (*head, text_of(episode.query), label_cue)
+  return Prompt(
+    turns=(*demos, query),
+    demo_labels=tuple(demo.label for demo in episode.demos),
+    choices=episode.label_words,
+    answer=episode.query.label,
+  )

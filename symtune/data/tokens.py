@@ -1,0 +1,142 @@
+"""Stage 5: Prompt -> TokenPair. Token ids; drops whole exemplars when too long.
+
+Every text part is tokenized once and then reused: an epoch of prompts costs array
+concatenations, not SentencePiece calls.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from symtune.data.prompts import Prompt
+from symtune.data.vocab import Vocab
+from symtune.errors import SymtuneError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenPair:
+  """Input and target ids of one prompt, each ending with EOS."""
+
+  inputs: Int[np.ndarray, "inputs"]
+  targets: Int[np.ndarray, "targets"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenizedPrompt:
+  """A prompt as ids, with every choice as a whole target.
+
+  Attributes:
+    inputs: ids of the prompt, ending with EOS.
+    choices: ids of each label word, ending with EOS.
+    answer: class id of the query.
+    demos_kept: exemplars in `inputs`.
+    demos_dropped: exemplars left out because the prompt was too long.
+  """
+
+  inputs: Int[np.ndarray, "inputs"]
+  choices: tuple[Int[np.ndarray, "_targets"], ...]
+  answer: int
+  demos_kept: int
+  demos_dropped: int
+
+  @property
+  def pair(self) -> TokenPair:
+    """The prompt with its right answer as the target."""
+    return TokenPair(inputs=self.inputs, targets=self.choices[self.answer])
+
+
+class PromptTooLongError(SymtuneError):
+  """A prompt does not fit even without the exemplars it may lose."""
+
+
+class PromptTokenizer:
+  """Turns prompts into ids, one vocabulary call per distinct part."""
+
+  def __init__(
+    self,
+    vocab: Vocab,
+    *,
+    max_inputs: int,
+    max_targets: int,
+    min_demos_per_class: int,
+  ):
+    """Sets the limits.
+
+    Args:
+      vocab: the model's vocabulary.
+      max_inputs: longest input in tokens, EOS included.
+      max_targets: longest target in tokens, EOS included.
+      min_demos_per_class: exemplars of each class that a prompt must keep (those that
+        had fewer to begin with keep all).
+    """
+    self.vocab = vocab
+    self.max_inputs = max_inputs
+    self.max_targets = max_targets
+    self.min_demos_per_class = min_demos_per_class
+    self._eos = np.asarray([vocab.eos_id], np.int32)
+    self._ids_by_part: dict[str, np.ndarray] = {}
+
+  def tokenize(self, prompt: Prompt) -> TokenizedPrompt:
+    """Ids of a prompt; whole exemplars are dropped evenly until it fits.
+
+    Args:
+      prompt: from stage 4.
+
+    Returns:
+      Ids of the input and of every choice.
+
+    Raises:
+      PromptTooLongError: the prompt does not fit without dropping below
+        `min_demos_per_class`.
+      SymtuneError: a choice is longer than `max_targets`.
+    """
+    turns = [[self._encode(part) for part in turn] for turn in prompt.turns]
+    lengths = [sum(map(len, turn)) for turn in turns]
+    dropped = self._choose_dropped(prompt, lengths)
+    parts = [ids for i, turn in enumerate(turns) if i not in dropped for ids in turn]
+    choices = tuple(self._target(choice) for choice in prompt.choices)
+    return TokenizedPrompt(
+      inputs=np.concatenate([*parts, self._eos]),
+      choices=choices,
+      answer=prompt.answer,
+      demos_kept=len(prompt.demo_labels) - len(dropped),
+      demos_dropped=len(dropped),
+    )
+
+  def _target(self, choice: str) -> np.ndarray:
+    ids = np.concatenate([self._encode(choice), self._eos])
+    if len(ids) > self.max_targets:
+      raise SymtuneError(
+        f"label {choice!r}: got {len(ids)} tokens with EOS, expected at most "
+        f"{self.max_targets}. Raise the target length."
+      )
+    return ids
+
+  def _choose_dropped(self, prompt: Prompt, lengths: Sequence[int]) -> set[int]:
+    excess = sum(lengths) + 1 - self.max_inputs
+    dropped: set[int] = set()
+    if excess <= 0:
+      return dropped
+    kept = [[] for _ in prompt.choices]
+    for turn, label in enumerate(prompt.demo_labels):
+      kept[label].append(turn)
+    while excess > 0:
+      largest = max(kept, key=lambda turns: (len(turns), turns))
+      if len(largest) <= self.min_demos_per_class:
+        raise PromptTooLongError(
+          f"prompt starting {prompt.inputs[:60]!r}: got {self.max_inputs + excess} "
+          f"tokens with {self.min_demos_per_class} exemplars per class, expected at "
+          f"most {self.max_inputs}. Raise the input length."
+        )
+      turn = largest.pop()
+      dropped.add(turn)
+      excess -= lengths[turn]
+    return dropped
+
+  def _encode(self, part: str) -> np.ndarray:
+    ids = self._ids_by_part.get(part)
+    if ids is None:
+      ids = self._ids_by_part[part] = self.vocab.encode(part)
+    return ids

@@ -1,0 +1,144 @@
+"""Text to token ids and back: SentencePiece, and a word vocabulary for tests."""
+
+import hashlib
+import pathlib
+from collections.abc import Iterable
+from typing import Protocol, SupportsInt, runtime_checkable
+
+import numpy as np
+import sentencepiece
+from jaxtyping import Int
+
+from symtune.errors import SymtuneError
+
+# T5 adds 100 sentinels above its 32,000 pieces and pads the embedding to a multiple of
+# 128 rows: 32,128 (t5x/examples/t5/t5_1_1/base.gin).
+EXTRA_IDS = 100
+_SIZE_MULTIPLE = 128
+
+
+@runtime_checkable
+class Vocab(Protocol):
+  """What the pipeline asks of a vocabulary.
+
+  Attributes:
+    pad_id: 0 in every T5 vocabulary; also the decoder's start token.
+    eos_id: ends every input and every target.
+    unk_id: stands for pieces the vocabulary does not know.
+    size: rows of the embedding table that covers every id.
+    fingerprint: SHA-256 of what defines the vocabulary, in hexadecimal.
+  """
+
+  pad_id: int
+  eos_id: int
+  unk_id: int
+  size: int
+  fingerprint: str
+
+  def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
+    """Ids of `text` as int32, without EOS; white space at the ends does not count."""
+    ...
+
+  def decode(self, ids: Iterable[SupportsInt]) -> str:
+    """The text of `ids`; padding and EOS are left out."""
+    ...
+
+  def pieces(self, ids: Iterable[SupportsInt]) -> list[str]:
+    """What the model sees: one printable piece per id."""
+    ...
+
+
+class SentencePieceVocab:
+  """A SentencePiece model with T5's ids: pad 0, EOS 1, unknown 2."""
+
+  pad_id = 0
+  eos_id = 1
+  unk_id = 2
+
+  def __init__(self, path: str | pathlib.Path, extra_ids: int = EXTRA_IDS):
+    """Reads the model.
+
+    Args:
+      path: a `.model` file, such as T5's `spiece.model`.
+      extra_ids: sentinels above the pieces; they count in `size` only.
+
+    Raises:
+      SymtuneError: the file is missing, is no SentencePiece model, or has other ids.
+    """
+    self._model = _load_model(pathlib.Path(path))
+    ids = (self._model.pad_id(), self._model.eos_id(), self._model.unk_id())
+    if ids != (self.pad_id, self.eos_id, self.unk_id):
+      raise SymtuneError(
+        f"{path}: got pad, EOS and unknown ids {ids}, expected (0, 1, 2) as in T5. "
+        f"Train it with --pad_id=0 --eos_id=1 --unk_id=2 --bos_id=-1."
+      )
+    self.fingerprint = hashlib.sha256(self._model.serialized_model_proto()).hexdigest()
+    self._num_pieces = self._model.get_piece_size()
+    self._num_ids = self._num_pieces + extra_ids
+    self.size = -(-self._num_ids // _SIZE_MULTIPLE) * _SIZE_MULTIPLE
+
+  def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
+    """Ids of `text`, without EOS. Newlines become spaces (T5's normaliser)."""
+    return np.asarray(self._model.encode(text), np.int32)
+
+  def decode(self, ids: Iterable[SupportsInt]) -> str:
+    """The text of `ids`; padding, EOS and sentinels are left out."""
+    known = [int(i) for i in ids if self.eos_id < int(i) < self._num_pieces]
+    return self._model.decode(known)
+
+  def pieces(self, ids: Iterable[SupportsInt]) -> list[str]:
+    """One piece per id; `▁` stands for the white space before a word."""
+    return [self._piece(int(i)) for i in ids]
+
+  def _piece(self, i: int) -> str:
+    if i < self._num_pieces:
+      return self._model.id_to_piece(i)
+    if i < self._num_ids:  # sentinels count down from the top, as in T5
+      return f"<extra_id_{self._num_ids - 1 - i}>"
+    return "<unused>"
+
+
+def _load_model(path: pathlib.Path) -> sentencepiece.SentencePieceProcessor:
+  if not path.is_file():
+    raise SymtuneError(
+      f"vocabulary: no file at {path}, expected a SentencePiece model. "
+      f"Give its path with --vocab."
+    )
+  model = sentencepiece.SentencePieceProcessor()
+  try:
+    model.load_from_serialized_proto(path.read_bytes())
+  except RuntimeError as error:
+    raise SymtuneError(
+      f"vocabulary: {path} is no SentencePiece model ({error}). Give the .model file, "
+      f"such as T5's spiece.model, with --vocab."
+    ) from error
+  return model
+
+
+class ToyVocab:
+  """One id per white-space-separated word: small enough to read in a test."""
+
+  pad_id = 0
+  eos_id = 1
+  unk_id = 2
+
+  def __init__(self, words: Iterable[str]):
+    """Ids start at 3 and follow the order of first appearance in `words`."""
+    special = ("<pad>", "</s>", "<unk>")
+    self._pieces = tuple(dict.fromkeys((*special, *words)))
+    self._ids = {word: i for i, word in enumerate(self._pieces)}
+    self.size = len(self._pieces)
+    self.fingerprint = hashlib.sha256("\n".join(self._pieces).encode()).hexdigest()
+
+  def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
+    """One id per word of `text`, without EOS."""
+    return np.asarray([self._ids.get(w, self.unk_id) for w in text.split()], np.int32)
+
+  def decode(self, ids: Iterable[SupportsInt]) -> str:
+    """The words of `ids`; padding and EOS are left out."""
+    known = [int(i) for i in ids if int(i) > self.eos_id]
+    return " ".join(self._pieces[i] for i in known)
+
+  def pieces(self, ids: Iterable[SupportsInt]) -> list[str]:
+    """The word of each id."""
+    return [self._pieces[int(i)] for i in ids]

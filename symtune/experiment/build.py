@@ -1,0 +1,186 @@
+"""Recipe -> Experiment: data read and everything checked before any work."""
+
+import dataclasses
+import pathlib
+
+from symtune.cards.card import Task
+from symtune.cards.load import load_suite
+from symtune.cards.resources import resource_dir
+from symtune.data.batches import BatchStream, HostShard
+from symtune.data.leaks import Leak, apply_policy, find_leaks
+from symtune.data.mixture import Ingredient, Mixture
+from symtune.data.symbols import PoolSplit, SymbolPool, check_disjoint, make_pool
+from symtune.data.tokens import PromptTokenizer
+from symtune.data.vocab import SentencePieceVocab, Vocab
+from symtune.errors import SymtuneError
+from symtune.experiment.recipe import Recipe, config_hash
+from symtune.model.network import Transformer
+from symtune.probe.flipped_labels import FlippedLabels
+from symtune.probe.probe import Probe, ProbeSettings
+from symtune.probe.scorers import tokenize_item
+from symtune.probe.settings import FourSettings
+
+PROBES: tuple[Probe, ...] = (FourSettings(), FlippedLabels())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+  """A recipe with its data: what `run` works on.
+
+  Attributes:
+    recipe: all settings.
+    vocab: the vocabulary.
+    mixture: the tuning prompts, by position.
+    probe_tasks: evaluation tasks.
+    probe_settings: symbols, shots and seeds of the probes.
+    leaks: texts that tuning shared with evaluation before they were dropped.
+    network: the model, without weights.
+    config_hash: identifies settings, data and vocabulary.
+  """
+
+  recipe: Recipe
+  vocab: Vocab
+  mixture: Mixture
+  probe_tasks: tuple[Task, ...]
+  probe_settings: ProbeSettings
+  leaks: tuple[Leak, ...]
+  network: Transformer
+  config_hash: str
+
+
+def build_experiment(
+  recipe: Recipe, *, data_dir: pathlib.Path | None, vocab_path: pathlib.Path | None
+) -> Experiment:
+  """Reads and checks everything that a run needs.
+
+  Args:
+    recipe: all settings.
+    data_dir: folder with `<rows>.jsonl` files; the microworld needs none.
+    vocab_path: a SentencePiece model; None takes the recipe's own.
+
+  Returns:
+    The experiment.
+
+  Raises:
+    SymtuneError: data, vocabulary or settings are missing, damaged or do not fit, or
+      tuning and evaluation share texts or symbols.
+  """
+  vocab = _load_vocab(recipe, vocab_path)
+  if recipe.model.vocab_size < vocab.size:
+    raise SymtuneError(
+      f"recipe {recipe.name}: the model's vocab_size is {recipe.model.vocab_size}, the "
+      f"vocabulary needs {vocab.size}. Set T5Config.vocab_size = {vocab.size}."
+    )
+  tuning_pool, evaluation_pool = _make_pools(recipe, vocab)
+  probe_tasks = load_suite(recipe.probe.suite, data_dir)
+  mixture, leaks = _make_mixture(recipe, tuning_pool, probe_tasks, data_dir)
+  settings = ProbeSettings(
+    pool=evaluation_pool,
+    shots=recipe.probe.shots,
+    max_queries=recipe.probe.max_queries,
+    seeds=recipe.probe.seeds,
+  )
+  fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in probe_tasks)]
+  experiment = Experiment(
+    recipe=recipe,
+    vocab=vocab,
+    mixture=mixture,
+    probe_tasks=probe_tasks,
+    probe_settings=settings,
+    leaks=leaks,
+    network=Transformer(config=recipe.model),
+    config_hash=config_hash(recipe, fingerprints, vocab.fingerprint),
+  )
+  make_batches(experiment)  # packs the first window
+  _check_probes(experiment)
+  return experiment
+
+
+def make_batches(experiment: Experiment, shard: HostShard | None = None) -> BatchStream:
+  """The tuning batches of an experiment, from the start."""
+  settings = experiment.recipe.mixture
+  tokenizer = PromptTokenizer(
+    experiment.vocab,
+    max_inputs=settings.batches.input_length,
+    max_targets=settings.batches.target_length,
+    min_demos_per_class=settings.min_demos_per_class,
+  )
+  return BatchStream(
+    lambda position: tokenizer.tokenize(experiment.mixture.prompt(position)),
+    settings.batches,
+    seed=experiment.recipe.seed,
+    shard=shard,
+  )
+
+
+def make_probe_tokenizer(experiment: Experiment) -> PromptTokenizer:
+  """The tokenizer of probe prompts, which may lose all their exemplars to fit."""
+  plan = experiment.recipe.probe
+  return PromptTokenizer(
+    experiment.vocab,
+    max_inputs=plan.max_inputs,
+    max_targets=plan.max_targets,
+    min_demos_per_class=0,
+  )
+
+
+def _load_vocab(recipe: Recipe, path: pathlib.Path | None) -> Vocab:
+  if path is None:
+    if recipe.vocab is None:
+      raise SymtuneError(
+        f"recipe {recipe.name} has no vocabulary of its own. Give a SentencePiece "
+        f"model, such as T5's spiece.model, with --vocab."
+      )
+    path = resource_dir("tasks") / recipe.vocab
+  return SentencePieceVocab(path)
+
+
+def _make_pools(recipe: Recipe, vocab: Vocab) -> tuple[SymbolPool, SymbolPool]:
+  symbols = recipe.symbols
+  tuning = make_pool(PoolSplit.TUNING, symbols.categories, symbols.tuning_size)
+  evaluation = make_pool(
+    PoolSplit.EVALUATION, symbols.categories, symbols.evaluation_size
+  )
+  check_disjoint(tuning, evaluation, vocab)
+  return tuning, evaluation
+
+
+def _make_mixture(
+  recipe: Recipe,
+  pool: SymbolPool,
+  probe_tasks: tuple[Task, ...],
+  data_dir: pathlib.Path | None,
+) -> tuple[Mixture, tuple[Leak, ...]]:
+  settings = recipe.mixture
+  ingredients, leaks = [], []
+  for ingredient in settings.ingredients:
+    tasks = load_suite(ingredient.suite, data_dir)
+    found = find_leaks(tasks, probe_tasks)
+    leaks.extend(found)
+    ingredients.append(
+      Ingredient(
+        tasks=apply_policy(tasks, found, settings.leaks),
+        labels=ingredient.labels,
+        instruction=ingredient.instruction,
+        shots=ingredient.shots,
+        rate=ingredient.rate,
+      )
+    )
+  mixture = Mixture(
+    ingredients,
+    pool,
+    seed=recipe.seed,
+    mixing=settings.mixing,
+    formats=settings.formats,
+  )
+  return mixture, tuple(leaks)
+
+
+def _check_probes(experiment: Experiment) -> None:
+  """Fails now, not after an hour of tuning, if a question cannot be asked."""
+  tokenizer = make_probe_tokenizer(experiment)
+  for task in experiment.probe_tasks:
+    for probe in PROBES:
+      if probe.accepts(task):
+        for item in probe.items(task, experiment.probe_settings):
+          tokenize_item(tokenizer, item)

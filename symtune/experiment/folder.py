@@ -1,0 +1,110 @@
+"""A run's folder: claimed by one configuration, used by one process at a time."""
+
+import contextlib
+import fcntl
+import json
+import pathlib
+import subprocess
+from collections.abc import Iterator
+
+import symtune
+from symtune.errors import SymtuneError
+from symtune.files import write_whole
+
+RUN_FILE = "run.json"
+RESULTS_FILE = "results.jsonl"
+_LOCK_FILE = ".lock"
+
+
+@contextlib.contextmanager
+def claim_folder(
+  path: pathlib.Path, *, recipe: str, config_hash: str, config: str, gin: str
+) -> Iterator[pathlib.Path]:
+  """Opens a run's folder for this process alone; makes it when missing.
+
+  A folder of the same configuration is taken up where it stopped.
+
+  Args:
+    path: the folder.
+    recipe: name of the recipe, for messages.
+    config_hash: identifies settings, data and vocabulary.
+    config: all settings as JSON, kept in run.json.
+    gin: the operative gin configuration, kept in config.gin; "" writes none.
+
+  Yields:
+    The folder.
+
+  Raises:
+    SymtuneError: the folder holds another run or other files, or another process is
+      writing to it.
+  """
+  _check_free(path, recipe, config_hash)
+  path.mkdir(parents=True, exist_ok=True)
+  with (path / _LOCK_FILE).open("w") as lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      raise SymtuneError(
+        f"{path} is in use by another symtune process. Wait for it, or choose another "
+        f"folder with --out."
+      ) from error
+    if not (path / RUN_FILE).exists():
+      if gin:
+        write_whole(path / "config.gin", gin)
+      about = {
+        "recipe": recipe,
+        "config_hash": config_hash,
+        "symtune": symtune.__version__,
+        "config": json.loads(config),
+      }
+      write_whole(path / RUN_FILE, json.dumps(about, indent=2, sort_keys=True) + "\n")
+    yield path
+
+
+def git_commit() -> str | None:
+  """The commit of symtune's checkout, with "+dirty" if files differ; None if none."""
+  folder = pathlib.Path(__file__).resolve().parents[2]
+  if not (folder / ".git").exists():
+    return None  # an installed wheel may lie inside some other project's repository
+  try:
+    commit = _git(folder, "rev-parse", "HEAD")
+    dirty = _git(folder, "status", "--porcelain", "--untracked-files=no")
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return commit + ("+dirty" if dirty else "")
+
+
+def _git(folder: pathlib.Path, *command: str) -> str:
+  done = subprocess.run(
+    ["git", "-C", str(folder), *command], check=True, capture_output=True, text=True
+  )
+  return done.stdout.strip()
+
+
+def _check_free(path: pathlib.Path, recipe: str, config_hash: str) -> None:
+  if not path.exists():
+    return
+  if not path.is_dir():
+    raise SymtuneError(f"{path} is a file, expected a folder. Choose another --out.")
+  about = path / RUN_FILE
+  if not about.exists():
+    others = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
+    if [name for name in others if name != "config.gin"]:
+      raise SymtuneError(
+        f"{path} is no run folder: it holds {', '.join(others[:3])} and no {RUN_FILE}. "
+        f"Choose an empty or new folder with --out."
+      )
+    return
+  try:
+    found = json.loads(about.read_text(encoding="utf-8"))
+    name, found_hash = found["recipe"], found["config_hash"]
+  except (ValueError, KeyError, TypeError) as error:
+    raise SymtuneError(
+      f"{about} is damaged ({error}). Choose another folder with --out."
+    ) from error
+  if found_hash != config_hash:
+    raise SymtuneError(
+      f"{path} holds another run: recipe {name}, configuration {found_hash}; this is "
+      f"recipe {recipe}, configuration {config_hash}. Settings, data or vocabulary "
+      f"differ. Choose another folder with --out, or remove this one."
+    )

@@ -1,0 +1,341 @@
+"""What a recipe file says: one frozen value for a whole experiment.
+
+A `.gin` file binds numbers and names to the functions and dataclasses here. This is the
+edge where names become enums; everything behind it sees typed values only.
+"""
+
+import dataclasses
+import enum
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from symtune.data.batches import BatchShape
+from symtune.data.episodes import Shots
+from symtune.data.leaks import LeakPolicy
+from symtune.data.mixture import LabelStyle, Mixing
+from symtune.data.prompts import ALL_FORMATS, PromptFormat
+from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory
+from symtune.errors import SymtuneError
+from symtune.model.config import T5Config
+from symtune.model.loss import LossNormalizer
+from symtune.train.loop import TrainSettings
+from symtune.train.optim import OptimizerName, OptimSettings, ScheduleName
+from symtune.train.step import LossSettings
+
+_Choice = TypeVar("_Choice", bound=enum.Enum)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IngredientSettings:
+  """A suite in the tuning mixture; see `symtune.data.mixture.Ingredient`."""
+
+  suite: str
+  labels: LabelStyle
+  instruction: bool
+  shots: Shots
+  rate: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SymbolSettings:
+  """Which symbols stand for labels; see `symtune.data.symbols.make_pool`."""
+
+  categories: tuple[SymbolCategory, ...] = ALL_CATEGORIES
+  tuning_size: int | None = None
+  evaluation_size: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MixtureSettings:
+  """What the model is tuned on, and in which batches."""
+
+  ingredients: tuple[IngredientSettings, ...]
+  batches: BatchShape
+  mixing: Mixing
+  formats: tuple[PromptFormat, ...]
+  min_demos_per_class: int
+  leaks: LeakPolicy
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbePlan:
+  """What is asked before and after tuning."""
+
+  suite: str
+  shots: Shots
+  max_queries: int
+  seeds: tuple[int, ...]
+  max_inputs: int
+  max_targets: int
+  tokens_per_batch: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+  """One experiment: tune a network on a mixture, probe it before and after.
+
+  Attributes:
+    name: of the recipe; appears in reports.
+    seed: root of every random choice in the data; `train.seed` is that of the weights.
+    vocab: SentencePiece model inside `tasks/`; None asks for --vocab.
+    model: sizes of the network; `vocab_size` at least the vocabulary's.
+    mixture: tuning data.
+    symbols: tuning and evaluation symbols.
+    optimizer: optimizer and schedule.
+    loss: z-loss and label smoothing.
+    train: steps, logging, checkpoints.
+    probe: evaluation tasks and their prompts.
+  """
+
+  name: str
+  seed: int = 0
+  vocab: str | None = None
+  model: T5Config
+  mixture: MixtureSettings
+  symbols: SymbolSettings
+  optimizer: OptimSettings
+  loss: LossSettings
+  train: TrainSettings
+  probe: ProbePlan
+
+
+def ingredient(
+  *,
+  suite: str,
+  labels: str = "symbols",
+  instruction: bool = False,
+  min_shots: int = 2,
+  max_shots: int = 10,
+  rate: float = 1.0,
+) -> IngredientSettings:
+  """A suite in the mixture; the defaults are the paper's (section 3.1).
+
+  Args:
+    suite: name of a suite in `tasks/suites`.
+    labels: "symbols", "natural" or "flipped".
+    instruction: whether prompts carry the task's instruction.
+    min_shots: fewest exemplars per class.
+    max_shots: most exemplars per class.
+    rate: share of the mixture, relative to the other ingredients.
+
+  Returns:
+    The typed settings.
+
+  Raises:
+    SymtuneError: a value is out of range or not among the choices.
+  """
+  return IngredientSettings(
+    suite=suite,
+    labels=_parse(LabelStyle, labels, "ingredient.labels"),
+    instruction=instruction,
+    shots=Shots(minimum=min_shots, maximum=max_shots),
+    rate=float(rate),
+  )
+
+
+def mixture(
+  *,
+  ingredients: Sequence[IngredientSettings],
+  batch_size: int,
+  input_length: int,
+  target_length: int,
+  pack: bool = True,
+  window: int = 1024,
+  mixing: str = "proportional",
+  formats: Sequence[str] = tuple(f.name for f in ALL_FORMATS),
+  min_demos_per_class: int = 1,
+  leaks: str = "refuse",
+) -> MixtureSettings:
+  """The tuning data; the paper's is batch 32, lengths 2048 and 512, packed.
+
+  Args:
+    ingredients: what is mixed.
+    batch_size: rows of the global batch.
+    input_length: input tokens of a row.
+    target_length: target tokens of a row.
+    pack: whether prompts share rows.
+    window: prompts that are packed together.
+    mixing: "proportional" to each task's rows, or "uniform".
+    formats: names of `PromptFormat`, one drawn for each prompt.
+    min_demos_per_class: exemplars that a prompt too long for a row keeps at least.
+    leaks: what to do with tuning rows whose text a probe task has too: "refuse" or
+      "drop" them.
+
+  Returns:
+    The typed settings.
+
+  Raises:
+    SymtuneError: a value is out of range or not among the choices.
+  """
+  return MixtureSettings(
+    ingredients=tuple(ingredients),
+    batches=BatchShape(
+      batch_size=batch_size,
+      input_length=input_length,
+      target_length=target_length,
+      pack=pack,
+      window=window,
+    ),
+    mixing=_parse(Mixing, mixing, "mixture.mixing"),
+    formats=tuple(_parse_format(name) for name in formats),
+    min_demos_per_class=min_demos_per_class,
+    leaks=_parse(LeakPolicy, leaks, "mixture.leaks"),
+  )
+
+
+def symbols(
+  *,
+  categories: Sequence[str] = tuple(ALL_CATEGORIES),
+  tuning_size: int | None = None,
+  evaluation_size: int | None = None,
+) -> SymbolSettings:
+  """The symbol pools; the defaults are the paper's 3 x 10,000 and 3 x 90,000.
+
+  Args:
+    categories: of "integers", "combinations", "words".
+    tuning_size: symbols per category that prompts are tuned on.
+    evaluation_size: symbols per category held out for probes.
+
+  Returns:
+    The typed settings.
+
+  Raises:
+    SymtuneError: an unknown category.
+  """
+  parsed = (_parse(SymbolCategory, c, "symbols.categories") for c in categories)
+  return SymbolSettings(
+    categories=tuple(parsed), tuning_size=tuning_size, evaluation_size=evaluation_size
+  )
+
+
+def optimizer(
+  *,
+  name: str = "adafactor",
+  learning_rate: float,
+  schedule: str = "constant",
+  warmup_steps: int = 0,
+  total_steps: int | None = None,
+  weight_decay: float = 0.0,
+  clip_global_norm: float | None = None,
+) -> OptimSettings:
+  """Optimizer and schedule by name; see `OptimSettings` for what each setting means.
+
+  Raises:
+    SymtuneError: a value is out of range or not among the choices.
+  """
+  return OptimSettings(
+    name=_parse(OptimizerName, name, "optimizer.name"),
+    learning_rate=learning_rate,
+    schedule=_parse(ScheduleName, schedule, "optimizer.schedule"),
+    warmup_steps=warmup_steps,
+    total_steps=total_steps,
+    weight_decay=weight_decay,
+    clip_global_norm=clip_global_norm,
+  )
+
+
+def loss(
+  *,
+  normalizer: str = "num_real_target_tokens",
+  z_loss: float = 1e-4,
+  label_smoothing: float = 0.0,
+) -> LossSettings:
+  """What is minimised; see `LossSettings`.
+
+  Raises:
+    SymtuneError: the normalizer is not among the choices.
+  """
+  return LossSettings(
+    normalizer=_parse(LossNormalizer, normalizer, "loss.normalizer"),
+    z_loss=z_loss,
+    label_smoothing=label_smoothing,
+  )
+
+
+def probe(
+  *,
+  suite: str,
+  shots: int = 4,
+  max_queries: int = 100,
+  seeds: Sequence[int] = (0,),
+  max_inputs: int,
+  max_targets: int = 64,
+  tokens_per_batch: int = 8192,
+) -> ProbePlan:
+  """The probes; 4 exemplars per class and 100 queries per task as in the paper.
+
+  Args:
+    suite: name of a suite in `tasks/suites`.
+    shots: exemplars per class.
+    max_queries: queries per task, drawn at random.
+    seeds: one set of exemplars, formats and symbols for each.
+    max_inputs: longest prompt in tokens; longer ones lose exemplars.
+    max_targets: longest label word in tokens, EOS included.
+    tokens_per_batch: input tokens scored at once; bounds the memory.
+
+  Returns:
+    The typed settings.
+  """
+  return ProbePlan(
+    suite=suite,
+    shots=Shots(minimum=shots, maximum=shots),
+    max_queries=max_queries,
+    seeds=tuple(seeds),
+    max_inputs=max_inputs,
+    max_targets=max_targets,
+    tokens_per_batch=tokens_per_batch,
+  )
+
+
+def recipe_to_json(recipe: Recipe) -> str:
+  """Canonical JSON of every setting: sorted keys, enums by name."""
+  return json.dumps(
+    dataclasses.asdict(recipe), sort_keys=True, default=_plain, indent=2
+  )
+
+
+def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
+  """16 hexadecimal digits that identify settings, data and vocabulary.
+
+  Args:
+    recipe: all settings.
+    fingerprints: of every task, tuning first.
+    vocab: fingerprint of the vocabulary.
+
+  Returns:
+    The start of a SHA-256.
+  """
+  text = json.dumps([recipe_to_json(recipe), list(fingerprints), vocab])
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+  if isinstance(value, enum.Enum):
+    return value.name
+  if isinstance(value, np.dtype):
+    return value.name
+  raise TypeError(f"no JSON form for {value!r}")
+
+
+def _parse(kind: type[_Choice], value: str, where: str) -> _Choice:
+  try:
+    return kind(value)
+  except ValueError as error:
+    choices = ", ".join(repr(str(member.value)) for member in kind)
+    raise SymtuneError(
+      f"recipe: {where} is {value!r}, expected one of {choices}."
+    ) from error
+
+
+def _parse_format(name: str) -> PromptFormat:
+  try:
+    return PromptFormat[name]
+  except KeyError as error:
+    choices = ", ".join(f.name for f in ALL_FORMATS)
+    raise SymtuneError(
+      f"recipe: mixture.formats has {name!r}, expected some of {choices}."
+    ) from error

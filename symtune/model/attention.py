@@ -1,0 +1,235 @@
+"""Multi-head attention and its decode cache."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.linen.spmd import with_logical_constraint
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+
+from symtune.errors import SymtuneError
+from symtune.model import axes
+from symtune.model.layers import Dense
+
+MASKED_LOGIT = -1e10
+
+_KERNEL_INIT = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+
+
+def masked_bias(
+  mask: Bool[Array, "batch #heads q_length k_length"] | None,
+  bias: Float[Array, "1 heads q_length k_length"] | None,
+  dtype: Any,
+) -> Float[Array, "..."] | None:
+  """What is added to the attention logits: the bias, and -1e10 where masked.
+
+  Args:
+    mask: True where a position may look; None: everywhere.
+    bias: Relative position bias; None: no bias.
+    dtype: Type of the result.
+
+  Returns:
+    An array that broadcasts to [batch, heads, q_length, k_length], or None.
+  """
+  if mask is None:
+    return bias
+  # -1e10 rather than -inf: a row that sees nothing gets equal weights, not NaN.
+  hidden = jnp.where(mask, 0.0, MASKED_LOGIT).astype(dtype)
+  if bias is None:
+    return hidden
+  shape = jnp.broadcast_shapes(hidden.shape, bias.shape)
+  return jnp.broadcast_to(hidden, shape) + jnp.broadcast_to(bias, shape)
+
+
+def dot_product_attention(
+  query: Float[Array, "batch q_length heads kv"],
+  key: Float[Array, "batch k_length heads kv"],
+  value: Float[Array, "batch k_length heads kv"],
+  bias: Float[Array, "#batch #heads q_length k_length"] | None = None,
+  *,
+  dropout_key: Key[Array, ""] | UInt32[Array, "2"] | None = None,
+  dropout_rate: float = 0.0,
+  float32_logits: bool = False,
+) -> Float[Array, "batch q_length heads kv"]:
+  """Averages of `value`, weighted by how well `query` meets `key`.
+
+  There is no division by the root of kv: T5 folds it into the query's initialiser.
+  Source: t5x/examples/t5/layers.py, dot_product_attention.
+
+  Args:
+    query: What each asking position looks for.
+    key: What each position offers.
+    value: What each position gives.
+    bias: Added to the logits.
+    dropout_key: Random key of the dropout of weights; None: no dropout.
+    dropout_rate: Share of key positions left out, the same for all queries of a row.
+    float32_logits: Compute logits and softmax in float32.
+
+  Returns:
+    The averages, in the type of `value`.
+  """
+  dtype = value.dtype
+  if float32_logits:
+    query, key = query.astype(jnp.float32), key.astype(jnp.float32)
+  logits = jnp.einsum("bqhd,bkhd->bhqk", query, key)
+  if bias is not None:
+    logits = logits + jnp.broadcast_to(bias.astype(logits.dtype), logits.shape)
+  weights = jax.nn.softmax(logits).astype(dtype)
+  if dropout_key is not None and dropout_rate > 0.0:
+    batch, heads, _, k_length = weights.shape
+    keep_rate = 1.0 - dropout_rate
+    keep = jax.random.bernoulli(dropout_key, keep_rate, (batch, heads, 1, k_length))
+    weights = weights * (keep.astype(dtype) / jnp.asarray(keep_rate, dtype))
+  return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+
+
+class MultiHeadAttention(nn.Module):
+  """Projects to heads, attends, projects back.
+
+  With decode=True the first call creates an empty cache as long as its input; each
+  later call takes one position and appends its key and value:
+
+    cached_key, cached_value  [batch, heads, kv, length]
+    cache_index               int32 scalar: positions filled so far
+
+  The layout is T5X's, whose beam search reorders these arrays by batch row.
+
+  Attributes:
+    num_heads: Attention heads.
+    head_dim: Width of one head.
+    dropout_rate: Dropout of attention weights.
+    dtype: Type of the computation.
+    float32_logits: Compute logits and softmax in float32.
+  """
+
+  num_heads: int
+  head_dim: int
+  dropout_rate: float
+  dtype: Any = jnp.float32
+  float32_logits: bool = False
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs_q: Float[Array, "batch q_length embed"],
+    inputs_kv: Float[Array, "batch k_length embed"],
+    mask: Bool[Array, "batch 1 q_length k_length"] | None = None,
+    bias: Float[Array, "1 heads b_length b_length"] | None = None,
+    *,
+    deterministic: bool,
+    decode: bool = False,
+  ) -> Float[Array, "batch q_length embed"]:
+    """Attends from inputs_q to inputs_kv.
+
+    Args:
+      inputs_q: Positions that ask.
+      inputs_kv: Positions looked at.
+      mask: True where a position may look; None: everywhere.
+      bias: Relative position bias; in a decode step that of the whole length.
+      deterministic: No dropout.
+      decode: Use the cache, which makes the mask; `mask` must be None.
+
+    Returns:
+      One vector per asking position.
+
+    Raises:
+      SymtuneError: A decode step does not fit the cache.
+    """
+    query = self._heads("query", inputs_q)
+    key = self._heads("key", inputs_kv)
+    value = self._heads("value", inputs_kv)
+    if decode:
+      assert mask is None, "a cached position sees all that came before"
+      key, value, mask, bias = self._use_cache(key, value, bias)
+    has_dropout = not deterministic and self.dropout_rate > 0.0
+    x = dot_product_attention(
+      query,
+      key,
+      value,
+      masked_bias(mask, bias, self.dtype),
+      dropout_key=self.make_rng("dropout") if has_dropout else None,
+      dropout_rate=self.dropout_rate,
+      float32_logits=self.float32_logits,
+    )
+    joined = x.reshape(*x.shape[:2], self.num_heads * self.head_dim)
+    return Dense(
+      inputs_q.shape[-1],
+      (axes.JOINED_KV, axes.EMBED),
+      self.dtype,
+      _KERNEL_INIT,
+      name="out",
+    )(joined)
+
+  def _heads(
+    self, name: str, x: Float[Array, "batch length embed"]
+  ) -> Float[Array, "batch length heads kv"]:
+    def query_init(*args):
+      # T5's 1/sqrt(head_dim): at the start of training instead of at every step.
+      return _KERNEL_INIT(*args) / jnp.sqrt(jnp.float32(self.head_dim))
+
+    joined = Dense(
+      self.num_heads * self.head_dim,
+      (axes.EMBED, axes.JOINED_KV),
+      self.dtype,
+      query_init if name == "query" else _KERNEL_INIT,
+      name=name,
+    )(x)
+    heads = joined.reshape(*x.shape[:2], self.num_heads, self.head_dim)
+    return with_logical_constraint(
+      heads, (axes.BATCH, axes.LENGTH, axes.HEADS, axes.KV)
+    )
+
+  def _use_cache(
+    self,
+    key: Float[Array, "batch length heads kv"],
+    value: Float[Array, "batch length heads kv"],
+    bias: Float[Array, "1 heads b_length b_length"] | None,
+  ) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array | None]:
+    """Creates the cache, or appends one position; see the class docstring.
+
+    Returns:
+      Keys, values, mask and bias to attend with: in a step those of all positions.
+    """
+    is_step = self.has_variable("cache", "cached_key")
+    new_key, new_value = jnp.moveaxis(key, 1, 3), jnp.moveaxis(value, 1, 3)
+    keys = self.variable("cache", "cached_key", jnp.zeros, new_key.shape, new_key.dtype)
+    values = self.variable(
+      "cache", "cached_value", jnp.zeros, new_value.shape, new_value.dtype
+    )
+    index = self.variable("cache", "cache_index", jnp.zeros, (), jnp.int32)
+    if not is_step:
+      return key, value, None, bias
+    length = keys.value.shape[3]
+    _check_step(keys.value.shape, new_key.shape, bias)
+    step = index.value
+    keys.value = _put(keys.value, new_key, step)
+    values.value = _put(values.value, new_value, step)
+    index.value = step + 1
+    seen = (jnp.arange(length) <= step)[None, None, None, :]
+    mask = jnp.broadcast_to(seen, (key.shape[0], 1, 1, length))
+    if bias is not None:
+      bias = jax.lax.dynamic_slice_in_dim(bias, step, 1, axis=2)
+    return jnp.moveaxis(keys.value, 3, 1), jnp.moveaxis(values.value, 3, 1), mask, bias
+
+
+def _put(
+  cache: Float[Array, "batch heads kv length"],
+  new: Float[Array, "batch heads kv 1"],
+  step: Int[Array, ""],
+) -> Float[Array, "batch heads kv length"]:
+  return jax.lax.dynamic_update_slice_in_dim(cache, new, step, axis=3)
+
+
+def _check_step(cache_shape, new_shape, bias) -> None:
+  if new_shape != (*cache_shape[:3], 1):
+    raise SymtuneError(
+      f"A decode step got keys of shape {new_shape} ([batch, heads, kv, length]); the "
+      f"cache is {cache_shape}. Decode one position at a time, with the batch size "
+      "that the cache was made for."
+    )
+  if bias is not None and bias.shape[3] != cache_shape[3]:
+    raise SymtuneError(
+      f"A decode step got a position bias of length {bias.shape[3]}; the cache has "
+      f"{cache_shape[3]} positions. Pass max_decode_length={cache_shape[3]} to decode."
+    )

@@ -1,0 +1,124 @@
+"""Greedy decoding through the cache."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from symtune.errors import SymtuneError
+from symtune.model.network import Params, Transformer
+
+PAD_ID = 0
+EOS_ID = 1
+
+
+class _State(NamedTuple):
+  """What the loop carries from one position to the next."""
+
+  step: Int[Array, ""]
+  last: Int[Array, "batch 1"]
+  output: Int[Array, "batch max_length"]
+  is_done: Bool[Array, " batch"]
+  cache: Any
+
+
+def empty_cache(
+  network: Transformer,
+  params: Params,
+  inputs: Int[Array, "batch enc_length"],
+  max_length: int,
+) -> Any:
+  """A decode cache of zeros, made without running the network.
+
+  Args:
+    network: The network.
+    params: Its parameters.
+    inputs: Encoder tokens; only the shape is used.
+    max_length: Positions that the cache can hold.
+
+  Returns:
+    The "cache" collection: per decoder layer cached_key and cached_value, [batch,
+    heads, kv, max_length], and cache_index.
+  """
+  targets = jnp.zeros((inputs.shape[0], max_length), jnp.int32)
+
+  def first_call():
+    return network.apply(
+      {"params": params},
+      inputs,
+      targets,
+      targets,
+      enable_dropout=False,
+      decode=True,
+      mutable=["cache"],
+    )[1]["cache"]
+
+  shapes = jax.eval_shape(first_call)
+  return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+def generate_greedy(
+  network: Transformer,
+  params: Params,
+  inputs: Int[Array, "batch enc_length"],
+  max_length: int,
+) -> Int[Array, "batch max_length"]:
+  """Takes the likeliest token, position after position, until EOS.
+
+  Stops early when every row has ended. Pure; jit it with network and max_length static.
+
+  Args:
+    network: The network.
+    params: Its parameters.
+    inputs: One prompt per row, 0 for padding.
+    max_length: Most tokens to generate, EOS included.
+
+  Returns:
+    Generated ids, int32: EOS is kept, padding (0) follows it.
+
+  Raises:
+    SymtuneError: max_length is not positive.
+  """
+  if max_length < 1:
+    raise SymtuneError(f"max_length is {max_length}; expected at least 1.")
+  variables = {"params": params}
+  encoded = network.apply(variables, inputs, enable_dropout=False, method="encode")
+
+  def is_unfinished(state: _State) -> jax.Array:
+    return (state.step < max_length) & ~jnp.all(state.is_done)
+
+  def advance(state: _State) -> _State:
+    logits, updated = network.apply(
+      {**variables, "cache": state.cache},
+      encoded,
+      inputs,
+      state.last,
+      state.last,
+      enable_dropout=False,
+      decode=True,
+      max_decode_length=max_length,
+      mutable=["cache"],
+      method="decode",
+    )
+    likeliest = jnp.argmax(logits[:, -1, :], axis=-1).astype(jnp.int32)
+    token = jnp.where(state.is_done, PAD_ID, likeliest)[:, None]
+    return _State(
+      step=state.step + 1,
+      last=token,
+      output=jax.lax.dynamic_update_slice_in_dim(
+        state.output, token, state.step, axis=1
+      ),
+      is_done=state.is_done | (token[:, 0] == EOS_ID),
+      cache=updated["cache"],
+    )
+
+  batch = inputs.shape[0]
+  start = _State(
+    step=jnp.int32(0),
+    last=jnp.zeros((batch, 1), jnp.int32),
+    output=jnp.full((batch, max_length), PAD_ID, jnp.int32),
+    is_done=jnp.zeros((batch,), bool),
+    cache=empty_cache(network, params, inputs, max_length),
+  )
+  return jax.lax.while_loop(is_unfinished, advance, start).output

@@ -1,0 +1,96 @@
+"""Log-probability of whole targets, in nats: the encoder runs once per prompt.
+
+The candidates of one prompt lie side by side in one decoder row, kept apart by segment
+ids, and all read the same encoder output:
+
+  targets        [[7 8 1 0]   candidate 1
+                  [9 1 0 0]]  candidate 2
+  decoder row    7 8 1 0 9 1 0 0
+  decoder input  0 7 8 1 0 9 1 0
+  segment ids    1 1 1 1 2 2 2 2
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from symtune.model.loss import token_cross_entropy
+from symtune.model.network import Params, Transformer
+
+
+def shift_right(
+  targets: Int[Array, "*shape length"],
+) -> Int[Array, "*shape length"]:
+  """Decoder inputs of targets: moved right by one, 0 in front.
+
+  [[7, 8, 1, 0], [9, 1, 0, 0]]  ->  [[0, 7, 8, 1], [0, 9, 1, 0]]
+
+  Args:
+    targets: Token ids.
+
+  Returns:
+    Token ids of the same shape.
+  """
+  return jnp.concatenate([jnp.zeros_like(targets[..., :1]), targets[..., :-1]], axis=-1)
+
+
+def score_candidates(
+  network: Transformer,
+  params: Params,
+  inputs: Int[Array, "prompts enc_length"],
+  targets: Int[Array, "prompts candidates dec_length"],
+) -> Float[Array, "prompts candidates"]:
+  """Sum of log p(token) over each target, in nats; pure, so it may be jitted.
+
+  Args:
+    network: The network.
+    params: Its parameters.
+    inputs: One prompt per row, 0 for padding.
+    targets: Choices per prompt, each ending in EOS and padded with 0. EOS counts:
+      without it a choice that begins another could never lose to it.
+
+  Returns:
+    Scores, higher is likelier. -inf for a candidate that is all padding, which stands
+    for "this prompt has fewer choices than the others".
+  """
+  prompts, candidates, dec_length = targets.shape
+  row = (prompts, candidates * dec_length)
+  row_targets = targets.reshape(row)
+  segment_ids = jnp.repeat(jnp.arange(1, candidates + 1, dtype=jnp.int32), dec_length)
+  variables = {"params": params}
+  encoded = network.apply(variables, inputs, enable_dropout=False, method="encode")
+  logits = network.apply(
+    variables,
+    encoded,
+    inputs,
+    shift_right(targets).reshape(row),
+    row_targets,
+    decoder_segment_ids=jnp.broadcast_to(segment_ids[None, :], row),
+    enable_dropout=False,
+    method="decode",
+  )
+  assert isinstance(logits, jax.Array)
+  nats, _ = token_cross_entropy(logits, row_targets)
+  is_real = targets > 0
+  scores = -jnp.sum(jnp.where(is_real, nats.reshape(targets.shape), 0.0), axis=2)
+  return jnp.where(jnp.any(is_real, axis=2), scores, -jnp.inf)
+
+
+def score_targets(
+  network: Transformer,
+  params: Params,
+  inputs: Int[Array, "batch enc_length"],
+  targets: Int[Array, "batch dec_length"],
+) -> Float[Array, " batch"]:
+  """`score_candidates` for one target per prompt.
+
+  Args:
+    network: The network.
+    params: Its parameters.
+    inputs: One prompt per row, 0 for padding.
+    targets: One target per row, ending in EOS, padded with 0.
+
+  Returns:
+    Scores in nats; -inf for a target that is all padding.
+  """
+  return score_candidates(network, params, inputs, targets[:, None, :])[:, 0]

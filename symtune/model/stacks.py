@@ -1,0 +1,188 @@
+"""The encoder and the decoder: layers stacked on the shared embedding.
+
+Module names and their order follow t5x/examples/t5/network.py: they make the parameter
+tree, and the random numbers of dropout.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from symtune.model import axes
+from symtune.model.attention import MultiHeadAttention
+from symtune.model.config import T5Config
+from symtune.model.layers import MLP, Dense, Embed, RelativeBias, RMSNorm
+
+
+def _attention(config: T5Config, name: str) -> MultiHeadAttention:
+  return MultiHeadAttention(
+    num_heads=config.num_heads,
+    head_dim=config.head_dim,
+    dropout_rate=config.dropout_rate,
+    dtype=config.dtype,
+    float32_logits=config.float32_attention_logits,
+    name=name,
+  )
+
+
+def _mlp(config: T5Config) -> MLP:
+  return MLP(
+    mlp_dim=config.mlp_dim,
+    activations=config.mlp_activations,
+    dropout_rate=config.dropout_rate,
+    dtype=config.dtype,
+    name="mlp",
+  )
+
+
+def _dropout(config: T5Config) -> nn.Dropout:
+  """One mask for all positions of a row (T5X: "broadcast along length")."""
+  return nn.Dropout(config.dropout_rate, broadcast_dims=(-2,))
+
+
+class EncoderLayer(nn.Module):
+  """Self-attention, then MLP; each normalised before and added after.
+
+  Attributes:
+    config: Settings of the network.
+  """
+
+  config: T5Config
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: Float[Array, "batch length embed"],
+    mask: Bool[Array, "batch 1 length length"],
+    bias: Float[Array, "1 heads length length"],
+    *,
+    deterministic: bool,
+  ) -> Float[Array, "batch length embed"]:
+    """Applies the layer."""
+    cfg = self.config
+    x = RMSNorm(cfg.dtype, name="pre_attention_layer_norm")(inputs)
+    x = _attention(cfg, "attention")(x, x, mask, bias, deterministic=deterministic)
+    x = inputs + _dropout(cfg)(x, deterministic=deterministic)
+    y = RMSNorm(cfg.dtype, name="pre_mlp_layer_norm")(x)
+    y = _mlp(cfg)(y, deterministic=deterministic)
+    return x + _dropout(cfg)(y, deterministic=deterministic)
+
+
+class DecoderLayer(nn.Module):
+  """Self-attention, attention to the encoder, then MLP.
+
+  Attributes:
+    config: Settings of the network.
+  """
+
+  config: T5Config
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: Float[Array, "batch dec_length embed"],
+    encoded: Float[Array, "batch enc_length embed"],
+    mask: Bool[Array, "batch 1 dec_length dec_length"] | None,
+    cross_mask: Bool[Array, "batch 1 dec_length enc_length"],
+    bias: Float[Array, "1 heads b_length b_length"],
+    *,
+    deterministic: bool,
+    decode: bool,
+  ) -> Float[Array, "batch dec_length embed"]:
+    """Applies the layer."""
+    cfg = self.config
+    x = RMSNorm(cfg.dtype, name="pre_self_attention_layer_norm")(inputs)
+    x = _attention(cfg, "self_attention")(
+      x, x, mask, bias, deterministic=deterministic, decode=decode
+    )
+    x = inputs + _dropout(cfg)(x, deterministic=deterministic)
+    y = RMSNorm(cfg.dtype, name="pre_cross_attention_layer_norm")(x)
+    y = _attention(cfg, "encoder_decoder_attention")(
+      y, encoded, cross_mask, deterministic=deterministic
+    )
+    y = x + _dropout(cfg)(y, deterministic=deterministic)
+    z = RMSNorm(cfg.dtype, name="pre_mlp_layer_norm")(y)
+    z = _mlp(cfg)(z, deterministic=deterministic)
+    return y + _dropout(cfg)(z, deterministic=deterministic)
+
+
+class Encoder(nn.Module):
+  """Embedding, layers, norm.
+
+  Attributes:
+    config: Settings of the network.
+    embed: The embedding that encoder and decoder share.
+  """
+
+  config: T5Config
+  embed: Embed
+
+  @nn.compact
+  def __call__(
+    self,
+    tokens: Int[Array, "batch length"],
+    mask: Bool[Array, "batch 1 length length"],
+    *,
+    deterministic: bool,
+  ) -> Float[Array, "batch length embed"]:
+    """Turns tokens into one vector each."""
+    cfg = self.config
+    bias = RelativeBias(cfg.num_heads, cfg.dtype, name="relpos_bias")(
+      tokens.shape[1], bidirectional=True
+    )
+    x = self.embed(tokens)
+    x = _dropout(cfg)(x, deterministic=deterministic)
+    for i in range(cfg.num_encoder_layers):
+      layer = EncoderLayer(cfg, name=f"layers_{i}")
+      x = layer(x, mask, bias, deterministic=deterministic)
+    x = RMSNorm(cfg.dtype, name="encoder_norm")(x)
+    # The one dropout in T5X whose mask differs from position to position.
+    return nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic)
+
+
+class Decoder(nn.Module):
+  """Embedding, layers, norm, output layer.
+
+  Attributes:
+    config: Settings of the network.
+    embed: The embedding that encoder and decoder share.
+  """
+
+  config: T5Config
+  embed: Embed
+
+  @nn.compact
+  def __call__(
+    self,
+    tokens: Int[Array, "batch dec_length"],
+    encoded: Float[Array, "batch enc_length embed"],
+    mask: Bool[Array, "batch 1 dec_length dec_length"] | None,
+    cross_mask: Bool[Array, "batch 1 dec_length enc_length"],
+    *,
+    deterministic: bool,
+    decode: bool = False,
+    max_decode_length: int | None = None,
+  ) -> Float[Array, "batch dec_length vocab"]:
+    """Turns tokens and the encoder's vectors into float32 logits."""
+    cfg = self.config
+    length = tokens.shape[1]
+    if decode and max_decode_length is not None:
+      length = max_decode_length
+    bias = RelativeBias(cfg.num_heads, cfg.dtype, name="relpos_bias")(
+      length, bidirectional=False
+    )
+    y = self.embed(tokens)
+    y = _dropout(cfg)(y, deterministic=deterministic)
+    for i in range(cfg.num_decoder_layers):
+      layer = DecoderLayer(cfg, name=f"layers_{i}")
+      y = layer(
+        y, encoded, mask, cross_mask, bias, deterministic=deterministic, decode=decode
+      )
+    y = RMSNorm(cfg.dtype, name="decoder_norm")(y)
+    y = _dropout(cfg)(y, deterministic=deterministic)
+    if cfg.logits_via_embedding:
+      # The table has unit variance: without the division logits would be far too wide.
+      return self.embed.attend(y) / jnp.sqrt(jnp.float32(cfg.emb_dim))
+    return Dense(
+      cfg.vocab_size, (axes.EMBED, axes.VOCAB), jnp.float32, name="logits_dense"
+    )(y)

@@ -1,0 +1,136 @@
+"""The rows of results.jsonl: what was asked, what was answered, and by which run."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from symtune.errors import SymtuneError
+
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResultRow:
+  """One answered question.
+
+  Attributes:
+    schema_version: of this format.
+    checkpoint: name in tables, such as "before".
+    step: training step of the checkpoint.
+    probe: name of the probe.
+    setting: name of the setting inside the probe.
+    task: name of the task.
+    seed: seed of exemplars, format and symbols.
+    query: row of the query in the task's file.
+    num_classes: number of choices.
+    label: index of the right choice.
+    prediction: index of the likeliest choice.
+    correct: whether they are equal.
+    chance: accuracy of a uniform guess, 1 / num_classes.
+    log_likelihoods: log p(choice and EOS | prompt) in nats, one per choice.
+    choices: the label words.
+    demos: exemplars in the prompt after shortening.
+    config_hash: of settings, data and vocabulary.
+    data_fingerprint: SHA-256 of the task's card and rows.
+    vocab_hash: of the vocabulary.
+    git_commit: of symtune, or None.
+  """
+
+  schema_version: int
+  checkpoint: str
+  step: int
+  probe: str
+  setting: str
+  task: str
+  seed: int
+  query: int
+  num_classes: int
+  label: int
+  prediction: int
+  correct: bool
+  chance: float
+  log_likelihoods: tuple[float, ...]
+  choices: tuple[str, ...]
+  demos: int
+  config_hash: str
+  data_fingerprint: str
+  vocab_hash: str
+  git_commit: str | None
+
+  @property
+  def pair_key(self) -> tuple[str, str, str, int, int]:
+    """Equal for the same question asked of two checkpoints."""
+    return (self.probe, self.setting, self.task, self.seed, self.query)
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(ResultRow))
+
+
+def to_json(row: ResultRow) -> str:
+  """One line without its newline: sorted keys, shortest exact floats."""
+  return json.dumps(dataclasses.asdict(row), sort_keys=True, ensure_ascii=False)
+
+
+def read_results(path: pathlib.Path) -> list[ResultRow]:
+  """Reads and checks results.jsonl.
+
+  Args:
+    path: the file.
+
+  Returns:
+    Its rows, in order.
+
+  Raises:
+    SymtuneError: no file, or a row that is malformed, of another schema version, or
+      there twice; names file and line.
+  """
+  try:
+    text = path.read_text(encoding="utf-8")
+  except FileNotFoundError as error:
+    raise SymtuneError(
+      f"no results at {path}. Probe a checkpoint first: symtune run or symtune probe."
+    ) from error
+  except UnicodeDecodeError as error:
+    raise SymtuneError(f"{path} is not UTF-8 text: {error}") from error
+  rows: list[ResultRow] = []
+  seen: dict[tuple[Any, ...], int] = {}
+  for number, line in enumerate(text.splitlines(), start=1):
+    row = _parse(line, f"{path}, line {number}")
+    key = (row.checkpoint, row.step, *row.pair_key)
+    if key in seen:
+      raise SymtuneError(
+        f"{path}, line {number}: got the question of line {seen[key]} again, expected "
+        f"each once per checkpoint. Remove one of them."
+      )
+    seen[key] = number
+    rows.append(row)
+  return rows
+
+
+def _parse(line: str, where: str) -> ResultRow:
+  try:
+    values = json.loads(line)
+  except json.JSONDecodeError as error:
+    raise SymtuneError(
+      f"{where}: malformed JSON ({error.msg} at column {error.colno}). Run the probe "
+      f"again; it drops a torn last line by itself."
+    ) from error
+  if not isinstance(values, dict):
+    raise SymtuneError(f"{where}: got {type(values).__name__}, expected an object.")
+  version = values.get("schema_version")
+  if version != SCHEMA_VERSION:
+    raise SymtuneError(
+      f"{where}: got schema_version {version!r}, expected {SCHEMA_VERSION}. Read it "
+      f"with the release of symtune that wrote it."
+    )
+  missing = [name for name in _FIELDS if name not in values]
+  unknown = [name for name in values if name not in _FIELDS]
+  if missing or unknown:
+    raise SymtuneError(
+      f"{where}: missing keys {missing}, unknown keys {unknown}, expected exactly "
+      f"those of schema version {SCHEMA_VERSION}."
+    )
+  values["log_likelihoods"] = tuple(values["log_likelihoods"])
+  values["choices"] = tuple(values["choices"])
+  return ResultRow(**values)

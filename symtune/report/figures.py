@@ -1,0 +1,125 @@
+"""Stage 11: ProbeResults -> figures. Accuracy by setting, one bar per checkpoint.
+
+Bars stand in the order of Table 1 of Wei et al. 2023; flipped labels have a panel of
+their own. The same summaries give the same bytes: no date, no user's style.
+"""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+import matplotlib.patheffects
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from symtune.probe.run import CheckpointLabel
+from symtune.report.results import checkpoint_title, setting_title
+from symtune.report.summary import Summary
+
+_PANEL_TITLES = {"settings": "In-context learning", "flipped_labels": "Flipped labels"}
+_TWO_COLOURS = ("#b5bcc4", "#0072b2")  # grey and blue: told apart in print and by all
+_GROUP_WIDTH = 0.76  # of the distance between two settings
+_MAX_NUMBERED = 3  # more bars in a group leave no room for their numbers
+
+
+def draw_accuracy(
+  summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
+) -> bytes:
+  """A PNG of every probe's accuracies with 95% intervals and chance levels.
+
+  Args:
+    summaries: of settings (`summary.summarize_settings`), at least one.
+    checkpoints: in the order of the summaries' estimates.
+  """
+  panels: dict[str, list[Summary]] = {}
+  for summary in summaries:
+    panels.setdefault(summary.probe, []).append(summary)
+  sizes = [len(panel) for panel in panels.values()]
+  with matplotlib.rc_context():
+    matplotlib.rcdefaults()
+    matplotlib.rcParams.update({"font.size": 11, "axes.titlesize": 12})
+    width = max(5.0, 1.2 + 0.6 * len(panels) + 1.55 * sum(sizes))
+    figure = Figure(figsize=(width, 4.6), dpi=150, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(
+      1, len(sizes), sharey=True, squeeze=False, width_ratios=[s + 0.2 for s in sizes]
+    )[0]
+    for panel_axes, (probe, panel) in zip(axes, panels.items(), strict=True):
+      _draw_panel(panel_axes, panel, checkpoints)
+      panel_axes.set_title(_PANEL_TITLES.get(probe, probe.replace("_", " ")))
+    axes[0].set_ylabel("accuracy in %, mean over tasks")
+    chance, *bars = axes[0].get_legend_handles_labels()[0]
+    figure.legend(
+      handles=[*bars, chance],
+      loc="outside lower center",
+      ncols=min(5, len(bars) + 1),
+      frameon=False,
+    )
+    buffer = io.BytesIO()
+    canvas.print_png(buffer, metadata={"Software": None})
+  return buffer.getvalue()
+
+
+def _draw_panel(
+  axes: Axes, panel: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
+) -> None:
+  places = np.arange(len(panel), dtype=np.float64)
+  width = _GROUP_WIDTH / len(checkpoints)
+  colours = _colours(len(checkpoints))
+  for i, label in enumerate(checkpoints):
+    means, lows, highs = (
+      100 * np.array([getattr(s.accuracy[i], end) for s in panel])
+      for end in ("mean", "low", "high")
+    )
+    centres = places + (i - (len(checkpoints) - 1) / 2) * width
+    axes.bar(
+      centres, means, width * 0.94, color=colours[i], label=checkpoint_title(label)
+    )
+    errors = np.clip([means - lows, highs - means], 0, None)
+    axes.errorbar(
+      centres, means, errors, fmt="none", ecolor="#222222", elinewidth=1.2, capsize=3
+    )
+    if len(checkpoints) <= _MAX_NUMBERED:
+      for x, mean, high in zip(centres, means, highs, strict=True):
+        _write_number(axes, x, high + 1.5, mean)
+  half = _GROUP_WIDTH / 2 + 0.05
+  axes.hlines(
+    [100 * s.chance for s in panel],
+    places - half,
+    places + half,
+    colors="#d55e00",
+    linestyles="--",
+    linewidth=1.6,
+    label="chance",
+    zorder=3,
+  )
+  axes.set_xticks(places, [_tick(s) for s in panel])
+  axes.set_xlim(-0.6, len(panel) - 0.4)
+  axes.set_ylim(0, 109)
+  axes.set_yticks(range(0, 101, 20))
+  axes.grid(axis="y", color="#e4e4e4", linewidth=0.8)
+  axes.set_axisbelow(True)
+  axes.tick_params(length=0)
+  axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _write_number(axes: Axes, x: float, y: float, percent: float) -> None:
+  text = axes.text(x, y, f"{percent:.0f}", ha="center", va="bottom", fontsize=10)
+  halo = matplotlib.patheffects.withStroke(linewidth=3, foreground="white")
+  text.set_path_effects([halo])
+  text.set_zorder(4)  # above the line of chance
+
+
+def _tick(summary: Summary) -> str:
+  title = setting_title(summary.probe, summary.setting).replace(" + ", "\n+ ")
+  tasks = f"{len(summary.tasks)} task{'s' if len(summary.tasks) > 1 else ''}"
+  return f"{title}\n({tasks})"
+
+
+def _colours(count: int) -> Sequence[str | tuple[float, ...]]:
+  if count <= len(_TWO_COLOURS):
+    return _TWO_COLOURS[-count:]
+  colours = matplotlib.colormaps["Blues"](np.linspace(0.25, 0.8, count))
+  return [tuple(colour) for colour in colours.tolist()]

@@ -1,0 +1,166 @@
+"""Rows of results.jsonl -> the same questions side by side, checkpoint by checkpoint.
+
+Checkpoints are compared on equal questions only, so whatever one of them was not asked
+is an error, never a silent difference of two samples.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from symtune.errors import SymtuneError
+from symtune.probe.flipped_labels import FlippedLabels
+from symtune.probe.results import ResultRow
+from symtune.probe.run import CheckpointLabel
+from symtune.probe.settings import FourSettings, Setting
+
+# Table 1 of Wei et al. 2023 from left to right, then section 6.
+_ORDER = (
+  *((FourSettings.name, str(setting)) for setting in Setting),
+  (FlippedLabels.name, "flipped"),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskRows:
+  """One task in one setting.
+
+  Attributes:
+    task: name of the task.
+    by_checkpoint: rows of each checkpoint; row i asks the same question in all.
+  """
+
+  task: str
+  by_checkpoint: tuple[tuple[ResultRow, ...], ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SettingRows:
+  """One setting of one probe.
+
+  Attributes:
+    probe: name of the probe.
+    setting: name of the setting.
+    tasks: in order of name.
+  """
+
+  probe: str
+  setting: str
+  tasks: tuple[TaskRows, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairedResults:
+  """What every checkpoint answered to the same questions.
+
+  Attributes:
+    checkpoints: in order of training step.
+    settings: in the paper's order; probes that it lacks come last, by name.
+  """
+
+  checkpoints: tuple[CheckpointLabel, ...]
+  settings: tuple[SettingRows, ...]
+
+
+def pair_rows(rows: Sequence[ResultRow]) -> PairedResults:
+  """Puts the answers of all checkpoints side by side.
+
+  Args:
+    rows: of any number of checkpoints, in any order (`probe.results.read_results`).
+
+  Returns:
+    The same whatever the order of the rows.
+
+  Raises:
+    SymtuneError: no rows, or the checkpoints were not asked the same questions.
+  """
+  if not rows:
+    raise SymtuneError(
+      "no results: expected at least one answered question. Probe a checkpoint first: "
+      "symtune run or symtune probe."
+    )
+  checkpoints = tuple(
+    CheckpointLabel(name=name, step=step)
+    for step, name in sorted({(r.step, r.checkpoint) for r in rows})
+  )
+  by_key = [
+    {r.pair_key: r for r in rows if (r.checkpoint, r.step) == (c.name, c.step)}
+    for c in checkpoints
+  ]
+  _check_paired(checkpoints, by_key)
+  grouped: dict[tuple[str, str], dict[str, list[tuple]]] = {}
+  for key in sorted(by_key[0]):
+    probe, setting, task = key[:3]
+    grouped.setdefault((probe, setting), {}).setdefault(task, []).append(key)
+  return PairedResults(
+    checkpoints=checkpoints,
+    settings=tuple(
+      SettingRows(
+        probe=probe,
+        setting=setting,
+        tasks=tuple(
+          TaskRows(
+            task=task,
+            by_checkpoint=tuple(tuple(found[key] for key in keys) for found in by_key),
+          )
+          for task, keys in grouped[probe, setting].items()
+        ),
+      )
+      for probe, setting in sorted(grouped, key=_place)
+    ),
+  )
+
+
+def checkpoint_title(label: CheckpointLabel) -> str:
+  """A checkpoint's name in tables: "before (step 0)"."""
+  step = f"step {label.step}"
+  return label.name if label.name == step else f"{label.name} ({step})"
+
+
+def setting_title(probe: str, setting: str) -> str:
+  """A setting's name in tables."""
+  if probe == FourSettings.name:
+    return setting.replace("+", " + ")
+  if probe == FlippedLabels.name:
+    return "flipped labels"
+  return f"{probe}: {setting}"
+
+
+def _place(name: tuple[str, str]) -> tuple[int, tuple[str, str]]:
+  return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
+
+
+def _check_paired(
+  checkpoints: Sequence[CheckpointLabel], by_key: Sequence[dict[tuple, ResultRow]]
+) -> None:
+  asked = sorted(set().union(*by_key))
+  unpaired = [key for key in asked if not all(key in found for found in by_key)]
+  if unpaired:
+    asked_of = [unpaired[0] in found for found in by_key]
+    present, missing = (checkpoints[asked_of.index(value)] for value in (True, False))
+    raise SymtuneError(
+      f"got {len(unpaired)} of {len(asked)} questions that not every checkpoint was "
+      f"asked, expected the same questions for all. For example {_words(unpaired[0])} "
+      f"was asked of {checkpoint_title(present)} but not of "
+      f"{checkpoint_title(missing)}. Finish with symtune probe --step {missing.step}; "
+      f"answers that are there are kept."
+    )
+  for label, found in zip(checkpoints[1:], by_key[1:], strict=True):
+    different = [
+      key for key in asked if _content(found[key]) != _content(by_key[0][key])
+    ]
+    if different:
+      raise SymtuneError(
+        f"got {len(different)} of {len(asked)} questions whose data or choices differ "
+        f"between {checkpoint_title(checkpoints[0])} and {checkpoint_title(label)}, "
+        f"expected equal ones. For example {_words(different[0])}. The rows are from "
+        f"different data or settings; probe both checkpoints again in a new folder."
+      )
+
+
+def _content(row: ResultRow) -> tuple:
+  return (row.data_fingerprint, row.choices, row.label)
+
+
+def _words(key: tuple) -> str:
+  probe, setting, task, seed, query = key
+  return f"probe {probe}, setting {setting}, task {task}, seed {seed}, query {query}"

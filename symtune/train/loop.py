@@ -1,0 +1,270 @@
+"""The training loop: batch, step, log, save, call hooks. No maths."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+
+from symtune.data.batches import Batch
+from symtune.errors import SymtuneError
+from symtune.train import checkpoint, metrics
+from symtune.train.metrics import MetricSums
+from symtune.train.progress import Progress
+from symtune.train.state import TrainState, abstract_state
+from symtune.train.step import Metrics, StepFn
+from symtune.train.stop import StopRequest, stop_on_signals
+
+CHECKPOINTS = "checkpoints"
+
+# Called with the number of updates made and the state; the next step donates the
+# state's arrays, so a hook copies what it wants to keep.
+Hook = Callable[[int, TrainState], None]
+
+
+@runtime_checkable
+class BatchIterator(Protocol):
+  """An endless stream of batches whose position can be saved."""
+
+  def __next__(self) -> Batch:
+    """Returns the next batch."""
+    ...
+
+  def get_state(self) -> dict[str, Any]:
+    """Returns the position of the next batch as JSON values."""
+    ...
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    """Moves to a position that `get_state` returned."""
+    ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+  """How long a run is and how often it writes.
+
+  Attributes:
+    steps: the number of updates of the whole run, resumed parts included.
+    log_every: steps between rows of metrics.jsonl; the last step always has one.
+    save_every: steps between checkpoints; the last step always has one.
+    keep: how many of the newest checkpoints stay.
+    keep_every: checkpoints at multiples of this step always stay; None spares none.
+    seed: seeds the parameters and the dropout masks.
+  """
+
+  steps: int
+  log_every: int = 10
+  save_every: int = 500
+  keep: int = 2
+  keep_every: int | None = None
+  seed: int = 0
+
+  def __post_init__(self):
+    for name in ("steps", "log_every", "save_every", "keep"):
+      if getattr(self, name) < 1:
+        raise SymtuneError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+    if self.keep_every is not None and self.keep_every < 1:
+      raise SymtuneError(f"keep_every is {self.keep_every}; it must be 1 or more.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitResult:
+  """How a run ended.
+
+  Attributes:
+    state: the state after the last update.
+    step: the number of updates made in all.
+    stopped_by: "SIGTERM" or "SIGINT" when a signal ended it early, else None.
+  """
+
+  state: TrainState
+  step: int
+  stopped_by: str | None
+
+
+def fit(
+  *,
+  state: TrainState,
+  batches: BatchIterator,
+  train_step: StepFn,
+  settings: TrainSettings,
+  run_dir: pathlib.Path,
+  config_hash: str,
+  put_batch: Callable[[Batch], dict[str, jax.Array]] = jax.device_put,
+  hooks: Sequence[Hook] = (),
+  progress: Progress | None = None,
+) -> FitResult:
+  """Trains until `settings.steps`, resuming the newest checkpoint of `run_dir`.
+
+  The same arguments give the same checkpoints and the same metrics.jsonl, however
+  often the run was killed and started again. One step is in flight while the host
+  builds the next batch; its metrics are fetched after that.
+
+  SIGTERM and Ctrl-C let the current step finish, save a checkpoint and return.
+
+  Args:
+    state: the state before step 0. The run takes it over: its arrays are donated.
+    batches: endless; its position is saved and restored with the state.
+    train_step: as made by `symtune.train.step.jit_train_step`.
+    settings: lengths and intervals.
+    run_dir: gets checkpoints/, metrics.jsonl and timing.jsonl; made when missing.
+    config_hash: identifies the configuration; one of another is not resumed.
+    put_batch: moves a batch to the devices (`partition.batch_putter`).
+    hooks: called after every step, in order.
+    progress: where to show the run; a new `Progress` when None.
+
+  Raises:
+    SymtuneError: the loss is NaN or infinite, the batches ended, or run_dir holds
+      a damaged checkpoint or one of another configuration.
+  """
+  run_dir = pathlib.Path(run_dir)
+  run_dir.mkdir(parents=True, exist_ok=True)
+  with progress or Progress(settings.steps) as shown, stop_on_signals() as stop:
+    state, sums = _resume(state, batches, run_dir, config_hash, shown)
+    saver = _Saver(run_dir, settings, config_hash, batches)
+    recorder = _Recorder(run_dir, settings, sums, shown)
+    step = int(state.step)
+    while step < settings.steps and not stop:
+      batch = put_batch(_next_batch(batches, step))
+      with jax.transfer_guard("disallow"):
+        state, step_metrics = train_step(state, batch)
+      step += 1
+      recorder.push(step, step_metrics)
+      for hook in hooks:
+        hook(step, state)
+      if step % settings.save_every == 0 or step == settings.steps:
+        saver.save(state, recorder.drain())
+    if stop and step < settings.steps:
+      saver.save(state, recorder.drain())
+      _say_stopped(shown, stop, step, run_dir)
+      return FitResult(state=state, step=step, stopped_by=stop.signal_name)
+  return FitResult(state=state, step=step, stopped_by=None)
+
+
+class _Recorder:
+  """Takes in each step's metrics one step late, and writes the rows."""
+
+  def __init__(
+    self,
+    run_dir: pathlib.Path,
+    settings: TrainSettings,
+    sums: MetricSums,
+    progress: Progress,
+  ) -> None:
+    self._run_dir = run_dir
+    self._settings = settings
+    self._sums = sums
+    self._progress = progress
+    self._pending: tuple[int, Metrics] | None = None
+    self._clock = (time.monotonic(), sums.steps, sums.real_tokens)
+
+  def push(self, step: int, step_metrics: Metrics) -> None:
+    """Holds the newest metrics, whose step may still run, and takes in the last."""
+    self.drain()
+    self._pending = (step, step_metrics)
+
+  def drain(self) -> MetricSums:
+    """Waits for the held metrics; returns the sums since the last row."""
+    if self._pending is None:
+      return self._sums
+    step, step_metrics = self._pending
+    self._pending = None
+    newest = MetricSums.of_step(step_metrics)
+    metrics.check_finite(newest, step)
+    self._sums = self._sums.plus(newest)
+    if step % self._settings.log_every == 0 or step == self._settings.steps:
+      self._write(step)
+    self._progress.update(step, newest)
+    return self._sums
+
+  def _write(self, step: int) -> None:
+    if jax.process_index() == 0:
+      row = self._sums.row(step)
+      metrics.append_row(self._run_dir / metrics.METRICS_FILE, row)
+      metrics.append_row(self._run_dir / metrics.TIMING_FILE, self._timing(step))
+    self._sums = MetricSums()
+    self._clock = (time.monotonic(), 0, 0.0)
+
+  def _timing(self, step: int) -> dict[str, int | float]:
+    since, steps_before, tokens_before = self._clock
+    seconds = max(time.monotonic() - since, 1e-9)
+    return {
+      "step": step,
+      "seconds": round(seconds, 6),
+      "seconds_per_step": round(seconds / (self._sums.steps - steps_before), 6),
+      "real_tokens_per_second": round(
+        (self._sums.real_tokens - tokens_before) / seconds, 3
+      ),
+    }
+
+
+class _Saver:
+  """Saves the state with the data position and the sums not yet written."""
+
+  def __init__(
+    self,
+    run_dir: pathlib.Path,
+    settings: TrainSettings,
+    config_hash: str,
+    batches: BatchIterator,
+  ) -> None:
+    self._directory = run_dir / CHECKPOINTS
+    self._settings = settings
+    self._config_hash = config_hash
+    self._batches = batches
+
+  def save(self, state: TrainState, sums: MetricSums) -> None:
+    """Writes a checkpoint; leaves one of the same step as it is."""
+    checkpoint.save(
+      self._directory,
+      state,
+      self._batches.get_state(),
+      config_hash=self._config_hash,
+      metric_sums=sums.to_json(),
+      keep=self._settings.keep,
+      keep_every=self._settings.keep_every,
+    )
+
+
+def _resume(
+  state: TrainState,
+  batches: BatchIterator,
+  run_dir: pathlib.Path,
+  config_hash: str,
+  progress: Progress,
+) -> tuple[TrainState, MetricSums]:
+  """Returns the newest checkpoint's state, or the given one when there is none."""
+  directory = run_dir / CHECKPOINTS
+  step = checkpoint.latest_step(directory)
+  sums = MetricSums()
+  if step is not None:
+    wanted = abstract_state(state)
+    jax.tree.map(lambda leaf: leaf.delete(), state)  # two states may not fit
+    saved = checkpoint.restore(directory, step, wanted, config_hash=config_hash)
+    batches.set_state(saved.data_state)
+    state, sums = saved.state, MetricSums.from_json(saved.metric_sums)
+    progress.say(f"Resuming at step {step} from {directory / str(step)}.")
+  if jax.process_index() == 0:
+    for name in (metrics.METRICS_FILE, metrics.TIMING_FILE):
+      metrics.truncate_rows(run_dir / name, step or 0)
+  return state, sums
+
+
+def _next_batch(batches: BatchIterator, step: int) -> Batch:
+  try:
+    return next(batches)  # pyright: ignore[reportCallIssue, reportArgumentType]
+  except StopIteration:
+    raise SymtuneError(
+      f"the batches ended after step {step}; training needs an endless iterator."
+    ) from None
+
+
+def _say_stopped(
+  progress: Progress, stop: StopRequest, step: int, run_dir: pathlib.Path
+) -> None:
+  progress.say(
+    f"Stopped by {stop.signal_name} after step {step}; saved "
+    f"{run_dir / CHECKPOINTS / str(step)}. Start the same run again to go on."
+  )

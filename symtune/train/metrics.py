@@ -1,0 +1,184 @@
+"""Running sums of the metrics, and the JSON-lines files they are written to.
+
+`metrics.jsonl` holds only what the run determines (loss, accuracy, counts), so a
+resumed run's file is byte for byte the file of one that never stopped. What depends
+on the machine (seconds, tokens per second) goes to `timing.jsonl`.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from symtune.errors import SymtuneError
+from symtune.files import write_whole
+from symtune.train.step import Metrics
+
+METRICS_FILE = "metrics.jsonl"
+TIMING_FILE = "timing.jsonl"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetricSums:
+  """Sums over the steps since the last logged row, as Python numbers.
+
+  They are added on the host in float64, in step order, so they do not depend on
+  where a run was stopped.
+
+  Attributes:
+    steps: number of steps summed.
+    loss_nats: cross-entropy without z-loss, nats, summed over target tokens.
+    z_loss: the z-loss term, summed over target tokens.
+    loss_weight: sum of the target tokens' weights, the divisor of both.
+    target_tokens: number of target tokens.
+    correct_tokens: target tokens whose largest logit was the right one.
+    real_tokens: encoder and decoder positions that are not padding.
+    token_slots: all encoder and decoder positions.
+    grad_norm: the gradient's global norm, summed over steps.
+    learning_rate: the last step's learning rate.
+  """
+
+  steps: int = 0
+  loss_nats: float = 0.0
+  z_loss: float = 0.0
+  loss_weight: float = 0.0
+  target_tokens: float = 0.0
+  correct_tokens: float = 0.0
+  real_tokens: float = 0.0
+  token_slots: float = 0.0
+  grad_norm: float = 0.0
+  learning_rate: float = 0.0
+
+  @classmethod
+  def of_step(cls, metrics: Metrics) -> "MetricSums":
+    """Fetches one step's metrics from the devices; waits until they are there."""
+    host = jax.device_get(metrics)
+    names = [field.name for field in dataclasses.fields(Metrics)]
+    return cls(steps=1, **{name: float(getattr(host, name)) for name in names})
+
+  def plus(self, later: "MetricSums") -> "MetricSums":
+    """Returns the sums over both; the learning rate is the later one's."""
+    names = [field.name for field in dataclasses.fields(self)]
+    sums = {name: getattr(self, name) + getattr(later, name) for name in names}
+    return MetricSums(**{**sums, "learning_rate": later.learning_rate})
+
+  def row(self, step: int) -> dict[str, int | float]:
+    """Returns the means as a row of `metrics.jsonl`.
+
+    Args:
+      step: the number of updates made so far, written with the row.
+    """
+    weight = self.loss_weight or 1.0
+    means = {
+      "loss_nats": self.loss_nats / weight,
+      "z_loss": self.z_loss / weight,
+      "accuracy": self.correct_tokens / max(self.target_tokens, 1.0),
+      "grad_norm": self.grad_norm / max(self.steps, 1),
+      "learning_rate": self.learning_rate,
+      "non_padding_share": self.real_tokens / max(self.token_slots, 1.0),
+    }
+    return {
+      "step": step,
+      **{name: _seven_digits(value) for name, value in means.items()},
+      "target_tokens": int(self.target_tokens),
+      "real_tokens": int(self.real_tokens),
+    }
+
+  def to_json(self) -> dict[str, int | float]:
+    """Returns the sums as JSON values; floats survive JSON exactly."""
+    return dataclasses.asdict(self)
+
+  @classmethod
+  def from_json(cls, values: Mapping[str, Any]) -> "MetricSums":
+    """Reads what `to_json` wrote; an empty mapping gives empty sums."""
+    return cls(**values)
+
+
+def check_finite(metrics: MetricSums, step: int) -> None:
+  """Stops a run whose loss or gradient is no number.
+
+  Args:
+    metrics: sums whose newest step is `step`.
+    step: the number of updates made, for the message.
+
+  Raises:
+    SymtuneError: the loss or the gradient norm is NaN or infinite.
+  """
+  if math.isfinite(metrics.loss_nats) and math.isfinite(metrics.grad_norm):
+    return
+  raise SymtuneError(
+    f"step {step}: the loss sum is {metrics.loss_nats} and the gradient norm sum "
+    f"{metrics.grad_norm}; both must be finite. The parameters of this step are not "
+    "saved. Lower learning_rate, lengthen warmup_steps, set clip_global_norm, or "
+    "compute in float32; then go on from the last checkpoint."
+  )
+
+
+def append_row(path: pathlib.Path, row: Mapping[str, Any]) -> None:
+  """Appends one JSON line and has it on disk when it returns."""
+  with path.open("a", encoding="utf-8") as file:
+    file.write(json.dumps(row) + "\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
+  """Reads the rows of a JSON-lines file that has a `step` in every row.
+
+  A last line without its newline was cut off by a crash and is left out; a missing
+  file has no rows.
+
+  Raises:
+    SymtuneError: a whole line is not such a row.
+  """
+  return [row for _, row in _whole_lines(path)]
+
+
+def truncate_rows(path: pathlib.Path, last_step: int) -> None:
+  """Drops rows of steps after `last_step`, and a last line cut off by a crash.
+
+  The file is replaced in one move; kept rows keep their bytes.
+
+  Args:
+    path: a JSON-lines file with a `step` in every row; it may be missing.
+    last_step: the step that a run resumes from.
+
+  Raises:
+    SymtuneError: a whole line is not such a row.
+  """
+  if not path.exists():
+    return
+  kept = [line for line, row in _whole_lines(path) if row["step"] <= last_step]
+  write_whole(path, "".join(kept))
+
+
+def _whole_lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
+  if not path.exists():
+    return []
+  lines = path.read_bytes().decode("utf-8", errors="replace").splitlines(keepends=True)
+  if lines and not lines[-1].endswith("\n"):
+    del lines[-1]
+  return [(line, _parse(path, i, line)) for i, line in enumerate(lines, start=1)]
+
+
+def _parse(path: pathlib.Path, number: int, line: str) -> dict[str, Any]:
+  try:
+    row = json.loads(line)
+  except json.JSONDecodeError:
+    row = None
+  if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+    raise SymtuneError(
+      f"{path}, line {number}: got {line[:60]!r}, expected a JSON object with an "
+      "integer `step`. Move the file away if symtune did not write it."
+    )
+  return row
+
+
+def _seven_digits(value: float) -> float:
+  """Rounds to float32's precision, so that 0.001 is written as 0.001."""
+  return float(f"{value:.7g}")

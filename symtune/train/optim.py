@@ -1,0 +1,208 @@
+"""Optimizers and learning-rate schedules, chosen by name and built from optax."""
+
+import dataclasses
+import enum
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from symtune.errors import SymtuneError
+
+
+class OptimizerName(enum.StrEnum):
+  """The optimizers that symtune trains with.
+
+  ADAFACTOR: T5X's Adafactor (T5, Flan-T5 and the symbol tuning paper use it).
+  ADAMW: Adam with decoupled weight decay on every parameter with two axes.
+  """
+
+  ADAFACTOR = "adafactor"
+  ADAMW = "adamw"
+
+
+class ScheduleName(enum.StrEnum):
+  """How the learning rate moves with the step; `make_schedule` has the formulas."""
+
+  CONSTANT = "constant"
+  LINEAR_WARMUP = "linear_warmup"
+  WARMUP_LINEAR_DECAY = "warmup_linear_decay"
+  WARMUP_RSQRT = "warmup_rsqrt"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimSettings:
+  """What decides how gradients move the parameters.
+
+  Attributes:
+    name: the optimizer.
+    learning_rate: the schedule's peak. Adafactor multiplies it by the root mean
+      square of each parameter, so its rates (1e-3) are larger than AdamW's (1e-4).
+    schedule: how the rate moves with the step.
+    warmup_steps: steps of linear warm-up; 0 is none.
+    total_steps: the step at which `warmup_linear_decay` reaches 0; others ignore it.
+    weight_decay: AdamW takes `learning_rate * weight_decay` of every parameter with
+      two axes away; Adafactor `weight_decay` of every parameter, as T5X does.
+    clip_global_norm: largest norm of the whole gradient; None does not clip.
+    decay_rate: Adafactor's exponent c: at step t (0-based) the second moments keep
+      1 - (t + 1) ** -c of their value (Adafactor paper, section 7.2).
+    beta1: AdamW's decay of the first moment.
+    beta2: AdamW's decay of the second moment.
+  """
+
+  name: OptimizerName = OptimizerName.ADAFACTOR
+  learning_rate: float
+  schedule: ScheduleName = ScheduleName.CONSTANT
+  warmup_steps: int = 0
+  total_steps: int | None = None
+  weight_decay: float = 0.0
+  clip_global_norm: float | None = None
+  decay_rate: float = 0.8
+  beta1: float = 0.9
+  beta2: float = 0.999
+
+  def __post_init__(self):
+    if not self.learning_rate > 0.0:
+      raise SymtuneError(f"learning_rate is {self.learning_rate}; it must be above 0.")
+    if self.warmup_steps < 0:
+      raise SymtuneError(f"warmup_steps is {self.warmup_steps}; it must be 0 or more.")
+    _check_schedule(self)
+    if self.weight_decay < 0.0:
+      raise SymtuneError(f"weight_decay is {self.weight_decay}; it must be 0 or more.")
+    if self.clip_global_norm is not None and not self.clip_global_norm > 0.0:
+      raise SymtuneError(
+        f"clip_global_norm is {self.clip_global_norm}; it must be above 0, or None."
+      )
+
+
+def _check_schedule(settings: OptimSettings) -> None:
+  """Refuses a schedule that lacks the numbers it needs."""
+  name, warmup = settings.schedule, settings.warmup_steps
+  if name is ScheduleName.WARMUP_RSQRT and warmup < 1:
+    raise SymtuneError(
+      f"schedule {name} needs warmup_steps of 1 or more, got {warmup}: "
+      "the decay starts there."
+    )
+  if name is ScheduleName.CONSTANT and warmup:
+    raise SymtuneError(
+      f"schedule {name} has no warm-up, but warmup_steps is {warmup}. "
+      f"Use schedule {ScheduleName.LINEAR_WARMUP}, or warmup_steps 0."
+    )
+  if name is ScheduleName.WARMUP_LINEAR_DECAY and (
+    settings.total_steps is None or settings.total_steps <= warmup
+  ):
+    raise SymtuneError(
+      f"schedule {name} needs total_steps above warmup_steps ({warmup}), "
+      f"got {settings.total_steps}."
+    )
+
+
+def make_schedule(settings: OptimSettings) -> optax.Schedule:
+  """Returns the function step (0-based) -> learning rate, a float32 scalar.
+
+  With peak p, warm-up w, total T and ramp(s) = min(1, s / w) (1 when w is 0):
+
+      constant             p
+      linear_warmup        p * ramp(s)
+      warmup_linear_decay  p * ramp(s), then p * (T - s) / (T - w), 0 from T on
+      warmup_rsqrt         p * ramp(s) * sqrt(w / max(s, w))
+
+  As in T5X, a warm-up starts from 0, so its first update changes nothing. T5X's
+  "constant * linear_warmup * rsqrt_decay" (`t5x/utils.py`) with base rate b is
+  warmup_rsqrt with p = b / sqrt(w).
+
+  Args:
+    settings: peak, schedule name and its steps.
+  """
+  peak = settings.learning_rate
+  warmup, total = settings.warmup_steps, settings.total_steps
+
+  def schedule(step) -> jax.Array:
+    now = jnp.asarray(step, jnp.float32)
+    ramp = jnp.minimum(1.0, now / warmup) if warmup else jnp.float32(1.0)
+    match settings.schedule:
+      case ScheduleName.CONSTANT | ScheduleName.LINEAR_WARMUP:
+        shape = ramp
+      case ScheduleName.WARMUP_LINEAR_DECAY:
+        assert total is not None
+        left = jnp.clip((total - now) / (total - warmup), 0.0, 1.0)
+        shape = jnp.minimum(ramp, left)
+      case ScheduleName.WARMUP_RSQRT:
+        shape = ramp * jnp.sqrt(warmup / jnp.maximum(now, warmup))
+    return jnp.float32(peak) * shape
+
+  return schedule
+
+
+def make_optimizer(settings: OptimSettings, params) -> optax.GradientTransformation:
+  """Builds the optimizer: (gradients, state, params) -> (updates, state).
+
+  Args:
+    settings: which optimizer, its schedule and its constants.
+    params: the parameters it will move, or their shapes; read to check dtypes.
+
+  Raises:
+    SymtuneError: a parameter is not float32. Updates of 1e-3 relative size are
+      lost in bfloat16 weights; compute in bfloat16, keep float32 weights.
+  """
+  _check_float32(params)
+  steps = []
+  if settings.clip_global_norm is not None:
+    steps.append(optax.clip_by_global_norm(settings.clip_global_norm))
+  match settings.name:
+    case OptimizerName.ADAFACTOR:
+      steps.append(_adafactor(settings))
+    case OptimizerName.ADAMW:
+      steps.append(_adamw(settings))
+  return optax.chain(*steps)
+
+
+def _check_float32(params) -> None:
+  for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+    if leaf.dtype != jnp.float32:
+      raise SymtuneError(
+        f"parameter {jax.tree_util.keystr(path)} is {leaf.dtype}; the optimizer "
+        "needs float32. Load the weights as float32 and set the network's dtype "
+        "to bfloat16 for speed."
+      )
+
+
+def _adafactor(settings: OptimSettings) -> optax.GradientTransformation:
+  """T5X's Adafactor (`t5x/adafactor.py`) without momentum.
+
+  A parameter of two axes, both of 128 or more, keeps one second moment per row and
+  one per column; every other keeps one per entry. That is what T5X does for T5: it
+  accepts factoring rules by axis name (embed, mlp, ...), but `_parse_rule` sets
+  them aside for parameters of up to two axes, and T5 1.1 has no others.
+  """
+  steps = [
+    optax.scale_by_factored_rms(
+      decay_rate=settings.decay_rate, min_dim_size_to_factor=128, epsilon=1e-30
+    ),
+    optax.clip_by_block_rms(1.0),
+    optax.scale_by_param_block_rms(min_scale=1e-3),
+    optax.scale_by_learning_rate(make_schedule(settings)),
+  ]
+  if settings.weight_decay:
+    # After the rate, so that it is not scaled by it: T5X's weight_decay_rate.
+    steps.append(optax.add_decayed_weights(-settings.weight_decay))
+  return optax.chain(*steps)
+
+
+def _adamw(settings: OptimSettings) -> optax.GradientTransformation:
+  """Adam with decoupled weight decay; scales of norms are not decayed."""
+  adamw = optax.adamw(
+    make_schedule(settings),
+    b1=settings.beta1,
+    b2=settings.beta2,
+    eps=1e-8,
+    weight_decay=settings.weight_decay,
+    mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim >= 2, params),
+  )
+
+  def update(updates, state, params=None):
+    # optax raises beta to its integer count, which strict promotion refuses.
+    with jax.numpy_dtype_promotion("standard"):
+      return adamw.update(updates, state, params)
+
+  return optax.GradientTransformation(adamw.init, update)

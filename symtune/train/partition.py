@@ -1,0 +1,126 @@
+"""Where arrays live on a mesh of devices: logical axis names -> NamedShardings.
+
+The mesh has two axes. Rows of a batch are cut along `data`; wide parameters (mlp,
+heads, vocab) are cut along `model`, by the rules of `symtune.model.axes`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax.linen.spmd import logical_to_mesh_axes
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from symtune.data.batches import Batch
+from symtune.errors import SymtuneError
+from symtune.model.axes import DATA_AXIS, DEFAULT_RULES, MODEL_AXIS, Rules
+from symtune.train.state import TrainState
+
+
+def make_mesh(*, model_devices: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
+  """Arranges devices as a grid [data, model].
+
+  Args:
+    model_devices: devices that share one copy of the parameters.
+    devices: which devices; all of them when None.
+
+  Raises:
+    SymtuneError: the devices do not divide into such groups.
+  """
+  devices = jax.devices() if devices is None else list(devices)
+  if model_devices < 1 or len(devices) % model_devices:
+    raise SymtuneError(
+      f"model_devices is {model_devices}; it must divide the {len(devices)} devices."
+    )
+  grid = np.asarray(devices).reshape(-1, model_devices)
+  return Mesh(grid, (DATA_AXIS, MODEL_AXIS), axis_types=(AxisType.Auto,) * 2)
+
+
+def param_shardings(
+  params: Any, param_axes: Any, mesh: Mesh, rules: Rules = DEFAULT_RULES
+) -> Any:
+  """Returns a sharding for each parameter, from the names of its axes.
+
+  Args:
+    params: nested dict of arrays or shapes.
+    param_axes: the same tree with axis names (`symtune.model.network.param_axes`).
+    mesh: as made by `make_mesh`.
+    rules: pairs (logical axis, mesh axis or None); the first that fits wins.
+
+  Raises:
+    SymtuneError: an axis does not divide by the devices it is cut along.
+  """
+
+  def sharding(path, param, axes) -> NamedSharding:
+    spec = logical_to_mesh_axes(tuple(axes), rules)
+    for size, mesh_axis in zip(param.shape, spec or (), strict=True):
+      if mesh_axis is not None and size % mesh.shape[mesh_axis]:
+        raise SymtuneError(
+          f"parameter {jax.tree_util.keystr(path)} has an axis of {size}, which does "
+          f"not divide by the {mesh.shape[mesh_axis]} devices of mesh axis "
+          f"{mesh_axis!r}. Choose another model_devices."
+        )
+    return NamedSharding(mesh, spec or PartitionSpec())
+
+  return jax.tree_util.tree_map_with_path(sharding, params, param_axes)
+
+
+def state_shardings(state: TrainState, params: Any, mesh: Mesh) -> TrainState:
+  """Returns a sharding for every array of a train state.
+
+  An optimizer array that has a parameter's path and shape (Adam's moments,
+  Adafactor's full second moments) lies as the parameter does. Everything else
+  (factored moments, counts, the key) is copied to all devices.
+
+  Args:
+    state: the state, or its shapes.
+    params: the parameters' shardings, as made by `param_shardings`.
+    mesh: the mesh of those shardings.
+  """
+  everywhere = NamedSharding(mesh, PartitionSpec())
+  shapes = jax.tree_util.tree_leaves_with_path(state.params)
+  by_path = {
+    path: (leaf.shape, sharding)
+    for (path, leaf), sharding in zip(shapes, jax.tree.leaves(params), strict=True)
+  }
+
+  def of_optimizer(path, leaf) -> NamedSharding:
+    for start in range(len(path)):
+      shape, sharding = by_path.get(path[start:], (None, everywhere))
+      if shape == leaf.shape:
+        return sharding
+    return everywhere
+
+  return TrainState(
+    step=everywhere,
+    params=params,
+    opt_state=jax.tree_util.tree_map_with_path(of_optimizer, state.opt_state),
+    rng=everywhere,
+  )
+
+
+def batch_putter(mesh: Mesh) -> Callable[[Batch], dict[str, jax.Array]]:
+  """Returns the function that lays a batch's rows along `data`.
+
+  With several hosts each passes its own rows; together they are the global batch.
+
+  Raises (the returned function):
+    SymtuneError: the rows do not divide by the local devices of the data axis.
+  """
+  sharding = NamedSharding(mesh, PartitionSpec(DATA_AXIS))
+  parts = mesh.local_mesh.shape[DATA_AXIS]
+
+  def put(batch: Batch) -> dict[str, jax.Array]:
+    rows = len(batch["encoder_input_tokens"])
+    if rows % parts:
+      raise SymtuneError(
+        f"a batch of {rows} rows does not divide among {parts} devices of the data "
+        "axis. Change batch_size or model_devices."
+      )
+    return {
+      name: jax.make_array_from_process_local_data(sharding, value)
+      for name, value in batch.items()
+    }
+
+  return put

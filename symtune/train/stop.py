@@ -1,0 +1,47 @@
+"""Turns SIGTERM and Ctrl-C into a request to stop after the current step."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+
+class StopRequest:
+  """Says whether a stop was asked for, and by which signal.
+
+  Attributes:
+    signal_name: "SIGTERM", "SIGINT", or None while nobody asked.
+  """
+
+  def __init__(self) -> None:
+    self.signal_name: str | None = None
+
+  def __bool__(self) -> bool:
+    return self.signal_name is not None
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+  """Yields a StopRequest that SIGTERM or Ctrl-C fills in.
+
+  A second Ctrl-C interrupts at once. The handlers from before come back at the end.
+  Outside the main thread, where Python allows no handlers, nothing is installed.
+  """
+  request = StopRequest()
+  if threading.current_thread() is not threading.main_thread():
+    yield request
+    return
+
+  def ask(number: int, _frame: object) -> None:
+    if request and number == signal.SIGINT:
+      raise KeyboardInterrupt
+    request.signal_name = signal.Signals(number).name
+
+  before = {
+    number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)
+  }
+  try:
+    yield request
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)

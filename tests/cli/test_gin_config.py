@@ -1,0 +1,94 @@
+"""Recipes parse into one typed value; unknown names and bad values are one message."""
+
+import pathlib
+
+import pytest
+
+from symtune.cards.resources import resource_dir
+from symtune.cli.gin_config import load_recipe, split_overrides
+from symtune.data.mixture import LabelStyle
+from symtune.errors import SymtuneError
+
+RECIPES = sorted((resource_dir("gin_configs") / "recipes").glob("*.gin"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_parses(path):
+  recipe, operative = load_recipe(str(path))
+  assert recipe.name == path.stem
+  assert "Recipe.name" in operative
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_header_says_how_to_run_it(path):
+  header = path.read_text().split("from __gin__")[0]
+  for word in ("Command:", "Hardware:", "Time:", "Expected:"):
+    assert word in header, f"{path.name}: the header lacks {word!r}"
+
+
+def test_recipe_by_name_from_any_folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert load_recipe("microworld")[0].name == "microworld"
+
+
+def test_overrides_win():
+  recipe, operative = load_recipe(
+    "microworld",
+    ["TrainSettings.steps=7", "Recipe.seed=3", "symbols/ingredient.rate=2.0"],
+  )
+  assert (recipe.train.steps, recipe.seed) == (7, 3)
+  rates = {i.labels: i.rate for i in recipe.mixture.ingredients}
+  assert rates[LabelStyle.SYMBOLS] == 2.0
+  assert "TrainSettings.steps = 7" in operative
+
+
+def test_second_recipe_does_not_see_the_first_one():
+  load_recipe("microworld", ["Recipe.seed=5"])
+  assert load_recipe("microworld")[0].seed == 0
+
+
+@pytest.mark.parametrize(
+  ("binding", "message"),
+  [
+    ("Nope.steps=1", "No configurable matching 'Nope'"),
+    ("TrainSettings.stepz=1", "doesn't have a parameter named 'stepz'"),
+    ("STEPZ=1", "has no macro 'STEPZ'"),
+    ("Recipe.seed=$", "Unable to parse"),
+    ("TrainSettings.steps=0", "steps is 0"),
+    ("mixture.mixing='sometimes'", "expected one of 'proportional', 'uniform'"),
+    ("mixture.formats=['HAIKU']", "'HAIKU', expected some of INPUT_OUTPUT"),
+    ("symbols.categories=['emoji']", "expected one of 'integers'"),
+    ("symbols/ingredient.labels='french'", "expected one of 'natural', 'symbols'"),
+    ("symbols/ingredient.min_shots=5", "expected 0 <= minimum <= maximum"),
+    ("optimizer.name='sgd'", "expected one of 'adafactor', 'adamw'"),
+    ("T5Config.emb_dim=-1", "expected a positive integer"),
+  ],
+)
+def test_bad_overrides_are_one_message(binding, message):
+  with pytest.raises(SymtuneError, match=message) as caught:
+    load_recipe("microworld", [binding])
+  assert "\n" not in str(caught.value)
+
+
+def test_unknown_recipe_lists_those_there_are():
+  with pytest.raises(SymtuneError, match="one of: microworld"):
+    load_recipe("microwave")
+
+
+def test_missing_setting_is_named(tmp_path: pathlib.Path):
+  path = tmp_path / "half.gin"
+  path.write_text(
+    "from __gin__ import dynamic_registration\n"
+    "from symtune.experiment import recipe\n"
+    "include 'runs/run.gin'\n"
+    "recipe.Recipe.name = 'half'\n"
+  )
+  with pytest.raises(SymtuneError, match="required"):
+    load_recipe(str(path))
+
+
+def test_arguments_that_are_no_overrides_are_refused():
+  assert split_overrides(["--gin.A.b=1", "--gin.C='x=y'"]) == ["A.b=1", "C='x=y'"]
+  for argument in ("--jin.A.b=1", "extra", "--gin.A.b"):
+    with pytest.raises(SymtuneError, match=r"--gin\.NAME=VALUE"):
+      split_overrides([argument])

@@ -1,0 +1,159 @@
+"""Strict numerics, CPU devices and the small fixtures that every test shares."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
+import pathlib
+from collections.abc import Callable
+
+import jax
+import pytest
+
+from symtune.cards.card import Example, Source, Task, TaskCard, TaskType
+from symtune.data.prompts import PromptFormat
+from symtune.data.symbols import PoolSplit, SymbolCategory, SymbolPool, make_pool
+from symtune.data.vocab import SentencePieceVocab, ToyVocab
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+  """The real data folder, or a skip that says what is missing."""
+  default = pathlib.Path(__file__).parents[1] / ".." / "shared"
+  root = pathlib.Path(os.environ.get("SYMTUNE_SHARED", default)).resolve()
+  if not (root / "data" / "tasks").is_dir():
+    pytest.skip(f"needs the real data folder: {root}/data/tasks is missing")
+  return root / "data"
+
+
+TOY_WORDS = {
+  "animal": [
+    "cat",
+    "dog",
+    "horse",
+    "cow",
+    "sheep",
+    "goat",
+    "pig",
+    "hen",
+    "duck",
+    "fox",
+    "wolf",
+    "bear",
+  ],
+  "fruit": [
+    "apple",
+    "pear",
+    "plum",
+    "grape",
+    "melon",
+    "lemon",
+    "lime",
+    "peach",
+    "cherry",
+    "fig",
+    "kiwi",
+    "date",
+  ],
+  "tool": [
+    "hammer",
+    "saw",
+    "drill",
+    "axe",
+    "spade",
+    "rake",
+    "chisel",
+    "file",
+    "plane",
+    "wrench",
+    "pliers",
+    "level",
+  ],
+}
+
+
+def make_toy_task(
+  labels: tuple[str, ...] = ("animal", "fruit"), copies: int = 1
+) -> Task:
+  """A task whose examples are single words; `copies` repeats each text."""
+  card = TaskCard(
+    name="toy_" + "_".join(labels),
+    title="Toy",
+    version=1,
+    task_type=TaskType.MISCELLANEOUS,
+    fields=("text",),
+    template="{text}",
+    labels=labels,
+    label_names=labels,
+    instruction="What is it?",
+    exemplar_splits=("train",),
+    query_splits=("train",),
+    rows="toy",
+    source=Source(hub=None, config=None, reference="made for tests"),
+    licence="none",
+  )
+  rows = [(word, i) for i, label in enumerate(labels) for word in TOY_WORDS[label]]
+  examples = tuple(
+    Example(row=row, fields={"text": word}, label=label, split="train")
+    for row, (word, label) in enumerate(rows * copies)
+  )
+  return Task(card=card, examples=examples, fingerprint="f" * 64)
+
+
+@pytest.fixture
+def toy_task() -> Task:
+  """Two classes, 12 one-word rows each."""
+  return make_toy_task()
+
+
+@pytest.fixture(scope="session")
+def make_task() -> Callable[..., Task]:
+  """The maker of toy tasks: other labels, repeated texts."""
+  return make_toy_task
+
+
+@pytest.fixture
+def toy_pools() -> tuple[SymbolPool, SymbolPool]:
+  """Tuning and evaluation integers, 50 each."""
+  categories = (SymbolCategory.INTEGERS,)
+  return (
+    make_pool(PoolSplit.TUNING, categories, 50),
+    make_pool(PoolSplit.EVALUATION, categories, 50),
+  )
+
+
+@pytest.fixture
+def toy_vocab(toy_pools) -> ToyVocab:
+  """One id per word of the toy tasks, their prompts and their symbols."""
+  cues = " ".join("".join(f.value) for f in PromptFormat).split()
+  words = [w for group in TOY_WORDS.values() for w in group]
+  symbols = [s for pool in toy_pools for s in pool.all_symbols()]
+  return ToyVocab([*cues, *words, *TOY_WORDS, *["What", "is", "it?"], *symbols])
+
+
+@pytest.fixture(scope="session")
+def small_vocab(tmp_path_factory) -> SentencePieceVocab:
+  """A SentencePiece model with T5's ids and normaliser, trained on toy text."""
+  import sentencepiece
+
+  folder = tmp_path_factory.mktemp("vocab")
+  words = " ".join(w for group in TOY_WORDS.values() for w in group)
+  cues = " ".join("".join(f.value) for f in PromptFormat)
+  text = [f"a {words}", f"{cues} and", "0 1 2 3 4 5 6 7 8 9", "A B C D E"] * 20
+  (folder / "text.txt").write_text("\n".join(text))
+  sentencepiece.SentencePieceTrainer.train(
+    input=str(folder / "text.txt"),
+    model_prefix=str(folder / "small"),
+    vocab_size=150,
+    pad_id=0,
+    eos_id=1,
+    unk_id=2,
+    bos_id=-1,
+    hard_vocab_limit=False,
+    minloglevel=2,
+  )
+  return SentencePieceVocab(folder / "small.model")

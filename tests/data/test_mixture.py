@@ -1,0 +1,101 @@
+"""The tuning stream is a pure function of seed and position."""
+
+import collections
+import dataclasses
+
+import pytest
+
+from symtune.data.episodes import Shots
+from symtune.data.mixture import Ingredient, LabelStyle, Mixing, Mixture, PromptMaker
+from symtune.errors import SymtuneError
+
+SHOTS = Shots(minimum=2, maximum=3)
+
+
+def _ingredient(*tasks, **settings):
+  return Ingredient(tasks=tasks, shots=SHOTS, **settings)
+
+
+def test_same_seed_and_position_same_prompt(toy_task, toy_pools):
+  one, two = (Mixture([_ingredient(toy_task)], toy_pools[0], seed=5) for _ in range(2))
+  forward = [one.prompt(i) for i in range(30)]
+  assert [two.prompt(i) for i in reversed(range(30))] == forward[::-1]
+  other = Mixture([_ingredient(toy_task)], toy_pools[0], seed=6)
+  assert [other.prompt(i) for i in range(30)] != forward
+
+
+def test_every_prompt_draws_format_symbols_and_shots_afresh(toy_task, toy_pools):
+  mixture = Mixture([_ingredient(toy_task)], toy_pools[0], seed=0)
+  prompts = [mixture.prompt(i) for i in range(200)]
+  assert len({p.choices for p in prompts}) > 150
+  assert (
+    len({(p.turns[0][0], p.turns[-1][-1]) for p in prompts if len(p.turns[0]) == 4})
+    == 9
+  )
+  assert {len(p.demo_labels) for p in prompts} == {4, 6}
+  tuning = set(toy_pools[0].all_symbols())
+  assert all(set(p.choices) <= tuning for p in prompts)
+  assert not any("What is it?" in p.inputs for p in prompts)
+
+
+def test_rates_and_rows_decide_how_often_a_task_is_drawn(make_task, toy_pools):
+  small = make_task(("animal", "fruit"))
+  large = make_task(("fruit", "tool"), copies=3)
+  natural = _ingredient(
+    make_task(("animal", "tool")), labels=LabelStyle.NATURAL, rate=3.0
+  )
+  mixture = Mixture([_ingredient(small, large), natural], toy_pools[0], seed=0)
+  prompts = [mixture.prompt(i) for i in range(4000)]
+  shares = collections.Counter(
+    "natural" if p.choices == ("animal", "tool") else "symbols" for p in prompts
+  )
+  assert abs(shares["natural"] / 4000 - 0.75) < 0.03
+
+
+@pytest.mark.parametrize(
+  ("mixing", "share"), [(Mixing.PROPORTIONAL, 0.25), (Mixing.UNIFORM, 0.5)]
+)
+def test_mixing_weights(make_task, toy_pools, mixing, share):
+  tasks = make_task(("animal", "fruit")), make_task(("tool", "fruit"), copies=3)
+  mixture = Mixture(
+    [_ingredient(*tasks, labels=LabelStyle.NATURAL)],
+    toy_pools[0],
+    seed=0,
+    mixing=mixing,
+  )
+  drawn = [mixture.prompt(i).choices[0] for i in range(3000)]
+  assert abs(drawn.count("animal") / 3000 - share) < 0.03
+
+
+def test_settings_of_one_query_share_exemplars_and_format(toy_task, toy_pools):
+  maker = PromptMaker(toy_task, SHOTS)
+  natural, symbols, flipped = (
+    maker.prompt(
+      toy_task.examples[0],
+      seed=0,
+      variant=0,
+      labels=labels,
+      instruction=False,
+      pool=toy_pools[1],
+    )
+    for labels in LabelStyle
+  )
+  assert natural.demo_labels == symbols.demo_labels == flipped.demo_labels
+  assert flipped.choices == natural.choices[::-1]
+  for one, two in zip(natural.turns, symbols.turns, strict=True):
+    assert one[:3] == two[:3]
+
+
+def test_nothing_to_mix_is_refused(toy_pools, toy_task):
+  with pytest.raises(SymtuneError, match="got 0 ingredients"):
+    Mixture([], toy_pools[0], seed=0)
+  with pytest.raises(SymtuneError, match="rates"):
+    Mixture([_ingredient(toy_task, rate=-1.0)], toy_pools[0], seed=0)
+  with pytest.raises(SymtuneError, match="sum to 0"):
+    Mixture([_ingredient(toy_task, rate=0.0)], toy_pools[0], seed=0)
+
+
+def test_fingerprints_name_the_data(toy_task, toy_pools):
+  other = dataclasses.replace(toy_task, fingerprint="0" * 64)
+  mixture = Mixture([_ingredient(toy_task, other)], toy_pools[0], seed=0)
+  assert mixture.fingerprints == ("f" * 64, "0" * 64)

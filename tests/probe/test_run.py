@@ -1,0 +1,130 @@
+"""results.jsonl is append-only, whole after any kill, and the same when resumed."""
+
+import json
+
+import pytest
+import rich.console
+
+from symtune.data.episodes import Shots
+from symtune.errors import SymtuneError
+from symtune.probe.flipped_labels import FlippedLabels
+from symtune.probe.probe import ProbeSettings
+from symtune.probe.results import read_results
+from symtune.probe.run import CheckpointLabel, RunContext, run_probes
+from symtune.probe.scorers import make_random_scorer
+from symtune.probe.settings import FourSettings
+
+CONTEXT = RunContext(config_hash="c" * 16, vocab_hash="v" * 16, git_commit=None)
+
+
+@pytest.fixture
+def probe_into(make_task, toy_pools):
+  settings = ProbeSettings(
+    pool=toy_pools[1], shots=Shots(minimum=2, maximum=2), max_queries=5
+  )
+  tasks = make_task(("animal", "fruit")), make_task(("animal", "fruit", "tool"))
+
+  def probe(path, name="before", scorer=None):
+    run_probes(
+      scorer or make_random_scorer(0),
+      (FourSettings(), FlippedLabels()),
+      tasks,
+      settings,
+      results_path=path,
+      label=CheckpointLabel(name=name, step=0),
+      context=CONTEXT,
+      console=rich.console.Console(quiet=True),
+    )
+
+  return probe
+
+
+def test_rows_hold_what_was_asked_and_answered(probe_into, tmp_path):
+  path = tmp_path / "results.jsonl"
+  probe_into(path)
+  rows = read_results(path)
+  assert len(rows) == 5 * 4 * 2 + 5
+  for row in rows:
+    assert row.prediction == row.log_likelihoods.index(max(row.log_likelihoods))
+    assert row.correct == (row.prediction == row.label)
+    assert row.chance == pytest.approx(1 / row.num_classes)
+    assert row.demos == 2 * row.num_classes
+    assert len(row.choices) == row.num_classes
+  assert {(r.config_hash, r.vocab_hash) for r in rows} == {("c" * 16, "v" * 16)}
+
+
+def test_finished_probes_are_not_asked_again(probe_into, tmp_path):
+  path = tmp_path / "results.jsonl"
+  probe_into(path)
+  before = path.read_bytes()
+
+  def never(items):
+    raise AssertionError("asked again")
+
+  probe_into(path, scorer=never)
+  assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.5, 0.77, 0.999])
+def test_file_cut_anywhere_is_completed_to_the_same_bytes(probe_into, tmp_path, share):
+  whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+  for name in ("before", "after"):
+    probe_into(whole, name)
+  data = whole.read_bytes()
+  cut.write_bytes(data[: int(len(data) * share)])
+  for name in ("before", "after"):
+    probe_into(cut, name)
+  assert cut.read_bytes() == data
+
+
+def test_edited_file_is_refused_not_repaired(probe_into, tmp_path):
+  path = tmp_path / "results.jsonl"
+  probe_into(path)
+  lines = path.read_text().splitlines(keepends=True)
+  path.write_text("".join(lines[1:]))
+  with pytest.raises(SymtuneError, match=r"got 19 rows .* expected 20. The file was"):
+    probe_into(path)
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    (lambda line: line[:30], r"line 2: malformed JSON"),
+    (lambda line: line.replace('"schema_version": 1', '"schema_version": 9'), "9, exp"),
+    (
+      lambda line: line.replace('"seed"', '"seeds"'),
+      r"line 2: missing keys \['seed'\]",
+    ),
+    (lambda line: "[]", "line 2: got list, expected an object"),
+  ],
+)
+def test_damaged_rows_name_file_and_line(probe_into, tmp_path, change, message):
+  path = tmp_path / "results.jsonl"
+  probe_into(path)
+  lines = path.read_text().splitlines()
+  lines[1] = change(lines[1])
+  path.write_text("\n".join(lines) + "\n")
+  with pytest.raises(SymtuneError, match=message):
+    read_results(path)
+
+
+def test_repeated_row_is_refused(probe_into, tmp_path):
+  path = tmp_path / "results.jsonl"
+  probe_into(path)
+  first = path.read_text().splitlines()[0]
+  with path.open("a") as file:
+    file.write(first + "\n")
+  with pytest.raises(SymtuneError, match=r"line 46: got the question of line 1 again"):
+    read_results(path)
+
+
+def test_no_file_says_what_to_run(tmp_path):
+  with pytest.raises(SymtuneError, match="symtune run or symtune probe"):
+    read_results(tmp_path / "results.jsonl")
+
+
+def test_rows_are_plain_json_with_sorted_keys(probe_into, tmp_path):
+  path = tmp_path / "results.jsonl"
+  probe_into(path)
+  row = json.loads(path.read_text().splitlines()[0])
+  assert list(row) == sorted(row)

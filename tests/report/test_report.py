@@ -1,0 +1,99 @@
+"""A report holds the run's numbers, or says why there is none."""
+
+import io
+
+import matplotlib.image
+import pytest
+
+from symtune.errors import SymtuneError
+from symtune.report.report import write_report
+
+
+def test_report_says_what_was_run_and_found(run_dir):
+  write_report(run_dir)
+  text = (run_dir / "report.md").read_text()
+  assert text.startswith("# toy_recipe\n\nConfiguration `c0ffee`.\n")
+  assert "| neither | 2 | 14 | 37.5 | 42.5 [" in text
+  assert "| neither | ten | 10 | 50.0 | 10.0 [1.8, 40.4] | 90.0 [59.6, 98.2] |" in text
+  assert "](report.png)" in text
+  assert "McNemar" in text
+  assert "800 prompts built; 7 of them lost 12 exemplars to fit; 3 did not fit" in text
+  assert "5 rows of old dropped: ten has the same texts" in text
+
+
+def test_figure_is_a_png(run_dir):
+  write_report(run_dir)
+  png = io.BytesIO((run_dir / "report.png").read_bytes())
+  assert matplotlib.image.imread(png, format="png").ndim == 3
+
+
+def test_terminal_gets_the_headline(run_dir):
+  table = write_report(run_dir)
+  assert table.row_count == 5
+  assert "mean over tasks" in str(table.title)
+
+
+def test_second_report_is_equal_and_leaves_no_temporary_files(run_dir):
+  write_report(run_dir)
+  first = {p.name: p.read_bytes() for p in run_dir.iterdir()}
+  write_report(run_dir)
+  assert {p.name: p.read_bytes() for p in run_dir.iterdir()} == first
+  assert set(first) == {
+    "data.json",
+    "report.md",
+    "report.png",
+    "results.jsonl",
+    "run.json",
+  }
+
+
+def test_results_alone_are_enough(run_dir):
+  (run_dir / "run.json").unlink()
+  (run_dir / "data.json").unlink()
+  write_report(run_dir)
+  text = (run_dir / "report.md").read_text()
+  assert text.startswith("# Report\n")
+  assert "Tuning data" not in text
+
+
+def test_one_checkpoint_is_enough(run_dir):
+  path = run_dir / "results.jsonl"
+  lines = [line for line in path.read_text().splitlines() if '"before"' in line]
+  path.write_text("\n".join(lines) + "\n")
+  write_report(run_dir)
+  text = (run_dir / "report.md").read_text()
+  assert "| difference |" not in text
+  assert "after" not in text
+
+
+def test_no_results_are_an_error(tmp_path):
+  with pytest.raises(SymtuneError, match=r"no results at .*symtune run"):
+    write_report(tmp_path)
+
+
+def test_empty_results_are_an_error_that_names_the_file(run_dir):
+  (run_dir / "results.jsonl").write_text("")
+  with pytest.raises(SymtuneError, match=r"results\.jsonl: no results"):
+    write_report(run_dir)
+
+
+def test_a_half_probed_checkpoint_is_an_error_and_writes_nothing(run_dir):
+  path = run_dir / "results.jsonl"
+  path.write_text("".join(path.read_text().splitlines(keepends=True)[:-3]))
+  with pytest.raises(SymtuneError, match=r"results\.jsonl: got 3 of 66 questions"):
+    write_report(run_dir)
+  assert not (run_dir / "report.md").exists()
+
+
+def test_damaged_counts_are_named(run_dir):
+  (run_dir / "data.json").write_text('{"prompts": {}, "leaks_dropped": []}')
+  with pytest.raises(SymtuneError, match=r"data\.json is damaged: no 'prompts'"):
+    write_report(run_dir)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"recipe": "x"}'])
+@pytest.mark.parametrize("name", ["run.json", "data.json"])
+def test_damaged_files_are_named(run_dir, name, text):
+  (run_dir / name).write_text(text)
+  with pytest.raises(SymtuneError, match=f"{name} is damaged"):
+    write_report(run_dir)

@@ -1,0 +1,74 @@
+"""Checkpoints are compared on equal questions or not at all."""
+
+import dataclasses
+
+import pytest
+
+from symtune.errors import SymtuneError
+from symtune.report.results import pair_rows
+
+
+def test_row_i_asks_the_same_question_of_every_checkpoint(both_checkpoints):
+  results = pair_rows(both_checkpoints)
+  for setting in results.settings:
+    for task in setting.tasks:
+      first, last = task.by_checkpoint
+      assert [r.pair_key for r in first] == [r.pair_key for r in last]
+      assert {(r.probe, r.setting, r.task) for r in first} == {
+        (setting.probe, setting.setting, task.task)
+      }
+
+
+def test_checkpoints_stand_in_order_of_step(both_checkpoints):
+  results = pair_rows(both_checkpoints)
+  assert [(c.name, c.step) for c in results.checkpoints] == [
+    ("before", 0),
+    ("after", 40),
+  ]
+
+
+def test_settings_stand_as_in_the_paper_and_unknown_probes_last(
+  both_checkpoints, make_rows
+):
+  new = [
+    row
+    for name, step in (("before", 0), ("after", 40))
+    for row in make_rows(name, step, "ten", [1], "a_new_probe", "x")
+  ]
+  results = pair_rows([*new, *both_checkpoints])
+  assert [(s.probe, s.setting) for s in results.settings] == [
+    ("settings", "instruction+labels"),
+    ("settings", "labels"),
+    ("settings", "instruction"),
+    ("settings", "neither"),
+    ("flipped_labels", "flipped"),
+    ("a_new_probe", "x"),
+  ]
+
+
+def test_order_of_rows_does_not_matter(both_checkpoints):
+  assert pair_rows(both_checkpoints) == pair_rows(both_checkpoints[::-1])
+
+
+def test_unpaired_rows_are_an_error_that_counts_them_and_says_what_to_do(make_rows):
+  rows = make_rows("before", 0, "ten", [1, 0, 1]) + make_rows("after", 40, "ten", [1])
+  with pytest.raises(SymtuneError, match=r"got 2 of 3 questions") as caught:
+    pair_rows(rows)
+  message = str(caught.value)
+  assert "probe settings, setting neither, task ten, seed 0, query 1" in message
+  assert "was asked of before (step 0) but not of after (step 40)" in message
+  assert "symtune probe --step 40" in message
+
+
+def test_equal_keys_with_different_content_are_an_error(make_rows):
+  changed = [
+    dataclasses.replace(row, data_fingerprint="0" * 64)
+    for row in make_rows("after", 40, "ten", [1, 1])
+  ]
+  with pytest.raises(SymtuneError, match="got 2 of 2 questions whose data"):
+    pair_rows(make_rows("before", 0, "ten", [1, 1]) + changed)
+
+
+def test_no_rows_are_an_error():
+  with pytest.raises(SymtuneError, match="no results"):
+    pair_rows([])

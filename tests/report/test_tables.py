@@ -1,0 +1,130 @@
+"""Tables say what can be computed by hand, the same on paper and on screen."""
+
+import io
+
+import pytest
+import rich.console
+
+from symtune.report.results import pair_rows
+from symtune.report.summary import summarize_settings, summarize_tasks
+from symtune.report.tables import headline_table, task_table, to_markdown, to_terminal
+
+
+def _headline(rows):
+  results = pair_rows(rows)
+  return headline_table(summarize_settings(results), results.checkpoints)
+
+
+def _by_task(rows):
+  results = pair_rows(rows)
+  return task_table(summarize_tasks(results), results.checkpoints)
+
+
+def _rows_by_first_cells(table, count):
+  titles = [column.title for column in table.columns]
+  return {
+    row[:count] if count > 1 else row[0]: dict(zip(titles, row, strict=True))
+    for row in table.rows
+  }
+
+
+def test_headline_holds_means_over_tasks(both_checkpoints):
+  neither = _rows_by_first_cells(_headline(both_checkpoints), 1)["neither"]
+  assert neither["tasks"] == "2"
+  assert neither["n"] == "14"
+  assert neither["chance"] == "37.5"  # (1/2 + 1/4) / 2
+  assert neither["before (step 0)"].startswith("42.5 [")  # (1/10 + 3/4) / 2
+  assert neither["after (step 40)"].startswith("82.5 [")  # (9/10 + 3/4) / 2
+  assert neither["difference"].startswith("+40.0 [")  # (8/10 + 0) / 2
+  assert neither["p"] == "0.021"  # McNemar of 9 better and 1 worse
+
+
+def test_flipped_labels_come_last(both_checkpoints):
+  table = _headline(both_checkpoints)
+  assert [row[0] for row in table.rows] == [
+    "instruction + labels",
+    "labels",
+    "instruction",
+    "neither",
+    "flipped labels",
+  ]
+  assert table.rows[-1][1:4] == ("1", "10", "50.0")
+
+
+def test_tasks_have_wilson_intervals(both_checkpoints):
+  rows = _rows_by_first_cells(_by_task(both_checkpoints), 2)
+  assert len(rows) == 4 * 2 + 1
+  ten = rows["neither", "ten"]
+  # (0.9 + z^2/20 +- z sqrt(0.09/10 + z^2/400)) / (1 + z^2/10) = 0.5958, 0.9821
+  assert ten["after (step 40)"] == "90.0 [59.6, 98.2]"
+  assert ten["before (step 0)"] == "10.0 [1.8, 40.4]"
+  assert ten["difference"].startswith("+80.0 [")
+  four = rows["neither", "four"]
+  assert four["chance"] == "25.0"
+  assert (four["difference"], four["p"]) == ("+0.0 [0.0, 0.0]", "1.000")
+
+
+def test_more_seeds_of_the_same_answers_change_no_interval(make_rows):
+  rows = make_rows("before", 0, "ten", [1] * 9 + [0])
+  again = make_rows("before", 0, "ten", [1] * 9 + [0], seed=1)
+  for table in (_headline, _by_task):
+    assert table(rows).rows[0][-1] == table(rows + again).rows[0][-1]
+    assert table(rows + again).rows[0][2] == "20"
+
+
+def test_a_single_checkpoint_has_no_difference(make_rows):
+  table = _headline(make_rows("before", 0, "ten", [1, 0, 1, 0]))
+  titles = [column.title for column in table.columns]
+  assert titles == ["setting", "tasks", "n", "chance", "before (step 0)"]
+
+
+def test_difference_is_the_last_minus_the_first_of_many(make_rows):
+  rows = [
+    row
+    for name, step, correct in (
+      ("after", 40, [1, 1, 1, 0]),
+      ("step 20", 20, [1, 1, 1, 1]),
+      ("before", 0, [1, 0, 0, 0]),
+    )
+    for row in make_rows(name, step, "ten", correct)
+  ]
+  row = _rows_by_first_cells(_headline(rows), 1)["neither"]
+  assert row["step 20"].startswith("100.0 [")
+  assert row["difference"].startswith("+50.0 [")
+  assert row["p"] == "0.500"
+
+
+def test_numbers_never_show_a_negative_zero(make_rows):
+  rows = make_rows("before", 0, "big", [1] * 5000 + [0] * 5000)
+  rows += make_rows("after", 40, "big", [1] * 4999 + [0] * 5001)
+  assert _headline(rows).rows[0][-2].startswith("+0.0 [")
+
+
+def test_markdown_and_terminal_have_the_same_cells(both_checkpoints):
+  for table in (_headline(both_checkpoints), _by_task(both_checkpoints)):
+    lines = to_markdown(table).splitlines()
+    shown = to_terminal(table)
+    columns = [[column.header, *column.cells] for column in shown.columns]
+    texts = [[cell.plain.replace("\n", " ") for cell in cells] for cells in columns]
+    for number, cells in enumerate(zip(*texts, strict=True)):
+      line = lines[0 if number == 0 else number + 1]
+      assert line == "| " + " | ".join(cells) + " |"
+    assert len(lines) == len(table.rows) + 2
+
+
+def test_markdown_escapes_pipes(make_rows):
+  text = to_markdown(_headline(make_rows("a|b", 0, "ten", [1, 0])))
+  assert "a\\|b (step 0)" in text
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_terminal_shows_every_cell_whole(both_checkpoints, width):
+  table = _headline(both_checkpoints)
+  console = rich.console.Console(width=width, file=io.StringIO(), record=True)
+  console.print(to_terminal(table))
+  text = console.export_text()
+  assert "…" not in text
+  for row in table.rows:
+    for cell in row[1:]:
+      for part in cell.replace(" [", "\n[").split("\n"):
+        assert part in text

@@ -1,0 +1,126 @@
+"""The whole flow on the microworld: run, kill, continue, and the same files again."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+# Everything small: 8 steps of a one-layer model, one query per task.
+SMALL = (
+  "--gin.TrainSettings.steps=8",
+  "--gin.TrainSettings.save_every=2",
+  "--gin.TrainSettings.log_every=2",
+  "--gin.T5Config.num_encoder_layers=1",
+  "--gin.T5Config.emb_dim=32",
+  "--gin.mixture.batch_size=4",
+  "--gin.mixture.window=64",
+  "--gin.probe.max_queries=1",
+)
+
+
+def _start(out: pathlib.Path, *more: str) -> subprocess.Popen:
+  """`symtune run microworld` as a user starts it."""
+  environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+  command = [sys.executable, "-m", "symtune", "run", "microworld", "--out", str(out)]
+  return subprocess.Popen(
+    [*command, *SMALL, *more],
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def _finish(out: pathlib.Path) -> str:
+  process = _start(out)
+  printed, errors = process.communicate(timeout=300)
+  assert process.returncode == 0, errors
+  return printed
+
+
+def _files(out: pathlib.Path) -> dict[str, bytes]:
+  """Every file that must be the same on every rerun."""
+  return {
+    str(path.relative_to(out)): path.read_bytes()
+    for path in sorted(out.rglob("*"))
+    if path.is_file() and not _may_differ(path.relative_to(out))
+  }
+
+
+def _may_differ(path: pathlib.Path) -> bool:
+  """The clock, and Orbax's own bookkeeping, which holds time stamps."""
+  return path.name == "timing.jsonl" or path.parts[0] == "checkpoints"
+
+
+def _params(out: pathlib.Path) -> list[bytes]:
+  import jax
+
+  from symtune.train import checkpoint
+
+  return [
+    leaf.tobytes()
+    for leaf in jax.tree.leaves(checkpoint.load_params(out / "checkpoints", 8))
+  ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  out = tmp_path_factory.mktemp("end_to_end") / "finished"
+  return out, _finish(out)
+
+
+def test_run_ends_with_results_table_and_figure(finished):
+  out, printed = finished
+  assert {p.name for p in out.iterdir()} >= {
+    "run.json",
+    "config.gin",
+    "data.json",
+    "metrics.jsonl",
+    "timing.jsonl",
+    "checkpoints",
+    "results.jsonl",
+    "report.md",
+    "report.png",
+  }
+  assert (out / "report.png").read_bytes().startswith(b"\x89PNG")
+  for word in ("instruction+labels", "neither", "flipped", "chance", str(out.name)):
+    assert word in printed.replace("\n", "")
+
+
+def test_finished_run_changes_nothing_when_run_again(finished):
+  out, printed = finished
+  before = _files(out)
+  assert _finish(out) == printed
+  assert _files(out) == before
+
+
+@pytest.mark.parametrize("moment", ["checkpoints/4", "results.jsonl"])
+def test_killed_run_continues_to_the_same_files(finished, tmp_path, moment):
+  whole, _ = finished
+  out = tmp_path / "killed"
+  process = _start(out)
+  deadline = time.monotonic() + 200
+  while not (out / moment).exists() and time.monotonic() < deadline:
+    time.sleep(0.01)
+  assert process.poll() is None, process.communicate()[1]
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+  assert not (out / "report.md").exists()
+  _finish(out)
+  assert _files(out) == _files(whole)
+  assert _params(out) == _params(whole)
+
+
+def test_folder_of_another_run_is_refused(finished):
+  out, _ = finished
+  before = _files(out)
+  process = _start(out, "--gin.Recipe.seed=1")
+  _, errors = process.communicate(timeout=300)
+  assert process.returncode == 2
+  assert "holds another run" in errors
+  assert "Traceback" not in errors
+  assert _files(out) == before

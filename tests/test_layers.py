@@ -1,0 +1,153 @@
+"""The architecture as rules over source text; each rule is shown to be able to fail."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1] / "symtune"
+LAYERS = (
+  "cards",
+  "data",
+  "model",
+  "train",
+  "probe",
+  "report",
+  "experiment",
+  "cli",
+  "bridges",
+)
+# Modules at the top of the package, which every layer may use.
+BASE = ("errors", "files")
+# Starts the command line, so it stands above the layers.
+ENTRY = "__main__.py"
+FENCED = ("tensorflow", "seqio", "t5x", "airio", "clu", "torch", "transformers")
+MAX_LINES = 399
+STAGE_FILES = {
+  "cards/card.py": 1,
+  "data/episodes.py": 2,
+  "data/remap.py": 3,
+  "data/prompts.py": 4,
+  "data/tokens.py": 5,
+  "data/packing.py": 6,
+  "data/batches.py": 7,
+  "train/step.py": 8,
+  "train/checkpoint.py": 9,
+  "probe/probe.py": 10,
+  "report/tables.py": 11,
+  "report/figures.py": 11,
+}
+FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imported(source: str) -> set[str]:
+  """Every module that a source text imports, at any depth of the code."""
+  names = set()
+  for node in ast.walk(ast.parse(source)):
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      assert node.module, "relative import: its layer is not seen"
+      assert not node.level, "relative import: its layer is not seen"
+      names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+  return names
+
+
+def upward_imports(file: str, source: str) -> set[str]:
+  """Imports of symtune that go against the order of the layers."""
+  layer = "cli" if file == "__main__.py" else file.split("/")[0]
+  allowed = LAYERS[: LAYERS.index(layer) + 1] if layer in LAYERS else ()
+  allowed = (*allowed, "cli") if file == ENTRY else allowed
+  ours = {name for name in imported(source) if name.startswith("symtune.")}
+  return {name for name in ours if name.split(".")[1] not in (*allowed, *BASE)}
+
+
+def fenced_imports(file: str, source: str) -> set[str]:
+  """Imports of what only the bridges may use, and of gin outside its one file."""
+  fenced = () if file.startswith("bridges/") else FENCED
+  gin = () if file in ("cli/gin_config.py",) else ("gin",)
+  return {n for n in imported(source) if n.split(".")[0] in (*fenced, *gin)}
+
+
+def undocumented(source: str) -> list[str]:
+  """Public functions, classes and methods without a docstring, and the module."""
+  tree = ast.parse(source)
+  if not tree.body:
+    return []
+  nodes = [
+    tree,
+    *(n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)),
+  ]
+  nodes += [
+    method
+    for node in tree.body
+    if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    for method in node.body
+    if isinstance(method, ast.FunctionDef) and method.name != "setup"
+  ]
+  return [
+    getattr(node, "name", "the module")
+    for node in nodes
+    if not getattr(node, "name", "").startswith("_") and not ast.get_docstring(node)
+  ]
+
+
+def is_long(source: str) -> bool:
+  """Whether a source text has more lines than a file may have."""
+  return len(source.splitlines()) > MAX_LINES
+
+
+def opens_with_stage(source: str, stage: int) -> bool:
+  """Whether the docstring's first line is `Stage N: In -> Out. ...`, or `<->`."""
+  first = (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
+  return re.match(rf"Stage {stage}: .+ <?-> .+", first) is not None
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_imports_go_one_way(file):
+  assert not upward_imports(file, FILES[file].read_text())
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_tensorflow_and_gin_stay_behind_their_fences(file):
+  assert not fenced_imports(file, FILES[file].read_text())
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_files_are_short(file):
+  assert not is_long(FILES[file].read_text())
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_public_names_have_docstrings(file):
+  assert not undocumented(FILES[file].read_text())
+
+
+@pytest.mark.parametrize(("file", "stage"), STAGE_FILES.items())
+def test_stage_files_open_with_their_stage(file, stage):
+  assert opens_with_stage(FILES[file].read_text(), stage)
+
+
+def test_rules_catch_planted_violations():
+  assert upward_imports("data/x.py", "from symtune.train import loop") == {
+    "symtune.train",
+    "symtune.train.loop",
+  }
+  assert not upward_imports("train/x.py", "from symtune.data.batches import Batch")
+  assert fenced_imports("data/x.py", "def f():\n  import tensorflow.io")
+  assert fenced_imports("experiment/x.py", "import gin") == {"gin"}
+  assert not fenced_imports("bridges/x.py", "import seqio")
+  assert upward_imports("errors.py", "import symtune.data.rng")
+  assert upward_imports(ENTRY, "from symtune.train import loop")
+  assert not upward_imports(ENTRY, "from symtune.cli import main")
+  with pytest.raises(AssertionError, match="relative import"):
+    upward_imports("data/x.py", "from ..train import loop")
+  assert fenced_imports("train/x.py", "from clu import metric_writers")
+  assert is_long("\n" * (MAX_LINES + 1))
+  assert not is_long("\n" * MAX_LINES)
+  assert not opens_with_stage('"""Reads rows."""', 1)
+  assert not opens_with_stage('"""Stage 2: A -> B."""', 1)
+  assert opens_with_stage('"""Stage 1: A -> B."""', 1)
+  assert undocumented("def f():\n  pass") == ["the module", "f"]
+  assert undocumented('"""M."""\nclass A:\n  """A."""\n  def b(self): pass') == ["b"]

@@ -1,0 +1,79 @@
+"""The native path runs where TensorFlow, SeqIO and T5X cannot be imported."""
+
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "symtune"
+
+BLOCK = """
+import sys
+
+class Refuse:
+  fenced = {"tensorflow", "seqio", "t5x", "airio", "torch", "transformers"}
+
+  def find_spec(self, name, path=None, target=None):
+    if name.split(".")[0] in self.fenced or name.startswith("clu.metric_writers"):
+      raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def _run(code: str, *arguments: str) -> subprocess.CompletedProcess:
+  return subprocess.run(
+    [sys.executable, "-c", BLOCK + textwrap.dedent(code), *arguments],
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_block_works():
+  assert "tensorflow is blocked" in _run("import tensorflow").stderr
+
+
+def test_every_module_but_the_bridges_imports():
+  modules = [
+    ".".join(("symtune", *path.relative_to(PACKAGE).with_suffix("").parts))
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py" and "bridges" not in path.parts
+  ]
+  done = _run(
+    "import importlib\nfor m in sys.argv[1:]: importlib.import_module(m)", *modules
+  )
+  assert done.returncode == 0, done.stderr
+
+
+def test_whole_native_path_runs(tmp_path):
+  done = _run(
+    """
+    from symtune.cli.main import main
+    sys.argv = ["symtune", "run", "microworld", "--out", sys.argv[1]] + [
+      "--gin.TrainSettings.steps=2",
+      "--gin.mixture.batch_size=2",
+      "--gin.mixture.window=64",
+      "--gin.probe.max_queries=1",
+      "--gin.T5Config.num_encoder_layers=1",
+    ]
+    main()
+    """,
+    str(tmp_path / "run"),
+  )
+  assert done.returncode == 0, done.stderr
+  assert (tmp_path / "run" / "report.md").is_file()
+
+
+def test_help_imports_nothing_heavy():
+  code = """
+  sys.argv = ["symtune", "--help"]
+  from symtune.cli.main import main
+  try:
+    main()
+  except SystemExit:
+    pass
+  heavy = {"jax", "numpy", "flax", "gin", "matplotlib", "scipy"} & set(sys.modules)
+  assert not heavy, heavy
+  """
+  done = _run(code)
+  assert done.returncode == 0, done.stderr
