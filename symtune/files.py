@@ -1,7 +1,12 @@
-"""Files are written whole or not at all."""
+"""Names of a run folder's files, and writing a file whole or not at all."""
 
 import os
 import pathlib
+
+# The files of a run folder that more than one layer knows of.
+RUN_FILE = "run.json"
+DATA_FILE = "data.json"
+RESULTS_FILE = "results.jsonl"
 
 
 def write_whole(path: pathlib.Path, content: str | bytes) -> None:

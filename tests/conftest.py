@@ -3,7 +3,14 @@
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+# Two devices for sharding tests; little optimisation, because compiling is what takes
+# the time of tests this small.
+os.environ.setdefault(
+  "XLA_FLAGS",
+  "--xla_force_host_platform_device_count=2"
+  " --xla_backend_optimization_level=0"
+  " --xla_llvm_disable_expensive_passes=true",
+)
 
 import pathlib
 from collections.abc import Callable

@@ -56,7 +56,7 @@ def imported(source: str) -> set[str]:
 
 def upward_imports(file: str, source: str) -> set[str]:
   """Imports of symtune that go against the order of the layers."""
-  layer = "cli" if file == "__main__.py" else file.split("/")[0]
+  layer = file.split("/")[0]
   allowed = LAYERS[: LAYERS.index(layer) + 1] if layer in LAYERS else ()
   allowed = (*allowed, "cli") if file == ENTRY else allowed
   ours = {name for name in imported(source) if name.startswith("symtune.")}

@@ -7,17 +7,13 @@ import textwrap
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "symtune"
 
+# None in sys.modules makes a module look as if it were not installed.
 BLOCK = """
 import sys
 
-class Refuse:
-  fenced = {"tensorflow", "seqio", "t5x", "airio", "torch", "transformers"}
-
-  def find_spec(self, name, path=None, target=None):
-    if name.split(".")[0] in self.fenced or name.startswith("clu.metric_writers"):
-      raise ImportError(f"{name} is blocked")
-
-sys.meta_path.insert(0, Refuse())
+for name in ("tensorflow", "tensorflow_text", "seqio", "t5x", "airio", "torch"):
+  sys.modules[name] = None
+sys.modules["transformers"] = sys.modules["clu.metric_writers"] = None
 """
 
 
@@ -30,7 +26,7 @@ def _run(code: str, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_block_works():
-  assert "tensorflow is blocked" in _run("import tensorflow").stderr
+  assert "import of tensorflow halted" in _run("import tensorflow.io").stderr
 
 
 def test_every_module_but_the_bridges_imports():

@@ -29,12 +29,12 @@ _WORDFREQ = "3.1.1"
 
 def check() -> int:
   """Prints what was found; 1 if something that the core needs is wrong, else 0."""
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = rich.console.Console(highlight=False, soft_wrap=True, markup=False)
   problems = [*_check_python(console), *_check_core(console)]
   _show_extras(console)
   problems += _check_devices(console)
   for problem in problems:
-    console.print(f"[red]problem:[/] {problem}")
+    console.print(f"problem: {problem}", style="red")
   console.print("no problems found" if not problems else f"{len(problems)} problems")
   return 1 if problems else 0
 
@@ -65,12 +65,12 @@ def _show_extras(console: rich.console.Console) -> None:
   for extra, modules in _EXTRAS.items():
     missing = [m for m in modules if importlib.util.find_spec(m) is None]
     if not missing:
-      console.print(f"  \\[{extra}] complete")
+      console.print(f"  [{extra}] complete")
       continue
     fix = f"pip install 'symtune[{extra}]'"
     if "t5x" in missing:
       fix += ", then T5X from its repository (CONTRIBUTING.md)"
-    console.print(f"  \\[{extra}] lacks {', '.join(missing)}; if needed: {fix}")
+    console.print(f"  [{extra}] lacks {', '.join(missing)}; if needed: {fix}")
 
 
 def _check_devices(console: rich.console.Console) -> list[str]:

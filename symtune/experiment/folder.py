@@ -9,10 +9,8 @@ from collections.abc import Iterator
 
 import symtune
 from symtune.errors import SymtuneError
-from symtune.files import write_whole
+from symtune.files import RUN_FILE, write_whole
 
-RUN_FILE = "run.json"
-RESULTS_FILE = "results.jsonl"
 _LOCK_FILE = ".lock"
 
 

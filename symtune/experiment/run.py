@@ -20,8 +20,8 @@ from symtune.experiment.build import (
   make_batches,
   make_probe_tokenizer,
 )
-from symtune.experiment.folder import RESULTS_FILE, git_commit
-from symtune.files import write_whole
+from symtune.experiment.folder import git_commit
+from symtune.files import DATA_FILE, RESULTS_FILE, write_whole
 from symtune.model.network import init_params, param_axes, param_shapes
 from symtune.model.score import score_candidates
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
@@ -33,7 +33,6 @@ from symtune.train.progress import Progress
 from symtune.train.state import create_state
 from symtune.train.step import jit_train_step
 
-DATA_FILE = "data.json"
 BEFORE, AFTER = "before", "after"
 
 

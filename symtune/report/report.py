@@ -7,7 +7,7 @@ from typing import Any
 import rich.table
 
 from symtune.errors import SymtuneError
-from symtune.files import write_whole
+from symtune.files import DATA_FILE, RESULTS_FILE, RUN_FILE, write_whole
 from symtune.probe.results import read_results
 from symtune.report.figures import draw_accuracy
 from symtune.report.results import pair_rows
@@ -53,10 +53,10 @@ def write_report(run_dir: pathlib.Path) -> rich.table.Table:
     SymtuneError: no results, damaged files, or checkpoints that were not asked the same
       questions.
   """
-  results_path = run_dir / "results.jsonl"
+  results_path = run_dir / RESULTS_FILE
   rows = read_results(results_path)
-  about = _read_object(run_dir / "run.json", ("recipe", "config_hash"))
-  data = _read_data(run_dir / "data.json")
+  about = _read_object(run_dir / RUN_FILE, ("recipe", "config_hash"))
+  data = _read_data(run_dir / DATA_FILE)
   try:
     results = pair_rows(rows)
   except SymtuneError as error:

@@ -10,7 +10,7 @@ from symtune.cli.main import main
 
 @pytest.fixture
 def run_cli(monkeypatch, capsys):
-  """Runs a command that must succeed; gives what it printed, one space between words."""
+  """Runs a command that must succeed; what it printed, one space between words."""
 
   def run(*arguments):
     monkeypatch.setenv("COLUMNS", "200")

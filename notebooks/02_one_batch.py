@@ -1,0 +1,51 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+# ---
+
+# %% [markdown]
+# # One batch
+#
+# Prompt number `i` of a mixture is a pure function of (seed, i). Prompts become tokens,
+# tokens share rows, rows become batches with SeqIO's feature names.
+
+# %%
+from symtune.cards.load import load_suite
+from symtune.cards.resources import resource_dir
+from symtune.data.batches import BatchShape, BatchStream
+from symtune.data.mixture import Ingredient, Mixture
+from symtune.data.symbols import PoolSplit, SymbolCategory, make_pool
+from symtune.data.tokens import PromptTokenizer
+from symtune.data.vocab import SentencePieceVocab
+
+# %%
+vocab = SentencePieceVocab(resource_dir("tasks") / "microworld" / "vocab.model")
+tasks = load_suite("microworld_train", None)
+pool = make_pool(PoolSplit.TUNING, (SymbolCategory.INTEGERS,))
+mixture = Mixture([Ingredient(tasks=tasks)], pool, seed=0)
+print(mixture.prompt(7).inputs)
+
+# %% [markdown]
+# The same position gives the same prompt, whatever was asked before.
+
+# %%
+assert mixture.prompt(7) == Mixture([Ingredient(tasks=tasks)], pool, seed=0).prompt(7)
+
+# %%
+tokenizer = PromptTokenizer(
+  vocab, max_inputs=512, max_targets=16, min_demos_per_class=1
+)
+shape = BatchShape(batch_size=4, input_length=512, target_length=32, window=128)
+stream = BatchStream(lambda i: tokenizer.tokenize(mixture.prompt(i)), shape, seed=0)
+batch = next(stream)
+for name, value in batch.items():
+  print(f"{name:24}{value.shape} {value[0, :12]}")
+
+# %% [markdown]
+# How full the rows are, and what the position of the next batch is.
+
+# %%
+share = (batch["encoder_segment_ids"] > 0).mean()
+print(f"{share:.1%} of the input slots are used; next position: {stream.get_state()}")
+assert share > 0.8
