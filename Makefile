@@ -42,9 +42,7 @@ bench: $(VENV)/dev.stamp  ## run the benchmarks, each beside a named peer
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 notebooks: $(VENV)/dev.stamp  ## run the notebooks from top to bottom
-	for notebook in notebooks/*.py; do \
-	  $(BIN)/jupytext --quiet --to ipynb --execute --output /dev/null $$notebook || exit 1; \
-	done
+	for notebook in notebooks/*.py; do $(BIN)/python $$notebook || exit 1; done
 
 clean:  ## remove .venv, caches and runs
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis

@@ -31,7 +31,7 @@ print(card.title, card.labels, card.template, sep="\n")
 # %%
 task = load_suite("microworld_eval", None)[0]
 source = EpisodeSource(task, Shots(minimum=2, maximum=2))
-episode = source.episode(task.examples[0], seed=0, variant=0)
+episode = source.episode(source.queries[0], seed=0, variant=0)
 print(render_prompt(episode, PromptFormat.INPUT_OUTPUT, instruction=True).inputs)
 
 # %% [markdown]

@@ -101,13 +101,20 @@ def test_finished_run_changes_nothing_when_run_again(finished):
   assert _files(out) == before
 
 
-@pytest.mark.parametrize("moment", ["checkpoints/4", "results.jsonl"])
+def _has_reached(out: pathlib.Path, moment: str) -> bool:
+  if moment == "after":
+    results = out / "results.jsonl"
+    return results.exists() and b'"checkpoint": "after"' in results.read_bytes()
+  return (out / moment).exists()
+
+
+@pytest.mark.parametrize("moment", ["results.jsonl", "checkpoints/4", "after"])
 def test_killed_run_continues_to_the_same_files(finished, tmp_path, moment):
   whole, _ = finished
   out = tmp_path / "killed"
   process = _start(out)
   deadline = time.monotonic() + 200
-  while not (out / moment).exists() and time.monotonic() < deadline:
+  while not _has_reached(out, moment) and time.monotonic() < deadline:
     time.sleep(0.01)
   assert process.poll() is None, process.communicate()[1]
   process.send_signal(signal.SIGKILL)

@@ -19,7 +19,7 @@ LAYERS = (
   "bridges",
 )
 # Modules at the top of the package, which every layer may use.
-BASE = ("errors", "files")
+BASE = ("checks", "errors", "files")
 # Starts the command line, so it stands above the layers.
 ENTRY = "__main__.py"
 FENCED = ("tensorflow", "seqio", "t5x", "airio", "clu", "torch", "transformers")

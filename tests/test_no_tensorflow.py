@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 import textwrap
+import time
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "symtune"
 
@@ -73,3 +74,10 @@ def test_help_imports_nothing_heavy():
   """
   done = _run(code)
   assert done.returncode == 0, done.stderr
+
+
+def test_help_is_quick():
+  start = time.monotonic()
+  subprocess.run([sys.executable, "-m", "symtune", "--help"], check=True)
+  # 0.3 s is the aim on an idle machine; other tests run beside this one.
+  assert time.monotonic() - start < 2.0

@@ -22,10 +22,12 @@ from symtune.data.mixture import LabelStyle, PromptMaker
 from symtune.data.prompts import Prompt
 from symtune.data.rng import keyed_generator
 from symtune.data.symbols import PoolSplit, make_pool
+from symtune.data.tokens import PromptTokenizer
 from symtune.data.vocab import SentencePieceVocab, Vocab
 from symtune.errors import SymtuneError
 
 _MICROWORLD_VOCAB = "microworld/vocab.model"
+_MICROWORLD_PREFIX = "micro_"
 _MICROWORLD_SUITES = ("microworld_train", "microworld_eval")
 
 
@@ -61,6 +63,7 @@ def preview(
   shots: int,
   count: int,
   seed: int,
+  max_inputs: int,
 ) -> None:
   """Prints prompts of a task as text and as the tokens that a model sees."""
   try:
@@ -70,12 +73,13 @@ def preview(
       f"--labels: got {labels!r}, expected one of {[str(s) for s in LabelStyle]}."
     ) from error
   task = _find_task(name, data)
-  vocab = _find_vocab(vocab_path, is_microworld=data is None)
+  vocab = _find_vocab(vocab_path, is_microworld=name.startswith(_MICROWORLD_PREFIX))
   maker = PromptMaker(task, Shots(minimum=shots, maximum=shots))
   pool = make_pool(PoolSplit.TUNING)
   rng = keyed_generator(seed, task.fingerprint, "preview")
   console = rich.console.Console(highlight=False)
-  for number, i in enumerate(rng.permutation(len(maker.queries))[:count]):
+  order = rng.permutation(len(maker.queries))[:count]
+  for number, i in enumerate(order, start=1):
     prompt = maker.prompt(
       maker.queries[int(i)],
       seed=seed,
@@ -84,20 +88,23 @@ def preview(
       instruction=instruction,
       pool=pool,
     )
-    console.rule(f"{task.card.name}, prompt {number + 1}")
+    console.rule(f"{task.card.name}, prompt {number}")
     _show_prompt(console, task, prompt)
     if vocab is None:
       console.print("\nGive --vocab to see the tokens.", style="dim")
     else:
-      _show_tokens(console, prompt, vocab)
+      _show_tokens(console, prompt, vocab, max_inputs)
 
 
 def _find_task(name: str, data: pathlib.Path | None) -> Task:
-  if data is None:
-    for suite in _MICROWORLD_SUITES:
-      for task in load_suite(suite, None):
-        if task.card.name == name:
-          return task
+  if name.startswith(_MICROWORLD_PREFIX):
+    tasks = {t.card.name: t for s in _MICROWORLD_SUITES for t in load_suite(s, None)}
+    if name not in tasks:
+      raise SymtuneError(
+        f"unknown microworld task {name!r}. Those there are: symtune tasks --suite "
+        f"{_MICROWORLD_SUITES[1]}."
+      )
+    return tasks[name]
   card = load_card(name)
   if data is None:
     raise SymtuneError(
@@ -124,15 +131,27 @@ def _show_prompt(console: rich.console.Console, task: Task, prompt: Prompt) -> N
   console.print(f"\nlabels: {rich.markup.escape(remapped)}", soft_wrap=True)
 
 
-def _show_tokens(console: rich.console.Console, prompt: Prompt, vocab: Vocab) -> None:
-  ids = vocab.encode(prompt.inputs)
-  console.print(
-    f"tokens: {len(ids) + 1} with EOS, newlines are spaces to the model", style="dim"
+def _show_tokens(
+  console: rich.console.Console, prompt: Prompt, vocab: Vocab, max_inputs: int
+) -> None:
+  """What the model sees after shortening, as in a run with this input length."""
+  tokenizer = PromptTokenizer(
+    vocab, max_inputs=max_inputs, max_targets=max_inputs, min_demos_per_class=0
   )
-  console.print(rich.markup.escape(" ".join(vocab.pieces(ids))), soft_wrap=True)
-  for choice in prompt.choices:
-    pieces = rich.markup.escape(" ".join(vocab.pieces(vocab.encode(choice))))
-    console.print(f"target: {pieces} </s>", soft_wrap=True)
+  tokens = tokenizer.tokenize(prompt)
+  lost = (
+    f", {tokens.demos_dropped} exemplars lost to fit" if tokens.demos_dropped else ""
+  )
+  console.print(
+    f"tokens: {len(tokens.inputs)} with EOS{lost}; newlines are spaces to the model",
+    style="dim",
+  )
+  for title, ids in (
+    ("inputs", tokens.inputs),
+    *(("target", c) for c in tokens.choices),
+  ):
+    pieces = rich.markup.escape(" ".join(vocab.pieces(ids)))
+    console.print(f"{title}: {pieces}", soft_wrap=True)
   _warn_unknown(console, prompt, vocab)
 
 

@@ -3,34 +3,24 @@
 import importlib.metadata
 import importlib.util
 import platform
+import re
 
 import rich.console
 
-_CORE = (
-  "jax",
-  "jaxlib",
-  "flax",
-  "optax",
-  "orbax-checkpoint",
-  "numpy",
-  "sentencepiece",
-  "gin-config",
-  "wordfreq",
-)
 # The modules that tell whether an extra is there.
 _EXTRAS = {
   "seqio": ("seqio", "tensorflow", "tensorflow_text"),
-  "t5x": ("t5x", "clu", "fiddle", "grain"),
-  "hf": ("torch", "transformers"),
-  "dev": ("pytest", "hypothesis"),
+  "t5x": ("t5x", "airio", "jestimator", "clu", "fiddle", "grain"),
+  "hf": ("huggingface_hub", "safetensors", "torch", "transformers"),
+  "dev": ("beartype", "hypothesis", "pytest"),
 }
-_WORDFREQ = "3.1.1"
 
 
 def check() -> int:
   """Prints what was found; 1 if something that the core needs is wrong, else 0."""
   console = rich.console.Console(highlight=False, soft_wrap=True, markup=False)
-  problems = [*_check_python(console), *_check_core(console)]
+  console.print(f"python {platform.python_version()} on {platform.platform()}")
+  problems = _check_core(console)
   _show_extras(console)
   problems += _check_devices(console)
   for problem in problems:
@@ -39,26 +29,40 @@ def check() -> int:
   return 1 if problems else 0
 
 
-def _check_python(console: rich.console.Console) -> list[str]:
-  console.print(f"python {platform.python_version()} on {platform.platform()}")
-  return []
-
-
 def _check_core(console: rich.console.Console) -> list[str]:
+  """Compares what is installed with what symtune's own metadata asks for."""
+  try:
+    wanted = importlib.metadata.requires("symtune") or []
+  except importlib.metadata.PackageNotFoundError:
+    return ["symtune is not installed. Install it: pip install -c constraints.txt ."]
   problems = []
-  for name in ("symtune", *_CORE):
-    version = _version(name)
-    console.print(f"  {name} {version or 'missing'}")
-    if version is None:
+  for line in (line for line in wanted if "extra ==" not in line):
+    name, operator, version = _split_requirement(line)
+    found = _version(name)
+    console.print(f"  {name} {found or 'missing'}")
+    if found is None or not _satisfies(found, operator, version):
       problems.append(
-        f"{name} is missing. Reinstall: pip install -c constraints.txt symtune."
+        f"{name} is {found or 'missing'}, expected {operator}{version}. Install it: "
+        f"pip install '{name}{operator}{version}'."
       )
-  if _version("wordfreq") not in (None, _WORDFREQ):
-    problems.append(
-      f"wordfreq is not {_WORDFREQ}, so symbol words would differ. "
-      f"Install it: pip install wordfreq=={_WORDFREQ}."
-    )
   return problems
+
+
+def _split_requirement(line: str) -> tuple[str, str, str]:
+  """Name, operator and version of a requirement such as "jax>=0.10; ..."."""
+  match = re.match(r"([\w.-]+)\s*(>=|==)?\s*([\w.]*)", line)
+  assert match, line
+  return match[1], match[2] or "", match[3]
+
+
+def _satisfies(found: str, operator: str, version: str) -> bool:
+  if operator == "==":
+    return found == version
+  return _numbers(found) >= _numbers(version)
+
+
+def _numbers(version: str) -> list[int]:
+  return [int(n) for n in re.findall(r"\d+", version)[:3]]
 
 
 def _show_extras(console: rich.console.Console) -> None:
@@ -74,11 +78,11 @@ def _show_extras(console: rich.console.Console) -> None:
 
 
 def _check_devices(console: rich.console.Console) -> list[str]:
-  import jax
-
   try:
+    import jax
+
     devices = jax.devices()
-  except RuntimeError as error:
+  except (ImportError, RuntimeError) as error:
     first = str(error).splitlines()[0]
     return [f"JAX finds no device: {first}. Set JAX_PLATFORMS=cpu to do without one."]
   kinds = ", ".join(sorted({f"{d.platform} {d.device_kind}" for d in devices}))

@@ -2,7 +2,7 @@
 
 import contextlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import rich.console
 
@@ -14,6 +14,7 @@ from symtune.experiment.recipe import recipe_to_json
 from symtune.experiment.run import (
   AFTER,
   BEFORE,
+  check_step,
   probe_model,
   run_experiment,
   train_model,
@@ -24,29 +25,54 @@ from symtune.train import checkpoint
 from symtune.train.loop import CHECKPOINTS
 
 
-def run(recipe, overrides, data, vocab, out) -> None:
+def run(
+  recipe: str,
+  overrides: Sequence[str],
+  data: pathlib.Path | None,
+  vocab: pathlib.Path | None,
+  out: pathlib.Path,
+) -> None:
   """Probe, tune, probe again, report."""
-  with _open(recipe, overrides, data, vocab, out) as (experiment, run_dir, console):
-    run_experiment(experiment, run_dir, console)
-    report(run_dir)
+  console = rich.console.Console(stderr=True)
+  experiment, gin_text = _build(recipe, overrides, data, vocab, console)
+  with _claim(experiment, gin_text, out):
+    run_experiment(experiment, out, console)
+    report(out)
 
 
-def train(recipe, overrides, data, vocab, out) -> None:
+def train(
+  recipe: str,
+  overrides: Sequence[str],
+  data: pathlib.Path | None,
+  vocab: pathlib.Path | None,
+  out: pathlib.Path,
+) -> None:
   """Tune only."""
-  with _open(recipe, overrides, data, vocab, out) as (experiment, run_dir, console):
-    if train_model(experiment, run_dir, console).stopped_by is not None:
+  console = rich.console.Console(stderr=True)
+  experiment, gin_text = _build(recipe, overrides, data, vocab, console)
+  with _claim(experiment, gin_text, out):
+    if train_model(experiment, out, console).stopped_by is not None:
       raise KeyboardInterrupt
-    console.print(f"checkpoints: {run_dir / CHECKPOINTS}")
+    console.print(f"checkpoints: {out / CHECKPOINTS}")
 
 
-def probe(recipe, overrides, data, vocab, out, step: int | None) -> None:
-  """Probe one checkpoint of a run."""
-  with _open(recipe, overrides, data, vocab, out) as (experiment, run_dir, console):
-    newest = checkpoint.latest_step(run_dir / CHECKPOINTS) or 0
-    chosen = newest if step is None else step
+def probe(
+  recipe: str,
+  overrides: Sequence[str],
+  data: pathlib.Path | None,
+  vocab: pathlib.Path | None,
+  out: pathlib.Path,
+  step: int | None,
+) -> None:
+  """Probe one checkpoint of a run, the newest unless given."""
+  console = rich.console.Console(stderr=True)
+  experiment, gin_text = _build(recipe, overrides, data, vocab, console)
+  chosen = checkpoint.latest_step(out / CHECKPOINTS) or 0 if step is None else step
+  check_step(out, chosen)
+  with _claim(experiment, gin_text, out):
     label = CheckpointLabel(name=_name(chosen, experiment), step=chosen)
-    probe_model(experiment, run_dir, label, console)
-    report(run_dir)
+    probe_model(experiment, out, label, console)
+    report(out)
 
 
 def report(run_dir: pathlib.Path) -> None:
@@ -63,25 +89,29 @@ def _name(step: int, experiment: Experiment) -> str:
   return AFTER if step == experiment.recipe.train.steps else f"step {step}"
 
 
-@contextlib.contextmanager
-def _open(
+def _build(
   recipe: str,
   overrides: Sequence[str],
   data: pathlib.Path | None,
   vocab: pathlib.Path | None,
-  out: pathlib.Path,
-) -> Iterator[tuple[Experiment, pathlib.Path, rich.console.Console]]:
-  """Checks everything, then claims the folder: bad input leaves nothing behind."""
-  console = rich.console.Console(stderr=True)
+  console: rich.console.Console,
+) -> tuple[Experiment, str]:
+  """Reads and checks everything; bad input ends here and leaves nothing behind."""
   settings, gin_text = load_recipe(recipe, split_overrides(overrides))
   experiment = build_experiment(settings, data_dir=data, vocab_path=vocab)
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")
-  with claim_folder(
+  return experiment, gin_text
+
+
+def _claim(
+  experiment: Experiment, gin_text: str, out: pathlib.Path
+) -> contextlib.AbstractContextManager[pathlib.Path]:
+  """The run's folder, for this process alone."""
+  return claim_folder(
     out,
-    recipe=settings.name,
+    recipe=experiment.recipe.name,
     config_hash=experiment.config_hash,
-    config=recipe_to_json(settings),
+    config=recipe_to_json(experiment.recipe),
     gin=gin_text,
-  ) as run_dir:
-    yield experiment, run_dir, console
+  )

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import gin
 
 from symtune.cards.resources import resource_dir
+from symtune.checks import find_mistyped
 from symtune.errors import SymtuneError
 from symtune.experiment.recipe import Recipe
 
@@ -81,7 +82,27 @@ def load_recipe(path: str, bindings: Sequence[str] = ()) -> tuple[Recipe, str]:
     raise SymtuneError(str(error).splitlines()[0]) from error
   except _GIN_ERRORS as error:
     raise SymtuneError(f"{file}: {' '.join(str(error).split())}") from error
-  return recipe, gin.operative_config_str()
+  operative = gin.operative_config_str()
+  _check_effect(bindings, operative)
+  problem = find_mistyped(recipe, Recipe, "recipe")
+  if problem:
+    raise SymtuneError(f"{file}: {problem}. Change that setting.")
+  return recipe, operative
+
+
+def _check_effect(bindings: Sequence[str], operative: str) -> None:
+  """Refuses an override that a binding of the recipe for a scope hides."""
+  for binding in bindings:
+    name, _, value = (part.strip() for part in binding.partition("="))
+    if re.fullmatch(r"[\w./]+\.\w+", name):
+      pattern = rf"^((?:\w+/)*)(?:\w+\.)*{re.escape(name)} = (.*)$"
+      found = re.findall(pattern, operative, re.MULTILINE)
+      if found and value not in [v for _, v in found] and all(s for s, _ in found):
+        scopes = ", ".join(f"--gin.{scope}{name}" for scope, _ in found)
+        raise SymtuneError(
+          f"--gin.{name}: it changes nothing, because the recipe sets it for each "
+          f"scope. Use {scopes}."
+        )
 
 
 @functools.cache

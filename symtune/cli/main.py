@@ -120,9 +120,10 @@ def preview(
   instruction: Annotated[
     bool, typer.Option(help="Show the task's instruction.")
   ] = False,
-  shots: Annotated[int, typer.Option(help="Exemplars per class.")] = 2,
-  count: Annotated[int, typer.Option(help="Number of prompts.")] = 2,
+  shots: Annotated[int, typer.Option(help="Exemplars per class.", min=0)] = 2,
+  count: Annotated[int, typer.Option(help="Number of prompts.", min=1)] = 2,
   seed: Annotated[int, typer.Option(help="Root seed.")] = 0,
+  max_inputs: Annotated[int, typer.Option(help="Input tokens of a row.", min=1)] = 2048,
 ) -> None:
   """Show rendered prompts, remapped labels and the tokens that the model sees."""
   from symtune.cli import cards
@@ -136,6 +137,7 @@ def preview(
     shots=shots,
     count=count,
     seed=seed,
+    max_inputs=max_inputs,
   )
 
 
@@ -148,11 +150,17 @@ def doctor() -> None:
 
 
 def main() -> None:
-  """Runs the command; a user's or a file's mistake is one message and exit code 2."""
+  """Runs the command; a user's or a file's mistake is one message and exit code 2.
+
+  A file or folder that cannot be read or written counts as one.
+  """
   try:
     app()
   except SymtuneError as error:
     typer.secho(f"error: {error}", err=True, fg="red")
+    sys.exit(2)
+  except OSError as error:
+    typer.secho(f"error: {error.filename}: {error.strerror}", err=True, fg="red")
     sys.exit(2)
   except KeyboardInterrupt:
     typer.echo("Stopped. The same command continues where it stopped.", err=True)

@@ -101,7 +101,15 @@ class EpisodeSource:
 
     Returns:
       The episode with the task's own label words and its classes shuffled.
+
+    Raises:
+      SymtuneError: the row is none of the queries.
     """
+    if query.row not in self._group_by_query:
+      raise SymtuneError(
+        f"task {self.task.card.name}: row {query.row} is no query, expected a row of "
+        f"splits {list(self.task.card.query_splits)}. Take one of `queries`."
+      )
     rng = keyed_generator(seed, self.task.fingerprint, query.row, variant, "episode")
     k = int(rng.integers(self.shots.minimum, self.shots.maximum + 1))
     group = self._group_by_query[query.row]

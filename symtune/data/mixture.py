@@ -1,4 +1,4 @@
-"""Stages 2 to 5 in a row: position in the tuning stream -> TokenizedPrompt.
+"""Stages 2 to 4 in a row: position in the tuning stream -> Prompt.
 
 Prompt number `i` of a mixture is a pure function of (seed, i): which ingredient, task
 and query, which exemplars, format and symbols. Nothing is remembered between prompts,
@@ -20,7 +20,8 @@ from symtune.data.rng import keyed_generator
 from symtune.data.symbols import SymbolPool, draw_symbols
 from symtune.errors import SymtuneError
 
-# "At most 25k examples per dataset" (Wei et al. 2023, section 3.3).
+# "At most 25k examples per dataset" (Wei et al. 2023, section 3.3). Here it bounds a
+# task's weight; which rows there are is decided where the data is made.
 MAX_EXAMPLES_PER_TASK = 25_000
 
 
@@ -85,8 +86,8 @@ class PromptMaker:
     """The prompt of (seed, task, query, variant) in one setting.
 
     Exemplars, format and symbols have generators of their own, so that two settings of
-    the same (seed, query, variant) differ in what the setting names and in nothing
-    else: comparisons are paired.
+    the same (seed, query, variant) share exemplars and, but for an instruction, whose
+    format is fixed, the format: comparisons are paired.
 
     Args:
       query: one of `queries`.

@@ -1,4 +1,4 @@
-"""Stage 5: Prompt -> TokenPair. Token ids; drops whole exemplars when too long.
+"""Stage 5: Prompt -> TokenizedPrompt, TokenPair. Ids; too long loses exemplars.
 
 Every text part is tokenized once and then reused: an epoch of prompts costs array
 concatenations, not SentencePiece calls.

@@ -152,20 +152,21 @@ def _make_mixture(
   data_dir: pathlib.Path | None,
 ) -> tuple[Mixture, tuple[Leak, ...]]:
   settings = recipe.mixture
-  ingredients, leaks = [], []
-  for ingredient in settings.ingredients:
-    tasks = load_suite(ingredient.suite, data_dir)
-    found = find_leaks(tasks, probe_tasks)
-    leaks.extend(found)
-    ingredients.append(
-      Ingredient(
-        tasks=apply_policy(tasks, found, settings.leaks),
-        labels=ingredient.labels,
-        instruction=ingredient.instruction,
-        shots=ingredient.shots,
-        rate=ingredient.rate,
-      )
+  suites = tuple(dict.fromkeys(i.suite for i in settings.ingredients))
+  tasks_by_suite = {suite: load_suite(suite, data_dir) for suite in suites}
+  leaks_by_suite = {s: find_leaks(tasks_by_suite[s], probe_tasks) for s in suites}
+  ingredients = [
+    Ingredient(
+      tasks=apply_policy(
+        tasks_by_suite[i.suite], leaks_by_suite[i.suite], settings.leaks
+      ),
+      labels=i.labels,
+      instruction=i.instruction,
+      shots=i.shots,
+      rate=i.rate,
     )
+    for i in settings.ingredients
+  ]
   mixture = Mixture(
     ingredients,
     pool,
@@ -173,7 +174,7 @@ def _make_mixture(
     mixing=settings.mixing,
     formats=settings.formats,
   )
-  return mixture, tuple(leaks)
+  return mixture, tuple(leak for leaks in leaks_by_suite.values() for leak in leaks)
 
 
 def _check_probes(experiment: Experiment) -> None:

@@ -46,6 +46,7 @@ def claim_folder(
         f"{path} is in use by another symtune process. Wait for it, or choose another "
         f"folder with --out."
       ) from error
+    _check_free(path, recipe, config_hash)  # another run may have come and gone
     if not (path / RUN_FILE).exists():
       if gin:
         write_whole(path / "config.gin", gin)

@@ -21,8 +21,9 @@ from symtune.experiment.build import (
   make_probe_tokenizer,
 )
 from symtune.experiment.folder import git_commit
+from symtune.experiment.recipe import recipe_to_json
 from symtune.files import DATA_FILE, RESULTS_FILE, write_whole
-from symtune.model.network import init_params, param_axes, param_shapes
+from symtune.model.network import Params, init_params, param_axes, param_shapes
 from symtune.model.score import score_candidates
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
 from symtune.probe.scorers import ModelScorer
@@ -72,6 +73,7 @@ def train_model(
     settings=recipe.train,
     run_dir=run_dir,
     config_hash=experiment.config_hash,
+    config=json.loads(recipe_to_json(recipe)),
     progress=Progress(recipe.train.steps, console),
   )
   if jax.device_count() == 1:
@@ -151,19 +153,27 @@ def run_experiment(
   probe_model(experiment, run_dir, CheckpointLabel(name=AFTER, step=steps), console)
 
 
-def _load_params(experiment: Experiment, run_dir: pathlib.Path, step: int):
+def check_step(run_dir: pathlib.Path, step: int) -> None:
+  """Refuses a step that a run folder has no checkpoint of; 0 is before tuning.
+
+  Raises:
+    SymtuneError: names the steps that there are.
+  """
+  known = (0, *checkpoint.steps(run_dir / CHECKPOINTS))
+  if step not in known:
+    raise SymtuneError(
+      f"{run_dir} has no checkpoint of step {step}, expected one of {list(known)}. "
+      f"Train first, or choose another --step."
+    )
+
+
+def _load_params(experiment: Experiment, run_dir: pathlib.Path, step: int) -> Params:
+  check_step(run_dir, step)
   if step == 0:
     seed = experiment.recipe.train.seed
     return init_params(experiment.network, jax.random.key(seed))
-  folder = run_dir / CHECKPOINTS
-  if step not in checkpoint.steps(folder):
-    raise SymtuneError(
-      f"{folder} has no checkpoint of step {step}, expected one of "
-      f"{[0, *checkpoint.steps(folder)]}. Train first, or choose another --step."
-    )
-  return jax.device_put(
-    checkpoint.load_params(folder, step, param_shapes(experiment.network))
-  )
+  shapes = param_shapes(experiment.network)
+  return jax.device_put(checkpoint.load_params(run_dir / CHECKPOINTS, step, shapes))
 
 
 _jit_score = jax.jit(score_candidates, static_argnums=0)

@@ -8,8 +8,10 @@ its exemplars scores 1, one that follows its priors scores 0, a guesser one half
 from collections.abc import Iterator
 
 from symtune.cards.card import Task
-from symtune.data.mixture import LabelStyle, PromptMaker
-from symtune.probe.probe import ProbeItem, ProbeSettings, draw_queries, make_item
+from symtune.data.mixture import LabelStyle
+from symtune.probe.probe import ProbeItem, ProbeSettings, Variant, make_items
+
+_FLIPPED = Variant(setting="flipped", labels=LabelStyle.FLIPPED, instruction=False)
 
 
 class FlippedLabels:
@@ -23,16 +25,4 @@ class FlippedLabels:
 
   def items(self, task: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
     """One item per seed and query."""
-    maker = PromptMaker(task, settings.shots)
-    for seed in settings.seeds:
-      for query in draw_queries(maker, settings, seed):
-        yield make_item(
-          maker,
-          query,
-          settings,
-          probe=self.name,
-          setting="flipped",
-          seed=seed,
-          labels=LabelStyle.FLIPPED,
-          instruction=False,
-        )
+    return make_items(self.name, task, settings, (_FLIPPED,))

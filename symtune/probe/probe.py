@@ -1,4 +1,4 @@
-"""Stage 10: Tasks -> ProbeItems -> ProbeResults. A question asked of a checkpoint.
+"""Stage 10: Task -> ProbeItems -> Scores. Questions asked of a checkpoint.
 
 A probe turns tasks into items: prompts with their choices. A scorer turns items into
 log-likelihoods, one per choice. Both sides know nothing of each other, so an oracle, a
@@ -6,6 +6,7 @@ random guesser and a model on a pod are all probed alike.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -49,7 +50,7 @@ class Score:
 
   Attributes:
     log_likelihoods: log p(choice and EOS | prompt) in nats, one per choice.
-    demos: exemplars that the scorer saw; fewer than asked if the prompt was too long.
+    demos: exemplars that the scorer saw; fewer than the prompt has if it was too long.
   """
 
   log_likelihoods: tuple[float, ...]
@@ -81,6 +82,8 @@ class ProbeSettings:
         f"probe: got max_queries {self.max_queries} and seeds {self.seeds}, expected "
         f"at least one of each."
       )
+    if len(set(self.seeds)) != len(self.seeds):
+      raise SymtuneError(f"probe: got seeds {self.seeds}, expected each once.")
 
 
 @runtime_checkable
@@ -98,46 +101,58 @@ class Probe(Protocol):
     ...
 
 
-def draw_queries(
-  maker: PromptMaker, settings: ProbeSettings, seed: int
-) -> tuple[Example, ...]:
-  """At most `max_queries` random queries of a task, the same for every setting."""
-  rng = keyed_generator(seed, maker.source.task.fingerprint, "queries")
-  order = rng.permutation(len(maker.queries))[: settings.max_queries]
-  return tuple(maker.queries[int(i)] for i in order)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+  """One way to ask about a query: a setting of a probe."""
+
+  setting: str
+  labels: LabelStyle
+  instruction: bool
 
 
-def make_item(
-  maker: PromptMaker,
-  query: Example,
-  settings: ProbeSettings,
-  *,
-  probe: str,
-  setting: str,
-  seed: int,
-  labels: LabelStyle,
-  instruction: bool,
-) -> ProbeItem:
-  """One question about one query.
+def make_items(
+  probe: str, task: Task, settings: ProbeSettings, variants: Sequence[Variant]
+) -> Iterator[ProbeItem]:
+  """Asks about every query in every variant, seed by seed.
 
-  Items of the same seed and query share exemplars, their order and the format, whatever
-  the setting: settings are compared in pairs.
+  Items of one seed and query share exemplars, their order and, but for the fixed one of
+  instructions, the format: variants are compared in pairs. Every seed asks about the
+  same queries.
+
+  Args:
+    probe: name of the probe.
+    task: what is asked about.
+    settings: symbols, shots and seeds.
+    variants: the settings of the probe.
+
+  Yields:
+    One item per seed, query and variant, in this order.
   """
-  prompt = maker.prompt(
-    query,
-    seed=seed,
-    variant=0,
-    labels=labels,
-    instruction=instruction,
-    pool=settings.pool,
-  )
-  return ProbeItem(
-    probe=probe,
-    setting=setting,
-    task=maker.source.task.card.name,
-    seed=seed,
-    query=query.row,
-    labels=labels,
-    prompt=prompt,
-    fingerprint=maker.source.task.fingerprint,
-  )
+  maker = PromptMaker(task, settings.shots)
+  queries = draw_queries(maker, settings.max_queries)
+  for seed, query, variant in itertools.product(settings.seeds, queries, variants):
+    prompt = maker.prompt(
+      query,
+      seed=seed,
+      variant=0,
+      labels=variant.labels,
+      instruction=variant.instruction,
+      pool=settings.pool,
+    )
+    yield ProbeItem(
+      probe=probe,
+      setting=variant.setting,
+      task=task.card.name,
+      seed=seed,
+      query=query.row,
+      labels=variant.labels,
+      prompt=prompt,
+      fingerprint=task.fingerprint,
+    )
+
+
+def draw_queries(maker: PromptMaker, max_queries: int) -> tuple[Example, ...]:
+  """At most `max_queries` queries of a task, drawn at random by its fingerprint."""
+  rng = keyed_generator(maker.source.task.fingerprint, "queries")
+  order = rng.permutation(len(maker.queries))[:max_queries]
+  return tuple(maker.queries[int(i)] for i in order)

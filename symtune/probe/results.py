@@ -5,6 +5,7 @@ import json
 import pathlib
 from typing import Any
 
+from symtune.checks import find_mistyped
 from symtune.errors import SymtuneError
 
 SCHEMA_VERSION = 1
@@ -30,7 +31,8 @@ class ResultRow:
     chance: accuracy of a uniform guess, 1 / num_classes.
     log_likelihoods: log p(choice and EOS | prompt) in nats, one per choice.
     choices: the label words.
-    demos: exemplars in the prompt after shortening.
+    demos: exemplars that the model saw.
+    demos_asked: exemplars that the prompt had before it was shortened to fit.
     config_hash: of settings, data and vocabulary.
     data_fingerprint: SHA-256 of the task's card and rows.
     vocab_hash: of the vocabulary.
@@ -53,6 +55,7 @@ class ResultRow:
   log_likelihoods: tuple[float, ...]
   choices: tuple[str, ...]
   demos: int
+  demos_asked: int
   config_hash: str
   data_fingerprint: str
   vocab_hash: str
@@ -93,9 +96,12 @@ def read_results(path: pathlib.Path) -> list[ResultRow]:
     ) from error
   except UnicodeDecodeError as error:
     raise SymtuneError(f"{path} is not UTF-8 text: {error}") from error
+  if not text:
+    return []
   rows: list[ResultRow] = []
   seen: dict[tuple[Any, ...], int] = {}
-  for number, line in enumerate(text.splitlines(), start=1):
+  # Not splitlines(): text may hold other characters that it takes for line ends.
+  for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
     row = _parse(line, f"{path}, line {number}")
     key = (row.checkpoint, row.step, *row.pair_key)
     if key in seen:
@@ -131,6 +137,24 @@ def _parse(line: str, where: str) -> ResultRow:
       f"{where}: missing keys {missing}, unknown keys {unknown}, expected exactly "
       f"those of schema version {SCHEMA_VERSION}."
     )
-  values["log_likelihoods"] = tuple(values["log_likelihoods"])
-  values["choices"] = tuple(values["choices"])
-  return ResultRow(**values)
+  lists = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
+  row = ResultRow(**{**values, **lists})
+  problem = find_mistyped(row, ResultRow, "row") or _find_contradiction(row)
+  if problem:
+    raise SymtuneError(f"{where}: {problem}. Probe again, into another folder.")
+  return row
+
+
+def _find_contradiction(row: ResultRow) -> str | None:
+  sizes = (len(row.choices), len(row.log_likelihoods))
+  if row.num_classes < 2 or sizes != (row.num_classes, row.num_classes):
+    return (
+      f"got {sizes[0]} choices and {sizes[1]} log_likelihoods for num_classes "
+      f"{row.num_classes}, expected as many, and at least 2"
+    )
+  if row.correct != (row.prediction == row.label):
+    return (
+      f"got correct {row.correct} with prediction {row.prediction} and label "
+      f"{row.label}, which contradict each other"
+    )
+  return None

@@ -133,6 +133,7 @@ def _to_row(
     log_likelihoods=values,
     choices=item.prompt.choices,
     demos=score.demos,
+    demos_asked=len(item.prompt.demo_labels),
     config_hash=context.config_hash,
     data_fingerprint=item.fingerprint,
     vocab_hash=context.vocab_hash,

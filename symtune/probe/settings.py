@@ -8,8 +8,8 @@ import enum
 from collections.abc import Iterator
 
 from symtune.cards.card import Task
-from symtune.data.mixture import LabelStyle, PromptMaker
-from symtune.probe.probe import ProbeItem, ProbeSettings, draw_queries, make_item
+from symtune.data.mixture import LabelStyle
+from symtune.probe.probe import ProbeItem, ProbeSettings, Variant, make_items
 
 
 class Setting(enum.StrEnum):
@@ -44,17 +44,9 @@ class FourSettings:
 
   def items(self, task: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
     """Per seed and query, one item for each of the four settings."""
-    maker = PromptMaker(task, settings.shots)
-    for seed in settings.seeds:
-      for query in draw_queries(maker, settings, seed):
-        for setting in Setting:
-          yield make_item(
-            maker,
-            query,
-            settings,
-            probe=self.name,
-            setting=setting,
-            seed=seed,
-            labels=setting.labels,
-            instruction=setting.has_instruction,
-          )
+    return make_items(self.name, task, settings, _VARIANTS)
+
+
+_VARIANTS = tuple(
+  Variant(setting=s, labels=s.labels, instruction=s.has_instruction) for s in Setting
+)

@@ -1,4 +1,4 @@
-"""Stage 11: ProbeResults -> figures. Accuracy by setting, one bar per checkpoint.
+"""Stage 11: Summaries -> figures. Accuracy by setting, one bar per checkpoint.
 
 Bars stand in the order of Table 1 of Wei et al. 2023; flipped labels have a panel of
 their own. The same summaries give the same bytes: no date, no user's style.

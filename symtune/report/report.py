@@ -1,14 +1,15 @@
-"""A run folder -> report.md and report.png, from results.jsonl alone."""
+"""A run folder -> report.md and report.png; all accuracies are from results.jsonl."""
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import rich.table
 
 from symtune.errors import SymtuneError
 from symtune.files import DATA_FILE, RESULTS_FILE, RUN_FILE, write_whole
-from symtune.probe.results import read_results
+from symtune.probe.results import ResultRow, read_results
 from symtune.report.figures import draw_accuracy
 from symtune.report.results import pair_rows
 from symtune.report.summary import summarize_settings, summarize_tasks
@@ -65,13 +66,17 @@ def write_report(run_dir: pathlib.Path) -> rich.table.Table:
   headline = headline_table(settings, results.checkpoints)
   by_task = task_table(summarize_tasks(results), results.checkpoints)
   write_whole(run_dir / FIGURE_FILE, draw_accuracy(settings, results.checkpoints))
-  write_whole(run_dir / REPORT_FILE, _to_text(about, data, headline, by_task))
+  write_whole(
+    run_dir / REPORT_FILE,
+    _to_text(about, data, _describe_shortened(rows), headline, by_task),
+  )
   return to_terminal(headline)
 
 
 def _to_text(
   about: dict[str, Any] | None,
   data: str | None,
+  shortened: str,
   headline: Table,
   by_task: Table,
 ) -> str:
@@ -84,10 +89,25 @@ def _to_text(
     f"![Accuracy by setting and checkpoint, with chance levels]({FIGURE_FILE})\n",
     _STATISTICS,
   ]
+  parts += ["## Probe prompts\n", shortened]
   if data is not None:
     parts += ["## Tuning data\n", data]
   parts += [f"## {by_task.title}\n", to_markdown(by_task)]
   return "\n".join(parts)
+
+
+def _describe_shortened(rows: Sequence[ResultRow]) -> str:
+  """Which prompts lost exemplars: they had fewer than their setting says."""
+  lines = []
+  for probe, setting in dict.fromkeys((row.probe, row.setting) for row in rows):
+    asked = [row for row in rows if (row.probe, row.setting) == (probe, setting)]
+    lost = [row.demos_asked - row.demos for row in asked if row.demos < row.demos_asked]
+    if lost:
+      lines.append(
+        f"- {probe}, {setting}: {len(lost)} of {len(asked)} prompts lost {sum(lost)} "
+        f"exemplars to fit.\n"
+      )
+  return "".join(lines) or "- No prompt lost exemplars.\n"
 
 
 def _describe_data(data: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Stage 11: ProbeResults -> tables. Markdown for the report, Rich for the terminal.
+"""Stage 11: Summaries -> tables. Markdown for the report, Rich for the terminal.
 
 Accuracies are in per cent. The headline is the mean over tasks, each weighing the same,
 as in Table 1 of Wei et al. 2023; its 95% interval is a bootstrap that draws queries

@@ -56,6 +56,7 @@ def save(
   data_state: Mapping[str, Any],
   *,
   config_hash: str,
+  config: Mapping[str, Any] | None = None,
   metric_sums: Mapping[str, Any] | None = None,
   keep: int | None = None,
   keep_every: int | None = None,
@@ -69,6 +70,7 @@ def save(
     state: the train state to save; waits for its arrays.
     data_state: the batch iterator's position, JSON values only.
     config_hash: identifies the configuration; `fit` refuses to resume another's.
+    config: the configuration itself, JSON values only.
     metric_sums: the metrics since the last logged row, JSON values only.
     keep: how many of the newest checkpoints stay; None keeps all.
     keep_every: checkpoints at multiples of this step always stay.
@@ -90,6 +92,7 @@ def save(
           "data_state": dict(data_state),
           "metric_sums": dict(metric_sums or {}),
           "config_hash": config_hash,
+          "config": dict(config or {}),
         }
       ),
     )
@@ -231,7 +234,7 @@ def _read_run(path: pathlib.Path) -> dict[str, Any]:
     if not (path / part).is_dir():
       raise SymtuneError(
         f"{path} has no {part}/; expected {_EXPECTED}. It is damaged, or another "
-        "program's (for T5X's, use symtune.train.t5x_checkpoint)."
+        "program's."
       )
   run = _read(path, ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
   missing = [key for key in _RUN_KEYS if key not in run]

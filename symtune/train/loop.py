@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -92,6 +92,7 @@ def fit(
   settings: TrainSettings,
   run_dir: pathlib.Path,
   config_hash: str,
+  config: Mapping[str, Any] | None = None,
   put_batch: Callable[[Batch], dict[str, jax.Array]] = jax.device_put,
   hooks: Sequence[Hook] = (),
   progress: Progress | None = None,
@@ -111,6 +112,7 @@ def fit(
     settings: lengths and intervals.
     run_dir: gets checkpoints/, metrics.jsonl and timing.jsonl; made when missing.
     config_hash: identifies the configuration; one of another is not resumed.
+    config: the configuration itself as JSON values, kept in every checkpoint.
     put_batch: moves a batch to the devices (`partition.batch_putter`).
     hooks: called after every step, in order.
     progress: where to show the run; a new `Progress` when None.
@@ -123,7 +125,7 @@ def fit(
   run_dir.mkdir(parents=True, exist_ok=True)
   with progress or Progress(settings.steps) as shown, stop_on_signals() as stop:
     state, sums = _resume(state, batches, run_dir, config_hash, shown)
-    saver = _Saver(run_dir, settings, config_hash, batches)
+    saver = _Saver(run_dir, settings, config_hash, config or {}, batches)
     recorder = _Recorder(run_dir, settings, sums, shown)
     step = int(state.step)
     while step < settings.steps and not stop:
@@ -208,11 +210,13 @@ class _Saver:
     run_dir: pathlib.Path,
     settings: TrainSettings,
     config_hash: str,
+    config: Mapping[str, Any],
     batches: BatchIterator,
   ) -> None:
     self._directory = run_dir / CHECKPOINTS
     self._settings = settings
     self._config_hash = config_hash
+    self._config = config
     self._batches = batches
 
   def save(self, state: TrainState, sums: MetricSums) -> None:
@@ -222,6 +226,7 @@ class _Saver:
       state,
       self._batches.get_state(),
       config_hash=self._config_hash,
+      config=self._config,
       metric_sums=sums.to_json(),
       keep=self._settings.keep,
       keep_every=self._settings.keep_every,

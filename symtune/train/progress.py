@@ -9,7 +9,7 @@ import rich.progress
 
 from symtune.train.metrics import MetricSums
 
-PLAIN_SECONDS = 5.0
+PLAIN_SECONDS = 10.0
 LIVE_SECONDS = 0.2
 
 

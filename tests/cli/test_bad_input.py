@@ -109,17 +109,13 @@ def test_malformed_line_is_named(run_real, real_data):
   lines = path.read_text().splitlines()
   lines[4] = lines[4][:20]
   path.write_text("\n".join(lines))
-  message = run_real()
-  assert "cb.jsonl" in message
-  assert "5" in message
+  assert "cb.jsonl, line 5" in run_real()
 
 
 def test_unknown_label_is_named(run_real, real_data):
   path = real_data / "cb.jsonl"
   path.write_text(path.read_text().replace('"label": 2', '"label": 3'))
-  message = run_real()
-  assert "cb.jsonl" in message
-  assert "label" in message
+  assert "cb.jsonl, line 3" in run_real()
 
 
 def test_empty_class(run_real, real_data):
@@ -181,6 +177,22 @@ def test_query_that_does_not_fit(run_real):
   assert "Raise the input length" in run_real("--gin.probe.max_inputs=8")
 
 
+def test_folder_that_cannot_be_made(run_cli, tmp_path):
+  (tmp_path / "file").write_text("")
+  out = tmp_path / "file" / "run"
+  code, _, errors = run_cli("run", "microworld", "--out", out)
+  assert code == 2
+  assert "Not a directory" in errors
+  assert "Traceback" not in errors
+
+
+def test_report_of_a_file(run_cli, tmp_path):
+  (tmp_path / "file").write_text("")
+  code, _, errors = run_cli("report", tmp_path / "file")
+  assert code == 2
+  assert "Not a directory" in errors
+
+
 def test_folder_with_other_files(run_cli, tmp_path):
   (tmp_path / "thesis.txt").write_text("")
   code, _, errors = run_cli("run", "microworld", "--out", tmp_path)
@@ -200,6 +212,8 @@ def test_folder_with_other_files(run_cli, tmp_path):
     (("report", "nowhere"), "no results at nowhere"),
     (("run", "microwave", "--out", "x"), "one of: microworld"),
     (("run", "microworld", "--out", "x", "--stepz=1"), "--gin.NAME=VALUE"),
+    (("probe", "microworld", "--out", "x", "--step", "9"), "expected one of [0]"),
+    (("preview", "micro_bird_fish_car"), "symtune tasks --suite microworld_eval"),
   ],
 )
 def test_mistakes_on_the_command_line(

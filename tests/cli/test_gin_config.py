@@ -1,6 +1,9 @@
 """Recipes parse into one typed value; unknown names and bad values are one message."""
 
+import json
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -42,6 +45,11 @@ def test_overrides_win():
   assert "TrainSettings.steps = 7" in operative
 
 
+def test_override_with_the_value_there_already_is_fine():
+  again, _ = load_recipe("microworld", ["Recipe.seed=0"])
+  assert again == load_recipe("microworld")[0]
+
+
 def test_second_recipe_does_not_see_the_first_one():
   load_recipe("microworld", ["Recipe.seed=5"])
   assert load_recipe("microworld")[0].seed == 0
@@ -62,12 +70,53 @@ def test_second_recipe_does_not_see_the_first_one():
     ("symbols/ingredient.min_shots=5", "expected 0 <= minimum <= maximum"),
     ("optimizer.name='sgd'", "expected one of 'adafactor', 'adamw'"),
     ("T5Config.emb_dim=-1", "expected a positive integer"),
+    ("ingredient.max_shots=9", "changes nothing, because the recipe sets it for each"),
   ],
 )
 def test_bad_overrides_are_one_message(binding, message):
   with pytest.raises(SymtuneError, match=message) as caught:
     load_recipe("microworld", [binding])
   assert "\n" not in str(caught.value)
+
+
+MISTYPED = {
+  "TrainSettings.steps=1.5": "TrainSettings.steps: got 1.5 (float), expected int",
+  "TrainSettings.steps='abc'": "not supported between instances of 'str' and 'int'",
+  "TrainSettings.log_every=True": "TrainSettings.log_every: got True (bool)",
+  "Recipe.seed='x'": "Recipe.seed: got 'x' (str), expected int",
+  "Recipe.model=None": "Recipe.model: got None (NoneType), expected T5Config",
+  "mixture.window=1.5": "BatchShape.window: got 1.5",
+  "mixture.ingredients=[3]": "MixtureSettings.ingredients[0]: got 3",
+  "symbols.tuning_size=1.5": "SymbolSettings.tuning_size: got 1.5",
+  "probe.max_inputs='a'": "ProbePlan.max_inputs: got 'a'",
+  "probe.seeds=['a']": "ProbePlan.seeds[0]: got 'a'",
+  "probe.seeds=[0, 0]": "expected each once",
+  "probe.tokens_per_batch=0": "tokens_per_batch 0, expected at least 1",
+  "probe.shots=1.5": "Shots.minimum: got 1.5",
+}
+
+
+def test_mistyped_settings_are_one_message():
+  # In a process of its own: here, the checks that tests switch on would come first.
+  code = """
+import json, sys
+from symtune.cli.gin_config import load_recipe
+from symtune.errors import SymtuneError
+messages = {}
+for binding in sys.argv[1:]:
+  try:
+    load_recipe("microworld", [binding])
+  except SymtuneError as error:
+    messages[binding] = str(error)
+print(json.dumps(messages))
+"""
+  command = [sys.executable, "-c", code, *MISTYPED]
+  done = subprocess.run(command, check=True, capture_output=True, text=True)
+  messages = json.loads(done.stdout)
+  assert messages.keys() == MISTYPED.keys()
+  for binding, expected in MISTYPED.items():
+    assert expected in messages[binding]
+    assert "\n" not in messages[binding]
 
 
 def test_unknown_recipe_lists_those_there_are():

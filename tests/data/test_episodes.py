@@ -82,6 +82,13 @@ def test_seed_variant_query_and_fingerprint_all_matter(toy_task):
   assert len({tuple(d.row for d in e.demos) for e in episodes}) == 5
 
 
+def test_row_that_is_no_query_is_refused(toy_task):
+  source = EpisodeSource(toy_task, Shots(minimum=1, maximum=1))
+  stranger = dataclasses.replace(toy_task.examples[0], row=99)
+  with pytest.raises(SymtuneError, match=r"row 99 is no query.*\['train'\]"):
+    source.episode(stranger, seed=0, variant=0)
+
+
 def test_fewer_rows_than_exemplars_names_task_class_and_count(toy_task):
   with pytest.raises(
     SymtuneError, match=r"toy_animal_fruit: class 'animal' has 12 .*12"

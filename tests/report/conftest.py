@@ -38,6 +38,7 @@ def _make_rows(
       log_likelihoods=(-1.0,) * num_classes,
       choices=choices,
       demos=4 * num_classes,
+      demos_asked=4 * num_classes,
       config_hash="c" * 16,
       data_fingerprint="f" * 64,
       vocab_hash="v" * 16,

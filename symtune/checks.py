@@ -1,0 +1,63 @@
+"""Whether a value that came from a file or a user is what its annotation says."""
+
+import dataclasses
+import types
+import typing
+from typing import Any
+
+
+def find_mistyped(value: Any, hint: Any, name: str) -> str | None:
+  """The first part of a value that does not fit its annotation, described.
+
+  An int is fine for a float, a bool is not fine for an int. Dataclasses are checked
+  field by field, tuples item by item; what has an annotation of another kind passes.
+
+  Args:
+    value: anything.
+    hint: its annotation, such as `tuple[int, ...]`, or a dataclass.
+    name: how to call it in the description, such as "TrainSettings.steps".
+
+  Returns:
+    "NAME: got VALUE (TYPE), expected HINT", or None if everything fits.
+  """
+  if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+    problems = [find_mistyped(value, option, name) for option in typing.get_args(hint)]
+    return None if None in problems else _describe(value, hint, name)
+  if typing.get_origin(hint) is tuple:
+    if not isinstance(value, tuple):
+      return _describe(value, hint, name)
+    item, *_ = typing.get_args(hint)
+    found = (find_mistyped(v, item, f"{name}[{i}]") for i, v in enumerate(value))
+    return next((problem for problem in found if problem), None)
+  if hint is Any or not isinstance(hint, type):
+    return None
+  if not _fits(value, hint):
+    return _describe(value, hint, name)
+  if dataclasses.is_dataclass(value):
+    return _first_mistyped_field(value)
+  return None
+
+
+def _first_mistyped_field(value: Any) -> str | None:
+  hints = typing.get_type_hints(type(value))
+  title = type(value).__name__
+  for field in dataclasses.fields(value):
+    problem = find_mistyped(
+      getattr(value, field.name), hints[field.name], f"{title}.{field.name}"
+    )
+    if problem:
+      return problem
+  return None
+
+
+def _fits(value: Any, hint: type) -> bool:
+  if hint in (int, float) and isinstance(value, bool):
+    return False
+  if hint is float:
+    return isinstance(value, int | float)
+  return isinstance(value, hint)
+
+
+def _describe(value: Any, hint: Any, name: str) -> str:
+  expected = hint.__name__ if isinstance(hint, type) else str(hint)
+  return f"{name}: got {value!r} ({type(value).__name__}), expected {expected}"

@@ -1,0 +1,66 @@
+"""Planted leaks between tuning and evaluation are found, refused or dropped."""
+
+import dataclasses
+
+import pytest
+
+from symtune.cards.load import load_suite
+from symtune.data.leaks import LeakPolicy, apply_policy, describe_leaks, find_leaks
+from symtune.errors import SymtuneError
+
+
+@pytest.fixture
+def tasks(make_task):
+  """A tuning and an evaluation task that share four fruits and one animal."""
+  tuning = make_task(("animal", "fruit"))
+  evaluation = make_task(("fruit", "tool"))
+  shouted = dataclasses.replace(evaluation.examples[-1], fields={"text": " CAT\n"})
+  examples = (*evaluation.examples[:4], *evaluation.examples[12:-1], shouted)
+  return (tuning,), (dataclasses.replace(evaluation, examples=examples),)
+
+
+def test_shared_texts_are_found_whatever_case_and_white_space(tasks):
+  (leak,) = find_leaks(*tasks)
+  assert (leak.tuning, leak.evaluation) == ("toy_animal_fruit", "toy_fruit_tool")
+  assert leak.rows == (0, 12, 13, 14, 15)
+  assert leak.example == "cat"
+  assert describe_leaks([leak]) == "5 rows of toy_animal_fruit are in toy_fruit_tool"
+
+
+def test_leaks_are_refused_with_an_example(tasks):
+  leaks = find_leaks(*tasks)
+  with pytest.raises(SymtuneError, match=r"5 rows of toy_animal_fruit .* 'cat'"):
+    apply_policy(tasks[0], leaks, LeakPolicy.REFUSE)
+
+
+def test_dropping_leaves_nothing_shared_and_keeps_row_numbers(tasks):
+  leaks = find_leaks(*tasks)
+  (kept,) = apply_policy(tasks[0], leaks, LeakPolicy.DROP)
+  assert not find_leaks((kept,), tasks[1])
+  assert [e.row for e in kept.examples] == [*range(1, 12), *range(16, 24)]
+
+
+def test_tasks_without_leaks_pass_unchanged(make_task):
+  tuning = (make_task(("animal", "fruit")),)
+  tools = make_task(("fruit", "tool"))
+  tools = dataclasses.replace(tools, examples=tools.examples[12:])
+  assert find_leaks(tuning, (tools,)) == ()
+  for policy in LeakPolicy:
+    assert apply_policy(tuning, (), policy) == tuning
+
+
+def test_microworld_shares_no_text():
+  train, evaluation = (
+    load_suite(name, None) for name in ("microworld_train", "microworld_eval")
+  )
+  assert find_leaks(train, evaluation) == ()
+
+
+@pytest.mark.shared
+def test_real_suites_leak_into_subj(shared_data):
+  train, evaluation = (
+    load_suite(name, shared_data / "tasks")
+    for name in ("symbol_tuning_train", "symbol_tuning_eval")
+  )
+  found = {(k.tuning, k.evaluation): len(k.rows) for k in find_leaks(train, evaluation)}
+  assert found == {("sst2", "subj"): 51, ("rotten_tomatoes", "subj"): 164}

@@ -1,0 +1,82 @@
+"""Everything is read and checked before a run starts, each suite once."""
+
+import dataclasses
+import json
+
+import pytest
+import rich.console
+
+from symtune.cards.load import load_suite
+from symtune.cli.gin_config import load_recipe
+from symtune.data.leaks import text_key
+from symtune.experiment.build import build_experiment, make_batches
+from symtune.experiment.run import train_model
+
+SMALL = ("probe.max_queries=2", "mixture.window=64", "TrainSettings.steps=1")
+
+
+@pytest.fixture
+def real(shared_data):
+  """Builds real_text_tiny with overrides on the real rows."""
+
+  def build(*bindings):
+    recipe, _ = load_recipe("real_text_tiny", [*SMALL, *bindings])
+    return build_experiment(
+      recipe,
+      data_dir=shared_data / "tasks",
+      vocab_path=shared_data / "t5_tokenizer" / "spiece.model",
+    )
+
+  return build
+
+
+def test_microworld_builds_and_fills_its_rows():
+  recipe, _ = load_recipe("microworld", SMALL)
+  experiment = build_experiment(recipe, data_dir=None, vocab_path=None)
+  batch = next(make_batches(experiment))
+  assert (batch["encoder_segment_ids"] > 0).mean() > 0.9
+  assert experiment.leaks == ()
+
+
+def test_hash_depends_on_settings_and_data():
+  recipe, _ = load_recipe("microworld", SMALL)
+  hashes = {
+    build_experiment(r, data_dir=None, vocab_path=None).config_hash
+    for r in (recipe, recipe, dataclasses.replace(recipe, seed=1))
+  }
+  assert len(hashes) == 2
+
+
+@pytest.mark.shared
+def test_real_recipe_drops_leaked_rows_and_reports_each_once(real, tmp_path):
+  experiment = real()
+  assert [(k.tuning, k.evaluation, len(k.rows)) for k in experiment.leaks] == [
+    ("sst2", "subj", 51),
+    ("rotten_tomatoes", "subj", 164),
+  ]
+  (subj,) = (t for t in experiment.probe_tasks if t.card.name == "subj")
+  leaked = {text_key(subj.card, e) for e in subj.examples}
+  for position in range(300):
+    for turn in experiment.mixture.prompt(position).turns:
+      assert not leaked & {" ".join(part.casefold().split()) for part in turn}
+  train_model(experiment, tmp_path, rich.console.Console(quiet=True))
+  about = json.loads((tmp_path / "data.json").read_text())
+  assert [leak["rows"] for leak in about["leaks_dropped"]] == [51, 164]
+  assert about["prompts"]["prompts"] == 64
+
+
+@pytest.mark.shared
+def test_leak_in_two_ingredients_is_reported_once(real):
+  twice = "mixture.ingredients=[@a/recipe.ingredient(), @b/recipe.ingredient()]"
+  assert len(real(twice).leaks) == 2
+
+
+@pytest.mark.shared
+def test_real_evaluation_is_the_704_queries_of_the_paper(real, shared_data):
+  from symtune.data.mixture import PromptMaker
+  from symtune.probe.probe import draw_queries
+
+  settings = real().probe_settings
+  tasks = load_suite("symbol_tuning_eval", shared_data / "tasks")
+  queries = [draw_queries(PromptMaker(t, settings.shots), 100) for t in tasks]
+  assert sum(map(len, queries)) == 704

@@ -1,0 +1,52 @@
+"""Values are compared with their annotations, down to the items of dataclasses."""
+
+import dataclasses
+import enum
+
+import pytest
+
+from symtune.checks import find_mistyped
+
+
+class Color(enum.StrEnum):
+  RED = "red"
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+  size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+  inner: Inner
+  names: tuple[str, ...] = ()
+  rate: float = 0.0
+  color: Color = Color.RED
+  limit: int | None = None
+
+
+@pytest.mark.parametrize(
+  "value",
+  [Outer(Inner(1)), Outer(Inner(1), ("a",), 1, Color.RED, 3)],
+)
+def test_fitting_values_pass(value):
+  assert find_mistyped(value, Outer, "outer") is None
+
+
+@pytest.mark.parametrize(
+  ("value", "problem"),
+  [
+    (Outer(Inner(1.5)), "Inner.size: got 1.5 (float), expected int"),
+    (Outer(Inner(True)), "Inner.size: got True (bool), expected int"),
+    (Outer(3), "Outer.inner: got 3 (int), expected Inner"),
+    (Outer(Inner(1), ["a"]), "Outer.names: got ['a'] (list), expected tuple[str, ...]"),
+    (Outer(Inner(1), ("a", 2)), "Outer.names[1]: got 2 (int), expected str"),
+    (Outer(Inner(1), rate="x"), "Outer.rate: got 'x' (str), expected float"),
+    (Outer(Inner(1), color="red"), "Outer.color: got 'red' (str), expected Color"),
+    (Outer(Inner(1), limit="x"), "Outer.limit: got 'x' (str), expected int | None"),
+    (None, "outer: got None (NoneType), expected Outer"),
+  ],
+)
+def test_first_misfit_is_described(value, problem):
+  assert find_mistyped(value, Outer, "outer") == problem
