@@ -12,9 +12,9 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "symtune"
 BLOCK = """
 import sys
 
-for name in ("tensorflow", "tensorflow_text", "seqio", "t5x", "airio", "torch"):
+for name in ("tensorflow", "tensorflow_text", "seqio", "t5x", "airio"):
   sys.modules[name] = None
-sys.modules["transformers"] = sys.modules["clu.metric_writers"] = None
+sys.modules["clu.metric_writers"] = None
 """
 
 
@@ -27,7 +27,7 @@ def _run(code: str, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_block_works():
-  assert "import of tensorflow halted" in _run("import tensorflow.io").stderr
+  assert "ModuleNotFoundError" in _run("import tensorflow.io").stderr
 
 
 def test_every_module_but_the_bridges_imports():

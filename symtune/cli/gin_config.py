@@ -5,7 +5,6 @@ parameters of real functions, so nothing in the library knows that gin exists.
 """
 
 import contextlib
-import functools
 import logging
 import pathlib
 import re
@@ -70,10 +69,9 @@ def load_recipe(path: str, bindings: Sequence[str] = ()) -> tuple[Recipe, str]:
   """
   file = _find_recipe(path)
   gin.clear_config()
-  _add_search_path()
   try:
-    with _quiet_logging():
-      gin.parse_config_file(str(file))
+    with _search_path(file.parent, resource_dir("gin_configs")), _quiet_logging():
+      gin.parse_config_file(str(file.resolve()))
     _check_macros(file, bindings)
     gin.parse_config(list(bindings))
     recipe = gin.get_configurable(Recipe)()
@@ -105,10 +103,20 @@ def _check_effect(bindings: Sequence[str], operative: str) -> None:
         )
 
 
-@functools.cache
-def _add_search_path() -> None:
-  """Lets recipes include files of gin_configs, from any working directory."""
-  gin.add_config_file_search_path(str(resource_dir("gin_configs")))
+@contextlib.contextmanager
+def _search_path(*folders: pathlib.Path) -> Iterator[None]:
+  """Includes are looked up beside the recipe, then in gin_configs; nowhere else.
+
+  Gin's own list starts with the working directory, where it also takes any folder for a
+  Python package: a folder named "runs" or "models" there would break every include. It
+  has no public way to replace the list.
+  """
+  before = list(gin.config._LOCATION_PREFIXES)
+  gin.config._LOCATION_PREFIXES[:] = [str(folder.resolve()) for folder in folders]
+  try:
+    yield
+  finally:
+    gin.config._LOCATION_PREFIXES[:] = before
 
 
 @contextlib.contextmanager

@@ -34,6 +34,23 @@ def test_recipe_by_name_from_any_folder(tmp_path, monkeypatch):
   assert load_recipe("microworld")[0].name == "microworld"
 
 
+def test_folders_of_the_working_directory_do_not_hide_included_files(
+  tmp_path, monkeypatch
+):
+  for name in ("runs", "models"):
+    (tmp_path / name).mkdir()
+  (tmp_path / "runs" / "run.gin").write_text("not gin at all")
+  monkeypatch.chdir(tmp_path)
+  assert load_recipe("microworld")[0].name == "microworld"
+
+
+def test_recipe_includes_files_beside_it(tmp_path):
+  microworld = resource_dir("gin_configs") / "recipes" / "microworld.gin"
+  (tmp_path / "mine.gin").write_text("include 'base.gin'\nRecipe.seed = %SEED\n")
+  (tmp_path / "base.gin").write_text(f"include '{microworld}'\nSEED = 4\n")
+  assert load_recipe(str(tmp_path / "mine.gin"))[0].seed == 4
+
+
 def test_overrides_win():
   recipe, operative = load_recipe(
     "microworld",

@@ -1,6 +1,7 @@
 """Runs that stop, are killed and go on leave the files of one that never stopped."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -153,7 +154,7 @@ def start(tmp_path_factory):
         "PATH": "",
         "HOME": str(cache),
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "XLA_FLAGS": os.environ["XLA_FLAGS"],  # same flags, same bits
         "JAX_NUMPY_DTYPE_PROMOTION": "strict",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

@@ -133,11 +133,11 @@ def show(times, terminal, total=8):
 
 
 def test_plain_lines_come_every_few_seconds_and_at_the_end():
-  text = show([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], terminal=False)
+  text = show([0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0], terminal=False)
   assert text.splitlines() == [
     "step 1/8  loss 1.5000 nats/token  75% non-padding",
-    "step 6/8  loss 1.5000 nats/token  75% non-padding  30 tokens/s  2s left",
-    "step 8/8  loss 1.5000 nats/token  75% non-padding  30 tokens/s  0s left",
+    "step 6/8  loss 1.5000 nats/token  75% non-padding  15 tokens/s  4s left",
+    "step 8/8  loss 1.5000 nats/token  75% non-padding  15 tokens/s  0s left",
     "[done] 1",
   ]
 
