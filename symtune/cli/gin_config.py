@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 import gin
+import gin.config
 
 from symtune.cards.resources import resource_dir
 from symtune.checks import find_mistyped

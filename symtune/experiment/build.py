@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterable
 
 from symtune.cards.card import Task
 from symtune.cards.load import load_suite
@@ -72,8 +73,9 @@ def build_experiment(
       f"vocabulary needs {vocab.size}. Set T5Config.vocab_size = {vocab.size}."
     )
   tuning_pool, evaluation_pool = _make_pools(recipe, vocab)
+  _check_targets(tuning_pool.all_symbols(), vocab, recipe)
   probe_tasks = load_suite(recipe.probe.suite, data_dir)
-  mixture, leaks = _make_mixture(recipe, tuning_pool, probe_tasks, data_dir)
+  mixture, leaks = _make_mixture(recipe, tuning_pool, vocab, probe_tasks, data_dir)
   settings = ProbeSettings(
     pool=evaluation_pool,
     shots=recipe.probe.shots,
@@ -148,6 +150,7 @@ def _make_pools(recipe: Recipe, vocab: Vocab) -> tuple[SymbolPool, SymbolPool]:
 def _make_mixture(
   recipe: Recipe,
   pool: SymbolPool,
+  vocab: Vocab,
   probe_tasks: tuple[Task, ...],
   data_dir: pathlib.Path | None,
 ) -> tuple[Mixture, tuple[Leak, ...]]:
@@ -167,6 +170,8 @@ def _make_mixture(
     )
     for i in settings.ingredients
   ]
+  for task in (t for i in ingredients for t in i.tasks):
+    _check_targets(task.card.labels, vocab, recipe)
   mixture = Mixture(
     ingredients,
     pool,
@@ -175,6 +180,18 @@ def _make_mixture(
     formats=settings.formats,
   )
   return mixture, tuple(leak for leaks in leaks_by_suite.values() for leak in leaks)
+
+
+def _check_targets(words: Iterable[str], vocab: Vocab, recipe: Recipe) -> None:
+  """Refuses label words that would stop tuning when their turn comes."""
+  limit = recipe.mixture.batches.target_length
+  for word in words:
+    tokens = len(vocab.encode(word)) + 1
+    if tokens > limit:
+      raise SymtuneError(
+        f"recipe {recipe.name}: label word {word!r} has {tokens} tokens with EOS, "
+        f"expected at most target_length, {limit}. Raise mixture.target_length."
+      )
 
 
 def _check_probes(experiment: Experiment) -> None:

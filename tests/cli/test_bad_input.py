@@ -169,6 +169,11 @@ def test_unknown_suite(run_real):
   )
 
 
+def test_symbol_that_does_not_fit_is_found_before_the_run(run_real):
+  # Its turn might come only after hours of tuning.
+  assert "Raise mixture.target_length" in run_real("--gin.mixture.target_length=2")
+
+
 def test_label_that_does_not_fit(run_real):
   assert "Raise the target length" in run_real("--gin.probe.max_targets=1")
 
