@@ -1,6 +1,7 @@
 """The commands that work on a run folder: run, train, probe, report."""
 
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -25,54 +26,55 @@ from symtune.train import checkpoint
 from symtune.train.loop import CHECKPOINTS
 
 
-def run(
-  recipe: str,
-  overrides: Sequence[str],
-  data: pathlib.Path | None,
-  vocab: pathlib.Path | None,
-  out: pathlib.Path,
-) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inputs:
+  """What these commands are given.
+
+  Attributes:
+    recipe: a .gin file or the name of one.
+    overrides: arguments of the form --gin.NAME=VALUE.
+    data: folder of rows, or None.
+    vocab: SentencePiece model, or None for the recipe's own.
+    out: the run's folder.
+  """
+
+  recipe: str
+  overrides: Sequence[str]
+  data: pathlib.Path | None
+  vocab: pathlib.Path | None
+  out: pathlib.Path
+
+
+def run(inputs: Inputs) -> None:
   """Probe, tune, probe again, report."""
   console = rich.console.Console(stderr=True)
-  experiment, gin_text = _build(recipe, overrides, data, vocab, console)
-  with _claim(experiment, gin_text, out):
-    run_experiment(experiment, out, console)
-    report(out)
+  experiment, gin_text = _build(inputs, console)
+  with _claim(experiment, gin_text, inputs.out):
+    run_experiment(experiment, inputs.out, console)
+    report(inputs.out)
 
 
-def train(
-  recipe: str,
-  overrides: Sequence[str],
-  data: pathlib.Path | None,
-  vocab: pathlib.Path | None,
-  out: pathlib.Path,
-) -> None:
+def train(inputs: Inputs) -> None:
   """Tune only."""
   console = rich.console.Console(stderr=True)
-  experiment, gin_text = _build(recipe, overrides, data, vocab, console)
-  with _claim(experiment, gin_text, out):
-    if train_model(experiment, out, console).stopped_by is not None:
+  experiment, gin_text = _build(inputs, console)
+  with _claim(experiment, gin_text, inputs.out):
+    if train_model(experiment, inputs.out, console).stopped_by is not None:
       raise KeyboardInterrupt
-    console.print(f"checkpoints: {out / CHECKPOINTS}")
+    console.print(f"checkpoints: {inputs.out / CHECKPOINTS}")
 
 
-def probe(
-  recipe: str,
-  overrides: Sequence[str],
-  data: pathlib.Path | None,
-  vocab: pathlib.Path | None,
-  out: pathlib.Path,
-  step: int | None,
-) -> None:
+def probe(inputs: Inputs, step: int | None) -> None:
   """Probe one checkpoint of a run, the newest unless given."""
   console = rich.console.Console(stderr=True)
-  experiment, gin_text = _build(recipe, overrides, data, vocab, console)
-  chosen = checkpoint.latest_step(out / CHECKPOINTS) or 0 if step is None else step
-  check_step(out, chosen)
-  with _claim(experiment, gin_text, out):
+  experiment, gin_text = _build(inputs, console)
+  newest = checkpoint.latest_step(inputs.out / CHECKPOINTS) or 0
+  chosen = newest if step is None else step
+  check_step(inputs.out, chosen)
+  with _claim(experiment, gin_text, inputs.out):
     label = CheckpointLabel(name=_name(chosen, experiment), step=chosen)
-    probe_model(experiment, out, label, console)
-    report(out)
+    probe_model(experiment, inputs.out, label, console)
+    report(inputs.out)
 
 
 def report(run_dir: pathlib.Path) -> None:
@@ -89,16 +91,10 @@ def _name(step: int, experiment: Experiment) -> str:
   return AFTER if step == experiment.recipe.train.steps else f"step {step}"
 
 
-def _build(
-  recipe: str,
-  overrides: Sequence[str],
-  data: pathlib.Path | None,
-  vocab: pathlib.Path | None,
-  console: rich.console.Console,
-) -> tuple[Experiment, str]:
+def _build(inputs: Inputs, console: rich.console.Console) -> tuple[Experiment, str]:
   """Reads and checks everything; bad input ends here and leaves nothing behind."""
-  settings, gin_text = load_recipe(recipe, split_overrides(overrides))
-  experiment = build_experiment(settings, data_dir=data, vocab_path=vocab)
+  recipe, gin_text = load_recipe(inputs.recipe, split_overrides(inputs.overrides))
+  experiment = build_experiment(recipe, data_dir=inputs.data, vocab_path=inputs.vocab)
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")
   return experiment, gin_text

@@ -54,7 +54,11 @@ def run(
   """Probe, tune, probe again and report."""
   from symtune.cli import experiments
 
-  experiments.run(recipe, overrides or [], data, vocab, out)
+  experiments.run(
+    experiments.Inputs(
+      recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
+    )
+  )
 
 
 @app.command(context_settings=_WITH_GIN)
@@ -68,7 +72,11 @@ def train(
   """Tune only."""
   from symtune.cli import experiments
 
-  experiments.train(recipe, overrides or [], data, vocab, out)
+  experiments.train(
+    experiments.Inputs(
+      recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
+    )
+  )
 
 
 @app.command(context_settings=_WITH_GIN)
@@ -86,7 +94,10 @@ def probe(
   """Probe one checkpoint of a run."""
   from symtune.cli import experiments
 
-  experiments.probe(recipe, overrides or [], data, vocab, out, step)
+  inputs = experiments.Inputs(
+    recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
+  )
+  experiments.probe(inputs, step)
 
 
 @app.command()
