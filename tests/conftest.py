@@ -15,6 +15,7 @@ os.environ.setdefault(
 import pathlib
 from collections.abc import Callable
 
+import hypothesis
 import jax
 import pytest
 
@@ -25,6 +26,9 @@ from symtune.data.vocab import SentencePieceVocab, ToyVocab
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# The same examples every time, and no time limit on a busy machine.
+hypothesis.settings.register_profile("symtune", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("symtune")
 
 
 @pytest.fixture(scope="session")

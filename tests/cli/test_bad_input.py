@@ -52,6 +52,7 @@ def vocab_file(small_vocab, tmp_path):
   return path
 
 
+QUICK = ("--gin.probe.max_queries=1", "--gin.mixture.window=64")
 RECIPE = """
 from __gin__ import dynamic_registration
 from symtune.experiment import recipe
@@ -185,7 +186,7 @@ def test_query_that_does_not_fit(run_real):
 def test_folder_that_cannot_be_made(run_cli, tmp_path):
   (tmp_path / "file").write_text("")
   out = tmp_path / "file" / "run"
-  code, _, errors = run_cli("run", "microworld", "--out", out)
+  code, _, errors = run_cli("run", "microworld", "--out", out, *QUICK)
   assert code == 2
   assert "Not a directory" in errors
   assert "Traceback" not in errors
@@ -200,7 +201,7 @@ def test_report_of_a_file(run_cli, tmp_path):
 
 def test_folder_with_other_files(run_cli, tmp_path):
   (tmp_path / "thesis.txt").write_text("")
-  code, _, errors = run_cli("run", "microworld", "--out", tmp_path)
+  code, _, errors = run_cli("run", "microworld", "--out", tmp_path, *QUICK)
   assert code == 2
   assert "is no run folder" in errors
   assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
@@ -217,7 +218,7 @@ def test_folder_with_other_files(run_cli, tmp_path):
     (("report", "nowhere"), "no results at nowhere"),
     (("run", "microwave", "--out", "x"), "one of: microworld"),
     (("run", "microworld", "--out", "x", "--stepz=1"), "--gin.NAME=VALUE"),
-    (("probe", "microworld", "--out", "x", "--step", "9"), "expected one of [0]"),
+    (("probe", "microworld", "--out", "x", "--step", "9", *QUICK), "one of [0]"),
     (("preview", "micro_bird_fish_car"), "symtune tasks --suite microworld_eval"),
   ],
 )

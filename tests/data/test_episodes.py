@@ -38,7 +38,6 @@ def test_classes_are_shuffled(toy_task):
 
 
 @hypothesis.given(st.integers(0, 47), st.integers(0, 2**31), st.integers(0, 1000))
-@hypothesis.settings(deadline=None)
 def test_query_is_never_among_its_exemplars_by_row_or_text(
   make_task, row, seed, variant
 ):

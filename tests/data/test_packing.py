@@ -55,7 +55,6 @@ def test_pair_longer_than_a_row_is_refused():
 @hypothesis.given(
   st.lists(st.tuples(st.integers(1, 20), st.integers(1, 6)), min_size=1, max_size=40)
 )
-@hypothesis.settings(deadline=None)
 def test_every_pair_is_packed_once_and_can_be_read_back(sizes):
   pairs = [_pair(np.arange(1, n + 1), np.arange(101, m + 101)) for n, m in sizes]
   rows = packing.assign_rows(pairs, 20, 12)

@@ -108,7 +108,6 @@ _TEXT = st.text(
 
 
 @hypothesis.given(st.lists(_TEXT, min_size=1, max_size=4), st.sampled_from(ALL_FORMATS))
-@hypothesis.settings(deadline=None)
 def test_parts_give_the_tokens_of_the_whole_text(small_vocab, texts, prompt_format):
   before, after = prompt_format.value
   head = (before,) if before else ()

@@ -12,7 +12,7 @@ from symtune.data.leaks import text_key
 from symtune.experiment.build import build_experiment, make_batches
 from symtune.experiment.run import train_model
 
-SMALL = ("probe.max_queries=2", "mixture.window=64", "TrainSettings.steps=1")
+SMALL = ("probe.max_queries=1", "mixture.window=64", "TrainSettings.steps=1")
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ def test_pairing_narrows_the_interval():
   assert paired.high - paired.low < 0.7 * (unpaired.high - unpaired.low)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
   st.lists(
     st.tuples(st.integers(0, 6), st.booleans(), st.booleans()), min_size=1, max_size=30
