@@ -26,7 +26,7 @@ Recipe = Annotated[
 Overrides = Annotated[
   list[str] | None,
   typer.Argument(
-    metavar="[--gin.NAME=VALUE]...", help="Settings that replace the recipe's."
+    metavar="--gin.NAME=VALUE", help="Settings that replace the recipe's."
   ),
 ]
 Data = Annotated[
