@@ -139,17 +139,13 @@ def _show_tokens(
     vocab, max_inputs=max_inputs, max_targets=max_inputs, min_demos_per_class=0
   )
   tokens = tokenizer.tokenize(prompt)
-  lost = (
-    f", {tokens.demos_dropped} exemplars lost to fit" if tokens.demos_dropped else ""
-  )
   console.print(
-    f"tokens: {len(tokens.inputs)} with EOS{lost}; newlines are spaces to the model",
+    f"tokens: {len(tokens.inputs)} with EOS, {tokens.demos_dropped} exemplars lost to "
+    f"fit; newlines are spaces to the model",
     style="dim",
   )
-  for title, ids in (
-    ("inputs", tokens.inputs),
-    *(("target", c) for c in tokens.choices),
-  ):
+  targets = [("target", choice) for choice in tokens.choices]
+  for title, ids in [("inputs", tokens.inputs), *targets]:
     pieces = rich.markup.escape(" ".join(vocab.pieces(ids)))
     console.print(f"{title}: {pieces}", soft_wrap=True)
   _warn_unknown(console, prompt, vocab)

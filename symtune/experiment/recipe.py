@@ -74,12 +74,11 @@ class ProbePlan:
   tokens_per_batch: int
 
   def __post_init__(self):
-    for name in ("max_queries", "max_inputs", "max_targets", "tokens_per_batch"):
+    # The rest is checked where it is used, by ProbeSettings.
+    for name in ("max_inputs", "max_targets", "tokens_per_batch"):
       value = getattr(self, name)
       if isinstance(value, int) and value < 1:
         raise SymtuneError(f"probe: got {name} {value}, expected at least 1.")
-    if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
-      raise SymtuneError(f"probe: got seeds {self.seeds}, expected each once.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,13 @@ from symtune.experiment.build import (
 from symtune.experiment.folder import git_commit
 from symtune.experiment.recipe import recipe_to_json
 from symtune.files import DATA_FILE, RESULTS_FILE, write_whole
-from symtune.model.network import Params, init_params, param_axes, param_shapes
+from symtune.model.network import (
+  Params,
+  Transformer,
+  init_params,
+  param_axes,
+  param_shapes,
+)
 from symtune.model.score import score_candidates
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
 from symtune.probe.scorers import ModelScorer
@@ -179,7 +185,9 @@ def _load_params(experiment: Experiment, run_dir: pathlib.Path, step: int) -> Pa
 _jit_score = jax.jit(score_candidates, static_argnums=0)
 
 
-def _score_arrays(network, params, inputs: np.ndarray, targets: np.ndarray):
+def _score_arrays(
+  network: Transformer, params: Params, inputs: np.ndarray, targets: np.ndarray
+) -> np.ndarray:
   return np.asarray(_jit_score(network, params, inputs, targets))
 
 

@@ -164,6 +164,10 @@ def test_planted_leak(run_real, real_data):
   assert "1 rows of sst2 are in subj" in run_real()
 
 
+def test_seed_named_twice(run_real):
+  assert "expected each once" in run_real("--gin.probe.seeds=[0, 0]")
+
+
 def test_unknown_suite(run_real):
   assert "symbol_tuning_train" in run_real(
     "--gin.ingredient.suite='symbol_tuning_trian'"

@@ -107,7 +107,6 @@ MISTYPED = {
   "symbols.tuning_size=1.5": "SymbolSettings.tuning_size: got 1.5",
   "probe.max_inputs='a'": "ProbePlan.max_inputs: got 'a'",
   "probe.seeds=['a']": "ProbePlan.seeds[0]: got 'a'",
-  "probe.seeds=[0, 0]": "expected each once",
   "probe.tokens_per_batch=0": "tokens_per_batch 0, expected at least 1",
   "probe.shots=1.5": "Shots.minimum: got 1.5",
 }

@@ -126,3 +126,5 @@ def test_no_queries_or_seeds_are_refused(toy_pools):
     ProbeSettings(pool=toy_pools[1], max_queries=0)
   with pytest.raises(SymtuneError, match="expected at least one of each"):
     ProbeSettings(pool=toy_pools[1], seeds=())
+  with pytest.raises(SymtuneError, match="expected each once"):
+    ProbeSettings(pool=toy_pools[1], seeds=(0, 0))
