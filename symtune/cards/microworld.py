@@ -13,6 +13,10 @@ What evaluation may see is held apart by construction, for every suite alike:
   sentences    training | evaluation; the same words, so that no text is shared and
                yet no word of a sentence is new
 
+A base model is pre-trained on more than symbol tuning shows: its tasks have every
+category, so that it knows what each word is called, but no pair that evaluation asks
+about.
+
 A word occurs once in a task, so a query's word is never among its exemplars. Nothing
 is drawn: choices are ranked by SHA-256 of the seed and what is chosen.
 """
@@ -36,6 +40,7 @@ _WORD_SLOT = "{word}"
 class Part(enum.StrEnum):
   """Which side of the world a suite shows."""
 
+  BASE = "base"
   TRAIN = "train"
   EVAL = "eval"
 
@@ -77,10 +82,10 @@ class Plan:
   """How many tasks of each kind a suite makes.
 
   Attributes:
-    part: Training or evaluation.
-    num_pairs: Two-way tasks of seen categories (held-out pairs in evaluation).
-    num_triples: Three-way tasks of seen categories; 0 in evaluation.
-    num_unseen_pairs: Two-way tasks of unseen categories; 0 in training.
+    part: Base, training or evaluation.
+    num_pairs: Two-way tasks (of held-out pairs in evaluation).
+    num_triples: Three-way tasks; 0 in evaluation.
+    num_unseen_pairs: Two-way tasks of unseen categories; 0 but in evaluation.
   """
 
   part: Part
@@ -94,6 +99,8 @@ class Groups:
   """Names of categories and their combinations, each in its ranked order."""
 
   unseen: tuple[str, ...]
+  base_pairs: tuple[tuple[str, ...], ...]
+  base_triples: tuple[tuple[str, ...], ...]
   train_pairs: tuple[tuple[str, ...], ...]
   train_triples: tuple[tuple[str, ...], ...]
   heldout_pairs: tuple[tuple[str, ...], ...]
@@ -113,7 +120,7 @@ def read_world(path: str | os.PathLike[str]) -> World:
   held_out = keys.section("held_out")
   held_out.check_keys(["categories", "pairs"])
   sentences = keys.section("sentences")
-  sentences.check_keys(list(Part))
+  sentences.check_keys([Part.TRAIN, Part.EVAL])
   world = World(
     version=keys.count("version"),
     seed=keys.count("seed"),
@@ -143,10 +150,10 @@ def read_plan(keys: strict_yaml.Section) -> Plan:
   part = keys.values.get("part")
   if part not in list(Part):
     raise keys.error("part", f"got {part!r}, allowed: {', '.join(Part)}")
-  if part == Part.TRAIN:
+  if part != Part.EVAL:
     keys.check_keys(["part", "pairs", "triples"])
     return Plan(
-      part=Part.TRAIN,
+      part=Part(part),
       num_pairs=keys.count("pairs"),
       num_triples=keys.count("triples"),
       num_unseen_pairs=0,
@@ -167,14 +174,18 @@ def make_tasks(world: World, plan: Plan) -> tuple[Task, ...]:
     SymtuneError: If the world has fewer tasks of a kind than the plan asks for.
   """
   groups = split_groups(world)
-  train = plan.part == Part.TRAIN
-  pairs = groups.train_pairs if train else groups.heldout_pairs
+  pairs, triples = {
+    Part.BASE: (groups.base_pairs, groups.base_triples),
+    Part.TRAIN: (groups.train_pairs, groups.train_triples),
+    Part.EVAL: (groups.heldout_pairs, ()),
+  }[plan.part]
   chosen = (
     *_first(pairs, plan.num_pairs, f"{plan.part} pairs"),
-    *_first(groups.train_triples, plan.num_triples, "triples"),
+    *_first(triples, plan.num_triples, f"{plan.part} triples"),
     *_first(groups.unseen_pairs, plan.num_unseen_pairs, "unseen pairs"),
   )
-  sentences = world.train_sentences if train else world.eval_sentences
+  is_eval = plan.part == Part.EVAL
+  sentences = world.eval_sentences if is_eval else world.train_sentences
   category_by_name = {category.name: category for category in world.categories}
   return tuple(
     _make_task(world, [category_by_name[name] for name in names], sentences)
@@ -183,9 +194,9 @@ def make_tasks(world: World, plan: Plan) -> tuple[Task, ...]:
 
 
 def split_groups(world: World) -> Groups:
-  """Returns which categories and combinations are for training and which held out.
+  """Returns which categories and combinations are for what.
 
-  A triple is for training if none of its three pairs is held out.
+  A triple is for training, or for the base, if its three pairs are.
   """
   names = sorted(category.name for category in world.categories)
   unseen = _ranked(((n,) for n in names), world.seed, "unseen category")
@@ -193,18 +204,28 @@ def split_groups(world: World) -> Groups:
   seen = [name for name in names if name not in unseen]
   pairs = _ranked(itertools.combinations(seen, 2), world.seed, "held-out pair")
   heldout_pairs = pairs[: world.num_heldout_pairs]
-  heldout = frozenset(heldout_pairs)
-  triples = (
-    triple
-    for triple in itertools.combinations(seen, 3)
-    if heldout.isdisjoint(itertools.combinations(triple, 2))
-  )
+  unseen_pairs = _ranked(itertools.combinations(unseen, 2), world.seed, "unseen pair")
+  asked = frozenset(heldout_pairs + unseen_pairs)
+  base_pairs = [p for p in itertools.combinations(names, 2) if p not in asked]
   return Groups(
     unseen=unseen,
+    base_pairs=_ranked(base_pairs, world.seed, "base pair"),
+    base_triples=_ranked(_triples(names, asked), world.seed, "base triple"),
     train_pairs=pairs[world.num_heldout_pairs :],
-    train_triples=_ranked(triples, world.seed, "triple"),
+    train_triples=_ranked(_triples(seen, asked), world.seed, "triple"),
     heldout_pairs=heldout_pairs,
-    unseen_pairs=_ranked(itertools.combinations(unseen, 2), world.seed, "unseen pair"),
+    unseen_pairs=unseen_pairs,
+  )
+
+
+def _triples(
+  names: Sequence[str], asked: frozenset[tuple[str, ...]]
+) -> Iterable[tuple[str, ...]]:
+  """Returns the triples without a pair that evaluation may ask about."""
+  return (
+    triple
+    for triple in itertools.combinations(names, 3)
+    if asked.isdisjoint(itertools.combinations(triple, 2))
   )
 
 

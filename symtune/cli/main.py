@@ -127,7 +127,9 @@ def preview(
   task: Annotated[str, typer.Argument(help="Name of a card, or a microworld task.")],
   data: Data = None,
   vocab: VocabPath = None,
-  labels: Annotated[str, typer.Option(help="natural, symbols or flipped.")] = "symbols",
+  labels: Annotated[
+    str, typer.Option(help="natural, symbols, flipped or scrambled.")
+  ] = "symbols",
   instruction: Annotated[
     bool, typer.Option(help="Show the task's instruction.")
   ] = False,

@@ -15,9 +15,15 @@ import numpy as np
 from symtune.cards.card import Example, Task
 from symtune.data.episodes import TUNING_SHOTS, Episode, EpisodeSource, Shots
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
-from symtune.data.remap import LabelMap, flip_labels, remap_labels
+from symtune.data.remap import LabelMap, flip_labels, remap_labels, scramble_labels
 from symtune.data.rng import keyed_generator
-from symtune.data.symbols import SymbolPool, draw_symbols
+from symtune.data.skills import Skill, SkillMaker
+from symtune.data.symbols import (
+  PoolSplit,
+  SymbolCategory,
+  SymbolPool,
+  draw_symbols,
+)
 from symtune.errors import SymtuneError
 
 # "At most 25k examples per dataset" (Wei et al. 2023, section 3.3). Here it bounds a
@@ -30,7 +36,9 @@ class LabelStyle(enum.StrEnum):
 
   NATURAL = "natural"
   SYMBOLS = "symbols"
+  BORROWED = "borrowed"  # label words of the ingredient's other tasks, as symbols
   FLIPPED = "flipped"
+  SCRAMBLED = "scrambled"  # symbols whose assignment changes from exemplar to exemplar
 
 
 class Mixing(enum.StrEnum):
@@ -129,9 +137,36 @@ def _relabel(
     return flip_labels(episode)
   words = episode.card.labels
   rng = keyed_generator(*key, "symbols", pool.split)
-  return remap_labels(
-    episode, LabelMap(symbols=draw_symbols(rng, pool, len(words), words))
-  )
+  symbols = draw_symbols(rng, pool, len(words), words)
+  if labels is LabelStyle.SCRAMBLED:
+    episode = scramble_labels(episode, rng)
+  return remap_labels(episode, LabelMap(symbols=symbols))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _TaskEntry:
+  """One task of an ingredient: what a mixture draws when it does not draw a skill."""
+
+  maker: PromptMaker
+  ingredient: Ingredient
+  pool: SymbolPool
+  formats: tuple[PromptFormat, ...]
+
+  @property
+  def fingerprints(self) -> tuple[str, ...]:
+    return (self.maker.source.task.fingerprint,)
+
+  def prompt(self, rng: np.random.Generator, *, seed: int, position: int) -> Prompt:
+    queries = self.maker.queries
+    return self.maker.prompt(
+      queries[int(rng.integers(len(queries)))],
+      seed=seed,
+      variant=position,
+      labels=self.ingredient.labels,
+      instruction=self.ingredient.instruction,
+      pool=self.pool,
+      formats=self.formats,
+    )
 
 
 class Mixture:
@@ -139,7 +174,7 @@ class Mixture:
 
   def __init__(
     self,
-    ingredients: Sequence[Ingredient],
+    ingredients: Sequence[Ingredient | Skill],
     pool: SymbolPool,
     *,
     seed: int,
@@ -165,38 +200,47 @@ class Mixture:
         f"a rate of 0 or more."
       )
     self._seed = seed
-    self._pool = pool
-    self._formats = tuple(formats)
-    self._entries = [
-      (ingredient, PromptMaker(task, ingredient.shots))
-      for ingredient in ingredients
-      for task in ingredient.tasks
-    ]
-    weights = np.concatenate([_task_weights(i, mixing) for i in ingredients])
-    if not weights.sum() > 0:
+    self._entries: list[_TaskEntry | SkillMaker] = []
+    weights: list[float] = []
+    for ingredient in ingredients:
+      if isinstance(ingredient, Skill):
+        self._entries.append(SkillMaker(ingredient, pool, formats))
+        weights.append(ingredient.rate)
+        continue
+      borrowed = ingredient.labels is LabelStyle.BORROWED
+      self._entries += [
+        _TaskEntry(
+          maker=PromptMaker(task, ingredient.shots),
+          ingredient=ingredient,
+          pool=_label_pool(ingredient.tasks) if borrowed else pool,
+          formats=tuple(formats),
+        )
+        for task in ingredient.tasks
+      ]
+      weights += _task_weights(ingredient, mixing).tolist()
+    if not sum(weights) > 0:
       raise SymtuneError("mixture: got rates that sum to 0, expected more.")
-    self._cumulative = np.cumsum(weights) / weights.sum()
+    self._cumulative = np.cumsum(weights) / np.sum(weights)
 
   def prompt(self, position: int) -> Prompt:
     """Prompt number `position` (0-based) of the stream."""
     rng = keyed_generator(self._seed, "mixture", position)
     drawn = np.searchsorted(self._cumulative, rng.random(), side="right")
-    ingredient, maker = self._entries[min(int(drawn), len(self._entries) - 1)]
-    query = maker.queries[int(rng.integers(len(maker.queries)))]
-    return maker.prompt(
-      query,
-      seed=self._seed,
-      variant=position,
-      labels=ingredient.labels,
-      instruction=ingredient.instruction,
-      pool=self._pool,
-      formats=self._formats,
-    )
+    entry = self._entries[min(int(drawn), len(self._entries) - 1)]
+    return entry.prompt(rng, seed=self._seed, position=position)
 
   @functools.cached_property
   def fingerprints(self) -> tuple[str, ...]:
     """SHA-256 of every task's card and rows, in the order of the mixture."""
-    return tuple(maker.source.task.fingerprint for _, maker in self._entries)
+    return tuple(f for entry in self._entries for f in entry.fingerprints)
+
+
+def _label_pool(tasks: Sequence[Task]) -> SymbolPool:
+  """Every label word of the tasks; `draw_symbols` leaves out a task's own."""
+  words = dict.fromkeys(label for task in tasks for label in task.card.labels)
+  return SymbolPool(
+    split=PoolSplit.TUNING, symbols={SymbolCategory.WORDS: tuple(words)}
+  )
 
 
 def _task_weights(ingredient: Ingredient, mixing: Mixing) -> np.ndarray:

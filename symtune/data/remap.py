@@ -6,6 +6,8 @@ inside an example's text stays as it is.
 
 import dataclasses
 
+import numpy as np
+
 from symtune.data.episodes import Episode
 from symtune.errors import SymtuneError
 
@@ -76,3 +78,24 @@ def flip_labels(episode: Episode) -> Episode:
     )
   first, second = episode.label_words
   return dataclasses.replace(episode, label_words=(second, first))
+
+
+def scramble_labels(episode: Episode, rng: np.random.Generator) -> Episode:
+  """The episode with every class drawn anew, for each exemplar and for the query.
+
+  The null control of symbol tuning: symbols, formats and lengths are the same, but a
+  label says nothing about its text, so there is nothing to read in the exemplars.
+
+  Args:
+    episode: any episode.
+    rng: the generator that this draw uses up.
+
+  Returns:
+    A new episode with the same texts and label words.
+  """
+  classes = len(episode.label_words)
+  *demos, query = (
+    dataclasses.replace(example, label=int(rng.integers(classes)))
+    for example in (*episode.demos, episode.query)
+  )
+  return dataclasses.replace(episode, demos=tuple(demos), query=query)

@@ -2,7 +2,8 @@
 
 The three categories and their sizes are those of Wei et al. 2023 (section 3.1 and
 appendix E.1): integers, character combinations and words, 10,000 of each for tuning and
-about 90,000 of each held out for evaluation.
+about 90,000 of each held out for evaluation. Nonce words ("bakole") are a fourth
+category of the same sizes, whose symbols are equally long in both pools.
 """
 
 import dataclasses
@@ -25,6 +26,10 @@ EVALUATION_SIZE = 90_000
 _WORDS_SHA256 = "0b27741007bbef6a3b0903191f48612d7bfccb434e86831f7c88500f7ef5b929"
 _MAX_REJECTIONS = 1_000
 
+SYLLABLES = tuple(c + v for c in "bcdfghjklmnprstvwxyz" for v in "aeiou")
+# Coprime to the number of three-syllable words, 100 ** 3: walks through all of them.
+_NONCE_STRIDE = 611_953
+
 
 class SymbolCategory(enum.StrEnum):
   """What a symbol looks like."""
@@ -32,9 +37,15 @@ class SymbolCategory(enum.StrEnum):
   INTEGERS = "integers"
   COMBINATIONS = "combinations"
   WORDS = "words"
+  NONCE = "nonce"
 
 
-ALL_CATEGORIES = tuple(SymbolCategory)
+# The paper's; nonce words are ours, for those who ask for them.
+ALL_CATEGORIES = (
+  SymbolCategory.INTEGERS,
+  SymbolCategory.COMBINATIONS,
+  SymbolCategory.WORDS,
+)
 
 
 class PoolSplit(enum.StrEnum):
@@ -178,6 +189,8 @@ def _make_symbols(category: SymbolCategory, start: int, stop: int) -> tuple[str,
     return tuple(str(n) for n in range(start, stop))
   if category is SymbolCategory.COMBINATIONS:
     return tuple(_combination(n) for n in range(start, stop))
+  if category is SymbolCategory.NONCE:
+    return _nonce_words()[start:stop]
   return _frequent_words()[start:stop]
 
 
@@ -189,6 +202,24 @@ def _combination(n: int) -> str:
     n, digit = divmod(n - 1, 26)
     letters.append(chr(ord("A") + digit))
   return "".join(reversed(letters))
+
+
+@functools.cache
+def _nonce_words() -> tuple[str, ...]:
+  """100,000 words of three consonant-vowel syllables, not words nor made of one."""
+  base = len(SYLLABLES)
+  used = set(_frequent_words())
+  common = set(_frequent_words()[:TUNING_SIZE])
+  words = []
+  for i in range(base**3):
+    first, rest = divmod(i * _NONCE_STRIDE % base**3, base**2)
+    word = SYLLABLES[first] + SYLLABLES[rest // base] + SYLLABLES[rest % base]
+    parts = (word, word[:4], word[2:])
+    if used.isdisjoint(parts) and word[:3] not in common:
+      words.append(word)
+      if len(words) == TUNING_SIZE + EVALUATION_SIZE:
+        break
+  return tuple(words)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import hashlib
 import pathlib
+import re
 from collections.abc import Iterable
 from typing import Protocol, SupportsInt, runtime_checkable
 
@@ -15,6 +16,7 @@ from symtune.errors import SymtuneError
 # 128 rows: 32,128 (t5x/examples/t5/t5_1_1/base.gin).
 EXTRA_IDS = 100
 _SIZE_MULTIPLE = 128
+_SENTINEL = re.compile(r"<extra_id_(\d+)>")
 
 
 @runtime_checkable
@@ -78,8 +80,20 @@ class SentencePieceVocab:
     self.size = -(-self._num_ids // _SIZE_MULTIPLE) * _SIZE_MULTIPLE
 
   def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
-    """Ids of `text`, without EOS. Newlines become spaces (T5's normaliser)."""
-    return np.asarray(self._model.encode(text), np.int32)
+    """Ids of `text`, without EOS. Newlines become spaces (T5's normaliser).
+
+    `<extra_id_0>` is the last of the sentinels' ids, as in T5.
+    """
+    if "<extra_id_" not in text:
+      return np.asarray(self._model.encode(text), np.int32)
+    ids: list[int] = []
+    for i, part in enumerate(_SENTINEL.split(text)):
+      is_number = i % 2 == 1
+      if is_number and int(part) < self._num_ids - self._num_pieces:
+        ids.append(self._num_ids - 1 - int(part))
+      else:
+        ids += self._model.encode(f"<extra_id_{part}>" if is_number else part)
+    return np.asarray(ids, np.int32)
 
   def decode(self, ids: Iterable[SupportsInt]) -> str:
     """The text of `ids`; padding, EOS and sentinels are left out."""

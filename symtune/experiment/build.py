@@ -10,11 +10,18 @@ from symtune.cards.resources import resource_dir
 from symtune.data.batches import BatchStream, HostShard
 from symtune.data.leaks import Leak, apply_policy, find_leaks
 from symtune.data.mixture import Ingredient, Mixture
+from symtune.data.skills import Skill
 from symtune.data.symbols import PoolSplit, SymbolPool, check_disjoint, make_pool
 from symtune.data.tokens import PromptTokenizer
 from symtune.data.vocab import SentencePieceVocab, Vocab
 from symtune.errors import SymtuneError
-from symtune.experiment.recipe import Recipe, config_hash
+from symtune.experiment.recipe import (
+  IngredientSettings,
+  Recipe,
+  SkillSettings,
+  config_hash,
+)
+from symtune.experiment.start import Start, find_start
 from symtune.model.network import Transformer
 from symtune.probe.flipped_labels import FlippedLabels
 from symtune.probe.probe import Probe, ProbeSettings
@@ -36,6 +43,7 @@ class Experiment:
     probe_settings: symbols, shots and seeds of the probes.
     leaks: texts that tuning shared with evaluation before they were dropped.
     network: the model, without weights.
+    start: where its weights come from; None draws them.
     config_hash: identifies settings, data and vocabulary.
   """
 
@@ -46,6 +54,7 @@ class Experiment:
   probe_settings: ProbeSettings
   leaks: tuple[Leak, ...]
   network: Transformer
+  start: Start | None
   config_hash: str
 
 
@@ -82,7 +91,10 @@ def build_experiment(
     max_queries=recipe.probe.max_queries,
     seeds=recipe.probe.seeds,
   )
+  start = None if recipe.checkpoint is None else find_start(recipe.checkpoint)
   fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in probe_tasks)]
+  if start is not None:
+    fingerprints.append(start.fingerprint)
   experiment = Experiment(
     recipe=recipe,
     vocab=vocab,
@@ -91,6 +103,7 @@ def build_experiment(
     probe_settings=settings,
     leaks=leaks,
     network=Transformer(config=recipe.model),
+    start=start,
     config_hash=config_hash(recipe, fingerprints, vocab.fingerprint),
   )
   make_batches(experiment)  # packs the first window
@@ -159,19 +172,15 @@ def _make_mixture(
   tasks_by_suite = {suite: load_suite(suite, data_dir) for suite in suites}
   leaks_by_suite = {s: find_leaks(tasks_by_suite[s], probe_tasks) for s in suites}
   ingredients = [
-    Ingredient(
-      tasks=apply_policy(
-        tasks_by_suite[i.suite], leaks_by_suite[i.suite], settings.leaks
-      ),
-      labels=i.labels,
-      instruction=i.instruction,
-      shots=i.shots,
-      rate=i.rate,
+    _make_ingredient(
+      i, apply_policy(tasks_by_suite[i.suite], leaks_by_suite[i.suite], settings.leaks)
     )
     for i in settings.ingredients
   ]
-  for task in (t for i in ingredients for t in i.tasks):
-    _check_targets(task.card.labels, vocab, recipe)
+  for i in ingredients:
+    if isinstance(i, Ingredient):
+      for task in i.tasks:
+        _check_targets(task.card.labels, vocab, recipe)
   mixture = Mixture(
     ingredients,
     pool,
@@ -180,6 +189,26 @@ def _make_mixture(
     formats=settings.formats,
   )
   return mixture, tuple(leak for leaks in leaks_by_suite.values() for leak in leaks)
+
+
+def _make_ingredient(
+  settings: IngredientSettings | SkillSettings, tasks: tuple[Task, ...]
+) -> Ingredient | Skill:
+  if isinstance(settings, SkillSettings):
+    return Skill(
+      kind=settings.kind,
+      tasks=tasks,
+      min_items=settings.min_items,
+      max_items=settings.max_items,
+      rate=settings.rate,
+    )
+  return Ingredient(
+    tasks=tasks,
+    labels=settings.labels,
+    instruction=settings.instruction,
+    shots=settings.shots,
+    rate=settings.rate,
+  )
 
 
 def _check_targets(words: Iterable[str], vocab: Vocab, recipe: Recipe) -> None:

@@ -18,6 +18,7 @@ from symtune.data.episodes import Shots
 from symtune.data.leaks import LeakPolicy
 from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
+from symtune.data.skills import SkillKind
 from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory
 from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
@@ -41,6 +42,17 @@ class IngredientSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SkillSettings:
+  """Reading prompts in the tuning mixture; see `symtune.data.skills.Skill`."""
+
+  kind: SkillKind
+  suite: str
+  min_items: int
+  max_items: int
+  rate: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SymbolSettings:
   """Which symbols stand for labels; see `symtune.data.symbols.make_pool`."""
 
@@ -53,7 +65,7 @@ class SymbolSettings:
 class MixtureSettings:
   """What the model is tuned on, and in which batches."""
 
-  ingredients: tuple[IngredientSettings, ...]
+  ingredients: tuple[IngredientSettings | SkillSettings, ...]
   batches: BatchShape
   mixing: Mixing
   formats: tuple[PromptFormat, ...]
@@ -89,6 +101,8 @@ class Recipe:
     name: of the recipe; appears in reports.
     seed: root of every random choice in the data; `train.seed` is that of the weights.
     vocab: SentencePiece model inside `tasks/`; None asks for --vocab.
+    checkpoint: what the network starts from, a weights file (perhaps inside `tasks/`)
+      or another run's folder; None draws the parameters.
     model: sizes of the network; `vocab_size` at least the vocabulary's.
     mixture: tuning data.
     symbols: tuning and evaluation symbols.
@@ -101,6 +115,7 @@ class Recipe:
   name: str
   seed: int = 0
   vocab: str | None = None
+  checkpoint: str | None = None
   model: T5Config
   mixture: MixtureSettings
   symbols: SymbolSettings
@@ -123,7 +138,7 @@ def ingredient(
 
   Args:
     suite: name of a suite in `tasks/suites`.
-    labels: "symbols", "natural" or "flipped".
+    labels: "symbols", "natural", "borrowed", "flipped" or "scrambled".
     instruction: whether prompts carry the task's instruction.
     min_shots: fewest exemplars per class.
     max_shots: most exemplars per class.
@@ -144,9 +159,36 @@ def ingredient(
   )
 
 
+def skill(
+  *, kind: str, suite: str, min_items: int, max_items: int, rate: float = 1.0
+) -> SkillSettings:
+  """Prompts in the mixture that teach to read.
+
+  Args:
+    kind: "look_up", "copy" or "fill_in".
+    suite: name of the suite whose texts are used.
+    min_items: fewest texts in a prompt.
+    max_items: most texts in a prompt.
+    rate: share of the mixture, relative to the other ingredients.
+
+  Returns:
+    The typed settings.
+
+  Raises:
+    SymtuneError: the kind is not among the choices.
+  """
+  return SkillSettings(
+    kind=_parse(SkillKind, kind, "skill.kind"),
+    suite=suite,
+    min_items=min_items,
+    max_items=max_items,
+    rate=float(rate),
+  )
+
+
 def mixture(
   *,
-  ingredients: Sequence[IngredientSettings],
+  ingredients: Sequence[IngredientSettings | SkillSettings],
   batch_size: int,
   input_length: int,
   target_length: int,
@@ -306,11 +348,11 @@ def recipe_to_json(recipe: Recipe) -> str:
 
 
 def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
-  """16 hexadecimal digits that identify settings, data and vocabulary.
+  """16 hexadecimal digits that identify settings, data, vocabulary and start.
 
   Args:
     recipe: all settings.
-    fingerprints: of every task, tuning first.
+    fingerprints: of every task, tuning first, and of the checkpoint if there is one.
     vocab: fingerprint of the vocabulary.
 
   Returns:

@@ -22,14 +22,9 @@ from symtune.experiment.build import (
 )
 from symtune.experiment.folder import git_commit
 from symtune.experiment.recipe import recipe_to_json
+from symtune.experiment.start import load_start
 from symtune.files import DATA_FILE, RESULTS_FILE, write_whole
-from symtune.model.network import (
-  Params,
-  Transformer,
-  init_params,
-  param_axes,
-  param_shapes,
-)
+from symtune.model.network import Params, Transformer, param_axes, param_shapes
 from symtune.model.score import score_candidates
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
 from symtune.probe.scorers import ModelScorer
@@ -60,7 +55,7 @@ def train_model(
     SymtuneError: the loss is not finite, or a checkpoint is damaged.
   """
   recipe = experiment.recipe
-  params = init_params(experiment.network, jax.random.key(recipe.train.seed))
+  params = load_start(experiment.start, experiment.network, recipe.train.seed)
   optimizer = make_optimizer(recipe.optimizer, params)
   state = create_state(params, optimizer, recipe.train.seed)
   step = functools.partial(
@@ -177,7 +172,7 @@ def _load_params(experiment: Experiment, run_dir: pathlib.Path, step: int) -> Pa
   check_step(run_dir, step)
   if step == 0:
     seed = experiment.recipe.train.seed
-    return init_params(experiment.network, jax.random.key(seed))
+    return load_start(experiment.start, experiment.network, seed)
   shapes = param_shapes(experiment.network)
   return jax.device_put(checkpoint.load_params(run_dir / CHECKPOINTS, step, shapes))
 

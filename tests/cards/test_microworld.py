@@ -131,11 +131,21 @@ def test_the_tasks_are_pinned(train, evaluation):
     return hashlib.sha256(lines.encode()).hexdigest()
 
   assert digest(train) == (
-    "25fa34995ca1de4b6d8dd36557ee4b41e9caf5ef4fa62be2625e8f6250b0f09c"
+    "7490bdbbfb6cefe0ece0e7d339a599e6d105eaaacf2c648b5c3fdad8b7b6832c"
   )
   assert digest(evaluation) == (
-    "365d33fe36d25566e7362d405264c1f7363449fcebcbfc3aa0a4275223f52d7c"
+    "31314b99040d0e734a8bc8426941b101f8448523b7f4bb70dc11812f9690dea5"
   )
+
+
+def test_the_base_has_every_category_and_no_pair_of_evaluation(world, evaluation):
+  base = load.load_suite("microworld_base", None)
+  assert [len(task.card.labels) for task in base] == [2] * 600 + [3] * 60
+  assert {label for task in base for label in task.card.labels} == {
+    category.name for category in world.categories
+  }
+  assert not pairs_of(base) & pairs_of(evaluation)
+  assert not texts_of(base) & texts_of(evaluation)
 
 
 def test_another_seed_makes_another_split(world):

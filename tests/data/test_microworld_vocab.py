@@ -1,7 +1,6 @@
 """The microworld's vocabulary knows its world, and is what its script makes."""
 
 import importlib.util
-import string
 
 import pytest
 
@@ -19,7 +18,7 @@ def vocab():
 
 
 def test_every_word_of_the_world_is_one_piece(vocab):
-  for suite in ("microworld_train", "microworld_eval"):
+  for suite in ("microworld_base", "microworld_eval"):
     for task in load_suite(suite, None):
       for example in task.examples:
         text = task.card.input_text(example)
@@ -28,26 +27,38 @@ def test_every_word_of_the_world_is_one_piece(vocab):
       assert vocab.unk_id not in vocab.encode(task.card.instruction)
 
 
-def test_symbols_are_digits_and_letters_of_their_own(vocab):
-  pools = [
-    make_pool(split, (SymbolCategory.INTEGERS, SymbolCategory.COMBINATIONS))
+KINDS = (
+  SymbolCategory.INTEGERS,
+  SymbolCategory.COMBINATIONS,
+  SymbolCategory.NONCE,
+)
+
+
+def test_symbols_are_made_of_the_pieces_of_their_kind(vocab):
+  check_disjoint(*(make_pool(split, KINDS) for split in PoolSplit), vocab)
+  assert vocab.pieces(vocab.encode("4092 70 EQX bakole")) == [
+    *["▁40", "92", "▁70", "▁E", "Q", "X", "▁ba", "ko", "le"]
+  ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tuning_shows_the_pieces_of_evaluation_symbols(vocab, kind):
+  # The recipes take all of the tuning pool and the first of the evaluation pool.
+  tuning, evaluation = (
+    {
+      int(i)
+      for symbol in make_pool(
+        split, (kind,), 10_000 if split is PoolSplit.TUNING else 5_000
+      ).all_symbols()
+      for i in vocab.encode(symbol)
+    }
     for split in PoolSplit
-  ]
-  check_disjoint(*pools, vocab)
-  assert vocab.pieces(vocab.encode("40921 EQXD")) == [
-    *["▁4", "0", "9", "2", "1", "▁E", "Q", "X", "D"]
-  ]
-  pieces = set()
-  for symbol in pools[0].all_symbols():
-    pieces |= set(vocab.encode(symbol).tolist())
-  # Tuning shows every piece that evaluation symbols are made of.
-  for symbol in pools[1].all_symbols():
-    assert pieces.issuperset(vocab.encode(symbol).tolist())
-  assert len(pieces) == 2 * len(string.digits + string.ascii_uppercase)
+  )
+  assert evaluation <= tuning
 
 
 def test_file_is_what_the_script_makes(tmp_path, monkeypatch):
-  pytest.importorskip("google.protobuf", reason="the script builds a protocol buffer")
+  pytest.importorskip("google.protobuf", reason="the script edits a protocol buffer")
   spec = importlib.util.spec_from_file_location("make_vocab", FOLDER / "make_vocab.py")
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)

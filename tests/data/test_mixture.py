@@ -78,7 +78,7 @@ def test_settings_of_one_query_share_exemplars_and_format(toy_task, toy_pools):
       instruction=False,
       pool=toy_pools[1],
     )
-    for labels in LabelStyle
+    for labels in (LabelStyle.NATURAL, LabelStyle.SYMBOLS, LabelStyle.FLIPPED)
   )
   assert natural.demo_labels == symbols.demo_labels == flipped.demo_labels
   assert flipped.choices == natural.choices[::-1]
@@ -99,3 +99,46 @@ def test_fingerprints_name_the_data(toy_task, toy_pools):
   other = dataclasses.replace(toy_task, fingerprint="0" * 64)
   mixture = Mixture([_ingredient(toy_task, other)], toy_pools[0], seed=0)
   assert mixture.fingerprints == ("f" * 64, "0" * 64)
+
+
+def test_borrowed_labels_are_those_of_other_tasks(toy_task, toy_pools):
+  card = dataclasses.replace(toy_task.card, labels=("red", "blue"))
+  tasks = (toy_task, dataclasses.replace(toy_task, card=card))
+  ingredient = _ingredient(*tasks, labels=LabelStyle.BORROWED)
+  mixture = Mixture([ingredient], toy_pools[0], seed=0)
+  maps = collections.Counter(mixture.prompt(i).choices for i in range(200))
+  assert maps.keys() == {
+    *(("red", "blue"), ("blue", "red"), ("animal", "fruit"), ("fruit", "animal"))
+  }
+  with pytest.raises(SymtuneError, match="got 0 usable symbols"):
+    Mixture(
+      [_ingredient(toy_task, labels=LabelStyle.BORROWED)], toy_pools[0], seed=0
+    ).prompt(0)
+
+
+def test_scrambled_prompts_are_symbol_prompts_with_labels_that_say_nothing(
+  toy_task, toy_pools
+):
+  maker = PromptMaker(toy_task, SHOTS)
+
+  def draw(labels, variant):
+    return maker.prompt(
+      toy_task.examples[0],
+      seed=0,
+      variant=variant,
+      labels=labels,
+      instruction=False,
+      pool=toy_pools[0],
+    )
+
+  agree = []
+  for variant in range(200):
+    symbols, scrambled = (
+      draw(labels, variant) for labels in (LabelStyle.SYMBOLS, LabelStyle.SCRAMBLED)
+    )
+    assert scrambled.choices == symbols.choices
+    agree += [
+      one == two
+      for one, two in zip(symbols.demo_labels, scrambled.demo_labels, strict=True)
+    ]
+  assert abs(sum(agree) / len(agree) - 0.5) < 2 / len(agree) ** 0.5

@@ -1,9 +1,12 @@
 """Remapping swaps the tuple of label words and nothing else."""
 
+import collections
+
 import pytest
 
 from symtune.data.episodes import EpisodeSource, Shots
-from symtune.data.remap import LabelMap, flip_labels, remap_labels
+from symtune.data.remap import LabelMap, flip_labels, remap_labels, scramble_labels
+from symtune.data.rng import keyed_generator
 from symtune.errors import SymtuneError
 
 
@@ -49,3 +52,21 @@ def test_flipping_three_classes_is_refused(make_task):
   source = EpisodeSource(task, Shots(minimum=1, maximum=1))
   with pytest.raises(SymtuneError, match="has 3 classes, expected 2"):
     flip_labels(source.episode(task.examples[0], seed=0, variant=0))
+
+
+def test_scrambled_labels_are_independent_of_the_texts(toy_task):
+  source = EpisodeSource(toy_task, Shots(minimum=4, maximum=4))
+  pairs = collections.Counter()
+  for variant in range(200):
+    episode = source.episode(toy_task.examples[0], seed=0, variant=variant)
+    scrambled = scramble_labels(episode, keyed_generator(0, variant))
+    assert scrambled.label_words == episode.label_words
+    for one, two in zip(
+      (*episode.demos, episode.query), (*scrambled.demos, scrambled.query), strict=True
+    ):
+      assert (one.row, one.fields) == (two.row, two.fields)
+      pairs[one.label, two.label] += 1
+  # 900 draws for each true class: half of them on either side, within four sigma.
+  for true in (0, 1):
+    total = pairs[true, 0] + pairs[true, 1]
+    assert abs(pairs[true, 0] / total - 0.5) < 2 / total**0.5

@@ -6,6 +6,8 @@ import pytest
 
 from symtune.data.rng import keyed_generator
 from symtune.data.symbols import (
+  ALL_CATEGORIES,
+  SYLLABLES,
   PoolSplit,
   SymbolCategory,
   SymbolPool,
@@ -23,7 +25,7 @@ def test_pools_have_the_sizes_and_edges_of_the_paper():
   tuning, evaluation = make_pool(TUNING), make_pool(EVALUATION)
   assert [len(s) for s in tuning.symbols.values()] == [10_000] * 3
   assert [len(s) for s in evaluation.symbols.values()] == [90_000] * 3
-  integers, combinations, words = SymbolCategory
+  integers, combinations, words = ALL_CATEGORIES
   assert (tuning.symbols[integers][0], tuning.symbols[integers][-1]) == ("0", "9999")
   assert evaluation.symbols[integers][-1] == "99999"
   # Appendix E.1: A to NTP in tuning, NTQ to EQXD in evaluation.
@@ -116,3 +118,14 @@ def test_symbols_that_tokenize_alike_are_reported():
 def test_symbol_with_unknown_piece_is_reported(toy_pools):
   with pytest.raises(SymtuneError, match="symbol '0' holds a piece"):
     check_disjoint(*toy_pools, ToyVocab(["a"]))
+
+
+def test_nonce_words_are_pronounceable_equally_long_and_not_words():
+  pools = [make_pool(split, (SymbolCategory.NONCE,)) for split in PoolSplit]
+  tuning, evaluation = (set(pool.all_symbols()) for pool in pools)
+  assert (len(tuning), len(evaluation)) == (10_000, 90_000)
+  assert tuning.isdisjoint(evaluation)
+  for symbol in tuning | evaluation:
+    assert {symbol[i : i + 2] for i in (0, 2, 4)} <= set(SYLLABLES)
+  frequent = make_pool(TUNING, (SymbolCategory.WORDS,)).all_symbols()
+  assert (tuning | evaluation).isdisjoint(frequent)

@@ -34,6 +34,16 @@ def test_file_that_is_no_model_names_the_path(tmp_path):
     SentencePieceVocab(path)
 
 
+def test_sentinels_count_down_from_the_top(small_vocab):
+  ids = small_vocab.encode("a <extra_id_0> cat <extra_id_12>")
+  a, cat = small_vocab.encode("a").tolist(), small_vocab.encode("cat").tolist()
+  top = int(small_vocab.encode("<extra_id_0>")[0])
+  assert ids.tolist() == [*a, top, *cat, top - 12]
+  assert small_vocab.pieces([top, top - 12]) == ["<extra_id_0>", "<extra_id_12>"]
+  # There are a hundred; what looks like another is text.
+  assert len(small_vocab.encode("<extra_id_100>")) > 1
+
+
 @pytest.mark.shared
 def test_t5_vocabulary(shared_data):
   vocab = SentencePieceVocab(shared_data / "t5_tokenizer" / "spiece.model")
@@ -43,6 +53,7 @@ def test_t5_vocabulary(shared_data):
     "<extra_id_99>",
     "<unused>",
   ]
+  assert vocab.encode("<extra_id_0> a <extra_id_99>").tolist() == [32099, 3, 9, 32000]
   # Newlines are spaces; braces and friends are unknown.
   assert vocab.encode("a\nb").tolist() == vocab.encode("a b").tolist()
   assert all(vocab.unk_id in vocab.encode(c) for c in "<\\^`{}~")

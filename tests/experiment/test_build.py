@@ -3,14 +3,22 @@
 import dataclasses
 import json
 
+import jax
+import numpy as np
 import pytest
 import rich.console
 
 from symtune.cards.load import load_suite
 from symtune.cli.gin_config import load_recipe
 from symtune.data.leaks import text_key
+from symtune.errors import SymtuneError
 from symtune.experiment.build import build_experiment, make_batches
+from symtune.experiment.folder import claim_folder
 from symtune.experiment.run import train_model
+from symtune.experiment.start import find_start, load_start
+from symtune.model.network import param_shapes
+from symtune.train import checkpoint
+from symtune.train.weights import save_weights
 
 SMALL = ("probe.max_queries=1", "mixture.window=64", "TrainSettings.steps=1")
 
@@ -45,6 +53,34 @@ def test_hash_depends_on_settings_and_data():
     for r in (recipe, recipe, dataclasses.replace(recipe, seed=1))
   }
   assert len(hashes) == 2
+
+
+def test_an_experiment_starts_from_a_file_or_from_another_run(tmp_path):
+  recipe, _ = load_recipe("microworld", SMALL)
+  first = build_experiment(recipe, data_dir=None, vocab_path=None)
+  run = tmp_path / "run"
+  with claim_folder(
+    run, recipe="microworld", config_hash=first.config_hash, config="{}", gin=""
+  ):
+    train_model(first, run, rich.console.Console(quiet=True))
+  shapes = param_shapes(first.network)
+  trained = checkpoint.load_params(run / "checkpoints", 1, shapes)
+  save_weights(tmp_path / "one.safetensors", trained, recipe.model)
+  hashes = {first.config_hash}
+  for source in (run, tmp_path / "one.safetensors"):
+    again = dataclasses.replace(recipe, checkpoint=str(source))
+    second = build_experiment(again, data_dir=None, vocab_path=None)
+    loaded = load_start(second.start, second.network, seed=0)
+    jax.tree.map(np.testing.assert_array_equal, loaded, trained)
+    hashes.add(second.config_hash)
+  assert len(hashes) == 3
+
+
+def test_a_start_that_is_none_is_refused(tmp_path):
+  with pytest.raises(SymtuneError, match="nothing at"):
+    find_start(str(tmp_path / "none"))
+  with pytest.raises(SymtuneError, match="is no run folder"):
+    find_start(str(tmp_path))
 
 
 @pytest.mark.shared

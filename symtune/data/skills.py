@@ -1,0 +1,188 @@
+"""Prompts that teach a base model to read, not to classify.
+
+A classification task asks what a text is about. A skill asks only what the prompt
+says, so a model can be brought to look things up, to copy and to know its language
+without ever seeing arbitrary labels stand for classes:
+
+  look_up   dog -> 4921, oak -> 17, oak ->          17
+  find      dog, oak, which is a tree?              oak
+  describe  dog -> 4921, oak -> 17, tree ->         17
+  copy      4921 17 360                             4921 17 360
+  fill_in   the <extra_id_0> was here               <extra_id_0> dog
+
+In a look-up every text has a symbol of its own and the query repeats one of the texts:
+symbols name texts, never classes, and the texts' labels are not read. To find a text,
+a class is asked for by its natural label word.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+
+import numpy as np
+
+from symtune.cards.card import Task
+from symtune.data.prompts import Prompt, PromptFormat
+from symtune.data.symbols import SymbolPool, draw_symbols
+from symtune.errors import SymtuneError
+
+# Raffel et al. 2020 (section 3.1.4): spans of 3 tokens on average, 15% in all. Our
+# texts are a few words long, so one word in a blank, and at least one blank a text.
+_BLANK_SHARE = 0.15
+
+
+class SkillKind(enum.StrEnum):
+  """What a skill's prompts ask for."""
+
+  LOOK_UP = "look_up"
+  FIND = "find"
+  DESCRIBE = "describe"
+  COPY = "copy"
+  FILL_IN = "fill_in"  # span corruption
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Skill:
+  """Reading prompts in a mixture.
+
+  Attributes:
+    kind: what is asked.
+    tasks: where texts come from.
+    min_items: fewest texts (or, to copy, symbols) in a prompt.
+    max_items: most of them.
+    rate: share of the mixture, relative to the other ingredients' rates.
+  """
+
+  kind: SkillKind
+  tasks: tuple[Task, ...]
+  min_items: int
+  max_items: int
+  rate: float = 1.0
+
+  def __post_init__(self):
+    if not 1 <= self.min_items <= self.max_items:
+      raise SymtuneError(
+        f"skill {self.kind}: got {self.min_items} to {self.max_items} items, expected "
+        f"1 <= min_items <= max_items."
+      )
+
+
+class SkillMaker:
+  """Draws prompts of one skill."""
+
+  def __init__(self, skill: Skill, pool: SymbolPool, formats: Sequence[PromptFormat]):
+    """Renders every text once.
+
+    Args:
+      skill: what to ask.
+      pool: symbols that look-ups and copies use.
+      formats: one of these is drawn for each look-up.
+
+    Raises:
+      SymtuneError: the tasks have fewer different texts than a prompt may need.
+    """
+    self._skill = skill
+    self._pool = pool
+    self._formats = tuple(formats)
+    self.fingerprints = tuple(task.fingerprint for task in skill.tasks)
+    texts = (t.card.input_text(e) for t in skill.tasks for e in t.examples)
+    self._texts = tuple(dict.fromkeys(texts))
+    if len(self._texts) < skill.max_items:
+      raise SymtuneError(
+        f"skill {skill.kind}: got {len(self._texts)} different texts, expected at "
+        f"least max_items, {skill.max_items}. Lower it, or add tasks."
+      )
+
+  def prompt(self, rng: np.random.Generator, *, seed: int, position: int) -> Prompt:
+    """One prompt; it depends on `rng` alone.
+
+    Args:
+      rng: the generator that this prompt uses up.
+      seed: not used; a mixture's entries are called alike.
+      position: not used.
+
+    Returns:
+      A prompt with a single turn and a single choice, its target.
+    """
+    del seed, position
+    skill = self._skill
+    count = int(rng.integers(skill.min_items, skill.max_items + 1))
+    prompt_format = self._formats[int(rng.integers(len(self._formats)))]
+    if skill.kind is SkillKind.COPY:
+      symbols = draw_symbols(rng, self._pool, count, ())
+      return _one_turn(tuple(f"{s} " for s in symbols), " ".join(symbols))
+    if skill.kind in (SkillKind.FIND, SkillKind.DESCRIBE):
+      texts, right, name = self._draw_odd_one(rng, count)
+      if skill.kind is SkillKind.FIND:
+        return _find(texts, right, name, prompt_format)
+      return _look_up(
+        texts, draw_symbols(rng, self._pool, count, ()), right, name, prompt_format
+      )
+    chosen = rng.choice(len(self._texts), size=count, replace=False)
+    texts = [self._texts[int(i)] for i in chosen]
+    if skill.kind is SkillKind.FILL_IN:
+      return _fill_in(rng, texts)
+    asked = int(rng.integers(count))
+    return _look_up(
+      texts,
+      draw_symbols(rng, self._pool, count, ()),
+      asked,
+      texts[asked],
+      prompt_format,
+    )
+
+  def _draw_odd_one(
+    self, rng: np.random.Generator, count: int
+  ) -> tuple[list[str], int, str]:
+    """Texts of a task, only one of them of a class: texts, its place, the class."""
+    task = self._skill.tasks[int(rng.integers(len(self._skill.tasks)))]
+    label = int(rng.integers(len(task.card.labels)))
+    right = [e for e in task.examples if e.label == label]
+    wrong = [e for e in task.examples if e.label != label]
+    chosen = [
+      wrong[int(i)] for i in rng.choice(len(wrong), size=count - 1, replace=False)
+    ]
+    place = int(rng.integers(count))
+    chosen.insert(place, right[int(rng.integers(len(right)))])
+    return [task.card.input_text(e) for e in chosen], place, task.card.labels[label]
+
+
+def _look_up(
+  texts: Sequence[str],
+  symbols: Sequence[str],
+  asked: int,
+  question: str,
+  prompt_format: PromptFormat,
+) -> Prompt:
+  """Every text with its symbol, then the question."""
+  input_cue, label_cue = prompt_format.value
+  parts: list[str] = []
+  for text, symbol in zip(texts, symbols, strict=True):
+    parts += [input_cue, text, label_cue + " ", symbol + "\n\n"]
+  parts += [input_cue, question, label_cue]
+  return _one_turn(tuple(part for part in parts if part), symbols[asked])
+
+
+def _find(
+  texts: Sequence[str], right: int, name: str, prompt_format: PromptFormat
+) -> Prompt:
+  """The texts, then the class of one of them."""
+  input_cue, label_cue = prompt_format.value
+  parts = (*(text + "\n" for text in texts), input_cue, name, label_cue)
+  return _one_turn(tuple(part for part in parts if part), texts[right])
+
+
+def _fill_in(rng: np.random.Generator, texts: Sequence[str]) -> Prompt:
+  """Blanks of one word each, numbered through the prompt as in span corruption."""
+  words = " ".join(texts).split()
+  blanks = max(1, round(_BLANK_SHARE * len(words)))
+  places = sorted(rng.choice(len(words), size=blanks, replace=False).tolist())
+  targets = []
+  for number, place in enumerate(places):
+    targets.append(f"<extra_id_{number}> {words[place]}")
+    words[place] = f"<extra_id_{number}>"
+  return _one_turn(tuple(f"{word} " for word in words), " ".join(targets))
+
+
+def _one_turn(parts: tuple[str, ...], target: str) -> Prompt:
+  return Prompt(turns=(parts,), demo_labels=(), choices=(target,), answer=0)
