@@ -50,6 +50,8 @@ class Skill:
     tasks: where texts come from.
     min_items: fewest texts (or, to copy, symbols) in a prompt.
     max_items: most of them.
+    one_task: whether the texts of a prompt are of one task. Then several are of one
+      class, and a look-up must be exact: what a text is about does not tell which.
     rate: share of the mixture, relative to the other ingredients' rates.
   """
 
@@ -57,6 +59,7 @@ class Skill:
   tasks: tuple[Task, ...]
   min_items: int
   max_items: int
+  one_task: bool = False
   rate: float = 1.0
 
   def __post_init__(self):
@@ -85,12 +88,16 @@ class SkillMaker:
     self._pool = pool
     self._formats = tuple(formats)
     self.fingerprints = tuple(task.fingerprint for task in skill.tasks)
-    texts = (t.card.input_text(e) for t in skill.tasks for e in t.examples)
-    self._texts = tuple(dict.fromkeys(texts))
-    if len(self._texts) < skill.max_items:
+    groups = [skill.tasks] if not skill.one_task else [(t,) for t in skill.tasks]
+    self._texts = [
+      tuple(dict.fromkeys(t.card.input_text(e) for t in group for e in t.examples))
+      for group in groups
+    ]
+    fewest = min(len(texts) for texts in self._texts)
+    if fewest < skill.max_items:
       raise SymtuneError(
-        f"skill {skill.kind}: got {len(self._texts)} different texts, expected at "
-        f"least max_items, {skill.max_items}. Lower it, or add tasks."
+        f"skill {skill.kind}: got {fewest} different texts, expected at least "
+        f"max_items, {skill.max_items}. Lower it, or add tasks."
       )
 
   def prompt(self, rng: np.random.Generator, *, seed: int, position: int) -> Prompt:
@@ -118,8 +125,7 @@ class SkillMaker:
       return _look_up(
         texts, draw_symbols(rng, self._pool, count, ()), right, name, prompt_format
       )
-    chosen = rng.choice(len(self._texts), size=count, replace=False)
-    texts = [self._texts[int(i)] for i in chosen]
+    texts = self._draw_texts(rng, count)
     if skill.kind is SkillKind.FILL_IN:
       return _fill_in(rng, texts)
     asked = int(rng.integers(count))
@@ -130,6 +136,13 @@ class SkillMaker:
       texts[asked],
       prompt_format,
     )
+
+  def _draw_texts(self, rng: np.random.Generator, count: int) -> list[str]:
+    """Different texts, of all tasks or of one."""
+    texts = self._texts[0]
+    if len(self._texts) > 1:
+      texts = self._texts[int(rng.integers(len(self._texts)))]
+    return [texts[int(i)] for i in rng.choice(len(texts), size=count, replace=False)]
 
   def _draw_odd_one(
     self, rng: np.random.Generator, count: int

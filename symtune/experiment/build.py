@@ -200,6 +200,7 @@ def _make_ingredient(
       tasks=tasks,
       min_items=settings.min_items,
       max_items=settings.max_items,
+      one_task=settings.one_task,
       rate=settings.rate,
     )
   return Ingredient(

@@ -49,6 +49,7 @@ class SkillSettings:
   suite: str
   min_items: int
   max_items: int
+  one_task: bool
   rate: float
 
 
@@ -160,15 +161,22 @@ def ingredient(
 
 
 def skill(
-  *, kind: str, suite: str, min_items: int, max_items: int, rate: float = 1.0
+  *,
+  kind: str,
+  suite: str,
+  min_items: int,
+  max_items: int,
+  one_task: bool = False,
+  rate: float = 1.0,
 ) -> SkillSettings:
   """Prompts in the mixture that teach to read.
 
   Args:
-    kind: "look_up", "copy" or "fill_in".
+    kind: "look_up", "find", "describe", "copy" or "fill_in".
     suite: name of the suite whose texts are used.
     min_items: fewest texts in a prompt.
     max_items: most texts in a prompt.
+    one_task: whether the texts of a prompt are of one task.
     rate: share of the mixture, relative to the other ingredients.
 
   Returns:
@@ -182,6 +190,7 @@ def skill(
     suite=suite,
     min_items=min_items,
     max_items=max_items,
+    one_task=one_task,
     rate=float(rate),
   )
 

@@ -114,10 +114,22 @@ def test_labels_are_not_read_but_to_find(toy_task, toy_pools):
     assert one == _draw(_maker(kind, other, toy_pools[0]), 20)
 
 
+@pytest.mark.parametrize(("one_task", "mixed"), [(False, True), (True, False)])
+def test_texts_are_of_all_tasks_or_of_one(make_task, toy_pools, one_task, mixed):
+  tasks = (make_task(("animal", "fruit")), make_task(("tool", "fruit")))
+  skill = Skill(
+    kind=SkillKind.FILL_IN, tasks=tasks, min_items=3, max_items=3, one_task=one_task
+  )
+  animals, tools = (_texts(t) - _texts(u) for t, u in (tasks, tasks[::-1]))
+  prompts = _draw(SkillMaker(skill, toy_pools[0], ALL_FORMATS))
+  words = [set(prompt.inputs.split()) for prompt in prompts]
+  assert any(w & animals and w & tools for w in words) == mixed
+
+
 def test_bad_numbers_of_items_are_refused(toy_task, toy_pools):
   with pytest.raises(SymtuneError, match="got 3 to 2 items"):
     _maker(SkillKind.COPY, toy_task, toy_pools[0], min_items=3, max_items=2)
-  with pytest.raises(SymtuneError, match="different texts, expected at least"):
+  with pytest.raises(SymtuneError, match="got 24 different texts, expected at least"):
     _maker(SkillKind.LOOK_UP, toy_task, toy_pools[0], max_items=1000)
 
 
