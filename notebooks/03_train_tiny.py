@@ -28,6 +28,7 @@ recipe, operative_gin = load_recipe(
     "TrainSettings.steps=20",
     "mixture.batch_size=8",
     "mixture.window=256",
+    "Recipe.checkpoint=None",
     "T5Config.num_encoder_layers=1",
     "probe.max_queries=1",
   ],

@@ -14,6 +14,7 @@ SMALL = (
   "--gin.TrainSettings.steps=8",
   "--gin.TrainSettings.save_every=2",
   "--gin.TrainSettings.log_every=2",
+  "--gin.Recipe.checkpoint=None",
   "--gin.T5Config.num_encoder_layers=1",
   "--gin.T5Config.emb_dim=32",
   "--gin.mixture.batch_size=4",

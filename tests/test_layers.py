@@ -37,6 +37,7 @@ STAGE_FILES = {
   "probe/probe.py": 10,
   "report/tables.py": 11,
   "report/figures.py": 11,
+  "report/sizes.py": 11,
 }
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
 

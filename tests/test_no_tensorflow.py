@@ -51,6 +51,7 @@ def test_whole_native_path_runs(tmp_path):
       "--gin.mixture.batch_size=2",
       "--gin.mixture.window=64",
       "--gin.probe.max_queries=1",
+      "--gin.Recipe.checkpoint=None",
       "--gin.T5Config.num_encoder_layers=1",
     ]
     main()

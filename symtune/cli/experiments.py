@@ -49,7 +49,7 @@ def run(inputs: Inputs) -> None:
   """Probe, tune, probe again, report."""
   console = rich.console.Console(stderr=True)
   experiment, gin_text = _build(inputs, console)
-  with _claim(experiment, gin_text, inputs.out):
+  with claim(experiment, gin_text, inputs.out):
     run_experiment(experiment, inputs.out, console)
     report(inputs.out)
 
@@ -58,10 +58,17 @@ def train(inputs: Inputs) -> None:
   """Tune only."""
   console = rich.console.Console(stderr=True)
   experiment, gin_text = _build(inputs, console)
-  with _claim(experiment, gin_text, inputs.out):
-    if train_model(experiment, inputs.out, console).stopped_by is not None:
-      raise KeyboardInterrupt
+  with claim(experiment, gin_text, inputs.out):
+    train_stage(experiment, inputs.out, console)
     console.print(f"checkpoints: {inputs.out / CHECKPOINTS}")
+
+
+def train_stage(
+  experiment: Experiment, out: pathlib.Path, console: rich.console.Console
+) -> None:
+  """Tunes to the end; a signal stops the whole command, not only the tuning."""
+  if train_model(experiment, out, console).stopped_by is not None:
+    raise KeyboardInterrupt
 
 
 def probe(inputs: Inputs, step: int | None) -> None:
@@ -71,7 +78,7 @@ def probe(inputs: Inputs, step: int | None) -> None:
   newest = checkpoint.latest_step(inputs.out / CHECKPOINTS) or 0
   chosen = newest if step is None else step
   check_step(inputs.out, chosen)
-  with _claim(experiment, gin_text, inputs.out):
+  with claim(experiment, gin_text, inputs.out):
     label = CheckpointLabel(name=_name(chosen, experiment), step=chosen)
     probe_model(experiment, inputs.out, label, console)
     report(inputs.out)
@@ -100,7 +107,7 @@ def _build(inputs: Inputs, console: rich.console.Console) -> tuple[Experiment, s
   return experiment, gin_text
 
 
-def _claim(
+def claim(
   experiment: Experiment, gin_text: str, out: pathlib.Path
 ) -> contextlib.AbstractContextManager[pathlib.Path]:
   """The run's folder, for this process alone."""

@@ -17,6 +17,7 @@ from symtune.cards.resources import resource_dir
 from symtune.checks import find_mistyped
 from symtune.errors import SymtuneError
 from symtune.experiment.recipe import Recipe
+from symtune.experiment.sweep import Sweep
 
 OVERRIDE_PREFIX = "--gin."
 # What gin raises for files and bindings that it cannot work with.
@@ -55,12 +56,15 @@ def split_overrides(arguments: Sequence[str]) -> list[str]:
   return bindings
 
 
-def load_recipe(path: str, bindings: Sequence[str] = ()) -> tuple[Recipe, str]:
+def load_recipe(
+  path: str, bindings: Sequence[str] = (), include: str | None = None
+) -> tuple[Recipe, str]:
   """Reads a recipe file.
 
   Args:
     path: a file, or the name of one in `gin_configs/recipes`.
     bindings: overrides, such as "Recipe.seed=1" or "STEPS=10".
+    include: one more gin file, whose settings replace the recipe's.
 
   Returns:
     The recipe, and the operative gin configuration as text.
@@ -73,6 +77,8 @@ def load_recipe(path: str, bindings: Sequence[str] = ()) -> tuple[Recipe, str]:
   try:
     with _search_path(file.parent, resource_dir("gin_configs")), _quiet_logging():
       gin.parse_config_file(str(file.resolve()))
+      if include is not None:
+        gin.parse_config_file(include)
     _check_macros(file, bindings)
     gin.parse_config(list(bindings))
     recipe = gin.get_configurable(Recipe)()
@@ -87,6 +93,31 @@ def load_recipe(path: str, bindings: Sequence[str] = ()) -> tuple[Recipe, str]:
   if problem:
     raise SymtuneError(f"{file}: {problem}. Change that setting.")
   return recipe, operative
+
+
+def load_sweep(path: str) -> Sweep:
+  """Reads a sweep file.
+
+  Args:
+    path: a file, or the name of one in `gin_configs/sweeps`.
+
+  Returns:
+    The sweep.
+
+  Raises:
+    SymtuneError: no such file, bad syntax, an unknown name or a bad value.
+  """
+  file = _find_recipe(path, "sweep")
+  gin.clear_config()
+  try:
+    gin.parse_config_file(str(file.resolve()))
+    sweep = gin.get_configurable(Sweep)()
+  except _GIN_ERRORS as error:
+    raise SymtuneError(f"{file}: {' '.join(str(error).split())}") from error
+  problem = find_mistyped(sweep, Sweep, "sweep")
+  if problem or not (sweep.models and sweep.stages):
+    raise SymtuneError(f"{file}: {problem or 'no models or no stages'}. Change that.")
+  return sweep
 
 
 def _check_effect(bindings: Sequence[str], operative: str) -> None:
@@ -130,16 +161,16 @@ def _quiet_logging() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def _find_recipe(path: str) -> pathlib.Path:
+def _find_recipe(path: str, kind: str = "recipe") -> pathlib.Path:
   file = pathlib.Path(path)
   if file.is_file():
     return file
-  recipes = resource_dir("gin_configs") / "recipes"
+  recipes = resource_dir("gin_configs") / f"{kind}s"
   named = recipes / f"{path}.gin"
   if re.fullmatch(r"\w+", path) and named.is_file():
     return named
   known = ", ".join(sorted(p.stem for p in recipes.glob("*.gin")))
-  raise SymtuneError(f"no recipe at {path!r}, expected a .gin file or one of: {known}.")
+  raise SymtuneError(f"no {kind} at {path!r}, expected a .gin file or one of: {known}.")
 
 
 def _check_macros(file: pathlib.Path, bindings: Sequence[str]) -> None:

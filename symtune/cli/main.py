@@ -101,6 +101,19 @@ def probe(
 
 
 @app.command()
+def sweep(
+  name: Annotated[
+    str, typer.Argument(help="A .gin file, or a name from gin_configs/sweeps.")
+  ],
+  out: Out,
+) -> None:
+  """Train and probe several sizes of network; draw accuracy against size."""
+  from symtune.cli import sweeps
+
+  sweeps.sweep(name, out)
+
+
+@app.command()
 def report(
   run_dir: Annotated[pathlib.Path, typer.Argument(help="Folder of a run.")],
 ) -> None:

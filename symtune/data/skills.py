@@ -5,13 +5,15 @@ says, so a model can be brought to look things up, to copy and to know its langu
 without ever seeing arbitrary labels stand for classes:
 
   look_up   dog -> 4921, oak -> 17, oak ->          17
+  miss      dog -> 4921, oak -> 17, cat ->          ?
   find      dog, oak, which is a tree?              oak
   describe  dog -> 4921, oak -> 17, tree ->         17
   copy      4921 17 360                             4921 17 360
   fill_in   the <extra_id_0> was here               <extra_id_0> dog
 
 In a look-up every text has a symbol of its own and the query repeats one of the texts:
-symbols name texts, never classes, and the texts' labels are not read. To find a text,
+symbols name texts, never classes, and the texts' labels are not read. A text that is
+not there has no symbol, however much it is like one that is. To find a text,
 a class is asked for by its natural label word.
 """
 
@@ -35,6 +37,7 @@ class SkillKind(enum.StrEnum):
   """What a skill's prompts ask for."""
 
   LOOK_UP = "look_up"
+  MISS = "miss"  # a look-up of a text that is not there
   FIND = "find"
   DESCRIBE = "describe"
   COPY = "copy"
@@ -70,6 +73,10 @@ class Skill:
       )
 
 
+# What stands for the symbol of a text that has none.
+NO_SYMBOL = "?"
+
+
 class SkillMaker:
   """Draws prompts of one skill."""
 
@@ -94,9 +101,9 @@ class SkillMaker:
       for group in groups
     ]
     fewest = min(len(texts) for texts in self._texts)
-    if fewest < skill.max_items:
+    if fewest <= skill.max_items:
       raise SymtuneError(
-        f"skill {skill.kind}: got {fewest} different texts, expected at least "
+        f"skill {skill.kind}: got {fewest} different texts, expected more than "
         f"max_items, {skill.max_items}. Lower it, or add tasks."
       )
 
@@ -125,17 +132,14 @@ class SkillMaker:
       return _look_up(
         texts, draw_symbols(rng, self._pool, count, ()), right, name, prompt_format
       )
-    texts = self._draw_texts(rng, count)
+    is_miss = skill.kind is SkillKind.MISS
+    texts = self._draw_texts(rng, count + is_miss)
     if skill.kind is SkillKind.FILL_IN:
       return _fill_in(rng, texts)
-    asked = int(rng.integers(count))
-    return _look_up(
-      texts,
-      draw_symbols(rng, self._pool, count, ()),
-      asked,
-      texts[asked],
-      prompt_format,
-    )
+    symbols = draw_symbols(rng, self._pool, count, ())
+    asked = count if is_miss else int(rng.integers(count))
+    answers = (*symbols, NO_SYMBOL)
+    return _look_up(texts[:count], answers, asked, texts[asked], prompt_format)
 
   def _draw_texts(self, rng: np.random.Generator, count: int) -> list[str]:
     """Different texts, of all tasks or of one."""
@@ -170,7 +174,7 @@ def _look_up(
   """Every text with its symbol, then the question."""
   input_cue, label_cue = prompt_format.value
   parts: list[str] = []
-  for text, symbol in zip(texts, symbols, strict=True):
+  for text, symbol in zip(texts, symbols, strict=False):
     parts += [input_cue, text, label_cue + " ", symbol + "\n\n"]
   parts += [input_cue, question, label_cue]
   return _one_turn(tuple(part for part in parts if part), symbols[asked])

@@ -172,7 +172,7 @@ def skill(
   """Prompts in the mixture that teach to read.
 
   Args:
-    kind: "look_up", "find", "describe", "copy" or "fill_in".
+    kind: "look_up", "miss", "find", "describe", "copy" or "fill_in".
     suite: name of the suite whose texts are used.
     min_items: fewest texts in a prompt.
     max_items: most texts in a prompt.

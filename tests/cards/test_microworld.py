@@ -70,8 +70,8 @@ def test_words_of_evaluation_sentences_occur_in_training_sentences(world):
 
 
 def test_the_suites_have_the_planned_numbers_of_tasks(train, evaluation):
-  assert [len(task.card.labels) for task in train] == [2] * 300 + [3] * 60
-  assert [len(task.card.labels) for task in evaluation] == [2] * 36
+  assert [len(task.card.labels) for task in train] == [2] * 540 + [3] * 60
+  assert [len(task.card.labels) for task in evaluation] == [2] * 48
   names = [task.card.name for task in (*train, *evaluation)]
   assert len(names) == len(set(names))
 
@@ -85,12 +85,12 @@ def test_no_training_task_shows_an_unseen_category(world, train, evaluation):
   assert len(unseen) == 8
   assert not unseen & {label for task in train for label in task.card.labels}
   in_evaluation = [len(unseen & set(task.card.labels)) for task in evaluation]
-  assert in_evaluation == [0] * 24 + [2] * 12
+  assert in_evaluation == [0] * 40 + [2] * 8
 
 
 def test_held_out_pairs_are_of_categories_that_training_shows(train, evaluation):
   seen = {label for task in train for label in task.card.labels}
-  assert all(set(task.card.labels) <= seen for task in evaluation[:24])
+  assert all(set(task.card.labels) <= seen for task in evaluation[:40])
   assert len(seen) == 36
 
 
@@ -131,10 +131,10 @@ def test_the_tasks_are_pinned(train, evaluation):
     return hashlib.sha256(lines.encode()).hexdigest()
 
   assert digest(train) == (
-    "7490bdbbfb6cefe0ece0e7d339a599e6d105eaaacf2c648b5c3fdad8b7b6832c"
+    "c21a7eee568923f0190eeacdb4f9206e644e918c041bdf19c84b1160078e5e06"
   )
   assert digest(evaluation) == (
-    "31314b99040d0e734a8bc8426941b101f8448523b7f4bb70dc11812f9690dea5"
+    "a5e8e82abda4dae89b00a47ade617affffb043875bc3736459b43ad46d233461"
   )
 
 

@@ -33,7 +33,7 @@ def test_tasks_lists_every_card(run_cli):
 
 def test_tasks_of_a_suite(run_cli):
   assert "11 tasks" in run_cli("tasks", "--suite", "symbol_tuning_eval")
-  assert "36 tasks" in run_cli("tasks", "--suite", "microworld_eval")
+  assert "48 tasks" in run_cli("tasks", "--suite", "microworld_eval")
 
 
 def test_preview_shows_prompt_labels_and_tokens(run_cli):

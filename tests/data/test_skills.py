@@ -48,6 +48,14 @@ def test_a_look_up_answers_with_the_symbol_beside_the_same_text(toy_task, toy_po
   assert counts == {2, 3, 4}
 
 
+def test_a_text_that_is_not_there_has_no_symbol(toy_task, toy_pools):
+  maker = _maker(SkillKind.MISS, toy_task, toy_pools[0], formats=(PromptFormat.ARROW,))
+  for prompt in _draw(maker):
+    pairs, asked = _read_pairs(prompt)
+    assert asked in _texts(toy_task) - pairs.keys()
+    assert prompt.choices == ("?",)
+
+
 def test_a_description_fits_one_text_only(toy_task, toy_pools):
   maker = _maker(
     SkillKind.DESCRIBE, toy_task, toy_pools[0], formats=(PromptFormat.ARROW,)
@@ -109,7 +117,7 @@ def test_labels_are_not_read_but_to_find(toy_task, toy_pools):
     toy_task,
     examples=tuple(dataclasses.replace(e, label=0) for e in toy_task.examples),
   )
-  for kind in (SkillKind.LOOK_UP, SkillKind.COPY, SkillKind.FILL_IN):
+  for kind in set(SkillKind) - {SkillKind.FIND, SkillKind.DESCRIBE}:
     one = _draw(_maker(kind, toy_task, toy_pools[0]), 20)
     assert one == _draw(_maker(kind, other, toy_pools[0]), 20)
 
@@ -129,7 +137,7 @@ def test_texts_are_of_all_tasks_or_of_one(make_task, toy_pools, one_task, mixed)
 def test_bad_numbers_of_items_are_refused(toy_task, toy_pools):
   with pytest.raises(SymtuneError, match="got 3 to 2 items"):
     _maker(SkillKind.COPY, toy_task, toy_pools[0], min_items=3, max_items=2)
-  with pytest.raises(SymtuneError, match="got 24 different texts, expected at least"):
+  with pytest.raises(SymtuneError, match="got 24 different texts, expected more than"):
     _maker(SkillKind.LOOK_UP, toy_task, toy_pools[0], max_items=1000)
 
 

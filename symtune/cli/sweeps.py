@@ -1,0 +1,63 @@
+"""The command that runs recipes for several sizes of network: sweep."""
+
+import pathlib
+
+import jax
+import rich.console
+
+from symtune.cli.experiments import claim, train_stage
+from symtune.cli.gin_config import load_recipe, load_sweep
+from symtune.experiment.build import build_experiment
+from symtune.experiment.run import run_experiment
+from symtune.experiment.sweep import SweepRun, plan_runs
+from symtune.files import RESULTS_FILE, write_whole
+from symtune.model.network import param_shapes
+from symtune.probe.results import read_results
+from symtune.report.results import pair_rows
+from symtune.report.sizes import SizeResult, check_comparable, draw_sizes, size_table
+from symtune.report.summary import summarize_settings
+from symtune.report.tables import to_markdown, to_terminal
+
+TABLE_FILE = "sizes.md"
+FIGURE_FILE = "sizes.png"
+
+
+def sweep(name: str, out: pathlib.Path) -> None:
+  """Trains every network through all recipes, then compares the last ones.
+
+  What a run folder holds already is not done again.
+  """
+  console = rich.console.Console(stderr=True)
+  results = []
+  for chain in plan_runs(load_sweep(name), out):
+    for run in chain[:-1]:
+      _run(run, console, is_last=False)
+    results.append(_run(chain[-1], console, is_last=True))
+  sizes = sorted((r for r in results if r), key=lambda size: size.parameters)
+  check_comparable(sizes)
+  table = size_table(sizes)
+  write_whole(out / TABLE_FILE, f"# {table.title}\n\n{to_markdown(table)}")
+  write_whole(out / FIGURE_FILE, draw_sizes(sizes))
+  rich.console.Console().print(to_terminal(table))
+
+
+def _run(
+  run: SweepRun, console: rich.console.Console, *, is_last: bool
+) -> SizeResult | None:
+  """One training run; the last of a network is probed before and after."""
+  bindings = [f"Recipe.checkpoint = {str(run.start)!r}"] if run.start else []
+  recipe, gin_text = load_recipe(run.recipe, bindings, include=run.model)
+  console.print(f"{run.folder}: {recipe.name} with {run.model}")
+  experiment = build_experiment(recipe, data_dir=None, vocab_path=None)
+  with claim(experiment, gin_text, run.folder):
+    if not is_last:
+      train_stage(experiment, run.folder, console)
+      return None
+    run_experiment(experiment, run.folder, console)
+  paired = pair_rows(read_results(run.folder / RESULTS_FILE))
+  shapes = jax.tree.leaves(param_shapes(experiment.network))
+  return SizeResult(
+    parameters=sum(leaf.size for leaf in shapes),
+    checkpoints=paired.checkpoints,
+    summaries=summarize_settings(paired),
+  )
