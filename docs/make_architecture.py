@@ -18,6 +18,7 @@ PACKAGES = (
   "data",
   "model",
   "train",
+  "convert",
   "probe",
   "report",
   "experiment",

@@ -12,6 +12,7 @@ LAYERS = (
   "data",
   "model",
   "train",
+  "convert",
   "probe",
   "report",
   "experiment",
