@@ -11,7 +11,8 @@ import rich.console
 _EXTRAS = {
   "seqio": ("seqio", "tensorflow", "tensorflow_text"),
   "t5x": ("t5x", "airio", "jestimator", "clu", "fiddle", "grain"),
-  "hf": ("huggingface_hub", "safetensors", "torch", "transformers"),
+  "hub": ("huggingface_hub",),
+  "hf": ("lm_eval", "torch", "transformers"),
   "dev": ("beartype", "hypothesis", "pytest"),
 }
 

@@ -155,6 +155,46 @@ def preview(
 
 
 @app.command()
+def convert(
+  source: Annotated[
+    str,
+    typer.Argument(help="hf://ORG/MODEL[@REVISION], gs://..., a folder or a file."),
+  ],
+  dest: Annotated[
+    pathlib.Path,
+    typer.Argument(help="New folder, or a .safetensors file of symtune's own format."),
+  ],
+  to: Annotated[
+    str | None,
+    typer.Option(help="huggingface (default for folders), t5x or symtune."),
+  ] = None,
+  dtype: Annotated[
+    str, typer.Option(help="Type of the parameters on disk: float32 or bfloat16.")
+  ] = "float32",
+  vocab: VocabPath = None,
+  step: Annotated[
+    int | None, typer.Option(help="Step to record in a T5X checkpoint.", min=0)
+  ] = None,
+  activations: Annotated[
+    str | None,
+    typer.Option(help="Of a T5X network with unusual ones, such as silu,linear."),
+  ] = None,
+) -> None:
+  """Convert a checkpoint between Transformers, T5X and symtune."""
+  from symtune.cli import convert as command
+
+  command.run(
+    source,
+    dest,
+    to=to,
+    dtype=dtype,
+    vocab=vocab,
+    step=step,
+    activations=activations,
+  )
+
+
+@app.command()
 def doctor() -> None:
   """Versions, extras and devices, and for each problem the fix."""
   from symtune.cli import doctor
