@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO_DIR ?= runs/demo
 
-.PHONY: help demo test test-t5x lint bench notebooks clean
+.PHONY: help demo test test-t5x test-hf lint bench notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -31,6 +31,13 @@ test: $(VENV)/dev.stamp  ## run the tests
 
 test-t5x: $(VENV)/dev.stamp  ## run the T5X tests; see CONTRIBUTING.md for PYTHONPATH
 	$(BIN)/python -m pytest -m t5x
+
+$(VENV)/hf.stamp: $(VENV)/dev.stamp
+	$(INSTALL) -e '.[dev,hf]'
+	@touch $@
+
+test-hf: $(VENV)/hf.stamp  ## install CPU PyTorch and run the tests against Transformers
+	$(BIN)/python -m pytest -m hf
 
 lint: $(VENV)/dev.stamp  ## ruff, pyright, codespell
 	$(BIN)/ruff check .
