@@ -22,8 +22,7 @@ from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
 from symtune.train import checkpoint
 from symtune.train.loop import CHECKPOINTS
-
-FORMAT = "symtune-weights-1"
+from symtune.train.weights import FORMAT, config_dict
 
 
 def weights_source(path: pathlib.Path) -> SourceCheckpoint:
@@ -95,17 +94,11 @@ def write_weights(
   Raises:
     SymtuneError: a tensor cannot be read.
   """
-  values: dict[str, Any] = {
-    field.name: getattr(source.config, field.name)
-    for field in dataclasses.fields(source.config)
-  }
-  values["dtype"] = np.dtype(values["dtype"]).name
-  values["mlp_activations"] = list(values["mlp_activations"])
   plan = PlannedFile(
     path=path,
     tensors=source.tensors,
     dtypes=dict.fromkeys(source.tensors, dtype),
-    metadata={"format": FORMAT, "config": json.dumps(values)},
+    metadata={"format": FORMAT, "config": json.dumps(config_dict(source.config))},
   )
   yield from write_safetensors(plan)
 

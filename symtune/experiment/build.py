@@ -66,7 +66,8 @@ def build_experiment(
   Args:
     recipe: all settings.
     data_dir: folder with `<rows>.jsonl` files; the microworld needs none.
-    vocab_path: a SentencePiece model; None takes the recipe's own.
+    vocab_path: a SentencePiece model; None takes the recipe's own, or the one that lies
+      beside its checkpoint.
 
   Returns:
     The experiment.
@@ -75,7 +76,8 @@ def build_experiment(
     SymtuneError: data, vocabulary or settings are missing, damaged or do not fit, or
       tuning and evaluation share texts or symbols.
   """
-  vocab = _load_vocab(recipe, vocab_path)
+  start = None if recipe.checkpoint is None else find_start(recipe.checkpoint)
+  vocab = _load_vocab(recipe, vocab_path, start)
   if recipe.model.vocab_size < vocab.size:
     raise SymtuneError(
       f"recipe {recipe.name}: the model's vocab_size is {recipe.model.vocab_size}, the "
@@ -91,7 +93,6 @@ def build_experiment(
     max_queries=recipe.probe.max_queries,
     seeds=recipe.probe.seeds,
   )
-  start = None if recipe.checkpoint is None else find_start(recipe.checkpoint)
   fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in probe_tasks)]
   if start is not None:
     fingerprints.append(start.fingerprint)
@@ -139,7 +140,12 @@ def make_probe_tokenizer(experiment: Experiment) -> PromptTokenizer:
   )
 
 
-def _load_vocab(recipe: Recipe, path: pathlib.Path | None) -> Vocab:
+def _load_vocab(
+  recipe: Recipe, path: pathlib.Path | None, start: Start | None
+) -> Vocab:
+  """The vocabulary given, else the recipe's own, else the one beside its checkpoint."""
+  if path is None and recipe.vocab is None and start is not None:
+    path = start.source.vocab
   if path is None:
     if recipe.vocab is None:
       raise SymtuneError(

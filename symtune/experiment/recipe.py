@@ -102,8 +102,9 @@ class Recipe:
     name: of the recipe; appears in reports.
     seed: root of every random choice in the data; `train.seed` is that of the weights.
     vocab: SentencePiece model inside `tasks/`; None asks for --vocab.
-    checkpoint: what the network starts from, a weights file (perhaps inside `tasks/`)
-      or another run's folder; None draws the parameters.
+    checkpoint: what the network starts from: hf://..., gs://..., a folder of
+      Transformers, T5X or another run, or a weights file, which may lie inside `tasks/`
+      (symtune/convert/source.py); None draws the parameters.
     model: sizes of the network; `vocab_size` at least the vocabulary's.
     mixture: tuning data.
     symbols: tuning and evaluation symbols.
