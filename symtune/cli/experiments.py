@@ -11,7 +11,7 @@ from symtune.cli.gin_config import load_recipe, split_overrides
 from symtune.data.leaks import describe_leaks
 from symtune.experiment.build import Experiment, build_experiment
 from symtune.experiment.folder import claim_folder
-from symtune.experiment.recipe import recipe_to_json
+from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.run import (
   AFTER,
   BEFORE,

@@ -15,12 +15,8 @@ from symtune.data.symbols import PoolSplit, SymbolPool, check_disjoint, make_poo
 from symtune.data.tokens import PromptTokenizer
 from symtune.data.vocab import SentencePieceVocab, Vocab
 from symtune.errors import SymtuneError
-from symtune.experiment.recipe import (
-  IngredientSettings,
-  Recipe,
-  SkillSettings,
-  config_hash,
-)
+from symtune.experiment.recipe import IngredientSettings, Recipe, SkillSettings
+from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.start import Start, find_start
 from symtune.model.network import Transformer
 from symtune.probe.flipped_labels import FlippedLabels

@@ -6,12 +6,8 @@ edge where names become enums; everything behind it sees typed values only.
 
 import dataclasses
 import enum
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import TypeVar
-
-import numpy as np
 
 from symtune.data.batches import BatchShape
 from symtune.data.episodes import Shots
@@ -348,36 +344,6 @@ def probe(
     max_targets=max_targets,
     tokens_per_batch=tokens_per_batch,
   )
-
-
-def recipe_to_json(recipe: Recipe) -> str:
-  """Canonical JSON of every setting: sorted keys, enums by name."""
-  return json.dumps(
-    dataclasses.asdict(recipe), sort_keys=True, default=_plain, indent=2
-  )
-
-
-def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
-  """16 hexadecimal digits that identify settings, data, vocabulary and start.
-
-  Args:
-    recipe: all settings.
-    fingerprints: of every task, tuning first, and of the checkpoint if there is one.
-    vocab: fingerprint of the vocabulary.
-
-  Returns:
-    The start of a SHA-256.
-  """
-  text = json.dumps([recipe_to_json(recipe), list(fingerprints), vocab])
-  return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _plain(value: object) -> object:
-  if isinstance(value, enum.Enum):
-    return value.name
-  if isinstance(value, np.dtype):
-    return value.name
-  raise TypeError(f"no JSON form for {value!r}")
 
 
 def _parse(kind: type[_Choice], value: str, where: str) -> _Choice:
