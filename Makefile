@@ -20,7 +20,7 @@ $(VENV)/core.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[dev]'
+	$(INSTALL) -e '.[dev,seqio]'
 	@touch $@ $(VENV)/core.stamp
 
 demo: $(VENV)/core.stamp  ## run the embedded default: tune, probe, report
