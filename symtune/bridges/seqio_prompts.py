@@ -74,6 +74,20 @@ class TaskPrompts:
       return settings.prompts
     return len(_questions(self, settings)[1])
 
+  def prepare(self, split: str) -> None:
+    """Reads everything that the prompts of a split need.
+
+    Raises:
+      SymtuneError: rows, vocabulary or symbols are missing, damaged or do not fit.
+    """
+    settings = read_settings()
+    _encoder(self.key, settings)
+    if split == TRAIN:
+      _mixture(self, settings)
+    else:
+      _questions(self, settings)
+      load_pool(self.key, PoolSplit.EVALUATION, settings)
+
   def prompt(self, split: str, index: int) -> IndexedPrompt:
     """Prompt number `index` (0-based) of a split.
 

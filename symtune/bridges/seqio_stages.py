@@ -100,6 +100,8 @@ class PromptSource(seqio.DataSource):
       The dataset.
     """
     del sequence_length, use_cached, num_epochs
+    # Here, not on a thread of the dataset: mistakes then keep their own message.
+    self.prompts.prepare(split)
     total = self.num_input_examples(split)
     choices = self.prompts.num_choices() if self._every_choice else 1
     dataset = tf.data.Dataset.range(total)
@@ -140,12 +142,13 @@ def render_prompts(
       np.int32(split),
     )
 
-  @seqio.map_over_dataset
   @tf.autograph.experimental.do_not_convert
-  def render_prompts_step(example):
-    return _numpy_map(
-      render, [example["split"], example["index"], example["choice"]], _RENDERED
-    )
+  def render_one(example):
+    arguments = [example["split"], example["index"], example["choice"]]
+    return _numpy_map(render, arguments, _RENDERED)
+
+  def render_prompts_step(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    return dataset.map(render_one, num_parallel_calls=tf.data.AUTOTUNE)
 
   return render_prompts_step
 
@@ -162,11 +165,12 @@ def fit_prompts(
     load_vocab: gives the vocabulary whose EOS ends every sequence.
   """
 
-  def fit(limits: np.ndarray, *arrays: Any) -> tuple[np.ndarray, np.ndarray]:
+  def fit(
+    vocab: Vocab, limits: np.ndarray, *arrays: Any
+  ) -> tuple[np.ndarray, np.ndarray]:
     max_inputs, max_targets = (int(limit) for limit in limits)
     row = dict(zip(_RENDERED, arrays, strict=True))
     encoded = _encoded(row)
-    vocab = load_vocab()
     split = SPLITS[int(row["split"])]
     check_choices(encoded, max_targets, vocab)
     try:
@@ -187,6 +191,11 @@ def fit_prompts(
     dataset: tf.data.Dataset, sequence_length: Mapping[str, int] | None = None
   ) -> tf.data.Dataset:
     most = np.iinfo(np.int32).max
+    vocab = load_vocab()
+
+    def fit_here(*arrays: Any):
+      return fit(vocab, *arrays)
+
     lengths = sequence_length or {}
     limits = [lengths.get("inputs") or most, lengths.get("targets") or most]
 
@@ -194,7 +203,7 @@ def fit_prompts(
     def fit_one(example):
       arrays = [tf.constant(limits, tf.int32), *(example[name] for name in _RENDERED)]
       made = _numpy_map(
-        fit,
+        fit_here,
         arrays,
         {name: tf.TensorSpec((None,), tf.int32) for name in ("inputs", "targets")},
       )

@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import rich.console
 
 from symtune.cli.gin_config import load_recipe, split_overrides
 from symtune.data.leaks import describe_leaks
+from symtune.errors import SymtuneError
 from symtune.experiment.build import Experiment, build_experiment
 from symtune.experiment.folder import claim_folder
 from symtune.experiment.recipe_json import recipe_to_json
@@ -22,8 +23,9 @@ from symtune.experiment.run import (
 )
 from symtune.probe.run import CheckpointLabel
 from symtune.report.report import write_report
-from symtune.train import checkpoint
+from symtune.train import checkpoint, hosts
 from symtune.train.loop import CHECKPOINTS
+from symtune.train.partition import Layout
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,12 +56,15 @@ def run(inputs: Inputs) -> None:
     report(inputs.out)
 
 
-def train(inputs: Inputs) -> None:
-  """Tune only."""
-  console = rich.console.Console(stderr=True)
+def train(inputs: Inputs, layout: Layout, *, distributed: bool) -> None:
+  """Tune only, on one process or as one of many."""
+  if distributed:
+    hosts.join()
+  console = rich.console.Console(stderr=True, quiet=not hosts.is_first())
   experiment, gin_text = _build(inputs, console)
-  with _claim(experiment, gin_text, inputs.out):
-    if train_model(experiment, inputs.out, console).stopped_by is not None:
+  hosts.check_same(experiment.config_hash, "configuration")
+  with _claim_once(experiment, gin_text, inputs.out):
+    if train_model(experiment, inputs.out, console, layout).stopped_by is not None:
       raise KeyboardInterrupt
     console.print(f"checkpoints: {inputs.out / CHECKPOINTS}")
 
@@ -98,6 +103,23 @@ def _build(inputs: Inputs, console: rich.console.Console) -> tuple[Experiment, s
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")
   return experiment, gin_text
+
+
+@contextlib.contextmanager
+def _claim_once(
+  experiment: Experiment, gin_text: str, out: pathlib.Path
+) -> Iterator[None]:
+  """The run's folder, claimed by the first process for all, or by none."""
+  problem = None
+  with contextlib.ExitStack() as stack:
+    if hosts.is_first():
+      try:
+        stack.enter_context(_claim(experiment, gin_text, out))
+      except SymtuneError as error:
+        problem = error
+    if hosts.any_of_all(problem is not None):
+      raise problem or SymtuneError(f"process 0 could not open {out}; see its message.")
+    yield
 
 
 def _claim(

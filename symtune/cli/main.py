@@ -42,6 +42,16 @@ Out = Annotated[
   typer.Option("--out", help="Folder of the run; an unfinished run is continued."),
 ]
 
+ModelDevices = Annotated[
+  int, typer.Option(help="Devices that share one copy of the parameters.", min=1)
+]
+ShardParams = Annotated[
+  bool, typer.Option(help="Also cut parameters over the devices that share a batch.")
+]
+Microbatches = Annotated[
+  int, typer.Option(help="Parts of a batch that run one after another.", min=1)
+]
+
 
 @app.command(context_settings=_WITH_GIN)
 def run(
@@ -68,14 +78,30 @@ def train(
   overrides: Overrides = None,
   data: Data = None,
   vocab: VocabPath = None,
+  distributed: Annotated[
+    bool,
+    typer.Option(
+      help="One of several processes, which find each other by what the TPU slice, "
+      "SLURM or Kubernetes says, or by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and "
+      "JAX_PROCESS_ID."
+    ),
+  ] = False,
+  model_devices: ModelDevices = 1,
+  shard_params: ShardParams = False,
+  microbatches: Microbatches = 1,
 ) -> None:
-  """Tune only."""
+  """Tune only, on one process or many."""
   from symtune.cli import experiments
+  from symtune.train.partition import Layout
 
   experiments.train(
     experiments.Inputs(
       recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
-    )
+    ),
+    Layout(
+      model_devices=model_devices, shard_params=shard_params, microbatches=microbatches
+    ),
+    distributed=distributed,
   )
 
 
@@ -152,6 +178,55 @@ def preview(
     seed=seed,
     max_inputs=max_inputs,
   )
+
+
+@app.command(context_settings=_WITH_GIN)
+def plan(
+  recipe: Recipe,
+  slice_name: Annotated[
+    str, typer.Option("--slice", help="Such as v4-32, v5e-16 or h100-8.")
+  ],
+  overrides: Overrides = None,
+  model_devices: ModelDevices = 1,
+  shard_params: ShardParams = False,
+  microbatches: Microbatches = 1,
+  mfu: Annotated[
+    float, typer.Option(help="Share of the chips' peak that the run reaches.")
+  ] = 0.35,
+) -> None:
+  """Memory, time and checkpoint size of a recipe on a slice, without a device."""
+  from symtune.cli import plan
+  from symtune.train.partition import Layout
+
+  plan.plan(
+    recipe,
+    overrides or [],
+    slice_name,
+    Layout(
+      model_devices=model_devices, shard_params=shard_params, microbatches=microbatches
+    ),
+    mfu,
+  )
+
+
+@app.command(
+  context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
+)
+def t5x(
+  mode: Annotated[str, typer.Argument(help="train, eval or infer.")],
+  context: typer.Context,
+  data: Annotated[
+    str | None, typer.Option(help="Folder of <task>.jsonl files, local or gs://.")
+  ] = None,
+  vocab: Annotated[
+    str | None, typer.Option(help="SentencePiece model, local or gs://.")
+  ] = None,
+  seed: Annotated[int | None, typer.Option(help="Root seed of the prompts.")] = None,
+) -> None:
+  """T5X's train, eval or infer on symtune's mixtures; other flags are T5X's own."""
+  from symtune.cli import t5x
+
+  t5x.run(mode, context.args, data, vocab, seed)
 
 
 @app.command()

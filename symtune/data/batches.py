@@ -60,7 +60,10 @@ class BatchShape:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HostShard:
-  """This host's share of every global batch: rows index, index + count, ..."""
+  """This host's share of every global batch: block `index` of `count` equal blocks.
+
+  Blocks keep the order of rows: host by host they are the batch of a single host.
+  """
 
   index: int = 0
   count: int = 1
@@ -136,7 +139,7 @@ class BatchStream:
     rows: list[PackedRow] = []
     for i in range(self._shape.batch_size):
       pairs = self._next_pairs()
-      if i % self._shard.count == self._shard.index:
+      if i * self._shard.count // self._shape.batch_size == self._shard.index:
         rows.append(
           pack_row(pairs, self._shape.input_length, self._shape.target_length)
         )

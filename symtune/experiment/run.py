@@ -28,7 +28,7 @@ from symtune.model.network import Params, Transformer, param_axes, param_shapes
 from symtune.model.score import score_candidates
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
 from symtune.probe.scorers import ModelScorer
-from symtune.train import checkpoint, partition
+from symtune.train import checkpoint, hosts, partition
 from symtune.train.loop import CHECKPOINTS, FitResult, fit
 from symtune.train.optim import make_optimizer, make_schedule
 from symtune.train.progress import Progress
@@ -39,7 +39,10 @@ BEFORE, AFTER = "before", "after"
 
 
 def train_model(
-  experiment: Experiment, run_dir: pathlib.Path, console: rich.console.Console
+  experiment: Experiment,
+  run_dir: pathlib.Path,
+  console: rich.console.Console,
+  layout: partition.Layout | None = None,
 ) -> FitResult:
   """Tunes the network, from where the folder's newest checkpoint stands.
 
@@ -47,6 +50,7 @@ def train_model(
     experiment: what to train on what.
     run_dir: gets checkpoints/, metrics.jsonl, timing.jsonl and data.json.
     console: shows progress.
+    layout: how parameters and batches are cut; whole on each device when None.
 
   Returns:
     How training ended.
@@ -54,7 +58,7 @@ def train_model(
   Raises:
     SymtuneError: the loss is not finite, or a checkpoint is damaged.
   """
-  recipe = experiment.recipe
+  recipe, layout = experiment.recipe, layout or partition.Layout()
   params = load_start(experiment.start, experiment.network, recipe.train.seed)
   optimizer = make_optimizer(recipe.optimizer, params)
   state = create_state(params, optimizer, recipe.train.seed)
@@ -64,6 +68,7 @@ def train_model(
     optimizer=optimizer,
     schedule=make_schedule(recipe.optimizer),
     loss_settings=recipe.loss,
+    num_microbatches=layout.microbatches,
   )
   batches = make_batches(
     experiment, HostShard(index=jax.process_index(), count=jax.process_count())
@@ -80,17 +85,18 @@ def train_model(
   if jax.device_count() == 1:
     result = fit_here(state=state, train_step=step())
   else:
-    mesh = partition.make_mesh()
-    axes = param_axes(experiment.network)
+    mesh = partition.make_mesh(model_devices=layout.model_devices)
+    axes, rules = param_axes(experiment.network), partition.layout_rules(layout)
     shardings = partition.state_shardings(
-      state, partition.param_shardings(params, axes, mesh), mesh
+      state, partition.param_shardings(params, axes, mesh, rules), mesh
     )
     result = fit_here(
-      state=jax.device_put(state, shardings),
-      train_step=step(mesh=mesh, shardings=shardings),
+      state=partition.place(state, shardings),
+      train_step=step(mesh=mesh, rules=rules, shardings=shardings),
       put_batch=partition.batch_putter(mesh),
     )
-  _report_data(experiment, batches.counts, run_dir, console)
+  if hosts.is_first():
+    _report_data(experiment, batches.counts, run_dir, console)
   return result
 
 
