@@ -12,9 +12,6 @@ import time
 
 import pytest
 
-from symtune.data.batches import BatchShape, BatchStream, HostShard
-from symtune.data.tokens import TokenizedPrompt
-
 SETTINGS = [
   "--gin.TrainSettings.log_every=1",
   "--gin.TrainSettings.save_every=4",
@@ -73,27 +70,6 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
   shutil.rmtree(two / "checkpoints" / "6")
   finish(start(two, 6))
   assert losses(two) == losses(one)
-
-
-def test_shares_of_a_batch_are_the_batch_in_order():
-  def prompt_at(position):
-    import numpy as np
-
-    ids = np.asarray([position + 3, 1], np.int32)
-    return TokenizedPrompt(
-      inputs=ids, choices=(ids,), answer=0, demos_kept=0, demos_dropped=0
-    )
-
-  shape = BatchShape(batch_size=6, input_length=2, target_length=2, window=9)
-  whole = BatchStream(prompt_at, shape, seed=0)
-  shares = [
-    BatchStream(prompt_at, shape, seed=0, shard=HostShard(index=i, count=3))
-    for i in range(3)
-  ]
-  for _ in range(4):
-    batch, parts = next(whole), [next(share) for share in shares]
-    for name, rows in batch.items():
-      assert rows.tolist() == [r for part in parts for r in part[name].tolist()]
 
 
 def test_a_signal_to_one_process_stops_both(tmp_path):

@@ -8,6 +8,18 @@ import sys
 import numpy as np
 import pytest
 
+from symtune.cards.examples import read_task
+from symtune.cards.load import load_card
+from symtune.data.episodes import EVALUATION_SHOTS
+from symtune.data.symbols import PoolSplit, make_pool
+from symtune.data.tokens import PromptTokenizer
+from symtune.data.vocab import SentencePieceVocab
+from symtune.model.network import Transformer
+from symtune.model.score import score_candidates
+from symtune.probe.probe import ProbeSettings
+from symtune.probe.scorers import ModelScorer
+from symtune.probe.settings import FourSettings
+
 pytestmark = [pytest.mark.t5x, pytest.mark.shared]
 
 STEPS = 20
@@ -119,6 +131,60 @@ def test_both_networks_train_alike(trained):
     worst[name] = float(np.abs(value - own[name]).max() / scale)
   print("largest difference, relative to the parameter's size:", max(worst.values()))
   assert max(worst.values()) < 1e-2
+
+
+def test_native_probes_score_t5xs_checkpoint_as_t5x_does(trained, shared_data):
+  path = trained / "own" / f"checkpoint_{STEPS}"
+  from symtune.convert.load import load_params
+  from symtune.convert.source import open_checkpoint
+
+  checkpoint = open_checkpoint(str(path))
+  params = load_params(checkpoint)
+  task = read_task(load_card("subj"), shared_data / "tasks")
+  vocab = SentencePieceVocab(shared_data / "t5_tokenizer" / "spiece.model")
+  pool = make_pool(PoolSplit.EVALUATION)
+  settings = ProbeSettings(pool=pool, shots=EVALUATION_SHOTS, max_queries=4)
+  items = list(FourSettings().items(task, settings))
+  tokenizer = PromptTokenizer(
+    vocab, max_inputs=512, max_targets=32, min_demos_per_class=0
+  )
+  network = Transformer(config=checkpoint.config)
+
+  def score(inputs, targets):
+    return np.asarray(score_candidates(network, params, inputs, targets))
+
+  scores = ModelScorer(score, tokenizer, tokens_per_batch=4096)(items)
+  ours = [value for found in scores for value in found.log_likelihoods]
+  theirs = [
+    value
+    for item in items
+    for value in t5x_scores(params, checkpoint.config, tokenizer.tokenize(item.prompt))
+  ]
+  print("largest difference in nats:", np.abs(np.subtract(ours, theirs)).max())
+  np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=0)
+
+
+def t5x_scores(params, config, prompt):
+  """T5X's own network and score_batch, one row a choice."""
+  import jax
+  from t5x import models
+  from t5x.examples.t5 import network
+
+  names = network.T5Config.__dataclass_fields__
+  own = network.T5Config(**{name: getattr(config, name) for name in names})
+  model = models.EncoderDecoderModel(network.Transformer(own), None, None, None)
+  width = max(len(choice) for choice in prompt.choices)
+  targets = np.zeros((len(prompt.choices), width), np.int32)
+  for row, choice in zip(targets, prompt.choices, strict=True):
+    row[: len(choice)] = choice
+  batch = {
+    "encoder_input_tokens": np.tile(prompt.inputs, (len(targets), 1)),
+    "decoder_target_tokens": targets,
+    "decoder_input_tokens": np.pad(targets, ((0, 0), (1, 0)))[:, :-1],
+    "decoder_loss_weights": (targets > 0).astype(np.int32),
+  }
+  with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    return np.asarray(model.score_batch(params, batch)).tolist()
 
 
 def test_eval_ranks_the_choices(trained, run_t5x, tmp_path):
