@@ -165,36 +165,14 @@ def fit_prompts(
     load_vocab: gives the vocabulary whose EOS ends every sequence.
   """
 
-  def fit(
-    vocab: Vocab, limits: np.ndarray, *arrays: Any
-  ) -> tuple[np.ndarray, np.ndarray]:
-    max_inputs, max_targets = (int(limit) for limit in limits)
-    row = dict(zip(_RENDERED, arrays, strict=True))
-    encoded = _encoded(row)
-    split = SPLITS[int(row["split"])]
-    check_choices(encoded, max_targets, vocab)
-    try:
-      fitted = fit_encoded(
-        encoded,
-        eos_id=vocab.eos_id,
-        max_inputs=max_inputs,
-        min_demos_per_class=MIN_DEMOS[split],
-      )
-    except PromptTooLongError as error:
-      if split != TRAIN:
-        raise
-      logging.warning("left out of tuning: %s", error)
-      return np.zeros(0, np.int32), np.zeros(0, np.int32)
-    return fitted.inputs, fitted.choices[int(row["choice"])]
-
   def fit_prompts_step(
     dataset: tf.data.Dataset, sequence_length: Mapping[str, int] | None = None
   ) -> tf.data.Dataset:
     most = np.iinfo(np.int32).max
     vocab = load_vocab()
 
-    def fit_here(*arrays: Any):
-      return fit(vocab, *arrays)
+    def fit(*arrays: Any):
+      return _fit(vocab, *arrays)
 
     lengths = sequence_length or {}
     limits = [lengths.get("inputs") or most, lengths.get("targets") or most]
@@ -203,7 +181,7 @@ def fit_prompts(
     def fit_one(example):
       arrays = [tf.constant(limits, tf.int32), *(example[name] for name in _RENDERED)]
       made = _numpy_map(
-        fit_here,
+        fit,
         arrays,
         {name: tf.TensorSpec((None,), tf.int32) for name in ("inputs", "targets")},
       )
@@ -220,6 +198,29 @@ def fit_prompts(
     return fitted.filter(lambda example: tf.size(example["inputs"]) > 0)
 
   return fit_prompts_step
+
+
+def _fit(
+  vocab: Vocab, limits: np.ndarray, *arrays: Any
+) -> tuple[np.ndarray, np.ndarray]:
+  max_inputs, max_targets = (int(limit) for limit in limits)
+  row = dict(zip(_RENDERED, arrays, strict=True))
+  encoded = _encoded(row)
+  split = SPLITS[int(row["split"])]
+  check_choices(encoded, max_targets, vocab)
+  try:
+    fitted = fit_encoded(
+      encoded,
+      eos_id=vocab.eos_id,
+      max_inputs=max_inputs,
+      min_demos_per_class=MIN_DEMOS[split],
+    )
+  except PromptTooLongError as error:
+    if split != TRAIN:
+      raise
+    logging.warning("left out of tuning: %s", error)
+    return np.zeros(0, np.int32), np.zeros(0, np.int32)
+  return fitted.inputs, fitted.choices[int(row["choice"])]
 
 
 def _encoded(row: Mapping[str, Any]) -> EncodedPrompt:

@@ -74,7 +74,7 @@ def _show_extras(console: rich.console.Console) -> None:
       continue
     fix = f"pip install 'symtune[{extra}]'"
     if "t5x" in missing:
-      fix += ", then T5X from its repository (CONTRIBUTING.md)"
+      fix += ", then T5X from its repository (docs/tpu_pods.md)"
     console.print(f"  [{extra}] lacks {', '.join(missing)}; if needed: {fix}")
 
 

@@ -85,6 +85,14 @@ def test_a_signal_to_one_process_stops_both(tmp_path):
   assert (tmp_path / "run" / "checkpoints" / str(last)).is_dir()
 
 
+def test_processes_that_do_not_find_each_other_are_told_how():
+  from symtune.errors import SymtuneError
+  from symtune.train import hosts
+
+  with pytest.raises(SymtuneError, match="set JAX_COORDINATOR_ADDRESS"):
+    hosts.join({})
+
+
 @pytest.mark.parametrize("name", ["JAX_NUM_PROCESSES", "JAX_PROCESS_ID"])
 def test_a_bad_number_names_its_variable(name):
   from symtune.errors import SymtuneError
