@@ -6,12 +6,8 @@ edge where names become enums; everything behind it sees typed values only.
 
 import dataclasses
 import enum
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import TypeVar
-
-import numpy as np
 
 from symtune.data.batches import BatchShape
 from symtune.data.episodes import Shots
@@ -23,6 +19,8 @@ from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory
 from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
 from symtune.model.loss import LossNormalizer
+from symtune.probe.calibrate import Baseline
+from symtune.probe.probe import AnswerKind
 from symtune.train.loop import TrainSettings
 from symtune.train.optim import OptimizerName, OptimSettings, ScheduleName
 from symtune.train.step import LossSettings
@@ -75,12 +73,19 @@ class MixtureSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbePlan:
-  """What is asked before and after tuning."""
+  """What is asked before and after tuning.
+
+  Which probes are asked does not change what any of them finds: `probes` is no part of
+  the configuration's hash, and more of them may be asked in the same folder later.
+  """
 
   suite: str
+  probes: tuple[str, ...]
   shots: Shots
   max_queries: int
   seeds: tuple[int, ...]
+  answers: AnswerKind
+  baselines: tuple[Baseline, ...]
   max_inputs: int
   max_targets: int
   tokens_per_batch: int
@@ -308,9 +313,12 @@ def loss(
 def probe(
   *,
   suite: str,
+  probes: Sequence[str] = ("settings", "flipped_labels"),
   shots: int = 4,
   max_queries: int = 100,
-  seeds: Sequence[int] = (0,),
+  seeds: Sequence[int] = (0, 1, 2),
+  answers: str = "rank",
+  baselines: Sequence[str] = (),
   max_inputs: int,
   max_targets: int = 64,
   tokens_per_batch: int = 8192,
@@ -319,55 +327,36 @@ def probe(
 
   Args:
     suite: name of a suite in `tasks/suites`.
+    probes: names of `probe.catalog.PROBES`, or "all".
     shots: exemplars per class.
     max_queries: queries per task, drawn at random.
     seeds: one set of exemplars, formats and symbols for each.
+    answers: "rank" takes the likeliest label, "generate" writes one.
+    baselines: extra prompts that the rules "pmi", "contextual" and "domain" need; each
+      costs up to five more prompts a question.
     max_inputs: longest prompt in tokens; longer ones lose exemplars.
     max_targets: longest label word in tokens, EOS included.
     tokens_per_batch: input tokens scored at once; bounds the memory.
 
   Returns:
     The typed settings.
+
+  Raises:
+    SymtuneError: a value is not among the choices.
   """
+  parsed = (_parse(Baseline, name, "probe.baselines") for name in baselines)
   return ProbePlan(
     suite=suite,
+    probes=tuple(probes),
     shots=Shots(minimum=shots, maximum=shots),
     max_queries=max_queries,
     seeds=tuple(seeds),
+    answers=_parse(AnswerKind, answers, "probe.answers"),
+    baselines=tuple(parsed),
     max_inputs=max_inputs,
     max_targets=max_targets,
     tokens_per_batch=tokens_per_batch,
   )
-
-
-def recipe_to_json(recipe: Recipe) -> str:
-  """Canonical JSON of every setting: sorted keys, enums by name."""
-  return json.dumps(
-    dataclasses.asdict(recipe), sort_keys=True, default=_plain, indent=2
-  )
-
-
-def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
-  """16 hexadecimal digits that identify settings, data, vocabulary and start.
-
-  Args:
-    recipe: all settings.
-    fingerprints: of every task, tuning first, and of the checkpoint if there is one.
-    vocab: fingerprint of the vocabulary.
-
-  Returns:
-    The start of a SHA-256.
-  """
-  text = json.dumps([recipe_to_json(recipe), list(fingerprints), vocab])
-  return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _plain(value: object) -> object:
-  if isinstance(value, enum.Enum):
-    return value.name
-  if isinstance(value, np.dtype):
-    return value.name
-  raise TypeError(f"no JSON form for {value!r}")
 
 
 def _parse(kind: type[_Choice], value: str, where: str) -> _Choice:
