@@ -23,6 +23,10 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev,seqio]'
 	@touch $@ $(VENV)/core.stamp
 
+$(VENV)/hf.stamp: $(VENV)/dev.stamp
+	$(INSTALL) -e '.[dev,hf]'
+	@touch $@
+
 demo: $(VENV)/core.stamp  ## run the embedded default: tune, probe, report
 	$(BIN)/symtune run microworld --out $(DEMO_DIR)
 
@@ -32,11 +36,7 @@ test: $(VENV)/dev.stamp  ## run the tests
 test-t5x: $(VENV)/dev.stamp  ## run the T5X tests; see CONTRIBUTING.md for PYTHONPATH
 	$(BIN)/python -m pytest -m t5x
 
-$(VENV)/hf.stamp: $(VENV)/dev.stamp
-	$(INSTALL) -e '.[dev,hf]'
-	@touch $@
-
-test-hf: $(VENV)/hf.stamp  ## install CPU PyTorch and run the tests against Transformers
+test-hf: $(VENV)/hf.stamp  ## run the tests that need PyTorch and Transformers
 	$(BIN)/python -m pytest -m hf
 
 lint: $(VENV)/dev.stamp  ## ruff, pyright, codespell
@@ -45,7 +45,7 @@ lint: $(VENV)/dev.stamp  ## ruff, pyright, codespell
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/codespell
 
-bench: $(VENV)/dev.stamp  ## run the benchmarks, each beside a named peer
+bench: $(VENV)/hf.stamp  ## run the benchmarks, each beside a named peer
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 notebooks: $(VENV)/dev.stamp  ## run the notebooks from top to bottom

@@ -25,7 +25,7 @@ from symtune.data.mixture import Ingredient, LabelStyle, Mixture, PromptMaker
 from symtune.data.prompts import Prompt
 from symtune.data.symbols import PoolSplit
 from symtune.data.tokens import EncodedPrompt, PromptEncoder
-from symtune.probe.probe import draw_queries
+from symtune.probe.ask import draw_queries
 
 TRAIN, VALIDATION = "train", "validation"
 SPLITS = (TRAIN, VALIDATION)
@@ -134,7 +134,7 @@ def _mixture(prompts: TaskPrompts, settings: SeqioSettings) -> Mixture:
 @functools.cache
 def _questions(prompts: TaskPrompts, settings: SeqioSettings):
   maker = PromptMaker(load_task(prompts.key, settings), EVALUATION_SHOTS)
-  return maker, draw_queries(maker, settings.max_queries)
+  return maker, draw_queries(maker.source, settings.max_queries)
 
 
 @functools.cache

@@ -30,6 +30,7 @@ SPLITS = ("train", "validation")
 # What every row holds beside its text fields.
 ROW_KEYS = ("label", "label_name", "split", "src")
 _NAME = re.compile(r"[a-z0-9_]+")
+_FIELD = re.compile(r"[A-Za-z0-9_]+")  # rows of others are read as they are
 
 
 class TaskType(enum.StrEnum):
@@ -235,8 +236,8 @@ def _fields_problem(fields: tuple[str, ...]) -> str | None:
   if not fields:
     return "empty; name at least one text field"
   for field in fields:
-    if _name_problem(field):
-      return _name_problem(field)
+    if not _FIELD.fullmatch(field):
+      return f"got {field!r}, expected letters, digits and underscores only"
     if field in ROW_KEYS:
       return f"{field!r} is not a text field: every row has it; rename the field"
     if fields.count(field) > 1:

@@ -10,17 +10,20 @@ import rich.console
 from symtune.cli.gin_config import load_recipe, split_overrides
 from symtune.data.leaks import describe_leaks
 from symtune.errors import SymtuneError
+from symtune.experiment.answerers import open_answerers
 from symtune.experiment.build import Experiment, build_experiment
 from symtune.experiment.folder import claim_folder
 from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.run import (
   AFTER,
   BEFORE,
+  ask,
   check_step,
   probe_model,
   run_experiment,
   train_model,
 )
+from symtune.probe.rules import Rule
 from symtune.probe.run import CheckpointLabel
 from symtune.report.report import write_report
 from symtune.train import checkpoint, hosts
@@ -69,10 +72,25 @@ def train(inputs: Inputs, layout: Layout, *, distributed: bool) -> None:
     console.print(f"checkpoints: {inputs.out / CHECKPOINTS}")
 
 
-def probe(inputs: Inputs, step: int | None) -> None:
-  """Probe one checkpoint of a run, the newest unless given."""
+def probe(
+  inputs: Inputs,
+  *,
+  step: int | None,
+  checkpoints: Sequence[str],
+  probes: str | None,
+) -> None:
+  """Probe one checkpoint of a run, the newest unless given, or any others."""
   console = rich.console.Console(stderr=True)
-  experiment, gin_text = _build(inputs, console)
+  if checkpoints and step is not None:
+    raise SymtuneError("got --step and --checkpoint, expected one. Write RUN@STEP.")
+  experiment, gin_text = _build(inputs, console, probes)
+  if checkpoints:
+    opened = open_answerers(checkpoints, experiment, inputs.out)
+    with _claim(experiment, gin_text, inputs.out):
+      for _, read in opened:
+        ask(experiment, read(), inputs.out, console)
+      report(inputs.out)
+    return
   newest = checkpoint.latest_step(inputs.out / CHECKPOINTS) or 0
   chosen = newest if step is None else step
   check_step(inputs.out, chosen)
@@ -82,9 +100,11 @@ def probe(inputs: Inputs, step: int | None) -> None:
     report(inputs.out)
 
 
-def report(run_dir: pathlib.Path) -> None:
+def report(run_dir: pathlib.Path, rule: str = Rule.SUM) -> None:
   """Write and print the report of a run."""
-  table = write_report(run_dir)
+  if rule not in set(Rule):
+    raise SymtuneError(f"--rule: got {rule!r}, expected one of {', '.join(Rule)}.")
+  table = write_report(run_dir, Rule(rule))
   console = rich.console.Console()
   console.print(table)
   console.print(f"run folder: {run_dir}")
@@ -96,9 +116,15 @@ def _name(step: int, experiment: Experiment) -> str:
   return AFTER if step == experiment.recipe.train.steps else f"step {step}"
 
 
-def _build(inputs: Inputs, console: rich.console.Console) -> tuple[Experiment, str]:
+def _build(
+  inputs: Inputs, console: rich.console.Console, probes: str | None = None
+) -> tuple[Experiment, str]:
   """Reads and checks everything; bad input ends here and leaves nothing behind."""
   recipe, gin_text = load_recipe(inputs.recipe, split_overrides(inputs.overrides))
+  if probes is not None:
+    names = tuple(name.strip() for name in probes.split(","))
+    plan = dataclasses.replace(recipe.probe, probes=names)
+    recipe = dataclasses.replace(recipe, probe=plan)
   experiment = build_experiment(recipe, data_dir=inputs.data, vocab_path=inputs.vocab)
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")

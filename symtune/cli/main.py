@@ -116,24 +116,39 @@ def probe(
     int | None,
     typer.Option(help="Checkpoint of the run; 0 is before tuning, default the newest."),
   ] = None,
+  checkpoint: Annotated[
+    list[str] | None,
+    typer.Option(
+      help="Instead: a run folder, RUN@STEP, any checkpoint that convert reads, "
+      "baseline:NAME or transformers:PATH. Give it several times to compare."
+    ),
+  ] = None,
+  probes: Annotated[
+    str | None,
+    typer.Option(help="Names of probes with commas between them, or all."),
+  ] = None,
 ) -> None:
-  """Probe one checkpoint of a run."""
+  """Probe one checkpoint of a run, or several of any runs."""
   from symtune.cli import experiments
 
   inputs = experiments.Inputs(
     recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
   )
-  experiments.probe(inputs, step)
+  experiments.probe(inputs, step=step, checkpoints=checkpoint or [], probes=probes)
 
 
 @app.command()
 def report(
   run_dir: Annotated[pathlib.Path, typer.Argument(help="Folder of a run.")],
+  rule: Annotated[
+    str,
+    typer.Option(help="sum, token, byte, pmi, contextual, domain or batch."),
+  ] = "sum",
 ) -> None:
   """Write report.md and report.png of a run, and print the table."""
   from symtune.cli import experiments
 
-  experiments.report(run_dir)
+  experiments.report(run_dir, rule)
 
 
 @app.command()

@@ -19,12 +19,9 @@ from symtune.experiment.recipe import IngredientSettings, Recipe, SkillSettings
 from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.start import Start, find_start
 from symtune.model.network import Transformer
-from symtune.probe.flipped_labels import FlippedLabels
+from symtune.probe.catalog import make_probes
+from symtune.probe.model_scorer import tokenize_item
 from symtune.probe.probe import Probe, ProbeSettings
-from symtune.probe.scorers import tokenize_item
-from symtune.probe.settings import FourSettings
-
-PROBES: tuple[Probe, ...] = (FourSettings(), FlippedLabels())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +32,7 @@ class Experiment:
     recipe: all settings.
     vocab: the vocabulary.
     mixture: the tuning prompts, by position.
+    probes: what is asked.
     probe_tasks: evaluation tasks.
     probe_settings: symbols, shots and seeds of the probes.
     leaks: texts that tuning shared with evaluation before they were dropped.
@@ -46,6 +44,7 @@ class Experiment:
   recipe: Recipe
   vocab: Vocab
   mixture: Mixture
+  probes: tuple[Probe, ...]
   probe_tasks: tuple[Task, ...]
   probe_settings: ProbeSettings
   leaks: tuple[Leak, ...]
@@ -88,6 +87,7 @@ def build_experiment(
     shots=recipe.probe.shots,
     max_queries=recipe.probe.max_queries,
     seeds=recipe.probe.seeds,
+    kind=recipe.probe.answers,
   )
   fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in probe_tasks)]
   if start is not None:
@@ -96,6 +96,7 @@ def build_experiment(
     recipe=recipe,
     vocab=vocab,
     mixture=mixture,
+    probes=make_probes(recipe.probe.probes, data_dir),
     probe_tasks=probe_tasks,
     probe_settings=settings,
     leaks=leaks,
@@ -229,8 +230,8 @@ def _check_targets(words: Iterable[str], vocab: Vocab, recipe: Recipe) -> None:
 def _check_probes(experiment: Experiment) -> None:
   """Fails now, not after an hour of tuning, if a question cannot be asked."""
   tokenizer = make_probe_tokenizer(experiment)
-  for task in experiment.probe_tasks:
-    for probe in PROBES:
-      if probe.accepts(task):
-        for item in probe.items(task, experiment.probe_settings):
-          tokenize_item(tokenizer, item)
+  settings = experiment.probe_settings
+  for probe in experiment.probes:
+    for subject in probe.subjects(experiment.probe_tasks, settings):
+      for item in probe.items(subject, settings):
+        tokenize_item(tokenizer, item)

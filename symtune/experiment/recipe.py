@@ -19,6 +19,8 @@ from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory
 from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
 from symtune.model.loss import LossNormalizer
+from symtune.probe.calibrate import Baseline
+from symtune.probe.probe import AnswerKind
 from symtune.train.loop import TrainSettings
 from symtune.train.optim import OptimizerName, OptimSettings, ScheduleName
 from symtune.train.step import LossSettings
@@ -72,12 +74,19 @@ class MixtureSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbePlan:
-  """What is asked before and after tuning."""
+  """What is asked before and after tuning.
+
+  Which probes are asked does not change what any of them finds: `probes` is no part of
+  the configuration's hash, and more of them may be asked in the same folder later.
+  """
 
   suite: str
+  probes: tuple[str, ...]
   shots: Shots
   max_queries: int
   seeds: tuple[int, ...]
+  answers: AnswerKind
+  baselines: tuple[Baseline, ...]
   max_inputs: int
   max_targets: int
   tokens_per_batch: int
@@ -314,9 +323,12 @@ def loss(
 def probe(
   *,
   suite: str,
+  probes: Sequence[str] = ("settings", "flipped_labels"),
   shots: int = 4,
   max_queries: int = 100,
-  seeds: Sequence[int] = (0,),
+  seeds: Sequence[int] = (0, 1, 2),
+  answers: str = "rank",
+  baselines: Sequence[str] = (),
   max_inputs: int,
   max_targets: int = 64,
   tokens_per_batch: int = 8192,
@@ -325,21 +337,32 @@ def probe(
 
   Args:
     suite: name of a suite in `tasks/suites`.
+    probes: names of `probe.catalog.PROBES`, or "all".
     shots: exemplars per class.
     max_queries: queries per task, drawn at random.
     seeds: one set of exemplars, formats and symbols for each.
+    answers: "rank" takes the likeliest label, "generate" writes one.
+    baselines: extra prompts that the rules "pmi", "contextual" and "domain" need; each
+      costs up to five more prompts a question.
     max_inputs: longest prompt in tokens; longer ones lose exemplars.
     max_targets: longest label word in tokens, EOS included.
     tokens_per_batch: input tokens scored at once; bounds the memory.
 
   Returns:
     The typed settings.
+
+  Raises:
+    SymtuneError: a value is not among the choices.
   """
+  parsed = (_parse(Baseline, name, "probe.baselines") for name in baselines)
   return ProbePlan(
     suite=suite,
+    probes=tuple(probes),
     shots=Shots(minimum=shots, maximum=shots),
     max_queries=max_queries,
     seeds=tuple(seeds),
+    answers=_parse(AnswerKind, answers, "probe.answers"),
+    baselines=tuple(parsed),
     max_inputs=max_inputs,
     max_targets=max_targets,
     tokens_per_batch=tokens_per_batch,

@@ -29,7 +29,9 @@ def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
   Returns:
     The start of a SHA-256.
   """
-  text = json.dumps([recipe_to_json(recipe), list(fingerprints), vocab])
+  plan = dataclasses.replace(recipe.probe, probes=())
+  plain = recipe_to_json(dataclasses.replace(recipe, probe=plan))
+  text = json.dumps([plain, list(fingerprints), vocab])
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -9,25 +9,18 @@ import json
 import pathlib
 
 import jax
-import numpy as np
 import rich.console
 
 from symtune.data.batches import HostShard, StreamCounts
 from symtune.errors import SymtuneError
-from symtune.experiment.build import (
-  PROBES,
-  Experiment,
-  make_batches,
-  make_probe_tokenizer,
-)
+from symtune.experiment.answerers import Answerer, native_answerer
+from symtune.experiment.build import Experiment, make_batches
 from symtune.experiment.folder import git_commit
 from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.start import load_start
 from symtune.files import DATA_FILE, RESULTS_FILE, write_whole
-from symtune.model.network import Params, Transformer, param_axes, param_shapes
-from symtune.model.score import score_candidates
+from symtune.model.network import Params, param_axes, param_shapes
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
-from symtune.probe.scorers import ModelScorer
 from symtune.train import checkpoint, hosts, partition
 from symtune.train.loop import CHECKPOINTS, FitResult, fit
 from symtune.train.optim import make_optimizer, make_schedule
@@ -118,24 +111,41 @@ def probe_model(
     SymtuneError: no such checkpoint, or results.jsonl is damaged.
   """
   params = _load_params(experiment, run_dir, label.step)
-  scorer = ModelScorer(
-    functools.partial(_score_arrays, experiment.network, params),
-    make_probe_tokenizer(experiment),
-    tokens_per_batch=experiment.recipe.probe.tokens_per_batch,
-  )
+  answerer = native_answerer(experiment, label, experiment.network, params, run_dir)
+  ask(experiment, answerer, run_dir, console)
+
+
+def ask(
+  experiment: Experiment,
+  answerer: Answerer,
+  run_dir: pathlib.Path,
+  console: rich.console.Console,
+) -> None:
+  """Asks one answerer every probe; rows that are there are not asked again.
+
+  Args:
+    experiment: tasks, probes and settings.
+    answerer: a checkpoint or a baseline.
+    run_dir: gets results.jsonl.
+    console: shows progress.
+
+  Raises:
+    SymtuneError: results.jsonl is damaged, or a question cannot be answered.
+  """
   run_probes(
-    scorer,
-    PROBES,
+    answerer.score,
+    experiment.probes,
     experiment.probe_tasks,
     experiment.probe_settings,
     results_path=run_dir / RESULTS_FILE,
-    label=label,
+    label=answerer.label,
     context=RunContext(
       config_hash=experiment.config_hash,
       vocab_hash=experiment.vocab.fingerprint[:16],
       git_commit=git_commit(),
     ),
     console=console,
+    baselines=experiment.recipe.probe.baselines,
   )
 
 
@@ -181,15 +191,6 @@ def _load_params(experiment: Experiment, run_dir: pathlib.Path, step: int) -> Pa
     return load_start(experiment.start, experiment.network, seed)
   shapes = param_shapes(experiment.network)
   return jax.device_put(checkpoint.load_params(run_dir / CHECKPOINTS, step, shapes))
-
-
-_jit_score = jax.jit(score_candidates, static_argnums=0)
-
-
-def _score_arrays(
-  network: Transformer, params: Params, inputs: np.ndarray, targets: np.ndarray
-) -> np.ndarray:
-  return np.asarray(_jit_score(network, params, inputs, targets))
 
 
 def _report_data(

@@ -59,6 +59,15 @@ def _dropout(config: T5Config) -> nn.Dropout:
   return nn.Dropout(config.dropout_rate, broadcast_dims=(-2,))
 
 
+def _bias_between(
+  bias: Float[Array, "1 heads length length"],
+  positions: Int[Array, "batch dec_length"],
+) -> Float[Array, "batch heads dec_length dec_length"]:
+  """The bias of each pair of tokens that stand at these positions."""
+  pairs = bias[0][:, positions[:, :, None], positions[:, None, :]]
+  return jnp.moveaxis(pairs, 0, 1)
+
+
 class EncoderLayer(nn.Module):
   """Self-attention, then MLP; each normalised before and added after.
 
@@ -102,7 +111,7 @@ class DecoderLayer(nn.Module):
     encoded: Float[Array, "batch enc_length embed"],
     mask: Bool[Array, "batch 1 dec_length dec_length"] | None,
     cross_mask: Bool[Array, "batch 1 dec_length enc_length"],
-    bias: Float[Array, "1 heads b_length b_length"],
+    bias: Float[Array, "#batch heads b_length b_length"],
     deterministic: bool,
     decode: bool,
   ) -> Float[Array, "batch dec_length embed"]:
@@ -179,8 +188,12 @@ class Decoder(nn.Module):
     deterministic: bool,
     decode: bool = False,
     max_decode_length: int | None = None,
+    positions: Int[Array, "batch dec_length"] | None = None,
   ) -> Float[Array, "batch dec_length vocab"]:
-    """Turns tokens and the encoder's vectors into float32 logits."""
+    """Turns tokens and the encoder's vectors into float32 logits.
+
+    Tokens stand in a row one after another, unless `positions` says otherwise.
+    """
     cfg = self.config
     length = tokens.shape[1]
     if decode and max_decode_length is not None:
@@ -188,6 +201,8 @@ class Decoder(nn.Module):
     bias = RelativeBias(cfg.num_heads, cfg.dtype, name="relpos_bias")(
       length, bidirectional=False
     )
+    if positions is not None:
+      bias = _bias_between(bias, positions)
     y = self.embed(tokens)
     y = _dropout(cfg)(y, deterministic=deterministic)
     for i in range(cfg.num_decoder_layers):

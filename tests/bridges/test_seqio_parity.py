@@ -68,9 +68,8 @@ def assert_card(seqio, tasks, task, tuning_task, vocab, categories):
       pairs = native_tuning(tuning_task, labels, instruction, vocab, categories)
       assert_pairs(rows, pairs)
   for setting in (Setting.NEITHER, Setting.INSTRUCTION_AND_LABELS):
-    seqio_name = tasks.task_name(
-      name, setting.labels, instruction=setting.has_instruction
-    )
+    labels = LabelStyle.NATURAL if setting.has_labels else LabelStyle.SYMBOLS
+    seqio_name = tasks.task_name(name, labels, instruction=setting.has_instruction)
     asked = native_questions(task, FourSettings(), setting, vocab, categories)
     assert_pairs(read(seqio, seqio_name, "validation"), [q.pair for q in asked])
   if len(task.card.labels) == 2:

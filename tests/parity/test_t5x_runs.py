@@ -15,9 +15,9 @@ from symtune.data.symbols import PoolSplit, make_pool
 from symtune.data.tokens import PromptTokenizer
 from symtune.data.vocab import SentencePieceVocab
 from symtune.model.network import Transformer
-from symtune.model.score import score_candidates
+from symtune.probe.model_scorer import ModelScorer
+from symtune.probe.native_model import NativeModel
 from symtune.probe.probe import ProbeSettings
-from symtune.probe.scorers import ModelScorer
 from symtune.probe.settings import FourSettings
 
 pytestmark = [pytest.mark.t5x, pytest.mark.shared]
@@ -148,12 +148,8 @@ def test_native_probes_score_t5xs_checkpoint_as_t5x_does(trained, shared_data):
   tokenizer = PromptTokenizer(
     vocab, max_inputs=512, max_targets=32, min_demos_per_class=0
   )
-  network = Transformer(config=checkpoint.config)
-
-  def score(inputs, targets):
-    return np.asarray(score_candidates(network, params, inputs, targets))
-
-  scores = ModelScorer(score, tokenizer, tokens_per_batch=4096)(items)
+  model = NativeModel(Transformer(config=checkpoint.config), params)
+  scores = ModelScorer(model, tokenizer, tokens_per_batch=4096)(items)
   ours = [value for found in scores for value in found.log_likelihoods]
   theirs = [
     value
