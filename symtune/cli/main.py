@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from symtune.cli import data
 from symtune.errors import SymtuneError
 
 app = typer.Typer(
@@ -16,6 +17,8 @@ app = typer.Typer(
   pretty_exceptions_enable=False,
   rich_markup_mode=None,
 )
+
+app.add_typer(data.app, name="data")
 
 # Options that a command does not know become arguments: --gin.NAME=VALUE.
 _WITH_GIN = {"ignore_unknown_options": True}
