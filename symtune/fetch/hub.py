@@ -104,12 +104,13 @@ def read_split(
         f"{', '.join(table.column_names)}. Correct source.download in the card"
       )
   names = getattr(table.features[download.label], "names", None)
-  by_name = names is not None and all(isinstance(v, str) for v in download.values)
+  if names is None or not all(isinstance(v, str) for v in download.values):
+    names = ()  # the column holds what the card lists
   table = table.select_columns(sorted({column for column, _ in wanted.values()}))
   for number, row in zip(itertools.count(), table, strict=False):
     values = {name: _item(row[column], i) for name, (column, i) in wanted.items()}
     label = values["label"]
-    if by_name and isinstance(label, int) and 0 <= label < len(names):
+    if isinstance(label, int) and 0 <= label < len(names):
       values["label"] = names[label]
     yield f"{place}#{number}", values
 

@@ -99,7 +99,8 @@ def make_rows(
   places: dict[Dropped, list[str]] = collections.defaultdict(list)
   seen: set[str] = set()
   read = 0
-  for read, (place, values) in enumerate(source, start=1):
+  for place, values in source:
+    read += 1
     reason = _problem(card, values)
     if reason is None:
       row = _uniform(card, split, place, values)

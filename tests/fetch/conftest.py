@@ -49,7 +49,7 @@ def write_split(
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch) -> Callable[..., pathlib.Path]:
-  """Writes a split to a folder in place of the hub; caches stay in the test's folder."""
+  """Writes a split to a folder in place of the hub; caches stay in tests."""
   datasets = pytest.importorskip("datasets", reason="needs the extra [data]")
   monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
   root = tmp_path / "hub"
