@@ -8,7 +8,7 @@ import rich.markup
 import rich.table
 import typer
 
-from symtune.cards.card import TaskCard
+from symtune.cards.card import Task, TaskCard
 from symtune.cards.load import read_suite
 from symtune.errors import SymtuneError
 
@@ -107,6 +107,63 @@ def stats(folder: Folder, suite: AllCards = None) -> None:
       revision[:12],
     )
   rich.console.Console().print(table)
+
+
+@app.command()
+def leaks(
+  train_suite: Annotated[str, typer.Argument(help="A suite that a model is tuned on.")],
+  eval_suite: Annotated[str, typer.Argument(help="A suite that it is probed with.")],
+  data: Annotated[
+    str | None, typer.Option(help="Data folder, local or gs://...")
+  ] = None,
+  overlap: Annotated[
+    float, typer.Option(help="Share of n-grams that makes two texts the same.")
+  ] = 0.5,
+) -> None:
+  """Report texts that two suites share, exactly or nearly; exit code 1 if they do."""
+  from symtune.cards.load import load_suite
+  from symtune.data.leaks import find_leaks
+
+  tuning, evaluation = load_suite(train_suite, data), load_suite(eval_suite, data)
+  exact = {(x.tuning, x.evaluation): x for x in find_leaks(tuning, evaluation)}
+  near = find_leaks(tuning, evaluation, overlap=overlap)
+  tasks = {task.card.name: task for task in (*tuning, *evaluation)}
+  console = rich.console.Console(highlight=False)
+  table = rich.table.Table(
+    "tuning", "evaluation", "equal", "or near", "evaluation rows, by class", "example"
+  )
+  for leak in near:
+    same = exact.get((leak.tuning, leak.evaluation))
+    table.add_row(
+      leak.tuning,
+      leak.evaluation,
+      str(len(same.rows) if same else 0),
+      str(len(leak.rows)),
+      rich.markup.escape(_by_class(tasks[leak.evaluation], leak.evaluation_rows)),
+      rich.markup.escape(leak.example[:60]),
+    )
+  if not near:
+    console.print(f"no shared texts: {train_suite} and {eval_suite}")
+    return
+  console.print(table)
+  console.print(
+    f"{sum(len(x.rows) for x in near)} tuning rows are in an evaluation task (n-gram "
+    f"overlap from {overlap}). A recipe refuses them, or drops them with "
+    "mixture.leaks = 'drop'.",
+    soft_wrap=True,
+  )
+  raise typer.Exit(1)
+
+
+def _by_class(task: Task, rows: Sequence[int]) -> str:
+  """How many rows of each class are among `rows`, as counts and shares."""
+  shared = set(rows)
+  parts = []
+  for label, name in enumerate(task.card.label_names):
+    of_class = [e.row for e in task.examples if e.label == label]
+    hit = sum(row in shared for row in of_class)
+    parts.append(f"{name} {hit} of {len(of_class)} ({hit / max(len(of_class), 1):.0%})")
+  return ", ".join(parts)
 
 
 def _cards(suite: str) -> tuple[TaskCard, ...]:
