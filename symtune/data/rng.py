@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 def keyed_generator(*key: int | str) -> np.random.Generator:
@@ -19,5 +22,29 @@ def keyed_generator(*key: int | str) -> np.random.Generator:
   Returns:
     A fresh generator.
   """
-  digest = hashlib.sha256(json.dumps(key, separators=(",", ":")).encode()).digest()
-  return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], "<u8")))
+  return np.random.Generator(np.random.Philox(key=_philox_key(key)))
+
+
+class KeyedGenerator:
+  """One generator set to key after key: the numbers of `keyed_generator`, in less time.
+
+  Making a Philox takes longer than the few numbers that a prompt draws from it. Each
+  call of `at` ends the use of what the call before returned.
+  """
+
+  def __init__(self):
+    self._bits = np.random.Philox(key=0)
+    self._generator = np.random.Generator(self._bits)
+    self._start: dict[str, Any] = dict(self._bits.state)
+    self._counter = np.zeros(4, np.uint64)
+
+  def at(self, *key: int | str) -> np.random.Generator:
+    """The generator at the start of `key`'s numbers; see `keyed_generator`."""
+    state = {"counter": self._counter, "key": _philox_key(key)}
+    self._bits.state = {**self._start, "state": state}
+    return self._generator
+
+
+def _philox_key(key: tuple[int | str, ...]) -> np.ndarray:
+  digest = hashlib.sha256(_ENCODER.encode(key).encode()).digest()
+  return np.frombuffer(digest[:16], "<u8")

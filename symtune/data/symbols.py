@@ -124,7 +124,7 @@ def draw_symbols(
   Raises:
     SymtuneError: the pool has too few symbols left.
   """
-  taken = relevant_words(labels)
+  taken = set(_relevant_words(tuple(labels)))
   groups = tuple(pool.symbols.values())
   drawn: list[str] = []
   for _ in range(_MAX_REJECTIONS):
@@ -145,8 +145,14 @@ def draw_symbols(
 
 def relevant_words(labels: Iterable[str]) -> set[str]:
   """Case-folded labels and the words they are made of."""
+  return set(_relevant_words(tuple(labels)))
+
+
+@functools.cache
+def _relevant_words(labels: tuple[str, ...]) -> frozenset[str]:
   folded = [label.casefold() for label in labels]
-  return set(folded) | {word for label in folded for word in re.split(r"\W+", label)}
+  words = {word for label in folded for word in re.split(r"\W+", label)}
+  return frozenset({*folded, *words})
 
 
 def check_disjoint(tuning: SymbolPool, evaluation: SymbolPool, vocab: Vocab) -> None:

@@ -5,7 +5,7 @@ concatenations, not SentencePiece calls.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -92,11 +92,13 @@ class PromptTokenizer:
         `min_demos_per_class`.
       SymtuneError: a choice is longer than `max_targets`.
     """
-    turns = [[self._encode(part) for part in turn] for turn in prompt.turns]
+    turns = [[self.encode(part) for part in turn] for turn in prompt.turns]
     lengths = [sum(map(len, turn)) for turn in turns]
-    dropped = self._choose_dropped(prompt, lengths)
+    dropped = self.choose_dropped(
+      prompt.demo_labels, lengths, lambda: prompt.inputs[:60]
+    )
     parts = [ids for i, turn in enumerate(turns) if i not in dropped for ids in turn]
-    choices = tuple(self._target(choice) for choice in prompt.choices)
+    choices = tuple(self.target(choice) for choice in prompt.choices)
     return TokenizedPrompt(
       inputs=np.concatenate([*parts, self._eos]),
       choices=choices,
@@ -105,8 +107,9 @@ class PromptTokenizer:
       demos_dropped=len(dropped),
     )
 
-  def _target(self, choice: str) -> np.ndarray:
-    ids = np.concatenate([self._encode(choice), self._eos])
+  def target(self, choice: str) -> Int[np.ndarray, "_targets"]:
+    """Ids of a choice, ending with EOS; raises SymtuneError if it is too long."""
+    ids = np.concatenate([self.encode(choice), self._eos])
     if len(ids) > self.max_targets:
       raise SymtuneError(
         f"label {choice!r}: got {len(ids)} tokens with EOS, expected at most "
@@ -114,19 +117,37 @@ class PromptTokenizer:
       )
     return ids
 
-  def _choose_dropped(self, prompt: Prompt, lengths: Sequence[int]) -> set[int]:
+  def choose_dropped(
+    self,
+    demo_labels: Sequence[int],
+    lengths: Sequence[int],
+    name: Callable[[], str],
+  ) -> set[int]:
+    """Which exemplars go so that a prompt fits: of the largest class, the last one.
+
+    Args:
+      demo_labels: class id of each exemplar.
+      lengths: tokens of each exemplar, then of the query.
+      name: what an error calls the prompt, such as how it starts.
+
+    Returns:
+      Numbers of the exemplars to leave out; empty if all fit.
+
+    Raises:
+      PromptTooLongError: too few exemplars would be left.
+    """
     excess = sum(lengths) + 1 - self.max_inputs
     dropped: set[int] = set()
     if excess <= 0:
       return dropped
-    kept = [[] for _ in prompt.choices]
-    for turn, label in enumerate(prompt.demo_labels):
+    kept: list[list[int]] = [[] for _ in range(max(demo_labels, default=0) + 1)]
+    for turn, label in enumerate(demo_labels):
       kept[label].append(turn)
     while excess > 0:
       largest = max(kept, key=lambda turns: (len(turns), turns))
       if len(largest) <= self.min_demos_per_class:
         raise PromptTooLongError(
-          f"prompt starting {prompt.inputs[:60]!r}: got {self.max_inputs + excess} "
+          f"prompt starting {name()!r}: got {self.max_inputs + excess} "
           f"tokens with {self.min_demos_per_class} exemplars per class, expected at "
           f"most {self.max_inputs}. Raise the input length."
         )
@@ -135,7 +156,8 @@ class PromptTokenizer:
       excess -= lengths[turn]
     return dropped
 
-  def _encode(self, part: str) -> np.ndarray:
+  def encode(self, part: str) -> Int[np.ndarray, "_tokens"]:
+    """Ids of a text part, without EOS; each distinct part is tokenized once."""
     ids = self._ids_by_part.get(part)
     if ids is None:
       ids = self._ids_by_part[part] = self.vocab.encode(part)

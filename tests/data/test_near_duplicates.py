@@ -30,7 +30,9 @@ def test_the_picture():
 
 def test_a_text_inside_a_longer_one_overlaps_whole():
   long = "he said that the plan was good and nobody in the room answered him"
-  found = find_overlaps([long], ["the plan was good and nobody"], threshold=1.0, words=4)
+  found = find_overlaps(
+    [long], ["the plan was good and nobody"], threshold=1.0, words=4
+  )
   np.testing.assert_array_equal(found.share, [1.0])
 
 
