@@ -66,6 +66,9 @@ class DemoDrawer:
     self._fingerprint = fingerprint
     self._keyed = KeyedGenerator()
     self._by_group = [_positions_by_group(index.groups[e]) for e in index.exemplars]
+    self._exemplars = np.concatenate(index.exemplars)
+    sizes = [len(e) for e in index.exemplars]
+    self._offsets = (np.cumsum(sizes) - sizes)[:, None]
 
   def __getstate__(self):
     return (self.index, self._fingerprint, self.shots)
@@ -76,7 +79,7 @@ class DemoDrawer:
   def blocked(self, label: int, position: int) -> Int32[np.ndarray, "_blocked"]:
     """Which exemplars of a class, counted from 0, share the text of a row."""
     starts, members = self._by_group[label]
-    group = self.index.groups[position]
+    group = int(self.index.groups[position])
     if group + 1 >= len(starts):
       return members[:0]
     return members[starts[group] : starts[group + 1]]
@@ -95,21 +98,20 @@ class DemoDrawer:
     row = int(self.index.rows[position])
     rng = self._keyed.at(seed, self._fingerprint, row, variant, "episode")
     k = int(rng.integers(self.shots.minimum, self.shots.maximum + 1))
-    parts = []
+    chosen = np.empty((len(self.index.exemplars), k), np.int64)
     for label, exemplars in enumerate(self.index.exemplars):
       blocked = self.blocked(label, position)
       size = len(exemplars) - len(blocked)
-      chosen = rng.choice(size, size=k, replace=False, shuffle=False)
+      chosen[label] = rng.choice(size, size=k, replace=False, shuffle=False)
       for skipped in blocked:  # ascending: step over what must not be shown
-        chosen = chosen + (chosen >= skipped)
-      parts.append(exemplars[chosen])
-    drawn = np.concatenate(parts)
-    return drawn[rng.permutation(len(drawn))]
+        chosen[label] += chosen[label] >= skipped
+    chosen += self._offsets
+    return self._exemplars[chosen.ravel()[rng.permutation(chosen.size)]]
 
 
-def _positions_by_group(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _positions_by_group(groups: np.ndarray) -> tuple[list[int], np.ndarray]:
   """Where each group starts in a list of positions sorted by group, and that list."""
   order = np.argsort(groups, kind="stable").astype(np.int32)
   starts = np.zeros(int(groups.max(initial=-1)) + 2, np.int32)
   np.cumsum(np.bincount(groups, minlength=len(starts) - 1), out=starts[1:])
-  return starts, order
+  return starts.tolist(), order

@@ -144,7 +144,7 @@ def _relabel(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _TaskEntry:
+class TaskEntry:
   """One task of an ingredient: what a mixture draws when it does not draw a skill."""
 
   maker: PromptMaker
@@ -154,9 +154,11 @@ class _TaskEntry:
 
   @property
   def fingerprints(self) -> tuple[str, ...]:
+    """SHA-256 of the task's card and rows."""
     return (self.maker.source.task.fingerprint,)
 
   def prompt(self, rng: np.random.Generator, *, seed: int, position: int) -> Prompt:
+    """One prompt: `rng` draws the query, (seed, query, position) the rest."""
     queries = self.maker.queries
     return self.maker.prompt(
       queries[int(rng.integers(len(queries)))],
@@ -170,7 +172,13 @@ class _TaskEntry:
 
 
 class Mixture:
-  """An endless stream of tuning prompts, addressed by position."""
+  """An endless stream of tuning prompts, addressed by position.
+
+  Attributes:
+    seed: the root seed of the stream.
+    entries: what a prompt may come from.
+    cumulative: running sums of the entries' shares, up to 1.
+  """
 
   def __init__(
     self,
@@ -199,17 +207,17 @@ class Mixture:
         f"{[i.rate for i in ingredients]}, expected at least one, each with tasks and "
         f"a rate of 0 or more."
       )
-    self._seed = seed
-    self._entries: list[_TaskEntry | SkillMaker] = []
+    self.seed = seed
+    self.entries: list[TaskEntry | SkillMaker] = []
     weights: list[float] = []
     for ingredient in ingredients:
       if isinstance(ingredient, Skill):
-        self._entries.append(SkillMaker(ingredient, pool, formats))
+        self.entries.append(SkillMaker(ingredient, pool, formats))
         weights.append(ingredient.rate)
         continue
       borrowed = ingredient.labels is LabelStyle.BORROWED
-      self._entries += [
-        _TaskEntry(
+      self.entries += [
+        TaskEntry(
           maker=PromptMaker(task, ingredient.shots),
           ingredient=ingredient,
           pool=_label_pool(ingredient.tasks) if borrowed else pool,
@@ -220,19 +228,19 @@ class Mixture:
       weights += _task_weights(ingredient, mixing).tolist()
     if not sum(weights) > 0:
       raise SymtuneError("mixture: got rates that sum to 0, expected more.")
-    self._cumulative = np.cumsum(weights) / np.sum(weights)
+    self.cumulative = np.cumsum(weights) / np.sum(weights)
 
   def prompt(self, position: int) -> Prompt:
     """Prompt number `position` (0-based) of the stream."""
-    rng = keyed_generator(self._seed, "mixture", position)
-    drawn = np.searchsorted(self._cumulative, rng.random(), side="right")
-    entry = self._entries[min(int(drawn), len(self._entries) - 1)]
-    return entry.prompt(rng, seed=self._seed, position=position)
+    rng = keyed_generator(self.seed, "mixture", position)
+    drawn = np.searchsorted(self.cumulative, rng.random(), side="right")
+    entry = self.entries[min(int(drawn), len(self.entries) - 1)]
+    return entry.prompt(rng, seed=self.seed, position=position)
 
   @functools.cached_property
   def fingerprints(self) -> tuple[str, ...]:
     """SHA-256 of every task's card and rows, in the order of the mixture."""
-    return tuple(f for entry in self._entries for f in entry.fingerprints)
+    return tuple(f for entry in self.entries for f in entry.fingerprints)
 
 
 def _label_pool(tasks: Sequence[Task]) -> SymbolPool:

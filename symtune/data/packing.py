@@ -190,13 +190,17 @@ def _lay_out(
   """Ids, segments and positions of rows, each (rows, slots)."""
   per_row = np.asarray([len(row) for row in lengths])
   flat = np.concatenate(lengths)
-  used = np.asarray([len(row) for row in tokens])
-  filled = np.arange(slots)[None, :] < used[:, None]
   first = np.repeat(np.cumsum(per_row) - per_row, per_row)
   numbers = np.arange(1, len(flat) + 1) - first
   starts = np.cumsum(flat) - flat
   out = np.zeros((3, len(tokens), slots), np.int32)
-  out[0][filled] = np.concatenate(tokens)
-  out[1][filled] = np.repeat(numbers, flat)
-  out[2][filled] = np.arange(flat.sum()) - np.repeat(starts, flat)
+  segments = np.repeat(numbers.astype(np.int32), flat)
+  positions = np.arange(len(segments), dtype=np.int32)
+  positions -= np.repeat(starts.astype(np.int32), flat)
+  stop = 0
+  for row, ids in enumerate(tokens):  # copying slices beats a mask of the whole batch
+    start, stop = stop, stop + len(ids)
+    out[0, row, : len(ids)] = ids
+    out[1, row, : len(ids)] = segments[start:stop]
+    out[2, row, : len(ids)] = positions[start:stop]
   return out[0], out[1], out[2]

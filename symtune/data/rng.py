@@ -1,12 +1,13 @@
 """Random generators keyed by what they are for, never by order, host or batch size."""
 
+import functools
 import hashlib
 import json
 from typing import Any
 
 import numpy as np
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_quote = functools.lru_cache(maxsize=4096)(json.dumps)
 
 
 def keyed_generator(*key: int | str) -> np.random.Generator:
@@ -35,16 +36,17 @@ class KeyedGenerator:
   def __init__(self):
     self._bits = np.random.Philox(key=0)
     self._generator = np.random.Generator(self._bits)
-    self._start: dict[str, Any] = dict(self._bits.state)
-    self._counter = np.zeros(4, np.uint64)
+    self._state: dict[str, Any] = dict(self._bits.state)
 
   def at(self, *key: int | str) -> np.random.Generator:
     """The generator at the start of `key`'s numbers; see `keyed_generator`."""
-    state = {"counter": self._counter, "key": _philox_key(key)}
-    self._bits.state = {**self._start, "state": state}
+    self._state["state"]["key"] = _philox_key(key)
+    self._bits.state = self._state
     return self._generator
 
 
 def _philox_key(key: tuple[int | str, ...]) -> np.ndarray:
-  digest = hashlib.sha256(_ENCODER.encode(key).encode()).digest()
+  # The same bytes as json.dumps with these separators, which takes four times as long.
+  parts = [str(part) if type(part) is int else _quote(part) for part in key]
+  digest = hashlib.sha256(f"[{','.join(parts)}]".encode()).digest()
   return np.frombuffer(digest[:16], "<u8")

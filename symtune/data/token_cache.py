@@ -16,7 +16,7 @@ import pathlib
 import shutil
 
 import numpy as np
-from jaxtyping import Int, Int64
+from jaxtyping import Int64, Integer
 
 from symtune.cards.card import Task, TaskCard
 from symtune.data.draws import RowIndex
@@ -43,14 +43,14 @@ class TokenTask:
   card: TaskCard
   fingerprint: str
   index: RowIndex
-  tokens: Int[np.ndarray, "_tokens"]
+  tokens: Integer[np.ndarray, "_tokens"]
   ends: Int64[np.ndarray, "rows"]
   folder: pathlib.Path | None
 
-  def __reduce__(self):
+  def __reduce_ex__(self, protocol):
     """Another process opens the files again instead of copying the arrays."""
     if self.folder is None:
-      return object.__reduce__(self)
+      return super().__reduce_ex__(protocol)
     return _open, (self.card, self.fingerprint, self.folder)
 
 

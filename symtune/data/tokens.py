@@ -75,8 +75,9 @@ class PromptTokenizer:
     self.max_inputs = max_inputs
     self.max_targets = max_targets
     self.min_demos_per_class = min_demos_per_class
-    self._eos = np.asarray([vocab.eos_id], np.int32)
+    self.eos = np.asarray([vocab.eos_id], np.int32)
     self._ids_by_part: dict[str, np.ndarray] = {}
+    self._targets: dict[str, np.ndarray] = {}
 
   def tokenize(self, prompt: Prompt) -> TokenizedPrompt:
     """Ids of a prompt; whole exemplars are dropped evenly until it fits.
@@ -100,7 +101,7 @@ class PromptTokenizer:
     parts = [ids for i, turn in enumerate(turns) if i not in dropped for ids in turn]
     choices = tuple(self.target(choice) for choice in prompt.choices)
     return TokenizedPrompt(
-      inputs=np.concatenate([*parts, self._eos]),
+      inputs=np.concatenate([*parts, self.eos]),
       choices=choices,
       answer=prompt.answer,
       demos_kept=len(prompt.demo_labels) - len(dropped),
@@ -109,12 +110,16 @@ class PromptTokenizer:
 
   def target(self, choice: str) -> Int[np.ndarray, "_targets"]:
     """Ids of a choice, ending with EOS; raises SymtuneError if it is too long."""
-    ids = np.concatenate([self.encode(choice), self._eos])
+    found = self._targets.get(choice)
+    if found is not None:
+      return found
+    ids = np.concatenate([self.encode(choice), self.eos])
     if len(ids) > self.max_targets:
       raise SymtuneError(
         f"label {choice!r}: got {len(ids)} tokens with EOS, expected at most "
         f"{self.max_targets}. Raise the target length."
       )
+    self._targets[choice] = ids
     return ids
 
   def choose_dropped(
