@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from symtune.cli import data
+from symtune.cli import data, symbols
 from symtune.errors import SymtuneError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 app.add_typer(data.app, name="data")
+app.add_typer(symbols.app, name="symbols")
 
 # Options that a command does not know become arguments: --gin.NAME=VALUE.
 _WITH_GIN = {"ignore_unknown_options": True}
