@@ -10,6 +10,7 @@ import os
 import numpy as np
 
 from symtune.data.draws import DemoDrawer
+from symtune.data.instruction_prompts import InstructionMaker
 from symtune.data.mixture import LabelStyle, Mixture, TaskEntry
 from symtune.data.prompts import PromptFormat, turn_cues
 from symtune.data.rng import KeyedGenerator
@@ -40,7 +41,7 @@ class TokenStream:
     self._tokenizer = tokenizer
     self._keyed = KeyedGenerator()
     tasks: dict[int, TokenTask] = {}  # several ingredients may share a task
-    self._entries: list[TokenMaker | SkillMaker] = []
+    self._entries: list[TokenMaker | SkillMaker | InstructionMaker] = []
     for entry in mixture.entries:
       if isinstance(entry, TaskEntry):
         task = entry.maker.source.task

@@ -14,6 +14,9 @@ from symtune.data.prompts import Prompt
 from symtune.data.vocab import Vocab
 from symtune.errors import SymtuneError
 
+# Parts whose ids are remembered; about 1 GB of text and ids at most.
+_MAX_PARTS = 1_000_000
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenPair:
@@ -99,7 +102,7 @@ class PromptTokenizer:
       prompt.demo_labels, lengths, lambda: prompt.inputs[:60]
     )
     parts = [ids for i, turn in enumerate(turns) if i not in dropped for ids in turn]
-    choices = tuple(self.target(choice) for choice in prompt.choices)
+    choices = self._choices(prompt)
     return TokenizedPrompt(
       inputs=np.concatenate([*parts, self.eos]),
       choices=choices,
@@ -107,6 +110,15 @@ class PromptTokenizer:
       demos_kept=len(prompt.demo_labels) - len(dropped),
       demos_dropped=len(dropped),
     )
+
+  def _choices(self, prompt: Prompt) -> tuple[np.ndarray, ...]:
+    """Every choice as a target; one alone is free text, and may be too long."""
+    try:
+      return tuple(self.target(choice) for choice in prompt.choices)
+    except SymtuneError as error:
+      if len(prompt.choices) == 1:
+        raise PromptTooLongError(str(error)) from error
+      raise
 
   def target(self, choice: str) -> Int[np.ndarray, "_targets"]:
     """Ids of a choice, ending with EOS; raises SymtuneError if it is too long."""
@@ -119,6 +131,8 @@ class PromptTokenizer:
         f"label {choice!r}: got {len(ids)} tokens with EOS, expected at most "
         f"{self.max_targets}. Raise the target length."
       )
+    if len(self._targets) >= _MAX_PARTS:
+      self._targets.clear()
     self._targets[choice] = ids
     return ids
 
@@ -162,8 +176,10 @@ class PromptTokenizer:
     return dropped
 
   def encode(self, part: str) -> Int[np.ndarray, "_tokens"]:
-    """Ids of a text part, without EOS; each distinct part is tokenized once."""
+    """Ids of a text part, without EOS; a part that was seen is not tokenized again."""
     ids = self._ids_by_part.get(part)
     if ids is None:
+      if len(self._ids_by_part) >= _MAX_PARTS:
+        self._ids_by_part.clear()
       ids = self._ids_by_part[part] = self.vocab.encode(part)
     return ids
