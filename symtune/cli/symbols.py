@@ -85,10 +85,10 @@ def check(
 
 
 def _categories(names: list[str] | None):
-  from symtune.data.symbols import PAPER_CATEGORIES, SymbolCategory
+  from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory
 
   try:
-    return tuple(SymbolCategory(name) for name in names or PAPER_CATEGORIES)
+    return tuple(SymbolCategory(name) for name in names or ALL_CATEGORIES)
   except ValueError as error:
     known = ", ".join(SymbolCategory)
     raise SymtuneError(f"--category: got {names}, expected some of {known}.") from error
