@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import rich.console
 
 from symtune.cli.gin_config import load_recipe, split_overrides
+from symtune.data.feed import FeedSettings
 from symtune.data.leaks import describe_leaks
 from symtune.experiment.build import Experiment, build_experiment
 from symtune.experiment.folder import claim_folder
-from symtune.experiment.recipe import recipe_to_json
+from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.run import (
   AFTER,
   BEFORE,
@@ -36,6 +37,7 @@ class Inputs:
     data: folder of rows, or None.
     vocab: SentencePiece model, or None for the recipe's own.
     out: the run's folder.
+    feed: how training batches are built ahead.
   """
 
   recipe: str
@@ -43,6 +45,7 @@ class Inputs:
   data: pathlib.Path | None
   vocab: pathlib.Path | None
   out: pathlib.Path
+  feed: FeedSettings | None = None
 
 
 def run(inputs: Inputs) -> None:
@@ -94,7 +97,9 @@ def _name(step: int, experiment: Experiment) -> str:
 def _build(inputs: Inputs, console: rich.console.Console) -> tuple[Experiment, str]:
   """Reads and checks everything; bad input ends here and leaves nothing behind."""
   recipe, gin_text = load_recipe(inputs.recipe, split_overrides(inputs.overrides))
-  experiment = build_experiment(recipe, data_dir=inputs.data, vocab_path=inputs.vocab)
+  experiment = build_experiment(
+    recipe, data_dir=inputs.data, vocab_path=inputs.vocab, feed=inputs.feed
+  )
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")
   return experiment, gin_text

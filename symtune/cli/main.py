@@ -46,6 +46,13 @@ Out = Annotated[
   typer.Option("--out", help="Folder of the run; an unfinished run is continued."),
 ]
 
+Workers = Annotated[
+  int, typer.Option(help="Processes that build batches ahead; results stay the same.")
+]
+TokenCache = Annotated[
+  pathlib.Path | None, typer.Option(help="Folder that keeps tokenized rows.")
+]
+
 
 @app.command(context_settings=_WITH_GIN)
 def run(
@@ -54,13 +61,23 @@ def run(
   overrides: Overrides = None,
   data: Data = None,
   vocab: VocabPath = None,
+  workers: Workers = 0,
+  token_cache: TokenCache = None,
 ) -> None:
   """Probe, tune, probe again and report."""
   from symtune.cli import experiments
+  from symtune.data.feed import FeedSettings
 
   experiments.run(
     experiments.Inputs(
-      recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
+      recipe=recipe,
+      overrides=overrides or [],
+      data=data,
+      vocab=vocab,
+      out=out,
+      feed=FeedSettings(
+        workers=workers, cache_dir=None if token_cache is None else str(token_cache)
+      ),
     )
   )
 
@@ -72,13 +89,23 @@ def train(
   overrides: Overrides = None,
   data: Data = None,
   vocab: VocabPath = None,
+  workers: Workers = 0,
+  token_cache: TokenCache = None,
 ) -> None:
   """Tune only."""
   from symtune.cli import experiments
+  from symtune.data.feed import FeedSettings
 
   experiments.train(
     experiments.Inputs(
-      recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
+      recipe=recipe,
+      overrides=overrides or [],
+      data=data,
+      vocab=vocab,
+      out=out,
+      feed=FeedSettings(
+        workers=workers, cache_dir=None if token_cache is None else str(token_cache)
+      ),
     )
   )
 

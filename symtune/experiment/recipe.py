@@ -6,12 +6,8 @@ edge where names become enums; everything behind it sees typed values only.
 
 import dataclasses
 import enum
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import TypeVar
-
-import numpy as np
 
 from symtune.data.batches import BatchShape
 from symtune.data.episodes import Shots
@@ -19,8 +15,9 @@ from symtune.data.leaks import LeakPolicy
 from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.skills import SkillKind
-from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory
+from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
 from symtune.errors import SymtuneError
+from symtune.experiment.instruction_data import InstructionSettings
 from symtune.model.config import T5Config
 from symtune.model.loss import LossNormalizer
 from symtune.train.loop import TrainSettings
@@ -39,6 +36,8 @@ class IngredientSettings:
   instruction: bool
   shots: Shots
   rate: float
+  num_tasks: int | None = None
+  temperature: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,18 +58,20 @@ class SymbolSettings:
   categories: tuple[SymbolCategory, ...] = ALL_CATEGORIES
   tuning_size: int | None = None
   evaluation_size: int | None = None
+  rules: SymbolRules | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MixtureSettings:
   """What the model is tuned on, and in which batches."""
 
-  ingredients: tuple[IngredientSettings | SkillSettings, ...]
+  ingredients: tuple[IngredientSettings | SkillSettings | InstructionSettings, ...]
   batches: BatchShape
   mixing: Mixing
   formats: tuple[PromptFormat, ...]
   min_demos_per_class: int
   leaks: LeakPolicy
+  leak_overlap: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,6 +134,8 @@ def ingredient(
   min_shots: int = 2,
   max_shots: int = 10,
   rate: float = 1.0,
+  num_tasks: int | None = None,
+  temperature: float = 1.0,
 ) -> IngredientSettings:
   """A suite in the mixture; the defaults are the paper's (section 3.1).
 
@@ -143,6 +146,8 @@ def ingredient(
     min_shots: fewest exemplars per class.
     max_shots: most exemplars per class.
     rate: share of the mixture, relative to the other ingredients.
+    num_tasks: how many of the suite's tasks are used; all unless given.
+    temperature: tasks weigh (capped rows) ** (1 / temperature).
 
   Returns:
     The typed settings.
@@ -156,6 +161,8 @@ def ingredient(
     instruction=instruction,
     shots=Shots(minimum=min_shots, maximum=max_shots),
     rate=float(rate),
+    num_tasks=num_tasks,
+    temperature=float(temperature),
   )
 
 
@@ -188,7 +195,7 @@ def skill(
 
 def mixture(
   *,
-  ingredients: Sequence[IngredientSettings | SkillSettings],
+  ingredients: Sequence[IngredientSettings | SkillSettings | InstructionSettings],
   batch_size: int,
   input_length: int,
   target_length: int,
@@ -198,6 +205,7 @@ def mixture(
   formats: Sequence[str] = tuple(f.name for f in ALL_FORMATS),
   min_demos_per_class: int = 1,
   leaks: str = "refuse",
+  leak_overlap: float | None = None,
 ) -> MixtureSettings:
   """The tuning data; the paper's is batch 32, lengths 2048 and 512, packed.
 
@@ -213,6 +221,8 @@ def mixture(
     min_demos_per_class: exemplars that a prompt too long for a row keeps at least.
     leaks: what to do with tuning rows whose text a probe task has too: "refuse" or
       "drop" them.
+    leak_overlap: share of word n-grams from which on two texts count as the same, 0.5
+      say; None takes equal texts only.
 
   Returns:
     The typed settings.
@@ -233,6 +243,7 @@ def mixture(
     formats=tuple(_parse_format(name) for name in formats),
     min_demos_per_class=min_demos_per_class,
     leaks=_parse(LeakPolicy, leaks, "mixture.leaks"),
+    leak_overlap=leak_overlap,
   )
 
 
@@ -241,13 +252,17 @@ def symbols(
   categories: Sequence[str] = tuple(ALL_CATEGORIES),
   tuning_size: int | None = None,
   evaluation_size: int | None = None,
+  prefix_free: bool = False,
+  same_length: bool = False,
 ) -> SymbolSettings:
   """The symbol pools; the defaults are the paper's 3 x 10,000 and 3 x 90,000.
 
   Args:
-    categories: of "integers", "combinations", "words".
+    categories: of "integers", "combinations", "words", "nonce".
     tuning_size: symbols per category that prompts are tuned on.
     evaluation_size: symbols per category held out for probes.
+    prefix_free: no symbol of a prompt starts with the tokens of another.
+    same_length: the symbols of a prompt have the same number of tokens.
 
   Returns:
     The typed settings.
@@ -257,7 +272,10 @@ def symbols(
   """
   parsed = (_parse(SymbolCategory, c, "symbols.categories") for c in categories)
   return SymbolSettings(
-    categories=tuple(parsed), tuning_size=tuning_size, evaluation_size=evaluation_size
+    categories=tuple(parsed),
+    tuning_size=tuning_size,
+    evaluation_size=evaluation_size,
+    rules=SymbolRules(prefix_free=prefix_free, same_length=same_length),
   )
 
 
@@ -338,36 +356,6 @@ def probe(
     max_targets=max_targets,
     tokens_per_batch=tokens_per_batch,
   )
-
-
-def recipe_to_json(recipe: Recipe) -> str:
-  """Canonical JSON of every setting: sorted keys, enums by name."""
-  return json.dumps(
-    dataclasses.asdict(recipe), sort_keys=True, default=_plain, indent=2
-  )
-
-
-def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
-  """16 hexadecimal digits that identify settings, data, vocabulary and start.
-
-  Args:
-    recipe: all settings.
-    fingerprints: of every task, tuning first, and of the checkpoint if there is one.
-    vocab: fingerprint of the vocabulary.
-
-  Returns:
-    The start of a SHA-256.
-  """
-  text = json.dumps([recipe_to_json(recipe), list(fingerprints), vocab])
-  return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _plain(value: object) -> object:
-  if isinstance(value, enum.Enum):
-    return value.name
-  if isinstance(value, np.dtype):
-    return value.name
-  raise TypeError(f"no JSON form for {value!r}")
 
 
 def _parse(kind: type[_Choice], value: str, where: str) -> _Choice:

@@ -21,7 +21,7 @@ from symtune.experiment.build import (
   make_probe_tokenizer,
 )
 from symtune.experiment.folder import git_commit
-from symtune.experiment.recipe import recipe_to_json
+from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.start import load_start
 from symtune.files import DATA_FILE, RESULTS_FILE, write_whole
 from symtune.model.network import Params, Transformer, param_axes, param_shapes
