@@ -10,6 +10,7 @@ SeqIO it times ours alone. Start-up, caching and the first rows are not counted.
 
 import argparse
 import dataclasses
+import os
 import pathlib
 import tempfile
 import time
@@ -144,13 +145,17 @@ class Usage:
 def main() -> None:
   """Prints the figures."""
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("--data", type=pathlib.Path, required=True)
-  parser.add_argument("--vocab", required=True)
+  shared = pathlib.Path(os.environ.get("SYMTUNE_SHARED", "../shared")) / "data"
+  parser.add_argument("--data", type=pathlib.Path, default=shared / "tasks")
+  parser.add_argument("--vocab", default=str(shared / "t5_tokenizer" / "spiece.model"))
   parser.add_argument("--workers", type=int, default=2)
   parser.add_argument("--seconds", type=float, default=20.0)
   parser.add_argument("--rows", type=int, default=0, help="enlarge the tasks to this")
   parser.add_argument("--skip-seqio", action="store_true")
   args = parser.parse_args()
+  if not args.data.is_dir():
+    print(f"{args.data} is missing: give the rows with --data; nothing is timed.")
+    return
   tasks = load_suite("symbol_tuning_train", args.data)
   if args.rows:
     tasks = enlarge(tasks, args.rows)
