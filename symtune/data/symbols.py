@@ -33,6 +33,7 @@ SYLLABLES = tuple(c + v for c in "bcdfghjklmnprstvwxyz" for v in "aeiou")
 _NONCE_STRIDE = 611_953
 _NONCE_SHA256 = "72e5bdcce7ea259a5cd9ef05dbf14eb04484b02b1a8628e6ac74668573efaf92"
 _MAX_REJECTIONS = 1_000
+_RESTART = 100
 
 
 class SymbolCategory(enum.StrEnum):
@@ -81,14 +82,14 @@ class SymbolPool:
     split: tuning or evaluation.
     symbols: by category.
     synonyms: words that may not stand for a class, by words of its label.
-    rules: what the symbols of one prompt must meet together.
+    rules: what the symbols of one prompt must meet together; None is nothing.
     vocab: decides what tokens are; needed by rules only.
   """
 
   split: PoolSplit
   symbols: Mapping[SymbolCategory, tuple[str, ...]]
   synonyms: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-  rules: SymbolRules = SymbolRules()
+  rules: SymbolRules | None = None
   vocab: Vocab | None = None
 
   def all_symbols(self) -> tuple[str, ...]:
@@ -146,14 +147,15 @@ def make_pool(
       f"{split} symbol pool: got categories {[str(c) for c in categories]}, expected "
       f"at least one of {[str(c) for c in SymbolCategory]}, each at most once."
     )
-  if rules not in (None, SymbolRules()) and vocab is None:
+  rules = None if rules == SymbolRules() else rules
+  if rules is not None and vocab is None:
     raise SymtuneError(f"{split} symbol pool: its rules need a vocabulary; give one.")
   start = 0 if split is PoolSplit.TUNING else TUNING_SIZE
   return SymbolPool(
     split=split,
     symbols={c: _make_symbols(c, start, start + size) for c in categories},
     synonyms=read_synonyms() if synonyms is None else synonyms,
-    rules=rules or SymbolRules(),
+    rules=rules,
     vocab=vocab,
   )
 
@@ -196,7 +198,11 @@ def draw_symbols(
   taken = set(pool.relevant_words(tuple(labels)))
   groups = tuple(pool.symbols.values())
   drawn: list[str] = []
-  for _ in range(_MAX_REJECTIONS):
+  for tries in range(_MAX_REJECTIONS):
+    if drawn and pool.rules and tries % _RESTART == 0:
+      # The first symbol may be one that hardly any other goes with, by the rules.
+      taken.difference_update(symbol.casefold() for symbol in drawn)
+      drawn.clear()
     group = groups[int(rng.integers(len(groups)))]
     symbol = group[int(rng.integers(len(group)))]
     if symbol.casefold() not in taken and _meets_rules(pool, drawn, symbol):
@@ -230,7 +236,7 @@ def _split_words(label: str) -> tuple[str, ...]:
 
 def _meets_rules(pool: SymbolPool, drawn: Sequence[str], symbol: str) -> bool:
   """Whether a symbol may join those drawn before it."""
-  if pool.vocab is None or not (pool.rules.prefix_free or pool.rules.same_length):
+  if pool.vocab is None or pool.rules is None:
     return True
   ids = pool.vocab.encode(symbol).tolist()
   for other in drawn:

@@ -54,8 +54,12 @@ def _mixture(task, pool, seed):
   kinds = [
     Ingredient(tasks=(task,), labels=style, instruction=told, shots=shots)
     for style in LabelStyle
+    if style is not LabelStyle.BORROWED
     for told in (False, True)
   ]
+  card = dataclasses.replace(task.card, name="other", labels=("moss", "fern"))
+  tasks = (task, dataclasses.replace(task, card=card))
+  kinds.append(Ingredient(tasks=tasks, labels=LabelStyle.BORROWED, shots=shots))
   skill = Skill(kind=SkillKind.COPY, tasks=(task,), min_items=1, max_items=3)
   return Mixture([*kinds, skill], pool, seed=seed)
 
