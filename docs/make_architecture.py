@@ -16,6 +16,7 @@ BEGIN, END = "<!-- tree: begin -->\n", "<!-- tree: end -->\n"
 PACKAGES = (
   "cards",
   "data",
+  "fetch",
   "model",
   "train",
   "convert",

@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).parents[1] / "symtune"
 LAYERS = (
   "cards",
   "data",
+  "fetch",
   "model",
   "train",
   "convert",

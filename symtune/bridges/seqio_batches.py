@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import seqio
 
-from symtune.data.batches import Batch, BatchShape, HostShard
+from symtune.data.batches import HostShard
+from symtune.data.packing import Batch
+from symtune.data.windows import BatchShape
 from symtune.errors import SymtuneError
 
 

@@ -9,6 +9,7 @@ import rich.console
 
 # The modules that tell whether an extra is there.
 _EXTRAS = {
+  "data": ("datasets", "huggingface_hub"),
   "seqio": ("seqio", "tensorflow", "tensorflow_text"),
   "t5x": ("t5x", "airio", "jestimator", "clu", "fiddle", "grain"),
   "hub": ("huggingface_hub",),

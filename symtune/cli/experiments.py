@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import rich.console
 
 from symtune.cli.gin_config import load_recipe, split_overrides
+from symtune.data.feed import FeedSettings
 from symtune.data.leaks import describe_leaks
 from symtune.errors import SymtuneError
 from symtune.experiment.answerers import open_answerers
@@ -41,6 +42,7 @@ class Inputs:
     data: folder of rows, or None.
     vocab: SentencePiece model, or None for the recipe's own.
     out: the run's folder.
+    feed: how training batches are built ahead.
   """
 
   recipe: str
@@ -48,6 +50,7 @@ class Inputs:
   data: pathlib.Path | None
   vocab: pathlib.Path | None
   out: pathlib.Path
+  feed: FeedSettings | None = None
 
 
 def run(inputs: Inputs) -> None:
@@ -125,7 +128,9 @@ def _build(
     names = tuple(name.strip() for name in probes.split(","))
     plan = dataclasses.replace(recipe.probe, probes=names)
     recipe = dataclasses.replace(recipe, probe=plan)
-  experiment = build_experiment(recipe, data_dir=inputs.data, vocab_path=inputs.vocab)
+  experiment = build_experiment(
+    recipe, data_dir=inputs.data, vocab_path=inputs.vocab, feed=inputs.feed
+  )
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")
   return experiment, gin_text

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from symtune.cli import data, symbols
 from symtune.errors import SymtuneError
 
 app = typer.Typer(
@@ -16,6 +17,9 @@ app = typer.Typer(
   pretty_exceptions_enable=False,
   rich_markup_mode=None,
 )
+
+app.add_typer(data.app, name="data")
+app.add_typer(symbols.app, name="symbols")
 
 # Options that a command does not know become arguments: --gin.NAME=VALUE.
 _WITH_GIN = {"ignore_unknown_options": True}
@@ -51,6 +55,12 @@ ShardParams = Annotated[
 Microbatches = Annotated[
   int, typer.Option(help="Parts of a batch that run one after another.", min=1)
 ]
+Workers = Annotated[
+  int, typer.Option(help="Processes that build batches ahead; results stay the same.")
+]
+TokenCache = Annotated[
+  pathlib.Path | None, typer.Option(help="Folder that keeps tokenized rows.")
+]
 
 
 @app.command(context_settings=_WITH_GIN)
@@ -60,13 +70,23 @@ def run(
   overrides: Overrides = None,
   data: Data = None,
   vocab: VocabPath = None,
+  workers: Workers = 0,
+  token_cache: TokenCache = None,
 ) -> None:
   """Probe, tune, probe again and report."""
   from symtune.cli import experiments
+  from symtune.data.feed import FeedSettings
 
   experiments.run(
     experiments.Inputs(
-      recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
+      recipe=recipe,
+      overrides=overrides or [],
+      data=data,
+      vocab=vocab,
+      out=out,
+      feed=FeedSettings(
+        workers=workers, cache_dir=None if token_cache is None else str(token_cache)
+      ),
     )
   )
 
@@ -89,14 +109,24 @@ def train(
   model_devices: ModelDevices = 1,
   shard_params: ShardParams = False,
   microbatches: Microbatches = 1,
+  workers: Workers = 0,
+  token_cache: TokenCache = None,
 ) -> None:
   """Tune only, on one process or many."""
   from symtune.cli import experiments
+  from symtune.data.feed import FeedSettings
   from symtune.train.partition import Layout
 
   experiments.train(
     experiments.Inputs(
-      recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
+      recipe=recipe,
+      overrides=overrides or [],
+      data=data,
+      vocab=vocab,
+      out=out,
+      feed=FeedSettings(
+        workers=workers, cache_dir=None if token_cache is None else str(token_cache)
+      ),
     ),
     Layout(
       model_devices=model_devices, shard_params=shard_params, microbatches=microbatches

@@ -11,7 +11,8 @@ import pathlib
 import jax
 import rich.console
 
-from symtune.data.batches import HostShard, StreamCounts
+from symtune.data.batches import HostShard
+from symtune.data.windows import StreamCounts
 from symtune.errors import SymtuneError
 from symtune.experiment.answerers import Answerer, native_answerer
 from symtune.experiment.build import Experiment, make_batches
