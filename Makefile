@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO_DIR ?= runs/demo
 
-.PHONY: help demo test test-t5x lint bench notebooks clean
+.PHONY: help demo test test-t5x test-hf lint bench notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -20,8 +20,12 @@ $(VENV)/core.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[dev]'
+	$(INSTALL) -e '.[dev,seqio]'
 	@touch $@ $(VENV)/core.stamp
+
+$(VENV)/hf.stamp: $(VENV)/dev.stamp
+	$(INSTALL) -e '.[dev,hf]'
+	@touch $@
 
 demo: $(VENV)/core.stamp  ## run the embedded default: tune, probe, report
 	$(BIN)/symtune run microworld --out $(DEMO_DIR)
@@ -32,13 +36,16 @@ test: $(VENV)/dev.stamp  ## run the tests
 test-t5x: $(VENV)/dev.stamp  ## run the T5X tests; see CONTRIBUTING.md for PYTHONPATH
 	$(BIN)/python -m pytest -m t5x
 
+test-hf: $(VENV)/hf.stamp  ## run the tests that need PyTorch and Transformers
+	$(BIN)/python -m pytest -m hf
+
 lint: $(VENV)/dev.stamp  ## ruff, pyright, codespell
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/codespell
 
-bench: $(VENV)/dev.stamp  ## run the benchmarks, each beside a named peer
+bench: $(VENV)/hf.stamp  ## run the benchmarks, each beside a named peer
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 notebooks: $(VENV)/dev.stamp  ## run the notebooks from top to bottom

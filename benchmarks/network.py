@@ -25,7 +25,7 @@ def t5x_network(config: T5Config):
   except ImportError as error:
     print(f"T5X is not installed ({error}): timing ours alone.")
     return None
-  fields = T5Config.__dataclass_fields__
+  fields = network.T5Config.__dataclass_fields__
   values = {name: getattr(config, name) for name in fields}
   return network.Transformer(network.T5Config(**values))
 

@@ -16,8 +16,10 @@ BEGIN, END = "<!-- tree: begin -->\n", "<!-- tree: end -->\n"
 PACKAGES = (
   "cards",
   "data",
+  "fetch",
   "model",
   "train",
+  "convert",
   "probe",
   "report",
   "experiment",

@@ -7,6 +7,7 @@ import pathlib
 RUN_FILE = "run.json"
 DATA_FILE = "data.json"
 RESULTS_FILE = "results.jsonl"
+CACHE_FILE = "scores.sqlite"
 
 
 def write_whole(path: pathlib.Path, content: str | bytes) -> None:

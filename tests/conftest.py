@@ -147,7 +147,7 @@ def toy_vocab(toy_pools) -> ToyVocab:
 
 
 @pytest.fixture(scope="session")
-def small_vocab(tmp_path_factory) -> SentencePieceVocab:
+def small_vocab_path(tmp_path_factory) -> pathlib.Path:
   """A SentencePiece model with T5's ids and normaliser, trained on toy text."""
   import sentencepiece
 
@@ -167,4 +167,10 @@ def small_vocab(tmp_path_factory) -> SentencePieceVocab:
     hard_vocab_limit=False,
     minloglevel=2,
   )
-  return SentencePieceVocab(folder / "small.model")
+  return folder / "small.model"
+
+
+@pytest.fixture(scope="session")
+def small_vocab(small_vocab_path) -> SentencePieceVocab:
+  """That model as a vocabulary."""
+  return SentencePieceVocab(small_vocab_path)

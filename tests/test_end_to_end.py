@@ -1,5 +1,6 @@
 """The whole flow on the microworld: run, kill, continue, and the same files again."""
 
+import json
 import os
 import pathlib
 import signal
@@ -56,8 +57,10 @@ def _files(out: pathlib.Path) -> dict[str, bytes]:
 
 
 def _may_differ(path: pathlib.Path) -> bool:
-  """The clock, and Orbax's own bookkeeping, which holds time stamps."""
-  return path.name == "timing.jsonl" or path.parts[0] == "checkpoints"
+  """The clock, the cache, and Orbax's own bookkeeping, which holds time stamps."""
+  return (
+    path.name in ("timing.jsonl", "scores.sqlite") or path.parts[0] == "checkpoints"
+  )
 
 
 def _params(out: pathlib.Path) -> list[bytes]:
@@ -135,3 +138,26 @@ def test_folder_of_another_run_is_refused(finished):
   assert "holds another run" in errors
   assert "Traceback" not in errors
   assert _files(out) == before
+
+
+def test_runs_and_baselines_are_probed_side_by_side(finished, tmp_path):
+  run, _ = finished
+  out = tmp_path / "compared"
+  command = [sys.executable, "-m", "symtune", "probe", "microworld", "--out", str(out)]
+  asked = ["--probes", "flipped_labels", "--checkpoint", str(run)]
+  done = subprocess.run(
+    [*command, *asked, "--checkpoint", "baseline:oracle", *SMALL],
+    env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": FAST_COMPILE},
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+  assert done.returncode == 0, done.stderr
+  rows = [json.loads(line) for line in (out / "results.jsonl").open()]
+  assert {row["probe"] for row in rows} == {"flipped_labels"}
+  by_name = {row["checkpoint"]: row for row in rows}
+  assert set(by_name) == {"finished", "baseline:oracle"}
+  assert by_name["finished"]["parameters"] > 1_000
+  assert by_name["baseline:oracle"]["parameters"] is None
+  assert all(r["correct"] for r in rows if r["checkpoint"] == "baseline:oracle")
+  assert "override rate" in (out / "report.md").read_text()

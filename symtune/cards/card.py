@@ -21,6 +21,7 @@ import re
 from collections.abc import Mapping
 
 from symtune.cards import strict_yaml
+from symtune.cards.download import Download, read_download
 from symtune.errors import SymtuneError
 
 # SentencePiece turns these into <unk> in T5's vocabulary, and so a prompt would lose
@@ -30,10 +31,15 @@ SPLITS = ("train", "validation")
 # What every row holds beside its text fields.
 ROW_KEYS = ("label", "label_name", "split", "src")
 _NAME = re.compile(r"[a-z0-9_]+")
+_FIELD = re.compile(r"[A-Za-z0-9_]+")  # rows of others are read as they are
 
 
 class TaskType(enum.StrEnum):
-  """The seven kinds of tasks in symbol tuning (arXiv 2305.08298, section 3.1)."""
+  """The seven kinds of tasks in symbol tuning (arXiv 2305.08298, section 3.1), and two.
+
+  Knowledge and reasoning are what MMLU and BIG-Bench Hard ask for; they measure what
+  tuning forgets.
+  """
 
   NLI = "nli"
   SENTIMENT = "sentiment"
@@ -42,6 +48,8 @@ class TaskType(enum.StrEnum):
   TOPIC = "topic"
   COREFERENCE = "coreference"
   MISCELLANEOUS = "miscellaneous"
+  KNOWLEDGE = "knowledge"
+  REASONING = "reasoning"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,11 +60,15 @@ class Source:
     hub: Id of the data set on the Hugging Face hub, or None if it is not there.
     config: Configuration of that data set, or None if it has only one.
     reference: The paper or page to cite.
+    wording: Where the label words and the instruction come from.
+    download: How the rows are made from the data set, or None if that is not known.
   """
 
   hub: str | None
   config: str | None
   reference: str
+  wording: str = "written for symtune"
+  download: Download | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -185,8 +197,6 @@ def read_card(path: str | os.PathLike[str]) -> TaskCard:
   path = pathlib.Path(path)
   keys = strict_yaml.read_yaml(path)
   keys.check_keys([field.name for field in dataclasses.fields(TaskCard)])
-  source = keys.section("source")
-  source.check_keys([field.name for field in dataclasses.fields(Source)])
   values = {
     "name": keys.text("name"),
     "title": keys.text("title"),
@@ -200,17 +210,31 @@ def read_card(path: str | os.PathLike[str]) -> TaskCard:
     "exemplar_splits": keys.texts("exemplar_splits"),
     "query_splits": keys.texts("query_splits"),
     "rows": keys.text("rows"),
-    "source": Source(
-      hub=source.text_or_none("hub"),
-      config=source.text_or_none("config"),
-      reference=source.text("reference"),
-    ),
+    "source": _source(keys),
     "licence": keys.text("licence"),
   }
   try:
     return TaskCard(**values)
   except SymtuneError as error:
     raise SymtuneError(f"{path}: {error}") from error
+
+
+def _source(keys: strict_yaml.Section) -> Source:
+  source = keys.section("source")
+  source.check_keys(["hub", "config", "reference"], ["wording", "download"])
+  values = {
+    "hub": source.text_or_none("hub"),
+    "config": source.text_or_none("config"),
+    "reference": source.text("reference"),
+  }
+  if "wording" in source.values:
+    values["wording"] = source.text("wording")
+  if source.values.get("download") is not None:
+    if values["hub"] is None:
+      raise source.error("download", "there is no 'hub' to download from; name it")
+    fields, labels = keys.texts("fields"), keys.texts("labels")
+    values["download"] = read_download(source.section("download"), fields, len(labels))
+  return Source(**values)
 
 
 def _task_type(keys: strict_yaml.Section) -> TaskType:
@@ -235,8 +259,8 @@ def _fields_problem(fields: tuple[str, ...]) -> str | None:
   if not fields:
     return "empty; name at least one text field"
   for field in fields:
-    if _name_problem(field):
-      return _name_problem(field)
+    if not _FIELD.fullmatch(field):
+      return f"got {field!r}, expected letters, digits and underscores only"
     if field in ROW_KEYS:
       return f"{field!r} is not a text field: every row has it; rename the field"
     if fields.count(field) > 1:

@@ -9,14 +9,21 @@ ignored. Reading is strict: the first row that is not as the card says stops it 
 its line number.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
-import pathlib
 from collections.abc import Sequence
+
+from etils import epath
 
 from symtune.cards.card import SPLITS, Example, Task, TaskCard
 from symtune.errors import SymtuneError
+
+# No text of the 33 tasks comes near this. A longer line is most likely a file without
+# line breaks, and no prompt could hold it.
+MAX_LINE_BYTES = 1_000_000
+_SHOWN_LINES = 10
 
 # The keys of a card that decide what its prompts look like and which rows they use.
 # Titles, licences and sources are prose: correcting them must not reseed episodes.
@@ -34,12 +41,25 @@ _IDENTITY = (
 )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BadRow:
+  """A line that is not as the card says.
+
+  Attributes:
+    line: 1-based number of the line in the file.
+    problem: What was got, what was expected, and how to fix it.
+  """
+
+  line: int
+  problem: str
+
+
 def read_task(card: TaskCard, data_dir: str | os.PathLike[str]) -> Task:
   """Reads a card's rows.
 
   Args:
     card: The card.
-    data_dir: The folder that holds `<card.rows>.jsonl`.
+    data_dir: The folder that holds `<card.rows>.jsonl`; local, or `gs://...`.
 
   Returns:
     The task with all its rows, also those of splits that the card does not use.
@@ -48,10 +68,12 @@ def read_task(card: TaskCard, data_dir: str | os.PathLike[str]) -> Task:
     SymtuneError: If the file is missing, empty or not UTF-8; if a line is not a JSON
       object, lacks a key, or holds a wrong type, an empty text, an unknown split or a
       label that the card does not have; or if a class has no row in the splits that
-      the card draws from. The message names file and line.
+      the card draws from. The message names file and line, of every bad line.
   """
-  path = pathlib.Path(data_dir) / f"{card.rows}.jsonl"
-  examples = _read_rows(card, path)
+  path = epath.Path(data_dir) / f"{card.rows}.jsonl"
+  examples, bad = check_rows(card, path)
+  if bad:
+    raise SymtuneError(_describe_bad(card, path, bad))
   _check_classes(card, examples, path)
   return Task(card=card, examples=examples, fingerprint=fingerprint(card, examples))
 
@@ -87,7 +109,39 @@ def _json_line(value: object) -> bytes:
   return text.encode("utf-8") + b"\n"
 
 
-def _read_rows(card: TaskCard, path: pathlib.Path) -> tuple[Example, ...]:
+def check_rows(
+  card: TaskCard, path: epath.Path
+) -> tuple[tuple[Example, ...], tuple[BadRow, ...]]:
+  """Reads every line of a row file, good or bad.
+
+  Args:
+    card: The card.
+    path: The file.
+
+  Returns:
+    The good rows, and what is wrong with each of the others.
+
+  Raises:
+    SymtuneError: If the file is missing, cannot be read or is empty.
+  """
+  lines = _read_lines(card, path)
+  truncated = bool(lines[-1])
+  if not truncated:
+    lines.pop()
+  examples, bad = [], []
+  for row, line in enumerate(lines):
+    try:
+      examples.append(_example(card, row, line))
+    except SymtuneError as error:
+      problem = str(error)
+      if truncated and row == len(lines) - 1:
+        problem += " (the file ends inside this line: get the whole file again)"
+      bad.append(BadRow(line=row + 1, problem=problem))
+  return tuple(examples), tuple(bad)
+
+
+def _read_lines(card: TaskCard, path: epath.Path) -> list[bytes]:
+  """The lines of a file without their ends; the last is empty if the file is whole."""
   try:
     # Split at b"\n" only: texts may hold other line separators, as U+2028.
     lines = path.read_bytes().split(b"\n")
@@ -98,19 +152,21 @@ def _read_rows(card: TaskCard, path: pathlib.Path) -> tuple[Example, ...]:
     ) from error
   except OSError as error:
     raise SymtuneError(f"{path}: cannot be read: {error.strerror}") from error
-  if lines[-1] == b"":
-    lines.pop()
-  if not lines:
+  if lines == [b""]:
     raise SymtuneError(f"{path}: empty; expected one JSON object a line")
-  examples = []
-  for row, line in enumerate(lines):
-    try:
-      examples.append(_example(card, row, line))
-    except SymtuneError as error:
-      raise SymtuneError(
-        f"{path}, line {row + 1} (task {card.name!r}): {error}"
-      ) from error.__cause__
-  return tuple(examples)
+  return lines
+
+
+def _describe_bad(card: TaskCard, path: epath.Path, bad: Sequence[BadRow]) -> str:
+  first = f"{path}, line {bad[0].line} (task {card.name!r}): {bad[0].problem}"
+  if len(bad) == 1:
+    return first
+  lines = ", ".join(str(row.line) for row in bad[1 : _SHOWN_LINES + 1])
+  more = ", ..." if len(bad) > _SHOWN_LINES + 1 else ""
+  return (
+    f"{first}; {len(bad) - 1} more bad lines: {lines}{more}. `symtune data verify` "
+    "reports each of them"
+  )
 
 
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -127,6 +183,11 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys)
 
 def _example(card: TaskCard, row: int, line: bytes) -> Example:
   """Returns one line as an example; errors do not yet say where."""
+  if len(line) > MAX_LINE_BYTES:
+    raise SymtuneError(
+      f"got a line of {len(line):,} bytes, expected at most {MAX_LINE_BYTES:,}; put "
+      "each row on a line of its own, or shorten or drop it"
+    )
   values = _parse(line)
   texts = {}
   for field in card.fields:
@@ -195,7 +256,7 @@ def _whole_number(values: dict[str, object], key: str) -> int:
 
 
 def _check_classes(
-  card: TaskCard, examples: Sequence[Example], path: pathlib.Path
+  card: TaskCard, examples: Sequence[Example], path: epath.Path
 ) -> None:
   """Raises SymtuneError if the card cannot draw every class from its splits."""
   for key in ("exemplar_splits", "query_splits"):

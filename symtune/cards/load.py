@@ -11,6 +11,8 @@ import os
 import pathlib
 from collections.abc import Iterable
 
+from etils import epath
+
 from symtune.cards import card as card_lib
 from symtune.cards import microworld, strict_yaml
 from symtune.cards.card import Task, TaskCard
@@ -115,7 +117,7 @@ def load_suite(
       f"suite {suite.name!r} reads real data, but no data folder was given: pass "
       f"--data DIR, the folder that holds {rows} and the other row files"
     )
-  if not pathlib.Path(data_dir).is_dir():
+  if not epath.Path(data_dir).is_dir():
     raise SymtuneError(
       f"the data folder {os.fspath(data_dir)!r} is not a folder: pass --data DIR, the "
       f"folder that holds {rows} and the other row files of suite {suite.name!r}"

@@ -81,6 +81,37 @@ class Section:
       raise self.error(key, f"got {_shown(value)}, expected a whole number >= 0")
     return value
 
+  def share(self, key: str) -> float:
+    """Returns the number from 0 to 1 under `key`."""
+    value = self.values[key]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+      raise self.error(key, f"got {_shown(value)}, expected a number from 0 to 1")
+    if not 0 <= value <= 1:
+      raise self.error(key, f"got {value}, expected a number from 0 to 1")
+    return float(value)
+
+  def scalars(self, key: str) -> tuple[str | int, ...]:
+    """Returns the list of texts and whole numbers under `key`."""
+    value = self.values[key]
+    if not isinstance(value, list):
+      raise self.error(key, f"got {_shown(value)}, expected a list")
+    for i, item in enumerate(value):
+      if isinstance(item, bool) or not isinstance(item, str | int):
+        raise self.error(
+          f"{key}[{i}]", f"got {_shown(item)}, expected text (in quotes) or a number"
+        )
+    return tuple(value)
+
+  def check_only(self, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Returns this mapping as pairs of texts; its keys must be some of `names`."""
+    self.check_keys([], names)
+    if not self.values:
+      raise SymtuneError(
+        f"{self.path}: key {self.prefix.rstrip('.')!r}: empty, expected some of "
+        f"{', '.join(names)}"
+      )
+    return tuple((name, self.text(name)) for name in names if name in self.values)
+
   def section(self, key: str) -> "Section":
     """Returns the mapping under `key`."""
     value = self.values[key]

@@ -9,9 +9,11 @@ import rich.console
 
 # The modules that tell whether an extra is there.
 _EXTRAS = {
+  "data": ("datasets", "huggingface_hub"),
   "seqio": ("seqio", "tensorflow", "tensorflow_text"),
   "t5x": ("t5x", "airio", "jestimator", "clu", "fiddle", "grain"),
-  "hf": ("huggingface_hub", "safetensors", "torch", "transformers"),
+  "hub": ("huggingface_hub",),
+  "hf": ("lm_eval", "torch", "transformers"),
   "dev": ("beartype", "hypothesis", "pytest"),
 }
 
@@ -73,7 +75,7 @@ def _show_extras(console: rich.console.Console) -> None:
       continue
     fix = f"pip install 'symtune[{extra}]'"
     if "t5x" in missing:
-      fix += ", then T5X from its repository (CONTRIBUTING.md)"
+      fix += ", then T5X from its repository (docs/tpu_pods.md)"
     console.print(f"  [{extra}] lacks {', '.join(missing)}; if needed: {fix}")
 
 

@@ -3,27 +3,33 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import rich.console
 
 from symtune.cli.gin_config import load_recipe, split_overrides
+from symtune.data.feed import FeedSettings
 from symtune.data.leaks import describe_leaks
+from symtune.errors import SymtuneError
+from symtune.experiment.answerers import open_answerers
 from symtune.experiment.build import Experiment, build_experiment
 from symtune.experiment.folder import claim_folder
-from symtune.experiment.recipe import recipe_to_json
+from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.run import (
   AFTER,
   BEFORE,
+  ask,
   check_step,
   probe_model,
   run_experiment,
   train_model,
 )
+from symtune.probe.rules import Rule
 from symtune.probe.run import CheckpointLabel
 from symtune.report.report import write_report
-from symtune.train import checkpoint
+from symtune.train import checkpoint, hosts
 from symtune.train.loop import CHECKPOINTS
+from symtune.train.partition import Layout
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,7 @@ class Inputs:
     data: folder of rows, or None.
     vocab: SentencePiece model, or None for the recipe's own.
     out: the run's folder.
+    feed: how training batches are built ahead.
   """
 
   recipe: str
@@ -43,6 +50,7 @@ class Inputs:
   data: pathlib.Path | None
   vocab: pathlib.Path | None
   out: pathlib.Path
+  feed: FeedSettings | None = None
 
 
 def run(inputs: Inputs) -> None:
@@ -54,27 +62,48 @@ def run(inputs: Inputs) -> None:
     report(inputs.out)
 
 
-def train(inputs: Inputs) -> None:
-  """Tune only."""
-  console = rich.console.Console(stderr=True)
+def train(inputs: Inputs, layout: Layout, *, distributed: bool) -> None:
+  """Tune only, on one process or as one of many."""
+  if distributed:
+    hosts.join()
+  console = rich.console.Console(stderr=True, quiet=not hosts.is_first())
   experiment, gin_text = _build(inputs, console)
-  with claim(experiment, gin_text, inputs.out):
-    train_stage(experiment, inputs.out, console)
+  hosts.check_same(experiment.config_hash, "configuration")
+  with _claim_once(experiment, gin_text, inputs.out):
+    train_stage(experiment, inputs.out, console, layout)
     console.print(f"checkpoints: {inputs.out / CHECKPOINTS}")
 
 
 def train_stage(
-  experiment: Experiment, out: pathlib.Path, console: rich.console.Console
+  experiment: Experiment,
+  out: pathlib.Path,
+  console: rich.console.Console,
+  layout: Layout,
 ) -> None:
   """Tunes to the end; a signal stops the whole command, not only the tuning."""
-  if train_model(experiment, out, console).stopped_by is not None:
+  if train_model(experiment, out, console, layout).stopped_by is not None:
     raise KeyboardInterrupt
 
 
-def probe(inputs: Inputs, step: int | None) -> None:
-  """Probe one checkpoint of a run, the newest unless given."""
+def probe(
+  inputs: Inputs,
+  *,
+  step: int | None,
+  checkpoints: Sequence[str],
+  probes: str | None,
+) -> None:
+  """Probe one checkpoint of a run, the newest unless given, or any others."""
   console = rich.console.Console(stderr=True)
-  experiment, gin_text = _build(inputs, console)
+  if checkpoints and step is not None:
+    raise SymtuneError("got --step and --checkpoint, expected one. Write RUN@STEP.")
+  experiment, gin_text = _build(inputs, console, probes)
+  if checkpoints:
+    opened = open_answerers(checkpoints, experiment, inputs.out)
+    with claim(experiment, gin_text, inputs.out):
+      for _, read in opened:
+        ask(experiment, read(), inputs.out, console)
+      report(inputs.out)
+    return
   newest = checkpoint.latest_step(inputs.out / CHECKPOINTS) or 0
   chosen = newest if step is None else step
   check_step(inputs.out, chosen)
@@ -84,9 +113,11 @@ def probe(inputs: Inputs, step: int | None) -> None:
     report(inputs.out)
 
 
-def report(run_dir: pathlib.Path) -> None:
+def report(run_dir: pathlib.Path, rule: str = Rule.SUM) -> None:
   """Write and print the report of a run."""
-  table = write_report(run_dir)
+  if rule not in set(Rule):
+    raise SymtuneError(f"--rule: got {rule!r}, expected one of {', '.join(Rule)}.")
+  table = write_report(run_dir, Rule(rule))
   console = rich.console.Console()
   console.print(table)
   console.print(f"run folder: {run_dir}")
@@ -98,13 +129,38 @@ def _name(step: int, experiment: Experiment) -> str:
   return AFTER if step == experiment.recipe.train.steps else f"step {step}"
 
 
-def _build(inputs: Inputs, console: rich.console.Console) -> tuple[Experiment, str]:
+def _build(
+  inputs: Inputs, console: rich.console.Console, probes: str | None = None
+) -> tuple[Experiment, str]:
   """Reads and checks everything; bad input ends here and leaves nothing behind."""
   recipe, gin_text = load_recipe(inputs.recipe, split_overrides(inputs.overrides))
-  experiment = build_experiment(recipe, data_dir=inputs.data, vocab_path=inputs.vocab)
+  if probes is not None:
+    names = tuple(name.strip() for name in probes.split(","))
+    plan = dataclasses.replace(recipe.probe, probes=names)
+    recipe = dataclasses.replace(recipe, probe=plan)
+  experiment = build_experiment(
+    recipe, data_dir=inputs.data, vocab_path=inputs.vocab, feed=inputs.feed
+  )
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")
   return experiment, gin_text
+
+
+@contextlib.contextmanager
+def _claim_once(
+  experiment: Experiment, gin_text: str, out: pathlib.Path
+) -> Iterator[None]:
+  """The run's folder, claimed by the first process for all, or by none."""
+  problem = None
+  with contextlib.ExitStack() as stack:
+    if hosts.is_first():
+      try:
+        stack.enter_context(claim(experiment, gin_text, out))
+      except SymtuneError as error:
+        problem = error
+    if hosts.any_of_all(problem is not None):
+      raise problem or SymtuneError(f"process 0 could not open {out}; see its message.")
+    yield
 
 
 def claim(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from symtune.cli import data, symbols
 from symtune.errors import SymtuneError
 
 app = typer.Typer(
@@ -16,6 +17,9 @@ app = typer.Typer(
   pretty_exceptions_enable=False,
   rich_markup_mode=None,
 )
+
+app.add_typer(data.app, name="data")
+app.add_typer(symbols.app, name="symbols")
 
 # Options that a command does not know become arguments: --gin.NAME=VALUE.
 _WITH_GIN = {"ignore_unknown_options": True}
@@ -42,6 +46,22 @@ Out = Annotated[
   typer.Option("--out", help="Folder of the run; an unfinished run is continued."),
 ]
 
+ModelDevices = Annotated[
+  int, typer.Option(help="Devices that share one copy of the parameters.", min=1)
+]
+ShardParams = Annotated[
+  bool, typer.Option(help="Also cut parameters over the devices that share a batch.")
+]
+Microbatches = Annotated[
+  int, typer.Option(help="Parts of a batch that run one after another.", min=1)
+]
+Workers = Annotated[
+  int, typer.Option(help="Processes that build batches ahead; results stay the same.")
+]
+TokenCache = Annotated[
+  pathlib.Path | None, typer.Option(help="Folder that keeps tokenized rows.")
+]
+
 
 @app.command(context_settings=_WITH_GIN)
 def run(
@@ -50,13 +70,23 @@ def run(
   overrides: Overrides = None,
   data: Data = None,
   vocab: VocabPath = None,
+  workers: Workers = 0,
+  token_cache: TokenCache = None,
 ) -> None:
   """Probe, tune, probe again and report."""
   from symtune.cli import experiments
+  from symtune.data.feed import FeedSettings
 
   experiments.run(
     experiments.Inputs(
-      recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
+      recipe=recipe,
+      overrides=overrides or [],
+      data=data,
+      vocab=vocab,
+      out=out,
+      feed=FeedSettings(
+        workers=workers, cache_dir=None if token_cache is None else str(token_cache)
+      ),
     )
   )
 
@@ -68,14 +98,40 @@ def train(
   overrides: Overrides = None,
   data: Data = None,
   vocab: VocabPath = None,
+  distributed: Annotated[
+    bool,
+    typer.Option(
+      help="One of several processes, which find each other by what the TPU slice, "
+      "SLURM or Kubernetes says, or by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and "
+      "JAX_PROCESS_ID."
+    ),
+  ] = False,
+  model_devices: ModelDevices = 1,
+  shard_params: ShardParams = False,
+  microbatches: Microbatches = 1,
+  workers: Workers = 0,
+  token_cache: TokenCache = None,
 ) -> None:
-  """Tune only."""
+  """Tune only, on one process or many."""
   from symtune.cli import experiments
+  from symtune.data.feed import FeedSettings
+  from symtune.train.partition import Layout
 
   experiments.train(
     experiments.Inputs(
-      recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
-    )
+      recipe=recipe,
+      overrides=overrides or [],
+      data=data,
+      vocab=vocab,
+      out=out,
+      feed=FeedSettings(
+        workers=workers, cache_dir=None if token_cache is None else str(token_cache)
+      ),
+    ),
+    Layout(
+      model_devices=model_devices, shard_params=shard_params, microbatches=microbatches
+    ),
+    distributed=distributed,
   )
 
 
@@ -90,14 +146,25 @@ def probe(
     int | None,
     typer.Option(help="Checkpoint of the run; 0 is before tuning, default the newest."),
   ] = None,
+  checkpoint: Annotated[
+    list[str] | None,
+    typer.Option(
+      help="Instead: a run folder, RUN@STEP, any checkpoint that convert reads, "
+      "baseline:NAME or transformers:PATH. Give it several times to compare."
+    ),
+  ] = None,
+  probes: Annotated[
+    str | None,
+    typer.Option(help="Names of probes with commas between them, or all."),
+  ] = None,
 ) -> None:
-  """Probe one checkpoint of a run."""
+  """Probe one checkpoint of a run, or several of any runs."""
   from symtune.cli import experiments
 
   inputs = experiments.Inputs(
     recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
   )
-  experiments.probe(inputs, step)
+  experiments.probe(inputs, step=step, checkpoints=checkpoint or [], probes=probes)
 
 
 @app.command()
@@ -116,11 +183,15 @@ def sweep(
 @app.command()
 def report(
   run_dir: Annotated[pathlib.Path, typer.Argument(help="Folder of a run.")],
+  rule: Annotated[
+    str,
+    typer.Option(help="sum, token, byte, pmi, contextual, domain or batch."),
+  ] = "sum",
 ) -> None:
   """Write report.md and report.png of a run, and print the table."""
   from symtune.cli import experiments
 
-  experiments.report(run_dir)
+  experiments.report(run_dir, rule)
 
 
 @app.command()
@@ -164,6 +235,95 @@ def preview(
     count=count,
     seed=seed,
     max_inputs=max_inputs,
+  )
+
+
+@app.command(context_settings=_WITH_GIN)
+def plan(
+  recipe: Recipe,
+  slice_name: Annotated[
+    str, typer.Option("--slice", help="Such as v4-32, v5e-16 or h100-8.")
+  ],
+  overrides: Overrides = None,
+  model_devices: ModelDevices = 1,
+  shard_params: ShardParams = False,
+  microbatches: Microbatches = 1,
+  mfu: Annotated[
+    float, typer.Option(help="Share of the chips' peak that the run reaches.")
+  ] = 0.35,
+) -> None:
+  """Memory, time and checkpoint size of a recipe on a slice, without a device."""
+  from symtune.cli import plan
+  from symtune.train.partition import Layout
+
+  plan.plan(
+    recipe,
+    overrides or [],
+    slice_name,
+    Layout(
+      model_devices=model_devices, shard_params=shard_params, microbatches=microbatches
+    ),
+    mfu,
+  )
+
+
+@app.command(
+  context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
+)
+def t5x(
+  mode: Annotated[str, typer.Argument(help="train, eval or infer.")],
+  context: typer.Context,
+  data: Annotated[
+    str | None, typer.Option(help="Folder of <task>.jsonl files, local or gs://.")
+  ] = None,
+  vocab: Annotated[
+    str | None, typer.Option(help="SentencePiece model, local or gs://.")
+  ] = None,
+  seed: Annotated[int | None, typer.Option(help="Root seed of the prompts.")] = None,
+) -> None:
+  """T5X's train, eval or infer on symtune's mixtures; other flags are T5X's own."""
+  from symtune.cli import t5x
+
+  t5x.run(mode, context.args, data, vocab, seed)
+
+
+@app.command()
+def convert(
+  source: Annotated[
+    str,
+    typer.Argument(help="hf://ORG/MODEL[@REVISION], gs://..., a folder or a file."),
+  ],
+  dest: Annotated[
+    pathlib.Path,
+    typer.Argument(help="New folder, or a .safetensors file of symtune's own format."),
+  ],
+  to: Annotated[
+    str | None,
+    typer.Option(help="huggingface (default for folders), t5x or symtune."),
+  ] = None,
+  dtype: Annotated[
+    str, typer.Option(help="Type of the parameters on disk: float32 or bfloat16.")
+  ] = "float32",
+  vocab: VocabPath = None,
+  step: Annotated[
+    int | None, typer.Option(help="Step to record in a T5X checkpoint.", min=0)
+  ] = None,
+  activations: Annotated[
+    str | None,
+    typer.Option(help="Of a T5X network with unusual ones, such as silu,linear."),
+  ] = None,
+) -> None:
+  """Convert a checkpoint between Transformers, T5X and symtune."""
+  from symtune.cli import convert as command
+
+  command.run(
+    source,
+    dest,
+    to=to,
+    dtype=dtype,
+    vocab=vocab,
+    step=step,
+    activations=activations,
   )
 
 

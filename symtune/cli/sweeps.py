@@ -17,6 +17,7 @@ from symtune.report.results import pair_rows
 from symtune.report.sizes import SizeResult, check_comparable, draw_sizes, size_table
 from symtune.report.summary import summarize_settings
 from symtune.report.tables import to_markdown, to_terminal
+from symtune.train.partition import Layout
 
 TABLE_FILE = "sizes.md"
 FIGURE_FILE = "sizes.png"
@@ -51,7 +52,7 @@ def _run(
   experiment = build_experiment(recipe, data_dir=None, vocab_path=None)
   with claim(experiment, gin_text, run.folder):
     if not is_last:
-      train_stage(experiment, run.folder, console)
+      train_stage(experiment, run.folder, console, Layout())
       return None
     run_experiment(experiment, run.folder, console)
   paired = pair_rows(read_results(run.folder / RESULTS_FILE))

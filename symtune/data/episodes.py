@@ -9,8 +9,8 @@ import dataclasses
 import numpy as np
 
 from symtune.cards.card import Example, Task, TaskCard
+from symtune.data.draws import DemoDrawer, RowIndex, Shots
 from symtune.data.leaks import text_key
-from symtune.data.rng import keyed_generator
 from symtune.errors import SymtuneError
 
 
@@ -29,24 +29,6 @@ class Episode:
   label_words: tuple[str, ...]
   demos: tuple[Example, ...]
   query: Example
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Shots:
-  """Exemplars per class: uniform between both ends, inclusive.
-
-  The paper draws 2 to 10 in tuning (section 3.1) and uses 4 in evaluation.
-  """
-
-  minimum: int
-  maximum: int
-
-  def __post_init__(self):
-    if not 0 <= self.minimum <= self.maximum:
-      raise SymtuneError(
-        f"exemplars per class: got {self.minimum} to {self.maximum}, expected "
-        f"0 <= minimum <= maximum."
-      )
 
 
 TUNING_SHOTS = Shots(minimum=2, maximum=10)
@@ -75,20 +57,9 @@ class EpisodeSource:
         f"task {card.name}: got no rows in splits {list(card.query_splits)}, expected "
         f"queries there. Check query_splits in the card, or the rows."
       )
-    exemplars = _in_splits(task, card.exemplar_splits)
-    # Rows with the same text form one group: none of them may show the query.
-    groups: dict[str, int] = {}
-    for example in (*exemplars, *self.queries):
-      groups.setdefault(text_key(card, example), len(groups))
-    self._group_by_query = {q.row: groups[text_key(card, q)] for q in self.queries}
-    self._exemplars: list[tuple[Example, ...]] = []
-    self._groups: list[np.ndarray] = []
-    for label in range(len(card.labels)):
-      rows = tuple(e for e in exemplars if e.label == label)
-      self._exemplars.append(rows)
-      self._groups.append(
-        np.asarray([groups[text_key(card, e)] for e in rows], np.int64)
-      )
+    self.index = index_rows(task)
+    self._drawer = DemoDrawer(self.index, task.fingerprint, shots)
+    self._position_by_row = {task.examples[i].row: int(i) for i in self.index.queries}
     self._check_enough()
 
   def episode(self, query: Example, *, seed: int, variant: int) -> Episode:
@@ -105,40 +76,55 @@ class EpisodeSource:
     Raises:
       SymtuneError: the row is none of the queries.
     """
-    if query.row not in self._group_by_query:
+    if query.row not in self._position_by_row:
       raise SymtuneError(
         f"task {self.task.card.name}: row {query.row} is no query, expected a row of "
         f"splits {list(self.task.card.query_splits)}. Take one of `queries`."
       )
-    rng = keyed_generator(seed, self.task.fingerprint, query.row, variant, "episode")
-    k = int(rng.integers(self.shots.minimum, self.shots.maximum + 1))
-    group = self._group_by_query[query.row]
-    demos: list[Example] = []
-    for rows, groups in zip(self._exemplars, self._groups, strict=True):
-      allowed = np.flatnonzero(groups != group)
-      chosen = rng.choice(allowed, size=k, replace=False, shuffle=False)
-      demos.extend(rows[i] for i in chosen)
-    order = rng.permutation(len(demos))
+    position = self._position_by_row[query.row]
+    drawn = self._drawer.draw(position, seed=seed, variant=variant)
     return Episode(
       card=self.task.card,
       label_words=self.task.card.labels,
-      demos=tuple(demos[i] for i in order),
+      demos=tuple(self.task.examples[i] for i in drawn),
       query=query,
     )
 
   def _check_enough(self) -> None:
     card = self.task.card
-    query_groups = np.asarray(list(self._group_by_query.values()), np.int64)
-    for label, groups in enumerate(self._groups):
-      sizes = np.bincount(groups, minlength=1) if len(groups) else np.zeros(1, int)
-      blocked = int(sizes[query_groups[query_groups < len(sizes)]].max(initial=0))
-      if len(groups) - blocked < self.shots.maximum:
+    query_groups = self.index.groups[self.index.queries]
+    for label, exemplars in enumerate(self.index.exemplars):
+      sizes = np.bincount(
+        self.index.groups[exemplars], minlength=int(self.index.groups.max()) + 1
+      )
+      blocked = int(sizes[query_groups].max(initial=0))
+      if len(exemplars) - blocked < self.shots.maximum:
         raise SymtuneError(
-          f"task {card.name}: class {card.labels[label]!r} has {len(groups)} rows in "
-          f"splits {list(card.exemplar_splits)}, {blocked} of which may be the query; "
-          f"expected at least {self.shots.maximum} others. Add rows to "
+          f"task {card.name}: class {card.labels[label]!r} has {len(exemplars)} rows "
+          f"in splits {list(card.exemplar_splits)}, {blocked} of which may be the "
+          f"query; expected at least {self.shots.maximum} others. Add rows to "
           f"{card.rows}.jsonl or lower the exemplars per class."
         )
+
+
+def index_rows(task: Task) -> RowIndex:
+  """What drawing asks of a task's rows: numbers, labels, texts that are the same."""
+  card, examples = task.card, task.examples
+  ids: dict[str, int] = {}
+  groups = [ids.setdefault(text_key(card, e), len(ids)) for e in examples]
+  labels = np.asarray([e.label for e in examples], np.int32)
+  shown = np.asarray([e.split in card.exemplar_splits for e in examples], bool)
+  asked = np.asarray([e.split in card.query_splits for e in examples], bool)
+  return RowIndex(
+    rows=np.asarray([e.row for e in examples], np.int32),
+    labels=labels,
+    groups=np.asarray(groups, np.int32),
+    exemplars=tuple(
+      np.flatnonzero(shown & (labels == label)).astype(np.int32)
+      for label in range(len(card.labels))
+    ),
+    queries=np.flatnonzero(asked).astype(np.int32),
+  )
 
 
 def _in_splits(task: Task, splits: tuple[str, ...]) -> tuple[Example, ...]:

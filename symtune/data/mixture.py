@@ -14,6 +14,11 @@ import numpy as np
 
 from symtune.cards.card import Example, Task
 from symtune.data.episodes import TUNING_SHOTS, Episode, EpisodeSource, Shots
+from symtune.data.instruction_prompts import (
+  InstructionMaker,
+  Instructions,
+  mixing_weights,
+)
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
 from symtune.data.remap import LabelMap, flip_labels, remap_labels, scramble_labels
 from symtune.data.rng import keyed_generator
@@ -58,6 +63,9 @@ class Ingredient:
     instruction: whether prompts carry the task's instruction; off in the paper.
     shots: exemplars per class; 2 to 10 in the paper.
     rate: share of the mixture, relative to the other ingredients' rates.
+    num_tasks: how many of the tasks are used, drawn at random with the mixture's seed;
+      all unless given. Ablation B.4 of the paper varies this.
+    temperature: tasks weigh (capped rows) ** (1 / temperature); 1 is the paper's.
   """
 
   tasks: tuple[Task, ...]
@@ -65,6 +73,8 @@ class Ingredient:
   instruction: bool = False
   shots: Shots = TUNING_SHOTS
   rate: float = 1.0
+  num_tasks: int | None = None
+  temperature: float = 1.0
 
 
 class PromptMaker:
@@ -144,7 +154,7 @@ def _relabel(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _TaskEntry:
+class TaskEntry:
   """One task of an ingredient: what a mixture draws when it does not draw a skill."""
 
   maker: PromptMaker
@@ -154,9 +164,11 @@ class _TaskEntry:
 
   @property
   def fingerprints(self) -> tuple[str, ...]:
+    """SHA-256 of the task's card and rows."""
     return (self.maker.source.task.fingerprint,)
 
   def prompt(self, rng: np.random.Generator, *, seed: int, position: int) -> Prompt:
+    """One prompt: `rng` draws the query, (seed, query, position) the rest."""
     queries = self.maker.queries
     return self.maker.prompt(
       queries[int(rng.integers(len(queries)))],
@@ -170,11 +182,17 @@ class _TaskEntry:
 
 
 class Mixture:
-  """An endless stream of tuning prompts, addressed by position."""
+  """An endless stream of tuning prompts, addressed by position.
+
+  Attributes:
+    seed: the root seed of the stream.
+    entries: what a prompt may come from.
+    cumulative: running sums of the entries' shares, up to 1.
+  """
 
   def __init__(
     self,
-    ingredients: Sequence[Ingredient | Skill],
+    ingredients: Sequence[Ingredient | Skill | Instructions],
     pool: SymbolPool,
     *,
     seed: int,
@@ -199,40 +217,50 @@ class Mixture:
         f"{[i.rate for i in ingredients]}, expected at least one, each with tasks and "
         f"a rate of 0 or more."
       )
-    self._seed = seed
-    self._entries: list[_TaskEntry | SkillMaker] = []
+    self.seed = seed
+    self.entries: list[TaskEntry | SkillMaker | InstructionMaker] = []
     weights: list[float] = []
     for ingredient in ingredients:
+      if isinstance(ingredient, Instructions):
+        self.entries += [InstructionMaker(task) for task in ingredient.tasks]
+        shares = mixing_weights(
+          [len(task.rows) for task in ingredient.tasks],
+          cap=ingredient.cap,
+          temperature=ingredient.temperature,
+        )
+        weights += [ingredient.rate * share for share in shares]
+        continue
       if isinstance(ingredient, Skill):
-        self._entries.append(SkillMaker(ingredient, pool, formats))
+        self.entries.append(SkillMaker(ingredient, pool, formats))
         weights.append(ingredient.rate)
         continue
       borrowed = ingredient.labels is LabelStyle.BORROWED
-      self._entries += [
-        _TaskEntry(
+      tasks = _chosen_tasks(ingredient, seed)
+      self.entries += [
+        TaskEntry(
           maker=PromptMaker(task, ingredient.shots),
           ingredient=ingredient,
           pool=_label_pool(ingredient.tasks) if borrowed else pool,
           formats=tuple(formats),
         )
-        for task in ingredient.tasks
+        for task in tasks
       ]
-      weights += _task_weights(ingredient, mixing).tolist()
+      weights += _task_weights(ingredient, tasks, mixing).tolist()
     if not sum(weights) > 0:
       raise SymtuneError("mixture: got rates that sum to 0, expected more.")
-    self._cumulative = np.cumsum(weights) / np.sum(weights)
+    self.cumulative = np.cumsum(weights) / np.sum(weights)
 
   def prompt(self, position: int) -> Prompt:
     """Prompt number `position` (0-based) of the stream."""
-    rng = keyed_generator(self._seed, "mixture", position)
-    drawn = np.searchsorted(self._cumulative, rng.random(), side="right")
-    entry = self._entries[min(int(drawn), len(self._entries) - 1)]
-    return entry.prompt(rng, seed=self._seed, position=position)
+    rng = keyed_generator(self.seed, "mixture", position)
+    drawn = np.searchsorted(self.cumulative, rng.random(), side="right")
+    entry = self.entries[min(int(drawn), len(self.entries) - 1)]
+    return entry.prompt(rng, seed=self.seed, position=position)
 
   @functools.cached_property
   def fingerprints(self) -> tuple[str, ...]:
     """SHA-256 of every task's card and rows, in the order of the mixture."""
-    return tuple(f for entry in self._entries for f in entry.fingerprints)
+    return tuple(f for entry in self.entries for f in entry.fingerprints)
 
 
 def _label_pool(tasks: Sequence[Task]) -> SymbolPool:
@@ -243,15 +271,32 @@ def _label_pool(tasks: Sequence[Task]) -> SymbolPool:
   )
 
 
-def _task_weights(ingredient: Ingredient, mixing: Mixing) -> np.ndarray:
+def _chosen_tasks(ingredient: Ingredient, seed: int) -> tuple[Task, ...]:
+  """The tasks of an ingredient that are used, in their order."""
+  count, tasks = ingredient.num_tasks, ingredient.tasks
+  if count is None:
+    return tasks
+  if not 1 <= count <= len(tasks):
+    raise SymtuneError(
+      f"mixture: got num_tasks {count}, expected 1 to {len(tasks)}, the tasks there "
+      f"are."
+    )
+  chosen = keyed_generator(seed, "tasks").permutation(len(tasks))[:count]
+  return tuple(tasks[i] for i in sorted(chosen))
+
+
+def _task_weights(
+  ingredient: Ingredient, tasks: Sequence[Task], mixing: Mixing
+) -> np.ndarray:
+  if ingredient.temperature <= 0:
+    raise SymtuneError(
+      f"mixture: got temperature {ingredient.temperature}, expected above 0."
+    )
   sizes = np.asarray(
-    [
-      sum(e.split in task.card.query_splits for e in task.examples)
-      for task in ingredient.tasks
-    ],
+    [sum(e.split in task.card.query_splits for e in task.examples) for task in tasks],
     np.float64,
   )
   if mixing is Mixing.UNIFORM:
     sizes = np.ones_like(sizes)
-  capped = np.minimum(sizes, MAX_EXAMPLES_PER_TASK)
+  capped = np.minimum(sizes, MAX_EXAMPLES_PER_TASK) ** (1 / ingredient.temperature)
   return ingredient.rate * capped / capped.sum()

@@ -17,6 +17,8 @@ Segment 0 is padding. Decoder inputs are the targets shifted right inside each s
 each segment starts with 0.
 """
 
+import bisect
+import dataclasses
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -40,6 +42,36 @@ class PackedRow(TypedDict):
   decoder_positions: Int32[np.ndarray, "dec_length"]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RowTokens:
+  """The pairs of one row, side by side.
+
+  Attributes:
+    inputs: ids of all inputs, one after another.
+    input_lengths: tokens of each input.
+    targets: ids of all targets, one after another.
+    target_lengths: tokens of each target.
+  """
+
+  inputs: Int32[np.ndarray, "_inputs"]
+  input_lengths: Int32[np.ndarray, "pairs"]
+  targets: Int32[np.ndarray, "_targets"]
+  target_lengths: Int32[np.ndarray, "pairs"]
+
+
+class Batch(TypedDict):
+  """Rows of every model feature, named as in SeqIO."""
+
+  encoder_input_tokens: Int32[np.ndarray, "batch enc_length"]
+  encoder_segment_ids: Int32[np.ndarray, "batch enc_length"]
+  encoder_positions: Int32[np.ndarray, "batch enc_length"]
+  decoder_target_tokens: Int32[np.ndarray, "batch dec_length"]
+  decoder_input_tokens: Int32[np.ndarray, "batch dec_length"]
+  decoder_loss_weights: Int32[np.ndarray, "batch dec_length"]
+  decoder_segment_ids: Int32[np.ndarray, "batch dec_length"]
+  decoder_positions: Int32[np.ndarray, "batch dec_length"]
+
+
 def assign_rows(
   pairs: Sequence[TokenPair], input_length: int, target_length: int
 ) -> list[list[int]]:
@@ -56,13 +88,15 @@ def assign_rows(
   Raises:
     SymtuneError: a pair is longer than a row.
   """
-  order = sorted(range(len(pairs)), key=lambda i: (-len(pairs[i].inputs), i))
+  needs = [(len(pair.inputs), len(pair.targets)) for pair in pairs]
+  order = sorted(range(len(pairs)), key=lambda i: (-needs[i][0], i))
+  shortest = needs[order[-1]][0] if order else 0
   rows: list[list[int]] = []
-  # Open rows by free input slots; the tightest fit is the smallest that is enough.
-  open_rows: dict[int, list[int]] = {}
+  # (free input slots, row), sorted: the tightest fit is the first that is enough.
+  open_rows: list[tuple[int, int]] = []
   free_targets: list[int] = []
   for i in order:
-    need, need_targets = len(pairs[i].inputs), len(pairs[i].targets)
+    need, need_targets = needs[i]
     if need > input_length or need_targets > target_length:
       raise SymtuneError(
         f"packing: got a prompt of {need} input and {need_targets} target tokens, "
@@ -76,21 +110,19 @@ def assign_rows(
       free_targets.append(target_length)
     rows[row].append(i)
     free_targets[row] -= need_targets
-    open_rows.setdefault(left - need, []).append(row)
+    if left - need >= shortest and free_targets[row] > 0:
+      bisect.insort(open_rows, (left - need, row))
   return rows
 
 
 def _take_tightest(
-  open_rows: dict[int, list[int]], free_targets: list[int], need: int, targets: int
+  open_rows: list[tuple[int, int]], free_targets: list[int], need: int, targets: int
 ) -> tuple[int | None, int]:
   """Removes and returns the open row with the least room that still suffices."""
-  for left in sorted(k for k in open_rows if k >= need):
-    fitting = [row for row in open_rows[left] if free_targets[row] >= targets]
-    if fitting:
-      row = min(fitting)
-      open_rows[left].remove(row)
-      if not open_rows[left]:
-        del open_rows[left]
+  for i in range(bisect.bisect_left(open_rows, (need, 0)), len(open_rows)):
+    left, row = open_rows[i]
+    if free_targets[row] >= targets:
+      del open_rows[i]
       return row, left
   return None, 0
 
@@ -108,20 +140,44 @@ def pack_row(
   Returns:
     The row, int32, padded with zeros.
   """
+  row = RowTokens(
+    inputs=np.concatenate([pair.inputs for pair in pairs]),
+    input_lengths=np.asarray([len(pair.inputs) for pair in pairs], np.int32),
+    targets=np.concatenate([pair.targets for pair in pairs]),
+    target_lengths=np.asarray([len(pair.targets) for pair in pairs], np.int32),
+  )
+  batch = pack_batch([row], input_length, target_length)
+  return PackedRow(**{name: array[0] for name, array in batch.items()})
+
+
+def pack_batch(
+  rows: Sequence[RowTokens], input_length: int, target_length: int
+) -> Batch:
+  """Lays out several rows at once, each as drawn above.
+
+  Args:
+    rows: the tokens of each row; they must fit.
+    input_length: input slots of a row.
+    target_length: target slots of a row.
+
+  Returns:
+    The rows of every feature, int32, padded with zeros.
+  """
   inputs, input_segments, input_positions = _lay_out(
-    [pair.inputs for pair in pairs], input_length
+    [row.inputs for row in rows], [row.input_lengths for row in rows], input_length
   )
   targets, target_segments, target_positions = _lay_out(
-    [pair.targets for pair in pairs], target_length
+    [row.targets for row in rows], [row.target_lengths for row in rows], target_length
   )
-  shifted = np.roll(targets, 1)
-  decoder_inputs = np.where(target_positions > 0, shifted, 0).astype(np.int32)
-  return PackedRow(
+  shifted = np.zeros_like(targets)
+  shifted[:, 1:] = targets[:, :-1]
+  shifted[target_positions == 0] = 0
+  return Batch(
     encoder_input_tokens=inputs,
     encoder_segment_ids=input_segments,
     encoder_positions=input_positions,
     decoder_target_tokens=targets,
-    decoder_input_tokens=decoder_inputs,
+    decoder_input_tokens=shifted,
     decoder_loss_weights=(target_segments > 0).astype(np.int32),
     decoder_segment_ids=target_segments,
     decoder_positions=target_positions,
@@ -129,13 +185,22 @@ def pack_row(
 
 
 def _lay_out(
-  sequences: Sequence[np.ndarray], length: int
+  tokens: Sequence[np.ndarray], lengths: Sequence[np.ndarray], slots: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  tokens, segments, positions = (np.zeros(length, np.int32) for _ in range(3))
-  lengths = np.asarray([len(s) for s in sequences])
-  used = int(lengths.sum())
-  starts = np.cumsum(lengths) - lengths
-  tokens[:used] = np.concatenate(sequences)
-  segments[:used] = np.repeat(np.arange(1, len(sequences) + 1), lengths)
-  positions[:used] = np.arange(used) - np.repeat(starts, lengths)
-  return tokens, segments, positions
+  """Ids, segments and positions of rows, each (rows, slots)."""
+  per_row = np.asarray([len(row) for row in lengths])
+  flat = np.concatenate(lengths)
+  first = np.repeat(np.cumsum(per_row) - per_row, per_row)
+  numbers = np.arange(1, len(flat) + 1) - first
+  starts = np.cumsum(flat) - flat
+  out = np.zeros((3, len(tokens), slots), np.int32)
+  segments = np.repeat(numbers.astype(np.int32), flat)
+  positions = np.arange(len(segments), dtype=np.int32)
+  positions -= np.repeat(starts.astype(np.int32), flat)
+  stop = 0
+  for row, ids in enumerate(tokens):  # copying slices beats a mask of the whole batch
+    start, stop = stop, stop + len(ids)
+    out[0, row, : len(ids)] = ids
+    out[1, row, : len(ids)] = segments[start:stop]
+    out[2, row, : len(ids)] = positions[start:stop]
+  return out[0], out[1], out[2]

@@ -83,12 +83,9 @@ def render_prompt(
     The prompt.
   """
   text_of = input_text or episode.card.input_text
-  if instruction:
-    input_cue, label_cue = PromptFormat.QUESTION_ANSWER.value
-    head: tuple[str, ...] = (input_cue, episode.card.instruction + "\n")
-  else:
-    input_cue, label_cue = prompt_format.value
-    head = (input_cue,) if input_cue else ()
+  head, label_cue = turn_cues(
+    prompt_format, episode.card.instruction if instruction else None
+  )
   # The cue's space belongs to exemplars alone: a prompt must not end with white space.
   spaced_cue = label_cue + " "
   demos = tuple(
@@ -102,3 +99,22 @@ def render_prompt(
     choices=episode.label_words,
     answer=episode.query.label,
   )
+
+
+def turn_cues(
+  prompt_format: PromptFormat, instruction: str | None
+) -> tuple[tuple[str, ...], str]:
+  """What stands before the text of a turn, as parts, and the cue after it.
+
+  Args:
+    prompt_format: the cues; with an instruction they are those of Question/Answer.
+    instruction: starts each turn; None for prompts without.
+
+  Returns:
+    The parts before the text, and the cue before the label, without its space.
+  """
+  if instruction is not None:
+    input_cue, label_cue = PromptFormat.QUESTION_ANSWER.value
+    return (input_cue, instruction + "\n"), label_cue
+  input_cue, label_cue = prompt_format.value
+  return ((input_cue,) if input_cue else ()), label_cue

@@ -1,9 +1,13 @@
 """Random generators keyed by what they are for, never by order, host or batch size."""
 
+import functools
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
+
+_quote = functools.lru_cache(maxsize=4096)(json.dumps)
 
 
 def keyed_generator(*key: int | str) -> np.random.Generator:
@@ -19,5 +23,30 @@ def keyed_generator(*key: int | str) -> np.random.Generator:
   Returns:
     A fresh generator.
   """
-  digest = hashlib.sha256(json.dumps(key, separators=(",", ":")).encode()).digest()
-  return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], "<u8")))
+  return np.random.Generator(np.random.Philox(key=_philox_key(key)))
+
+
+class KeyedGenerator:
+  """One generator set to key after key: the numbers of `keyed_generator`, in less time.
+
+  Making a Philox takes longer than the few numbers that a prompt draws from it. Each
+  call of `at` ends the use of what the call before returned.
+  """
+
+  def __init__(self):
+    self._bits = np.random.Philox(key=0)
+    self._generator = np.random.Generator(self._bits)
+    self._state: dict[str, Any] = dict(self._bits.state)
+
+  def at(self, *key: int | str) -> np.random.Generator:
+    """The generator at the start of `key`'s numbers; see `keyed_generator`."""
+    self._state["state"]["key"] = _philox_key(key)
+    self._bits.state = self._state
+    return self._generator
+
+
+def _philox_key(key: tuple[int | str, ...]) -> np.ndarray:
+  # The same bytes as json.dumps with these separators, which takes four times as long.
+  parts = [str(part) if type(part) is int else _quote(part) for part in key]
+  digest = hashlib.sha256(f"[{','.join(parts)}]".encode()).digest()
+  return np.frombuffer(digest[:16], "<u8")

@@ -1,20 +1,24 @@
 """Pools of arbitrary symbols for labels; tuning and evaluation pools are disjoint.
 
-The three categories and their sizes are those of Wei et al. 2023 (section 3.1 and
-appendix E.1): integers, character combinations and words, 10,000 of each for tuning and
-about 90,000 of each held out for evaluation. Nonce words ("bakole") are a fourth
-category of the same sizes, whose symbols are equally long in both pools.
+Three categories and their sizes are those of Wei et al. 2023 (section 3.1 and appendix
+E.1): integers, character combinations and words, 10,000 of each for tuning and about
+90,000 of each held out for evaluation. Nonce words ("bakole") are a fourth category of
+the same sizes, off unless asked for, whose symbols are equally long in both pools.
+What every pool must meet is in data/symbol_contract.py.
 """
 
 import dataclasses
 import enum
 import functools
 import hashlib
+import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from symtune.cards.resources import resource_dir
+from symtune.cards.strict_yaml import read_yaml
 from symtune.data.vocab import Vocab
 from symtune.errors import SymtuneError
 
@@ -24,11 +28,12 @@ EVALUATION_SIZE = 90_000
 # The paper took its words from two lists that are no longer served. Ours are the most
 # frequent lower-case ASCII words of wordfreq 3.1.1, three letters or more, frozen here.
 _WORDS_SHA256 = "0b27741007bbef6a3b0903191f48612d7bfccb434e86831f7c88500f7ef5b929"
-_MAX_REJECTIONS = 1_000
-
 SYLLABLES = tuple(c + v for c in "bcdfghjklmnprstvwxyz" for v in "aeiou")
 # Coprime to the number of three-syllable words, 100 ** 3: walks through all of them.
 _NONCE_STRIDE = 611_953
+_NONCE_SHA256 = "72e5bdcce7ea259a5cd9ef05dbf14eb04484b02b1a8628e6ac74668573efaf92"
+_MAX_REJECTIONS = 1_000
+_RESTART = 100
 
 
 class SymbolCategory(enum.StrEnum):
@@ -56,21 +61,62 @@ class PoolSplit(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SymbolRules:
+  """What the symbols of one prompt must meet together; nothing unless asked for.
+
+  Attributes:
+    prefix_free: no symbol's tokens start with all of another's, as "12" does in "123".
+    same_length: all have the same number of tokens, so that sums of log-probabilities
+      compare symbols of equal length.
+  """
+
+  prefix_free: bool = False
+  same_length: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SymbolPool:
-  """Symbols by category, in a fixed order."""
+  """Symbols by category, in a fixed order.
+
+  Attributes:
+    split: tuning or evaluation.
+    symbols: by category.
+    synonyms: words that may not stand for a class, by words of its label.
+    rules: what the symbols of one prompt must meet together; None is nothing.
+    vocab: decides what tokens are; needed by rules only.
+  """
 
   split: PoolSplit
   symbols: Mapping[SymbolCategory, tuple[str, ...]]
+  synonyms: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+  rules: SymbolRules | None = None
+  vocab: Vocab | None = None
 
   def all_symbols(self) -> tuple[str, ...]:
     """Every symbol, category by category."""
     return tuple(symbol for group in self.symbols.values() for symbol in group)
+
+  def relevant_words(self, labels: tuple[str, ...]) -> frozenset[str]:
+    """What may not stand for a class of a task with these labels; see below."""
+    found = self._relevant.get(labels)
+    if found is None:
+      found = frozenset(relevant_words(labels, self.synonyms))
+      self._relevant[labels] = found
+    return found
+
+  @functools.cached_property
+  def _relevant(self) -> dict[tuple[str, ...], frozenset[str]]:
+    return {}  # each task asks for the same words again with every prompt
 
 
 def make_pool(
   split: PoolSplit,
   categories: Sequence[SymbolCategory] = ALL_CATEGORIES,
   size_per_category: int | None = None,
+  *,
+  synonyms: Mapping[str, tuple[str, ...]] | None = None,
+  rules: SymbolRules | None = None,
+  vocab: Vocab | None = None,
 ) -> SymbolPool:
   """The first `size_per_category` symbols of each category on one side of the split.
 
@@ -79,12 +125,16 @@ def make_pool(
     categories: which kinds of symbols; ablation B.6 of the paper varies this.
     size_per_category: at most 10,000 (tuning) or 90,000 (evaluation), the default;
       ablation B.5 of the paper varies this.
+    synonyms: from `read_synonyms`; the shipped list unless given.
+    rules: what the symbols of one prompt must meet together.
+    vocab: the model's vocabulary; needed by rules only.
 
   Returns:
     The pool.
 
   Raises:
-    SymtuneError: no category, a category named twice, or a size out of range.
+    SymtuneError: no category, a category named twice, a size out of range, or rules
+      without a vocabulary.
   """
   limit = TUNING_SIZE if split is PoolSplit.TUNING else EVALUATION_SIZE
   size = limit if size_per_category is None else size_per_category
@@ -95,13 +145,33 @@ def make_pool(
   if not categories or len(set(categories)) != len(categories):
     raise SymtuneError(
       f"{split} symbol pool: got categories {[str(c) for c in categories]}, expected "
-      f"at least one of {[str(c) for c in ALL_CATEGORIES]}, each at most once."
+      f"at least one of {[str(c) for c in SymbolCategory]}, each at most once."
     )
+  rules = None if rules == SymbolRules() else rules
+  if rules is not None and vocab is None:
+    raise SymtuneError(f"{split} symbol pool: its rules need a vocabulary; give one.")
   start = 0 if split is PoolSplit.TUNING else TUNING_SIZE
   return SymbolPool(
     split=split,
     symbols={c: _make_symbols(c, start, start + size) for c in categories},
+    synonyms=read_synonyms() if synonyms is None else synonyms,
+    rules=rules,
+    vocab=vocab,
   )
+
+
+@functools.cache
+def read_synonyms(path: pathlib.Path | None = None) -> Mapping[str, tuple[str, ...]]:
+  """Words that come near a label word, by that word.
+
+  Args:
+    path: a file like `tasks/symbols/synonyms.yaml`, which is read unless one is given.
+
+  Raises:
+    SymtuneError: the file is missing or has another form.
+  """
+  keys = read_yaml(path or resource_dir("tasks") / "symbols" / "synonyms.yaml")
+  return {str(word): keys.texts(word) for word in keys.values}
 
 
 def draw_symbols(
@@ -109,8 +179,9 @@ def draw_symbols(
 ) -> tuple[str, ...]:
   """`count` distinct symbols: category uniform, then uniform inside it (appendix E.1).
 
-  A symbol that equals a label of the task, or one word of it, is drawn again, whatever
-  its case: "positive" must not stand for "Positive Sentiment".
+  A symbol that equals a label of the task, one word of it or a synonym of such a word
+  is drawn again, whatever its case: neither "positive" nor "good" must stand for
+  "Positive Sentiment". So is one that breaks a rule of the pool.
 
   Args:
     rng: the generator that this draw uses up.
@@ -124,29 +195,58 @@ def draw_symbols(
   Raises:
     SymtuneError: the pool has too few symbols left.
   """
-  taken = relevant_words(labels)
+  taken = set(pool.relevant_words(tuple(labels)))
   groups = tuple(pool.symbols.values())
   drawn: list[str] = []
-  for _ in range(_MAX_REJECTIONS):
+  for tries in range(_MAX_REJECTIONS):
+    if drawn and pool.rules and tries % _RESTART == 0:
+      # The first symbol may be one that hardly any other goes with, by the rules.
+      taken.difference_update(symbol.casefold() for symbol in drawn)
+      drawn.clear()
     group = groups[int(rng.integers(len(groups)))]
     symbol = group[int(rng.integers(len(group)))]
-    if symbol.casefold() not in taken:
+    if symbol.casefold() not in taken and _meets_rules(pool, drawn, symbol):
       taken.add(symbol.casefold())
       drawn.append(symbol)
       if len(drawn) == count:
         return tuple(drawn)
-  free = len({s.casefold() for s in pool.all_symbols()} - relevant_words(labels))
+  relevant = pool.relevant_words(tuple(labels))
+  free = len({s.casefold() for s in pool.all_symbols()} - relevant)
   raise SymtuneError(
     f"{pool.split} symbol pool: got {free} usable symbols for {count} labels "
-    f"{list(labels)}, expected many more. Raise size_per_category or add categories "
-    f"(now {[str(c) for c in pool.symbols]})."
+    f"{list(labels)} with {pool.rules}, expected many more. Raise size_per_category, "
+    f"add categories (now {[str(c) for c in pool.symbols]}) or drop a rule."
   )
 
 
-def relevant_words(labels: Iterable[str]) -> set[str]:
-  """Case-folded labels and the words they are made of."""
-  folded = [label.casefold() for label in labels]
-  return set(folded) | {word for label in folded for word in re.split(r"\W+", label)}
+def relevant_words(
+  labels: Iterable[str], synonyms: Mapping[str, tuple[str, ...]]
+) -> set[str]:
+  """Case-folded labels, the words they are made of, and the synonyms of those."""
+  words: set[str] = set()
+  for label in labels:
+    words |= {label.casefold(), *_split_words(label)}
+  return words.union(*(synonyms.get(word, ()) for word in words))
+
+
+@functools.cache
+def _split_words(label: str) -> tuple[str, ...]:
+  return tuple(word for word in re.split(r"\W+", label.casefold()) if word)
+
+
+def _meets_rules(pool: SymbolPool, drawn: Sequence[str], symbol: str) -> bool:
+  """Whether a symbol may join those drawn before it."""
+  if pool.vocab is None or pool.rules is None:
+    return True
+  ids = pool.vocab.encode(symbol).tolist()
+  for other in drawn:
+    others = pool.vocab.encode(other).tolist()
+    if pool.rules.same_length and len(ids) != len(others):
+      return False
+    shared = min(len(ids), len(others))
+    if pool.rules.prefix_free and ids[:shared] == others[:shared]:
+      return False
+  return True
 
 
 def check_disjoint(tuning: SymbolPool, evaluation: SymbolPool, vocab: Vocab) -> None:
@@ -205,35 +305,41 @@ def _combination(n: int) -> str:
 
 
 @functools.cache
+def _frequent_words() -> tuple[str, ...]:
+  """The 100,000 most frequent words, most frequent first, checked by hash."""
+  plain = (word for word in _word_list() if re.fullmatch("[a-z]{3,}", word))
+  chosen = tuple(plain)[: TUNING_SIZE + EVALUATION_SIZE]
+  _check_frozen("symbol words", chosen, _WORDS_SHA256)
+  return chosen
+
+
+@functools.cache
 def _nonce_words() -> tuple[str, ...]:
   """100,000 words of three consonant-vowel syllables, not words nor made of one."""
   base = len(SYLLABLES)
   used = set(_frequent_words())
-  common = set(_frequent_words()[:TUNING_SIZE])
   words = []
   for i in range(base**3):
     first, rest = divmod(i * _NONCE_STRIDE % base**3, base**2)
     word = SYLLABLES[first] + SYLLABLES[rest // base] + SYLLABLES[rest % base]
-    parts = (word, word[:4], word[2:])
-    if used.isdisjoint(parts) and word[:3] not in common:
+    if used.isdisjoint((word, word[:4], word[2:])):
       words.append(word)
       if len(words) == TUNING_SIZE + EVALUATION_SIZE:
         break
+  _check_frozen("nonce words", tuple(words), _NONCE_SHA256)
   return tuple(words)
 
 
-@functools.cache
-def _frequent_words() -> tuple[str, ...]:
-  """The 100,000 most frequent words, most frequent first, checked by hash."""
-  import wordfreq  # reads a 3 MB list; only the word category pays for it
+def _word_list() -> Sequence[str]:
+  import wordfreq  # reads a 3 MB list; only who needs words pays for it
 
-  words = wordfreq.top_n_list("en", 10**6, wordlist="large")
-  plain = (word for word in words if re.fullmatch("[a-z]{3,}", word))
-  chosen = tuple(plain)[: TUNING_SIZE + EVALUATION_SIZE]
-  digest = hashlib.sha256("\n".join(chosen).encode()).hexdigest()
-  if digest != _WORDS_SHA256:
+  return wordfreq.top_n_list("en", 10**6, wordlist="large")
+
+
+def _check_frozen(name: str, symbols: tuple[str, ...], sha256: str) -> None:
+  digest = hashlib.sha256("\n".join(symbols).encode()).hexdigest()
+  if digest != sha256:
     raise SymtuneError(
-      f"symbol words: got a list with SHA-256 {digest[:12]}..., expected "
-      f"{_WORDS_SHA256[:12]}... Install the pinned release: wordfreq==3.1.1."
+      f"{name}: got a list with SHA-256 {digest[:12]}..., expected {sha256[:12]}... "
+      f"Install the pinned release: wordfreq==3.1.1."
     )
-  return chosen

@@ -8,27 +8,24 @@ from symtune.cards.card import Task
 from symtune.cards.load import load_suite
 from symtune.cards.resources import resource_dir
 from symtune.data.batches import BatchStream, HostShard
+from symtune.data.feed import FeedSettings, prefetched_windows
 from symtune.data.leaks import Leak, apply_policy, find_leaks
 from symtune.data.mixture import Ingredient, Mixture
 from symtune.data.skills import Skill
 from symtune.data.symbols import PoolSplit, SymbolPool, check_disjoint, make_pool
+from symtune.data.token_stream import TokenStream
 from symtune.data.tokens import PromptTokenizer
 from symtune.data.vocab import SentencePieceVocab, Vocab
 from symtune.errors import SymtuneError
-from symtune.experiment.recipe import (
-  IngredientSettings,
-  Recipe,
-  SkillSettings,
-  config_hash,
-)
+from symtune.experiment.instruction_data import InstructionSettings, load_instructions
+from symtune.experiment.recipe import Recipe
+from symtune.experiment.recipe_json import config_hash
+from symtune.experiment.settings import IngredientSettings, SkillSettings
 from symtune.experiment.start import Start, find_start
 from symtune.model.network import Transformer
-from symtune.probe.flipped_labels import FlippedLabels
+from symtune.probe.catalog import make_probes
+from symtune.probe.model_scorer import tokenize_item
 from symtune.probe.probe import Probe, ProbeSettings
-from symtune.probe.scorers import tokenize_item
-from symtune.probe.settings import FourSettings
-
-PROBES: tuple[Probe, ...] = (FourSettings(), FlippedLabels())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,34 +36,44 @@ class Experiment:
     recipe: all settings.
     vocab: the vocabulary.
     mixture: the tuning prompts, by position.
+    probes: what is asked.
     probe_tasks: evaluation tasks.
     probe_settings: symbols, shots and seeds of the probes.
     leaks: texts that tuning shared with evaluation before they were dropped.
     network: the model, without weights.
     start: where its weights come from; None draws them.
     config_hash: identifies settings, data and vocabulary.
+    feed: how batches are built ahead; it changes nothing but the speed.
   """
 
   recipe: Recipe
   vocab: Vocab
   mixture: Mixture
+  probes: tuple[Probe, ...]
   probe_tasks: tuple[Task, ...]
   probe_settings: ProbeSettings
   leaks: tuple[Leak, ...]
   network: Transformer
   start: Start | None
   config_hash: str
+  feed: FeedSettings
 
 
 def build_experiment(
-  recipe: Recipe, *, data_dir: pathlib.Path | None, vocab_path: pathlib.Path | None
+  recipe: Recipe,
+  *,
+  data_dir: pathlib.Path | None,
+  vocab_path: pathlib.Path | None,
+  feed: FeedSettings | None = None,
 ) -> Experiment:
   """Reads and checks everything that a run needs.
 
   Args:
     recipe: all settings.
     data_dir: folder with `<rows>.jsonl` files; the microworld needs none.
-    vocab_path: a SentencePiece model; None takes the recipe's own.
+    vocab_path: a SentencePiece model; None takes the recipe's own, or the one that lies
+      beside its checkpoint.
+    feed: how batches are built ahead; not at all unless given.
 
   Returns:
     The experiment.
@@ -75,7 +82,8 @@ def build_experiment(
     SymtuneError: data, vocabulary or settings are missing, damaged or do not fit, or
       tuning and evaluation share texts or symbols.
   """
-  vocab = _load_vocab(recipe, vocab_path)
+  start = None if recipe.checkpoint is None else find_start(recipe.checkpoint)
+  vocab = _load_vocab(recipe, vocab_path, start)
   if recipe.model.vocab_size < vocab.size:
     raise SymtuneError(
       f"recipe {recipe.name}: the model's vocab_size is {recipe.model.vocab_size}, the "
@@ -90,8 +98,8 @@ def build_experiment(
     shots=recipe.probe.shots,
     max_queries=recipe.probe.max_queries,
     seeds=recipe.probe.seeds,
+    kind=recipe.probe.answers,
   )
-  start = None if recipe.checkpoint is None else find_start(recipe.checkpoint)
   fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in probe_tasks)]
   if start is not None:
     fingerprints.append(start.fingerprint)
@@ -99,20 +107,33 @@ def build_experiment(
     recipe=recipe,
     vocab=vocab,
     mixture=mixture,
+    probes=make_probes(recipe.probe.probes, data_dir),
     probe_tasks=probe_tasks,
     probe_settings=settings,
     leaks=leaks,
     network=Transformer(config=recipe.model),
     start=start,
     config_hash=config_hash(recipe, fingerprints, vocab.fingerprint),
+    feed=feed or FeedSettings(),
   )
   make_batches(experiment)  # packs the first window
   _check_probes(experiment)
   return experiment
 
 
-def make_batches(experiment: Experiment, shard: HostShard | None = None) -> BatchStream:
-  """The tuning batches of an experiment, from the start."""
+def make_batches(
+  experiment: Experiment,
+  shard: HostShard | None = None,
+) -> BatchStream:
+  """The tuning batches of an experiment, from the start.
+
+  Args:
+    experiment: data and settings.
+    shard: this host's share of every batch; all of it unless given.
+
+  Returns:
+    The stream.
+  """
   settings = experiment.recipe.mixture
   tokenizer = PromptTokenizer(
     experiment.vocab,
@@ -120,12 +141,15 @@ def make_batches(experiment: Experiment, shard: HostShard | None = None) -> Batc
     max_targets=settings.batches.target_length,
     min_demos_per_class=settings.min_demos_per_class,
   )
-  return BatchStream(
-    lambda position: tokenizer.tokenize(experiment.mixture.prompt(position)),
-    settings.batches,
-    seed=experiment.recipe.seed,
-    shard=shard,
-  )
+  feed = experiment.feed
+  stream = TokenStream(experiment.mixture, tokenizer, feed.cache_dir)
+  seed = experiment.recipe.seed
+  ahead = None
+  if feed.workers:
+    ahead = prefetched_windows(
+      stream, settings.batches, seed=seed, workers=feed.workers
+    )
+  return BatchStream(stream, settings.batches, seed=seed, shard=shard, windows=ahead)
 
 
 def make_probe_tokenizer(experiment: Experiment) -> PromptTokenizer:
@@ -139,7 +163,12 @@ def make_probe_tokenizer(experiment: Experiment) -> PromptTokenizer:
   )
 
 
-def _load_vocab(recipe: Recipe, path: pathlib.Path | None) -> Vocab:
+def _load_vocab(
+  recipe: Recipe, path: pathlib.Path | None, start: Start | None
+) -> Vocab:
+  """The vocabulary given, else the recipe's own, else the one beside its checkpoint."""
+  if path is None and recipe.vocab is None and start is not None:
+    path = start.source.vocab
   if path is None:
     if recipe.vocab is None:
       raise SymtuneError(
@@ -152,9 +181,12 @@ def _load_vocab(recipe: Recipe, path: pathlib.Path | None) -> Vocab:
 
 def _make_pools(recipe: Recipe, vocab: Vocab) -> tuple[SymbolPool, SymbolPool]:
   symbols = recipe.symbols
-  tuning = make_pool(PoolSplit.TUNING, symbols.categories, symbols.tuning_size)
-  evaluation = make_pool(
-    PoolSplit.EVALUATION, symbols.categories, symbols.evaluation_size
+  tuning, evaluation = (
+    make_pool(split, symbols.categories, size, rules=symbols.rules, vocab=vocab)
+    for split, size in (
+      (PoolSplit.TUNING, symbols.tuning_size),
+      (PoolSplit.EVALUATION, symbols.evaluation_size),
+    )
   )
   check_disjoint(tuning, evaluation, vocab)
   return tuning, evaluation
@@ -168,11 +200,20 @@ def _make_mixture(
   data_dir: pathlib.Path | None,
 ) -> tuple[Mixture, tuple[Leak, ...]]:
   settings = recipe.mixture
-  suites = tuple(dict.fromkeys(i.suite for i in settings.ingredients))
+  suites = tuple(
+    dict.fromkeys(
+      i.suite for i in settings.ingredients if not isinstance(i, InstructionSettings)
+    )
+  )
   tasks_by_suite = {suite: load_suite(suite, data_dir) for suite in suites}
-  leaks_by_suite = {s: find_leaks(tasks_by_suite[s], probe_tasks) for s in suites}
+  leaks_by_suite = {
+    suite: find_leaks(tasks, probe_tasks, overlap=settings.leak_overlap)
+    for suite, tasks in tasks_by_suite.items()
+  }
   ingredients = [
-    _make_ingredient(
+    load_instructions(i, data_dir)
+    if isinstance(i, InstructionSettings)
+    else _make_ingredient(
       i, apply_policy(tasks_by_suite[i.suite], leaks_by_suite[i.suite], settings.leaks)
     )
     for i in settings.ingredients
@@ -209,6 +250,8 @@ def _make_ingredient(
     instruction=settings.instruction,
     shots=settings.shots,
     rate=settings.rate,
+    num_tasks=settings.num_tasks,
+    temperature=settings.temperature,
   )
 
 
@@ -227,8 +270,8 @@ def _check_targets(words: Iterable[str], vocab: Vocab, recipe: Recipe) -> None:
 def _check_probes(experiment: Experiment) -> None:
   """Fails now, not after an hour of tuning, if a question cannot be asked."""
   tokenizer = make_probe_tokenizer(experiment)
-  for task in experiment.probe_tasks:
-    for probe in PROBES:
-      if probe.accepts(task):
-        for item in probe.items(task, experiment.probe_settings):
-          tokenize_item(tokenizer, item)
+  settings = experiment.probe_settings
+  for probe in experiment.probes:
+    for subject in probe.subjects(experiment.probe_tasks, settings):
+      for item in probe.items(subject, settings):
+        tokenize_item(tokenizer, item)

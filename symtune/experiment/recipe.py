@@ -6,92 +6,34 @@ edge where names become enums; everything behind it sees typed values only.
 
 import dataclasses
 import enum
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import TypeVar
 
-import numpy as np
-
-from symtune.data.batches import BatchShape
 from symtune.data.episodes import Shots
 from symtune.data.leaks import LeakPolicy
 from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.skills import SkillKind
-from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory
+from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
+from symtune.data.windows import BatchShape
 from symtune.errors import SymtuneError
+from symtune.experiment.instruction_data import InstructionSettings
+from symtune.experiment.settings import (
+  IngredientSettings,
+  MixtureSettings,
+  ProbePlan,
+  SkillSettings,
+  SymbolSettings,
+)
 from symtune.model.config import T5Config
 from symtune.model.loss import LossNormalizer
+from symtune.probe.calibrate import Baseline
+from symtune.probe.probe import AnswerKind
 from symtune.train.loop import TrainSettings
 from symtune.train.optim import OptimizerName, OptimSettings, ScheduleName
 from symtune.train.step import LossSettings
 
 _Choice = TypeVar("_Choice", bound=enum.Enum)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class IngredientSettings:
-  """A suite in the tuning mixture; see `symtune.data.mixture.Ingredient`."""
-
-  suite: str
-  labels: LabelStyle
-  instruction: bool
-  shots: Shots
-  rate: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SkillSettings:
-  """Reading prompts in the tuning mixture; see `symtune.data.skills.Skill`."""
-
-  kind: SkillKind
-  suite: str
-  min_items: int
-  max_items: int
-  one_task: bool
-  rate: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SymbolSettings:
-  """Which symbols stand for labels; see `symtune.data.symbols.make_pool`."""
-
-  categories: tuple[SymbolCategory, ...] = ALL_CATEGORIES
-  tuning_size: int | None = None
-  evaluation_size: int | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MixtureSettings:
-  """What the model is tuned on, and in which batches."""
-
-  ingredients: tuple[IngredientSettings | SkillSettings, ...]
-  batches: BatchShape
-  mixing: Mixing
-  formats: tuple[PromptFormat, ...]
-  min_demos_per_class: int
-  leaks: LeakPolicy
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbePlan:
-  """What is asked before and after tuning."""
-
-  suite: str
-  shots: Shots
-  max_queries: int
-  seeds: tuple[int, ...]
-  max_inputs: int
-  max_targets: int
-  tokens_per_batch: int
-
-  def __post_init__(self):
-    # The rest is checked where it is used, by ProbeSettings.
-    for name in ("max_inputs", "max_targets", "tokens_per_batch"):
-      value = getattr(self, name)
-      if isinstance(value, int) and value < 1:
-        raise SymtuneError(f"probe: got {name} {value}, expected at least 1.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,8 +44,9 @@ class Recipe:
     name: of the recipe; appears in reports.
     seed: root of every random choice in the data; `train.seed` is that of the weights.
     vocab: SentencePiece model inside `tasks/`; None asks for --vocab.
-    checkpoint: what the network starts from, a weights file (perhaps inside `tasks/`)
-      or another run's folder; None draws the parameters.
+    checkpoint: what the network starts from: hf://..., gs://..., a folder of
+      Transformers, T5X or another run, or a weights file, which may lie inside `tasks/`
+      (symtune/convert/source.py); None draws the parameters.
     model: sizes of the network; `vocab_size` at least the vocabulary's.
     mixture: tuning data.
     symbols: tuning and evaluation symbols.
@@ -134,6 +77,8 @@ def ingredient(
   min_shots: int = 2,
   max_shots: int = 10,
   rate: float = 1.0,
+  num_tasks: int | None = None,
+  temperature: float = 1.0,
 ) -> IngredientSettings:
   """A suite in the mixture; the defaults are the paper's (section 3.1).
 
@@ -144,6 +89,8 @@ def ingredient(
     min_shots: fewest exemplars per class.
     max_shots: most exemplars per class.
     rate: share of the mixture, relative to the other ingredients.
+    num_tasks: how many of the suite's tasks are used; all unless given.
+    temperature: tasks weigh (capped rows) ** (1 / temperature).
 
   Returns:
     The typed settings.
@@ -157,6 +104,8 @@ def ingredient(
     instruction=instruction,
     shots=Shots(minimum=min_shots, maximum=max_shots),
     rate=float(rate),
+    num_tasks=num_tasks,
+    temperature=float(temperature),
   )
 
 
@@ -197,7 +146,7 @@ def skill(
 
 def mixture(
   *,
-  ingredients: Sequence[IngredientSettings | SkillSettings],
+  ingredients: Sequence[IngredientSettings | SkillSettings | InstructionSettings],
   batch_size: int,
   input_length: int,
   target_length: int,
@@ -207,6 +156,7 @@ def mixture(
   formats: Sequence[str] = tuple(f.name for f in ALL_FORMATS),
   min_demos_per_class: int = 1,
   leaks: str = "refuse",
+  leak_overlap: float | None = None,
 ) -> MixtureSettings:
   """The tuning data; the paper's is batch 32, lengths 2048 and 512, packed.
 
@@ -222,6 +172,8 @@ def mixture(
     min_demos_per_class: exemplars that a prompt too long for a row keeps at least.
     leaks: what to do with tuning rows whose text a probe task has too: "refuse" or
       "drop" them.
+    leak_overlap: share of word n-grams from which on two texts count as the same, 0.5
+      say; None takes equal texts only.
 
   Returns:
     The typed settings.
@@ -242,6 +194,7 @@ def mixture(
     formats=tuple(_parse_format(name) for name in formats),
     min_demos_per_class=min_demos_per_class,
     leaks=_parse(LeakPolicy, leaks, "mixture.leaks"),
+    leak_overlap=leak_overlap,
   )
 
 
@@ -250,13 +203,17 @@ def symbols(
   categories: Sequence[str] = tuple(ALL_CATEGORIES),
   tuning_size: int | None = None,
   evaluation_size: int | None = None,
+  prefix_free: bool = False,
+  same_length: bool = False,
 ) -> SymbolSettings:
   """The symbol pools; the defaults are the paper's 3 x 10,000 and 3 x 90,000.
 
   Args:
-    categories: of "integers", "combinations", "words".
+    categories: of "integers", "combinations", "words", "nonce".
     tuning_size: symbols per category that prompts are tuned on.
     evaluation_size: symbols per category held out for probes.
+    prefix_free: no symbol of a prompt starts with the tokens of another.
+    same_length: the symbols of a prompt have the same number of tokens.
 
   Returns:
     The typed settings.
@@ -266,7 +223,10 @@ def symbols(
   """
   parsed = (_parse(SymbolCategory, c, "symbols.categories") for c in categories)
   return SymbolSettings(
-    categories=tuple(parsed), tuning_size=tuning_size, evaluation_size=evaluation_size
+    categories=tuple(parsed),
+    tuning_size=tuning_size,
+    evaluation_size=evaluation_size,
+    rules=SymbolRules(prefix_free=prefix_free, same_length=same_length),
   )
 
 
@@ -317,9 +277,12 @@ def loss(
 def probe(
   *,
   suite: str,
+  probes: Sequence[str] = ("settings", "flipped_labels"),
   shots: int = 4,
   max_queries: int = 100,
-  seeds: Sequence[int] = (0,),
+  seeds: Sequence[int] = (0, 1, 2),
+  answers: str = "rank",
+  baselines: Sequence[str] = (),
   max_inputs: int,
   max_targets: int = 64,
   tokens_per_batch: int = 8192,
@@ -328,55 +291,36 @@ def probe(
 
   Args:
     suite: name of a suite in `tasks/suites`.
+    probes: names of `probe.catalog.PROBES`, or "all".
     shots: exemplars per class.
     max_queries: queries per task, drawn at random.
     seeds: one set of exemplars, formats and symbols for each.
+    answers: "rank" takes the likeliest label, "generate" writes one.
+    baselines: extra prompts that the rules "pmi", "contextual" and "domain" need; each
+      costs up to five more prompts a question.
     max_inputs: longest prompt in tokens; longer ones lose exemplars.
     max_targets: longest label word in tokens, EOS included.
     tokens_per_batch: input tokens scored at once; bounds the memory.
 
   Returns:
     The typed settings.
+
+  Raises:
+    SymtuneError: a value is not among the choices.
   """
+  parsed = (_parse(Baseline, name, "probe.baselines") for name in baselines)
   return ProbePlan(
     suite=suite,
+    probes=tuple(probes),
     shots=Shots(minimum=shots, maximum=shots),
     max_queries=max_queries,
     seeds=tuple(seeds),
+    answers=_parse(AnswerKind, answers, "probe.answers"),
+    baselines=tuple(parsed),
     max_inputs=max_inputs,
     max_targets=max_targets,
     tokens_per_batch=tokens_per_batch,
   )
-
-
-def recipe_to_json(recipe: Recipe) -> str:
-  """Canonical JSON of every setting: sorted keys, enums by name."""
-  return json.dumps(
-    dataclasses.asdict(recipe), sort_keys=True, default=_plain, indent=2
-  )
-
-
-def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
-  """16 hexadecimal digits that identify settings, data, vocabulary and start.
-
-  Args:
-    recipe: all settings.
-    fingerprints: of every task, tuning first, and of the checkpoint if there is one.
-    vocab: fingerprint of the vocabulary.
-
-  Returns:
-    The start of a SHA-256.
-  """
-  text = json.dumps([recipe_to_json(recipe), list(fingerprints), vocab])
-  return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _plain(value: object) -> object:
-  if isinstance(value, enum.Enum):
-    return value.name
-  if isinstance(value, np.dtype):
-    return value.name
-  raise TypeError(f"no JSON form for {value!r}")
 
 
 def _parse(kind: type[_Choice], value: str, where: str) -> _Choice:

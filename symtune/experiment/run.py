@@ -9,26 +9,20 @@ import json
 import pathlib
 
 import jax
-import numpy as np
 import rich.console
 
-from symtune.data.batches import HostShard, StreamCounts
+from symtune.data.batches import HostShard
+from symtune.data.windows import StreamCounts
 from symtune.errors import SymtuneError
-from symtune.experiment.build import (
-  PROBES,
-  Experiment,
-  make_batches,
-  make_probe_tokenizer,
-)
+from symtune.experiment.answerers import Answerer, native_answerer
+from symtune.experiment.build import Experiment, make_batches
 from symtune.experiment.folder import git_commit
-from symtune.experiment.recipe import recipe_to_json
+from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.start import load_start
 from symtune.files import DATA_FILE, RESULTS_FILE, write_whole
-from symtune.model.network import Params, Transformer, param_axes, param_shapes
-from symtune.model.score import score_candidates
+from symtune.model.network import Params, param_axes, param_shapes
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
-from symtune.probe.scorers import ModelScorer
-from symtune.train import checkpoint, partition
+from symtune.train import checkpoint, hosts, partition
 from symtune.train.loop import CHECKPOINTS, FitResult, fit
 from symtune.train.optim import make_optimizer, make_schedule
 from symtune.train.progress import Progress
@@ -39,7 +33,10 @@ BEFORE, AFTER = "before", "after"
 
 
 def train_model(
-  experiment: Experiment, run_dir: pathlib.Path, console: rich.console.Console
+  experiment: Experiment,
+  run_dir: pathlib.Path,
+  console: rich.console.Console,
+  layout: partition.Layout | None = None,
 ) -> FitResult:
   """Tunes the network, from where the folder's newest checkpoint stands.
 
@@ -47,6 +44,7 @@ def train_model(
     experiment: what to train on what.
     run_dir: gets checkpoints/, metrics.jsonl, timing.jsonl and data.json.
     console: shows progress.
+    layout: how parameters and batches are cut; whole on each device when None.
 
   Returns:
     How training ended.
@@ -54,7 +52,7 @@ def train_model(
   Raises:
     SymtuneError: the loss is not finite, or a checkpoint is damaged.
   """
-  recipe = experiment.recipe
+  recipe, layout = experiment.recipe, layout or partition.Layout()
   params = load_start(experiment.start, experiment.network, recipe.train.seed)
   optimizer = make_optimizer(recipe.optimizer, params)
   state = create_state(params, optimizer, recipe.train.seed)
@@ -64,6 +62,7 @@ def train_model(
     optimizer=optimizer,
     schedule=make_schedule(recipe.optimizer),
     loss_settings=recipe.loss,
+    num_microbatches=layout.microbatches,
   )
   batches = make_batches(
     experiment, HostShard(index=jax.process_index(), count=jax.process_count())
@@ -80,17 +79,18 @@ def train_model(
   if jax.device_count() == 1:
     result = fit_here(state=state, train_step=step())
   else:
-    mesh = partition.make_mesh()
-    axes = param_axes(experiment.network)
+    mesh = partition.make_mesh(model_devices=layout.model_devices)
+    axes, rules = param_axes(experiment.network), partition.layout_rules(layout)
     shardings = partition.state_shardings(
-      state, partition.param_shardings(params, axes, mesh), mesh
+      state, partition.param_shardings(params, axes, mesh, rules), mesh
     )
     result = fit_here(
-      state=jax.device_put(state, shardings),
-      train_step=step(mesh=mesh, shardings=shardings),
+      state=partition.place(state, shardings),
+      train_step=step(mesh=mesh, rules=rules, shardings=shardings),
       put_batch=partition.batch_putter(mesh),
     )
-  _report_data(experiment, batches.counts, run_dir, console)
+  if hosts.is_first():
+    _report_data(experiment, batches.counts, run_dir, console)
   return result
 
 
@@ -112,24 +112,41 @@ def probe_model(
     SymtuneError: no such checkpoint, or results.jsonl is damaged.
   """
   params = _load_params(experiment, run_dir, label.step)
-  scorer = ModelScorer(
-    functools.partial(_score_arrays, experiment.network, params),
-    make_probe_tokenizer(experiment),
-    tokens_per_batch=experiment.recipe.probe.tokens_per_batch,
-  )
+  answerer = native_answerer(experiment, label, experiment.network, params, run_dir)
+  ask(experiment, answerer, run_dir, console)
+
+
+def ask(
+  experiment: Experiment,
+  answerer: Answerer,
+  run_dir: pathlib.Path,
+  console: rich.console.Console,
+) -> None:
+  """Asks one answerer every probe; rows that are there are not asked again.
+
+  Args:
+    experiment: tasks, probes and settings.
+    answerer: a checkpoint or a baseline.
+    run_dir: gets results.jsonl.
+    console: shows progress.
+
+  Raises:
+    SymtuneError: results.jsonl is damaged, or a question cannot be answered.
+  """
   run_probes(
-    scorer,
-    PROBES,
+    answerer.score,
+    experiment.probes,
     experiment.probe_tasks,
     experiment.probe_settings,
     results_path=run_dir / RESULTS_FILE,
-    label=label,
+    label=answerer.label,
     context=RunContext(
       config_hash=experiment.config_hash,
       vocab_hash=experiment.vocab.fingerprint[:16],
       git_commit=git_commit(),
     ),
     console=console,
+    baselines=experiment.recipe.probe.baselines,
   )
 
 
@@ -175,15 +192,6 @@ def _load_params(experiment: Experiment, run_dir: pathlib.Path, step: int) -> Pa
     return load_start(experiment.start, experiment.network, seed)
   shapes = param_shapes(experiment.network)
   return jax.device_put(checkpoint.load_params(run_dir / CHECKPOINTS, step, shapes))
-
-
-_jit_score = jax.jit(score_candidates, static_argnums=0)
-
-
-def _score_arrays(
-  network: Transformer, params: Params, inputs: np.ndarray, targets: np.ndarray
-) -> np.ndarray:
-  return np.asarray(_jit_score(network, params, inputs, targets))
 
 
 def _report_data(

@@ -19,7 +19,7 @@ _KERNEL_INIT = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 
 def masked_bias(
   mask: Bool[Array, "batch #heads q_length k_length"] | None,
-  bias: Float[Array, "1 heads q_length k_length"] | None,
+  bias: Float[Array, "#batch heads q_length k_length"] | None,
   dtype: Any,
 ) -> Float[Array, "..."] | None:
   """What is added to the attention logits: the bias, and -1e10 where masked.
@@ -115,7 +115,7 @@ class MultiHeadAttention(nn.Module):
     inputs_q: Float[Array, "batch q_length embed"],
     inputs_kv: Float[Array, "batch k_length embed"],
     mask: Bool[Array, "batch 1 q_length k_length"] | None = None,
-    bias: Float[Array, "1 heads b_length b_length"] | None = None,
+    bias: Float[Array, "#batch heads b_length b_length"] | None = None,
     *,
     deterministic: bool,
     decode: bool = False,
@@ -184,7 +184,7 @@ class MultiHeadAttention(nn.Module):
     self,
     key: Float[Array, "batch length heads kv"],
     value: Float[Array, "batch length heads kv"],
-    bias: Float[Array, "1 heads b_length b_length"] | None,
+    bias: Float[Array, "#batch heads b_length b_length"] | None,
   ) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array | None]:
     """Creates the cache, or appends one position; see the class docstring.
 

@@ -27,6 +27,8 @@ ACTIVATIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
   "tanh": nn.tanh,
 }
 
+REMAT_POLICIES = ("none", "minimal", "full")
+
 _COUNTS = (
   "vocab_size",
   "emb_dim",
@@ -58,6 +60,9 @@ class T5Config:
     dropout_rate: Share of activations set to zero, in [0, 1).
     logits_via_embedding: Use the embedding as output layer ("tied").
     float32_attention_logits: Attention logits and softmax in float32, whatever dtype.
+    remat_policy: What the backward pass computes again to save memory: "none",
+      "minimal" (all but the dense layers' products) or "full" (whole layers). Values
+      and tree stay the same. Named as in t5x/examples/scalable_t5/network.py.
 
   Raises:
     SymtuneError: A value is out of range or not among the choices.
@@ -75,6 +80,7 @@ class T5Config:
   dropout_rate: float = struct.field(pytree_node=False, default=0.1)
   logits_via_embedding: bool = struct.field(pytree_node=False, default=False)
   float32_attention_logits: bool = struct.field(pytree_node=False, default=False)
+  remat_policy: str = struct.field(pytree_node=False, default="none")
 
   def __post_init__(self):
     # A gin file writes dtype = 'bfloat16' and a list of activations: make both hashable
@@ -85,6 +91,11 @@ class T5Config:
     for name in _COUNTS:
       _check_count(name, getattr(self, name))
     _check_activations(self.mlp_activations)
+    if self.remat_policy not in REMAT_POLICIES:
+      raise SymtuneError(
+        f"T5Config.remat_policy is {self.remat_policy!r}; expected one of "
+        f"{', '.join(REMAT_POLICIES)}."
+      )
     if not 0.0 <= self.dropout_rate < 1.0:
       raise SymtuneError(
         f"T5Config.dropout_rate is {self.dropout_rate!r}; expected 0 <= rate < 1."
@@ -98,6 +109,11 @@ def _float_dtype(dtype: Any) -> jnp.dtype:
     raise SymtuneError(
       f"T5Config.dtype is {dtype!r}; expected float32 or bfloat16."
     ) from error
+  if result == jnp.float16:
+    raise SymtuneError(
+      "T5Config.dtype is float16; expected float32 or bfloat16. T5's activations go "
+      "beyond float16's 65,504 and become infinite, then NaN."
+    )
   if not jnp.issubdtype(result, jnp.floating):
     raise SymtuneError(f"T5Config.dtype is {dtype!r}; expected float32 or bfloat16.")
   return result

@@ -1,10 +1,11 @@
-"""Greedy decoding through the cache."""
+"""Greedy and sampled generation through the cache."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, Key, UInt32
 
 from symtune.errors import SymtuneError
 from symtune.model.network import Params, Transformer
@@ -80,6 +81,78 @@ def generate_greedy(
   Raises:
     SymtuneError: max_length is not positive.
   """
+  return _generate(network, params, inputs, max_length, _likeliest)
+
+
+def generate_sampled(
+  network: Transformer,
+  params: Params,
+  inputs: Int[Array, "batch enc_length"],
+  max_length: int,
+  rng_key: Key[Array, ""] | UInt32[Array, "2"],
+  *,
+  temperature: float = 1.0,
+  top_k: int | None = None,
+) -> Int[Array, "batch max_length"]:
+  """Draws tokens, position after position, until EOS.
+
+  Row r at step s draws with `fold_in(fold_in(rng_key, r), s)`, so a row's tokens do not
+  depend on the rows after it or on max_length. Pure; jit it with network, max_length,
+  temperature and top_k static.
+
+  Args:
+    network: The network.
+    params: Its parameters.
+    inputs: One prompt per row, 0 for padding.
+    max_length: Most tokens to generate, EOS included.
+    rng_key: Random key.
+    temperature: Divides the logits; below 1 sharpens, above 1 flattens.
+    top_k: Draw among this many likeliest tokens only; None: among all.
+
+  Returns:
+    Generated ids, int32: EOS is kept, padding (0) follows it.
+
+  Raises:
+    SymtuneError: max_length, temperature or top_k is not positive, or top_k exceeds the
+      vocabulary.
+  """
+  if not temperature > 0.0:
+    raise SymtuneError(
+      f"temperature is {temperature}; expected above 0. For the likeliest token use "
+      "generate_greedy."
+    )
+  if top_k is not None and not 1 <= top_k <= network.config.vocab_size:
+    raise SymtuneError(
+      f"top_k is {top_k}; expected 1 to {network.config.vocab_size}, the vocabulary."
+    )
+  row_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(
+    rng_key, jnp.arange(inputs.shape[0])
+  )
+
+  def draw(logits: jax.Array, step: jax.Array) -> jax.Array:
+    scaled = logits / temperature
+    if top_k is not None:
+      lowest = jax.lax.top_k(scaled, top_k)[0][:, -1:]
+      scaled = jnp.where(scaled < lowest, -jnp.inf, scaled)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(row_keys, step)
+    return jax.vmap(jax.random.categorical)(keys, scaled)
+
+  return _generate(network, params, inputs, max_length, draw)
+
+
+def _likeliest(logits: jax.Array, step: jax.Array) -> jax.Array:
+  del step
+  return jnp.argmax(logits, axis=-1)
+
+
+def _generate(
+  network: Transformer,
+  params: Params,
+  inputs: Int[Array, "batch enc_length"],
+  max_length: int,
+  choose: Callable[[jax.Array, jax.Array], jax.Array],
+) -> Int[Array, "batch max_length"]:
+  """Runs the decoder step by step; `choose` turns (logits, step) into tokens."""
   if max_length < 1:
     raise SymtuneError(f"max_length is {max_length}; expected at least 1.")
   variables = {"params": params}
@@ -101,8 +174,8 @@ def generate_greedy(
       mutable=["cache"],
       method="decode",
     )
-    likeliest = jnp.argmax(logits[:, -1, :], axis=-1).astype(jnp.int32)
-    token = jnp.where(state.is_done, PAD_ID, likeliest)[:, None]
+    chosen = choose(logits[:, -1, :], state.step).astype(jnp.int32)
+    token = jnp.where(state.is_done, PAD_ID, chosen)[:, None]
     return _State(
       step=state.step + 1,
       last=token,

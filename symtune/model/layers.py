@@ -161,7 +161,8 @@ class Embed(nn.Module):
     """Products with every row of the table, in float32."""
     batch, length, embed = x.shape
     x_2d = x.astype(jnp.float32).reshape(batch * length, embed)
-    return (x_2d @ self.embedding.T).reshape(batch, length, self.vocab_size)
+    table = self.embedding.astype(jnp.float32)
+    return (x_2d @ table.T).reshape(batch, length, self.vocab_size)
 
 
 def relative_position_bucket(

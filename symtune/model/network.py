@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax.core import unfreeze
 from flax.linen.partitioning import get_axis_names
-from jaxtyping import Array, Float, Key, Num, UInt32
+from jaxtyping import Array, Bool, Float, Int, Key, Num, UInt32
 
 from symtune.errors import SymtuneError
 from symtune.model import masks
@@ -117,6 +117,38 @@ class Transformer(nn.Module):
       deterministic=not enable_dropout,
       decode=decode,
       max_decode_length=max_decode_length,
+    )
+
+  def decode_tree(
+    self,
+    encoded: Float[Array, "batch enc_length embed"],
+    encoder_input_tokens: Num[Array, "batch enc_length"],
+    tokens: Int[Array, "batch nodes"],
+    depths: Int[Array, "batch nodes"],
+    visible: Bool[Array, "batch nodes nodes"],
+  ) -> Float[Array, "batch nodes vocab"]:
+    """Runs the decoder over trees of tokens, without dropout (model/token_tree.py).
+
+    Args:
+      encoded: Output of `encode`.
+      encoder_input_tokens: The encoder's tokens; used for the padding mask only.
+      tokens: What each node reads.
+      depths: Its position on its branch, below the number of nodes.
+      visible: Which nodes it may look at.
+
+    Returns:
+      Logits in float32: what may follow each node.
+    """
+    cross_mask = masks.cross_mask(
+      jnp.ones_like(tokens), encoder_input_tokens.astype(jnp.int32)
+    )
+    return self.decoder(
+      tokens,
+      encoded,
+      visible[:, None, :, :],
+      cross_mask,
+      deterministic=True,
+      positions=depths,
     )
 
   def __call__(

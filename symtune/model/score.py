@@ -1,7 +1,9 @@
 """Log-probability of whole targets, in nats: the encoder runs once per prompt.
 
-The candidates of one prompt lie side by side in one decoder row, kept apart by segment
-ids, and all read the same encoder output:
+`score_trees` is what probes use: candidates with a common beginning share its positions
+(model/token_tree.py). `score_candidates` is the same in plain form: the candidates of
+one prompt lie side by side in one decoder row, kept apart by segment ids, and all read
+the same encoder output:
 
   targets        [[7 8 1 0]   candidate 1
                   [9 1 0 0]]  candidate 2
@@ -16,6 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from symtune.model.loss import token_cross_entropy
 from symtune.model.network import Params, Transformer
+from symtune.model.token_tree import TreeBatch
 
 
 def shift_right(
@@ -94,3 +97,40 @@ def score_targets(
     Scores in nats; -inf for a target that is all padding.
   """
   return score_candidates(network, params, inputs, targets[:, None, :])[:, 0]
+
+
+def score_trees(
+  network: Transformer,
+  params: Params,
+  inputs: Int[Array, "prompts enc_length"],
+  trees: TreeBatch,
+) -> Float[Array, "prompts edges"]:
+  """Log p(token) of every edge of each prompt's tree, in nats; pure, may be jitted.
+
+  The score of a candidate is the sum over its edges (`TokenTree.members`).
+
+  Args:
+    network: The network.
+    params: Its parameters.
+    inputs: One prompt per row, 0 for padding.
+    trees: The candidates of each prompt.
+
+  Returns:
+    Log-probabilities; those of padding edges mean nothing.
+  """
+  variables = {"params": params}
+  encoded = network.apply(variables, inputs, enable_dropout=False, method="encode")
+  logits = network.apply(
+    variables,
+    encoded,
+    inputs,
+    trees.tokens,
+    trees.depths,
+    trees.visible,
+    method="decode_tree",
+  )
+  assert isinstance(logits, jax.Array)
+  norms = jax.scipy.special.logsumexp(logits, axis=-1)
+  row = jnp.arange(logits.shape[0])[:, None]
+  chosen = logits[row, trees.edge_nodes, trees.edge_tokens]
+  return chosen - norms[row, trees.edge_nodes]

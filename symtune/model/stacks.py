@@ -4,7 +4,10 @@ Module names and their order follow t5x/examples/t5/network.py: they make the pa
 tree, and the random numbers of dropout.
 """
 
+from typing import Any
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -35,9 +38,34 @@ def _mlp(config: T5Config) -> MLP:
   )
 
 
+def _remat(layer: type[nn.Module], config: T5Config, static: tuple[int, ...]) -> Any:
+  """The layer, computed again in the backward pass as far as the policy says.
+
+  Args:
+    layer: EncoderLayer or DecoderLayer.
+    config: settings of the network.
+    static: positions of the layer's Python arguments, counted from self.
+  """
+  if config.remat_policy == "none":
+    return layer
+  policy = None
+  if config.remat_policy == "minimal":
+    policy = jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims
+  return nn.remat(layer, policy=policy, static_argnums=static)
+
+
 def _dropout(config: T5Config) -> nn.Dropout:
   """One mask for all positions of a row (T5X: "broadcast along length")."""
   return nn.Dropout(config.dropout_rate, broadcast_dims=(-2,))
+
+
+def _bias_between(
+  bias: Float[Array, "1 heads length length"],
+  positions: Int[Array, "batch dec_length"],
+) -> Float[Array, "batch heads dec_length dec_length"]:
+  """The bias of each pair of tokens that stand at these positions."""
+  pairs = bias[0][:, positions[:, :, None], positions[:, None, :]]
+  return jnp.moveaxis(pairs, 0, 1)
 
 
 class EncoderLayer(nn.Module):
@@ -55,7 +83,6 @@ class EncoderLayer(nn.Module):
     inputs: Float[Array, "batch length embed"],
     mask: Bool[Array, "batch 1 length length"],
     bias: Float[Array, "1 heads length length"],
-    *,
     deterministic: bool,
   ) -> Float[Array, "batch length embed"]:
     """Applies the layer."""
@@ -84,8 +111,7 @@ class DecoderLayer(nn.Module):
     encoded: Float[Array, "batch enc_length embed"],
     mask: Bool[Array, "batch 1 dec_length dec_length"] | None,
     cross_mask: Bool[Array, "batch 1 dec_length enc_length"],
-    bias: Float[Array, "1 heads b_length b_length"],
-    *,
+    bias: Float[Array, "#batch heads b_length b_length"],
     deterministic: bool,
     decode: bool,
   ) -> Float[Array, "batch dec_length embed"]:
@@ -133,8 +159,8 @@ class Encoder(nn.Module):
     x = self.embed(tokens)
     x = _dropout(cfg)(x, deterministic=deterministic)
     for i in range(cfg.num_encoder_layers):
-      layer = EncoderLayer(cfg, name=f"layers_{i}")
-      x = layer(x, mask, bias, deterministic=deterministic)
+      layer = _remat(EncoderLayer, cfg, (4,))(cfg, name=f"layers_{i}")
+      x = layer(x, mask, bias, deterministic)
     x = RMSNorm(cfg.dtype, name="encoder_norm")(x)
     # The one dropout in T5X whose mask differs from position to position.
     return nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic)
@@ -162,8 +188,12 @@ class Decoder(nn.Module):
     deterministic: bool,
     decode: bool = False,
     max_decode_length: int | None = None,
+    positions: Int[Array, "batch dec_length"] | None = None,
   ) -> Float[Array, "batch dec_length vocab"]:
-    """Turns tokens and the encoder's vectors into float32 logits."""
+    """Turns tokens and the encoder's vectors into float32 logits.
+
+    Tokens stand in a row one after another, unless `positions` says otherwise.
+    """
     cfg = self.config
     length = tokens.shape[1]
     if decode and max_decode_length is not None:
@@ -171,13 +201,13 @@ class Decoder(nn.Module):
     bias = RelativeBias(cfg.num_heads, cfg.dtype, name="relpos_bias")(
       length, bidirectional=False
     )
+    if positions is not None:
+      bias = _bias_between(bias, positions)
     y = self.embed(tokens)
     y = _dropout(cfg)(y, deterministic=deterministic)
     for i in range(cfg.num_decoder_layers):
-      layer = DecoderLayer(cfg, name=f"layers_{i}")
-      y = layer(
-        y, encoded, mask, cross_mask, bias, deterministic=deterministic, decode=decode
-      )
+      layer = _remat(DecoderLayer, cfg, (6, 7))(cfg, name=f"layers_{i}")
+      y = layer(y, encoded, mask, cross_mask, bias, deterministic, decode)
     y = RMSNorm(cfg.dtype, name="decoder_norm")(y)
     y = _dropout(cfg)(y, deterministic=deterministic)
     if cfg.logits_via_embedding:

@@ -1,22 +1,30 @@
 """Stage 10: Task -> ProbeItems -> Scores. Questions asked of a checkpoint.
 
 A probe turns tasks into items: prompts with their choices. A scorer turns items into
-log-likelihoods, one per choice. Both sides know nothing of each other, so an oracle, a
-random guesser and a model on a pod are all probed alike.
+log-likelihoods, one per choice, or into generated text. Both sides know nothing of each
+other, so an oracle, a nearest neighbour and a model on a pod are all probed alike.
+
+Every item carries two hypotheses: what its exemplars demand (`context`) and what its
+label words mean (`prior`). Where they differ, the answer tells which one was followed.
 """
 
 import dataclasses
-import itertools
+import enum
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from symtune.cards.card import Example, Task
+from symtune.cards.card import Task
 from symtune.data.episodes import EVALUATION_SHOTS, Shots
-from symtune.data.mixture import LabelStyle, PromptMaker
 from symtune.data.prompts import Prompt
-from symtune.data.rng import keyed_generator
 from symtune.data.symbols import SymbolPool
 from symtune.errors import SymtuneError
+
+
+class AnswerKind(enum.StrEnum):
+  """How a question is answered."""
+
+  RANK = "rank"  # the likeliest choice
+  GENERATE = "generate"  # greedy text, which has to equal a choice
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,10 +36,13 @@ class ProbeItem:
     setting: name of the setting inside the probe.
     task: name of the task.
     seed: seed of exemplars, format and symbols.
-    query: row of the query in the task's file.
-    labels: what stands for the classes.
-    prompt: what is asked; its `answer` is what the exemplars demand.
-    fingerprint: SHA-256 of the task's card and rows.
+    query: row of the query in the task's file, or number of the made question.
+    prompt: what is asked; its `answer` counts as right. Where only one text is known to
+      be right, it is the only choice.
+    context: choice that the exemplars demand; None if they demand none.
+    prior: choice that the words' meaning demands; None if they mean nothing.
+    kind: how it is answered.
+    fingerprint: SHA-256 of what the question is made of (card and rows).
   """
 
   probe: str
@@ -39,9 +50,16 @@ class ProbeItem:
   task: str
   seed: int
   query: int
-  labels: LabelStyle
   prompt: Prompt
+  context: int | None
+  prior: int | None
+  kind: AnswerKind
   fingerprint: str
+
+  @property
+  def key(self) -> tuple[str, str, str, int, int]:
+    """Equal for the same question asked of two checkpoints."""
+    return (self.probe, self.setting, self.task, self.seed, self.query)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,11 +67,16 @@ class Score:
   """What a scorer says of one item.
 
   Attributes:
-    log_likelihoods: log p(choice and EOS | prompt) in nats, one per choice.
+    log_likelihoods: log p(choice and EOS | prompt) in nats, one per choice; empty for
+      generated text.
+    tokens: of each choice, with EOS; empty for generated text.
+    text: what was generated, or None.
     demos: exemplars that the scorer saw; fewer than the prompt has if it was too long.
   """
 
-  log_likelihoods: tuple[float, ...]
+  log_likelihoods: tuple[float, ...] = ()
+  tokens: tuple[int, ...] = ()
+  text: str | None = None
   demos: int
 
 
@@ -69,12 +92,14 @@ class ProbeSettings:
     shots: exemplars per class; 4 in the paper.
     max_queries: queries per task, drawn at random; 100 in the paper.
     seeds: one set of exemplars, formats and symbols for each.
+    kind: how questions with several choices are answered.
   """
 
   pool: SymbolPool
   shots: Shots = EVALUATION_SHOTS
   max_queries: int = 100
   seeds: tuple[int, ...] = (0,)
+  kind: AnswerKind = AnswerKind.RANK
 
   def __post_init__(self):
     if self.max_queries < 1 or not self.seeds:
@@ -88,71 +113,18 @@ class ProbeSettings:
 
 @runtime_checkable
 class Probe(Protocol):
-  """One question asked of a model, over one task."""
+  """One question asked of a model, over one subject after the other.
+
+  Attributes:
+    name: in tables and result rows.
+  """
 
   name: str
 
-  def accepts(self, task: Task) -> bool:
-    """Whether the probe is defined for the task."""
+  def subjects(self, tasks: Sequence[Task], settings: ProbeSettings) -> Sequence[Any]:
+    """What it asks about: those of the tasks that it is defined for, or its own."""
     ...
 
-  def items(self, task: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
-    """Every item, in a fixed order."""
+  def items(self, subject: Any, settings: ProbeSettings) -> Iterator[ProbeItem]:
+    """Every item about one subject, in a fixed order: resuming relies on it."""
     ...
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Variant:
-  """One way to ask about a query: a setting of a probe."""
-
-  setting: str
-  labels: LabelStyle
-  instruction: bool
-
-
-def make_items(
-  probe: str, task: Task, settings: ProbeSettings, variants: Sequence[Variant]
-) -> Iterator[ProbeItem]:
-  """Asks about every query in every variant, seed by seed.
-
-  Items of one seed and query share exemplars, their order and, but for the fixed one of
-  instructions, the format: variants are compared in pairs. Every seed asks about the
-  same queries.
-
-  Args:
-    probe: name of the probe.
-    task: what is asked about.
-    settings: symbols, shots and seeds.
-    variants: the settings of the probe.
-
-  Yields:
-    One item per seed, query and variant, in this order.
-  """
-  maker = PromptMaker(task, settings.shots)
-  queries = draw_queries(maker, settings.max_queries)
-  for seed, query, variant in itertools.product(settings.seeds, queries, variants):
-    prompt = maker.prompt(
-      query,
-      seed=seed,
-      variant=0,
-      labels=variant.labels,
-      instruction=variant.instruction,
-      pool=settings.pool,
-    )
-    yield ProbeItem(
-      probe=probe,
-      setting=variant.setting,
-      task=task.card.name,
-      seed=seed,
-      query=query.row,
-      labels=variant.labels,
-      prompt=prompt,
-      fingerprint=task.fingerprint,
-    )
-
-
-def draw_queries(maker: PromptMaker, max_queries: int) -> tuple[Example, ...]:
-  """At most `max_queries` queries of a task, drawn at random by its fingerprint."""
-  rng = keyed_generator(maker.source.task.fingerprint, "queries")
-  order = rng.permutation(len(maker.queries))[:max_queries]
-  return tuple(maker.queries[int(i)] for i in order)

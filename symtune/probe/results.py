@@ -8,7 +8,7 @@ from typing import Any
 from symtune.checks import find_mistyped
 from symtune.errors import SymtuneError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,17 +19,30 @@ class ResultRow:
     schema_version: of this format.
     checkpoint: name in tables, such as "before".
     step: training step of the checkpoint.
+    parameters: numbers in the model; None for a scorer that has none.
     probe: name of the probe.
     setting: name of the setting inside the probe.
     task: name of the task.
     seed: seed of exemplars, format and symbols.
-    query: row of the query in the task's file.
+    query: row of the query in the task's file, or number of the made question.
+    kind: "rank" or "generate" (`probe.AnswerKind`).
     num_classes: number of choices.
     label: index of the right choice.
-    prediction: index of the likeliest choice.
-    correct: whether they are equal.
-    chance: accuracy of a uniform guess, 1 / num_classes.
-    log_likelihoods: log p(choice and EOS | prompt) in nats, one per choice.
+    context: index of the choice that the exemplars demand, or None.
+    prior: index of the choice that the words' meaning demands, or None.
+    prediction: index of the likeliest choice, or of the one that was generated; None
+      if the generated text is none of them.
+    correct: whether it is the right one.
+    chance: accuracy of a uniform guess, 1 / num_classes; 0 for an open answer.
+    text: what was generated, or None.
+    log_likelihoods: log p(choice and EOS | prompt) in nats, one per choice; empty if
+      the answer was generated.
+    tokens: of each choice, with EOS; empty if the answer was generated.
+    null_log_likelihoods: log p(choice and EOS | cue alone), one per choice; empty if
+      not asked for. With the two below, all that `probe.rules` needs.
+    content_free_log_prior: log of the mean probability of each choice for queries
+      without content; empty if not asked for.
+    domain_log_prior: the same for queries of random words of the task.
     choices: the label words.
     demos: exemplars that the model saw.
     demos_asked: exemplars that the prompt had before it was shortened to fit.
@@ -42,17 +55,26 @@ class ResultRow:
   schema_version: int
   checkpoint: str
   step: int
+  parameters: int | None
   probe: str
   setting: str
   task: str
   seed: int
   query: int
+  kind: str
   num_classes: int
   label: int
-  prediction: int
+  context: int | None
+  prior: int | None
+  prediction: int | None
   correct: bool
   chance: float
+  text: str | None
   log_likelihoods: tuple[float, ...]
+  tokens: tuple[int, ...]
+  null_log_likelihoods: tuple[float, ...]
+  content_free_log_prior: tuple[float, ...]
+  domain_log_prior: tuple[float, ...]
   choices: tuple[str, ...]
   demos: int
   demos_asked: int
@@ -146,11 +168,13 @@ def _parse(line: str, where: str) -> ResultRow:
 
 
 def _find_contradiction(row: ResultRow) -> str | None:
-  sizes = (len(row.choices), len(row.log_likelihoods))
-  if row.num_classes < 2 or sizes != (row.num_classes, row.num_classes):
+  wanted = row.num_classes if row.kind == "rank" else 0
+  sizes = (len(row.choices), len(row.log_likelihoods), len(row.tokens))
+  if row.num_classes < 1 or sizes != (row.num_classes, wanted, wanted):
     return (
-      f"got {sizes[0]} choices and {sizes[1]} log_likelihoods for num_classes "
-      f"{row.num_classes}, expected as many, and at least 2"
+      f"got {sizes[0]} choices, {sizes[1]} log_likelihoods and {sizes[2]} tokens for "
+      f"num_classes {row.num_classes} of kind {row.kind}, expected {row.num_classes}, "
+      f"{wanted} and {wanted}"
     )
   if row.correct != (row.prediction == row.label):
     return (

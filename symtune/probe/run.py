@@ -1,6 +1,6 @@
-"""Checkpoint and probes -> results.jsonl, task by task, resumable.
+"""Checkpoint and probes -> results.jsonl, subject by subject, resumable.
 
-Rows of one (checkpoint, probe, task) are written together. A killed run leaves whole
+Rows of one (checkpoint, probe, subject) are written together. A killed run leaves whole
 groups and at most one torn one at the end, which is taken off and asked again, so the
 file of a resumed run equals that of an uninterrupted one byte for byte.
 """
@@ -15,16 +15,32 @@ import rich.progress
 
 from symtune.cards.card import Task
 from symtune.errors import SymtuneError
-from symtune.probe.probe import Probe, ProbeItem, ProbeSettings, Score, ScoreFn
+from symtune.probe.calibrate import Baseline, Baselines, score_baselines
+from symtune.probe.hypotheses import parse_answer
+from symtune.probe.probe import (
+  AnswerKind,
+  Probe,
+  ProbeItem,
+  ProbeSettings,
+  Score,
+  ScoreFn,
+)
 from symtune.probe.results import SCHEMA_VERSION, ResultRow, read_results, to_json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointLabel:
-  """Which checkpoint is asked: its name in tables, and its training step."""
+  """Which checkpoint is asked.
+
+  Attributes:
+    name: in tables.
+    step: training step.
+    parameters: numbers in the model; None for a scorer that has none.
+  """
 
   name: str
   step: int
+  parameters: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,8 +68,9 @@ def run_probes(
   label: CheckpointLabel,
   context: RunContext,
   console: rich.console.Console,
+  baselines: Sequence[Baseline] = (),
 ) -> None:
-  """Asks every probe about every task it accepts, and appends the answers.
+  """Asks every probe about every subject, and appends the answers.
 
   Args:
     score: the model, or a baseline.
@@ -64,22 +81,36 @@ def run_probes(
     label: which checkpoint the answers are from.
     context: what identifies the run.
     console: shows progress.
+    baselines: extra prompts whose scores the rows keep.
 
   Raises:
     SymtuneError: the file is damaged, or holds rows that this call would not write.
   """
-  groups = [(p, t) for p in probes for t in tasks if p.accepts(t)]
+  groups = [(p, s) for p in probes for s in p.subjects(tasks, settings)]
   _drop_torn_line(results_path)
   done = read_results(results_path) if results_path.exists() else []
-  progress = rich.progress.Progress(console=console, transient=True)
-  with progress:
-    shown = progress.add_task(f"probe {label.name}", total=len(groups))
-    for probe, task in groups:
-      items = tuple(probe.items(task, settings))
-      if not _is_done(results_path, done, items, label):
+  places = {
+    row.pair_key: i
+    for i, row in enumerate(done)
+    if (row.checkpoint, row.step) == (label.name, label.step)
+  }
+  columns = (
+    rich.progress.TextColumn("{task.description}"),
+    rich.progress.BarColumn(),
+    rich.progress.MofNCompleteColumn(),
+    rich.progress.TimeRemainingColumn(),
+  )
+  with rich.progress.Progress(*columns, console=console, transient=True) as progress:
+    shown = progress.add_task("", total=len(groups))
+    for probe, subject in groups:
+      progress.update(shown, description=f"{label.name}: {probe.name}")
+      items = tuple(probe.items(subject, settings))
+      if not _is_done(results_path, len(done), places, items):
+        answers = score(items)
+        extras = score_baselines(score, items, baselines)
         rows = [
-          _to_row(item, answer, label, context)
-          for item, answer in zip(items, score(items), strict=True)
+          _to_row(item, answer, extra, label, context)
+          for item, answer, extra in zip(items, answers, extras, strict=True)
         ]
         _append(results_path, rows)
       progress.advance(shown)
@@ -87,51 +118,65 @@ def run_probes(
 
 def _is_done(
   path: pathlib.Path,
-  done: list[ResultRow],
+  num_rows: int,
+  places: dict[tuple[str, str, str, int, int], int],
   items: Sequence[ProbeItem],
-  label: CheckpointLabel,
 ) -> bool:
   """Whether the items' rows are there; takes a torn group off the end of the file."""
-  probe, task = items[0].probe, items[0].task
-  group = (label.name, label.step, probe, task)
-  places = [
-    i for i, r in enumerate(done) if (r.checkpoint, r.step, r.probe, r.task) == group
-  ]
-  if len(places) == len(items):
+  found = sorted(places[item.key] for item in items if item.key in places)
+  if len(found) == len(items):
     return True
-  if places:
-    if places != list(range(len(done) - len(places), len(done))):
+  if found:
+    if found != list(range(num_rows - len(found), num_rows)):
       raise SymtuneError(
-        f"{path}: got {len(places)} rows of checkpoint {label.name}, probe {probe}, "
-        f"task {task}, expected {len(items)}. The file was edited; move it away and "
-        f"probe again."
+        f"{path}: got {len(found)} rows of probe {items[0].probe}, task "
+        f"{items[0].task} and what is asked with it, expected {len(items)}. The file "
+        f"was edited; move it away and probe again."
       )
-    _keep_lines(path, places[0])
-    del done[places[0] :]
+    _keep_lines(path, found[0])
+    for item in items:
+      places.pop(item.key, None)
   return False
 
 
 def _to_row(
-  item: ProbeItem, score: Score, label: CheckpointLabel, context: RunContext
+  item: ProbeItem,
+  score: Score,
+  baselines: Baselines,
+  label: CheckpointLabel,
+  context: RunContext,
 ) -> ResultRow:
-  values = score.log_likelihoods
-  prediction = max(range(len(values)), key=values.__getitem__)
+  choices = item.prompt.choices
+  if item.kind is AnswerKind.GENERATE:
+    prediction = parse_answer(score.text or "", choices)
+  else:
+    values = score.log_likelihoods
+    prediction = max(range(len(values)), key=values.__getitem__)
   return ResultRow(
     schema_version=SCHEMA_VERSION,
     checkpoint=label.name,
     step=label.step,
+    parameters=label.parameters,
     probe=item.probe,
     setting=item.setting,
     task=item.task,
     seed=item.seed,
     query=item.query,
-    num_classes=len(values),
+    kind=str(item.kind),
+    num_classes=len(choices),
     label=item.prompt.answer,
+    context=item.context,
+    prior=item.prior,
     prediction=prediction,
     correct=prediction == item.prompt.answer,
-    chance=1.0 / len(values),
-    log_likelihoods=values,
-    choices=item.prompt.choices,
+    chance=1.0 / len(choices) if len(choices) > 1 else 0.0,
+    text=score.text,
+    log_likelihoods=score.log_likelihoods,
+    tokens=score.tokens,
+    null_log_likelihoods=baselines.null_log_likelihoods,
+    content_free_log_prior=baselines.content_free_log_prior,
+    domain_log_prior=baselines.domain_log_prior,
+    choices=choices,
     demos=score.demos,
     demos_asked=len(item.prompt.demo_labels),
     config_hash=context.config_hash,

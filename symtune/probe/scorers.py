@@ -1,172 +1,96 @@
-"""Who answers a probe: a model, and three that need none.
+"""Who answers a probe without a model: they show what a probe's numbers mean.
 
-The oracle knows the right answer, the prior-only scorer knows what the words mean and
-ignores the exemplars, the random one knows nothing. They show what a probe's numbers
-mean: the oracle scores 1 everywhere, the prior-only one 1 with relevant labels and 0
-with flipped ones, the random one stays within its interval of chance.
+The oracle knows the right answer, the prior-only scorer knows what words mean and
+ignores the exemplars, the context-only scorer does what the exemplars demand and no
+more, the majority takes the class that most exemplars have, and the random one knows
+nothing. `baselines.py` has those that learn from the exemplars.
 """
 
+import collections
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from symtune.data.mixture import LabelStyle
 from symtune.data.rng import keyed_generator
-from symtune.data.tokens import PromptTokenizer, TokenizedPrompt
-from symtune.errors import SymtuneError
-from symtune.probe.probe import ProbeItem, Score, ScoreFn
-
-# Row lengths that scoring compiles for: each prompt is padded to the next one.
-_SHORTEST_ROW = 64
-_TARGET_MULTIPLE = 8
-
-ScoreArrays = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-class ModelScorer:
-  """Scores whole targets with EOS, one encoder pass per prompt."""
-
-  def __init__(
-    self,
-    score_arrays: ScoreArrays,
-    tokenizer: PromptTokenizer,
-    *,
-    tokens_per_batch: int,
-  ):
-    """Wraps a scoring function of arrays.
-
-    Args:
-      score_arrays: (inputs [prompts, length], targets [prompts, choices, length]) ->
-        log-likelihoods [prompts, choices] in nats; padding is 0.
-      tokenizer: with the model's vocabulary and the longest input it may see.
-      tokens_per_batch: input slots of a batch; bounds the memory.
-    """
-    self._score_arrays = score_arrays
-    self._tokenizer = tokenizer
-    self._tokens_per_batch = tokens_per_batch
-
-  def __call__(self, items: Sequence[ProbeItem]) -> list[Score]:
-    """Scores items in batches of equal row length.
-
-    Args:
-      items: any number; order does not matter to the result.
-
-    Returns:
-      One score per item, in the order of `items`.
-
-    Raises:
-      SymtuneError: a query does not fit even without exemplars, or a score is not
-        finite.
-    """
-    prompts = [tokenize_item(self._tokenizer, item) for item in items]
-    rows_by_length: dict[int, list[int]] = {}
-    for i, prompt in enumerate(prompts):
-      length = self._row_length(len(prompt.inputs))
-      rows_by_length.setdefault(length, []).append(i)
-    num_choices = max(len(p.choices) for p in prompts)
-    longest = max(len(c) for p in prompts for c in p.choices)
-    target_length = -(-longest // _TARGET_MULTIPLE) * _TARGET_MULTIPLE
-    scores: dict[int, np.ndarray] = {}
-    for length, rows in sorted(rows_by_length.items()):
-      size = max(1, self._tokens_per_batch // length)
-      for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        # Two row counts for each length: few shapes to compile, little padding.
-        height = size if len(part) > size // 4 else max(1, size // 4)
-        inputs, targets = _pad(
-          [prompts[i] for i in part], (height, length), (num_choices, target_length)
-        )
-        values = np.asarray(self._score_arrays(inputs, targets))
-        scores.update(zip(part, values, strict=False))
-    return [_to_score(items[i], p, scores[i]) for i, p in enumerate(prompts)]
-
-  def _row_length(self, tokens: int) -> int:
-    length = _SHORTEST_ROW
-    while length < tokens:
-      length *= 2
-    return min(length, self._tokenizer.max_inputs)
-
-
-def tokenize_item(tokenizer: PromptTokenizer, item: ProbeItem) -> TokenizedPrompt:
-  """An item's prompt as ids.
-
-  Raises:
-    SymtuneError: the query does not fit even without exemplars, or a choice does not;
-      names probe, task and query.
-  """
-  try:
-    return tokenizer.tokenize(item.prompt)
-  except SymtuneError as error:
-    raise SymtuneError(
-      f"probe {item.probe}, task {item.task}, query row {item.query}: {error}"
-    ) from error
-
-
-def _pad(
-  prompts: Sequence[TokenizedPrompt],
-  input_shape: tuple[int, int],
-  choice_shape: tuple[int, int],
-) -> tuple[np.ndarray, np.ndarray]:
-  """Arrays of a fixed shape; rows beyond `prompts` stay padding."""
-  inputs = np.zeros(input_shape, np.int32)
-  targets = np.zeros((input_shape[0], *choice_shape), np.int32)
-  for row, prompt in enumerate(prompts):
-    inputs[row, : len(prompt.inputs)] = prompt.inputs
-    for choice, ids in enumerate(prompt.choices):
-      targets[row, choice, : len(ids)] = ids
-  return inputs, targets
-
-
-def _to_score(item: ProbeItem, prompt: TokenizedPrompt, values: np.ndarray) -> Score:
-  values = values[: len(prompt.choices)]
-  if not np.isfinite(values).all():
-    raise SymtuneError(
-      f"probe {item.probe}, task {item.task}, query row {item.query}: got scores "
-      f"{values.tolist()}, expected finite ones. The checkpoint is broken, or its "
-      f"numbers overflow: T5 needs float32 or bfloat16, not float16."
-    )
-  return Score(log_likelihoods=tuple(float(v) for v in values), demos=prompt.demos_kept)
+from symtune.probe.probe import AnswerKind, ProbeItem, Score, ScoreFn
 
 
 def score_by_oracle(items: Sequence[ProbeItem]) -> list[Score]:
-  """Prefers the answer that the exemplars demand."""
-  return [_prefer(item, item.prompt.answer) for item in items]
+  """Gives the right answer."""
+  return [prefer(item, item.prompt.answer) for item in items]
 
 
 def score_by_prior(items: Sequence[ProbeItem]) -> list[Score]:
-  """Prefers what the label words mean, whatever the exemplars say.
+  """Does what the words mean; where they mean nothing, takes the first choice."""
+  return [_follow(item, item.prior) for item in items]
 
-  Symbols mean nothing: it then takes the first choice.
-  """
-  return [_prefer(item, _prior_answer(item)) for item in items]
+
+def score_by_context(items: Sequence[ProbeItem]) -> list[Score]:
+  """Does what the exemplars demand; where they demand nothing, takes the first."""
+  return [_follow(item, item.context) for item in items]
+
+
+def score_by_majority(items: Sequence[ProbeItem]) -> list[Score]:
+  """Takes the word that most exemplars have; of several, the last one shown."""
+  return [answer_word(item, _majority(item)) for item in items]
 
 
 def make_random_scorer(seed: int) -> ScoreFn:
-  """A guesser: each item's scores come from a generator keyed by the item."""
+  """A guesser: each item's answer comes from a generator keyed by the item."""
 
   def score(items: Sequence[ProbeItem]) -> list[Score]:
-    return [_guess(seed, item) for item in items]
+    return [
+      prefer(item, int(rng.integers(len(item.prompt.choices))))
+      if item.kind is AnswerKind.RANK
+      else Score(text=str(rng.integers(10)), demos=len(item.prompt.demo_labels))
+      for item in items
+      for rng in (keyed_generator(seed, *item.key),)
+    ]
 
   return score
 
 
-def _prior_answer(item: ProbeItem) -> int:
-  if item.labels is LabelStyle.SYMBOLS:
-    return 0
-  answer = item.prompt.answer
-  return 1 - answer if item.labels is LabelStyle.FLIPPED else answer
+def make_text_scorer(answer: Callable[[ProbeItem], str]) -> ScoreFn:
+  """A scorer that writes what a function says."""
+
+  def score(items: Sequence[ProbeItem]) -> list[Score]:
+    return [
+      Score(text=answer(item), demos=len(item.prompt.demo_labels)) for item in items
+    ]
+
+  return score
 
 
-def _prefer(item: ProbeItem, choice: int) -> Score:
-  values = tuple(
-    math.log(0.9) if i == choice else math.log(0.1)
-    for i in range(len(item.prompt.choices))
-  )
-  return Score(log_likelihoods=values, demos=len(item.prompt.demo_labels))
+def prefer(item: ProbeItem, choice: int) -> Score:
+  """The score of whoever is nine tenths sure of one choice, or writes it."""
+  demos = len(item.prompt.demo_labels)
+  choices = item.prompt.choices
+  if item.kind is AnswerKind.GENERATE:
+    return Score(text=choices[choice], demos=demos)
+  values = tuple(math.log(0.9 if i == choice else 0.1) for i in range(len(choices)))
+  return Score(log_likelihoods=values, tokens=(1,) * len(choices), demos=demos)
 
 
-def _guess(seed: int, item: ProbeItem) -> Score:
-  key = (item.probe, item.setting, item.task, item.seed, item.query)
-  values = keyed_generator(seed, *key).normal(size=len(item.prompt.choices))
-  return Score(log_likelihoods=tuple(values), demos=len(item.prompt.demo_labels))
+def answer_word(item: ProbeItem, word: str | None) -> Score:
+  """The score of whoever answers with a word that an exemplar shows.
+
+  Args:
+    item: the question.
+    word: None if there are no exemplars; then, and if it is none of several choices,
+      the first choice.
+  """
+  choices = item.prompt.choices
+  if word in choices:
+    return prefer(item, choices.index(word))
+  if len(choices) == 1:  # an open answer, and not the right one
+    return Score(text=word or "", demos=len(item.prompt.demo_labels))
+  return prefer(item, 0)
+
+
+def _follow(item: ProbeItem, choice: int | None) -> Score:
+  return answer_word(item, None) if choice is None else prefer(item, choice)
+
+
+def _majority(item: ProbeItem) -> str | None:
+  shown = [turn[-1] for turn in item.prompt.turns[:-1]]
+  counts = collections.Counter(reversed(shown))
+  return counts.most_common(1)[0][0] if counts else None

@@ -5,11 +5,12 @@ are the only way to know the task.
 """
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from symtune.cards.card import Task
-from symtune.data.mixture import LabelStyle
-from symtune.probe.probe import ProbeItem, ProbeSettings, Variant, make_items
+from symtune.data.episodes import Episode
+from symtune.probe.ask import Asker, Question, ask_each
+from symtune.probe.probe import ProbeItem, ProbeSettings
 
 
 class Setting(enum.StrEnum):
@@ -26,10 +27,9 @@ class Setting(enum.StrEnum):
     return self in (Setting.INSTRUCTION_AND_LABELS, Setting.INSTRUCTION)
 
   @property
-  def labels(self) -> LabelStyle:
-    """Natural label words if relevant, else symbols never seen in tuning."""
-    relevant = self in (Setting.INSTRUCTION_AND_LABELS, Setting.LABELS)
-    return LabelStyle.NATURAL if relevant else LabelStyle.SYMBOLS
+  def has_labels(self) -> bool:
+    """Natural label words if so, else symbols never seen in tuning."""
+    return self in (Setting.INSTRUCTION_AND_LABELS, Setting.LABELS)
 
 
 class FourSettings:
@@ -37,16 +37,29 @@ class FourSettings:
 
   name = "settings"
 
-  def accepts(self, task: Task) -> bool:
+  def subjects(
+    self, tasks: Sequence[Task], settings: ProbeSettings
+  ) -> tuple[Task, ...]:
     """Every task."""
-    del task
-    return True
+    del settings
+    return tuple(tasks)
 
-  def items(self, task: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
+  def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
     """Per seed and query, one item for each of the four settings."""
-    return make_items(self.name, task, settings, _VARIANTS)
+    asker = Asker(self.name, subject, settings)
 
+    def questions(seed: int, episode: Episode) -> list[Question]:
+      symbols = asker.with_symbols(episode, seed)
+      label = episode.query.label
+      return [
+        Question(
+          setting=s,
+          episode=episode if s.has_labels else symbols,
+          context=label,
+          prior=label if s.has_labels else None,
+          instruction=s.has_instruction,
+        )
+        for s in Setting
+      ]
 
-_VARIANTS = tuple(
-  Variant(setting=s, labels=s.labels, instruction=s.has_instruction) for s in Setting
-)
+    return ask_each(asker, questions)

@@ -5,6 +5,7 @@ their own. The same summaries give the same bytes: no date, no user's style.
 """
 
 import io
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib
@@ -21,6 +22,8 @@ from symtune.report.summary import Summary
 _PANEL_TITLES = {"settings": "In-context learning", "flipped_labels": "Flipped labels"}
 _TWO_COLOURS = ("#b5bcc4", "#0072b2")  # grey and blue: told apart in print and by all
 _GROUP_WIDTH = 0.76  # of the distance between two settings
+_SETTINGS_PER_ROW = 12
+_TICK_WIDTH = 18  # letters
 _MAX_NUMBERED = 3  # more bars in a group leave no room for their numbers
 
 
@@ -36,20 +39,27 @@ def draw_accuracy(
   panels: dict[str, list[Summary]] = {}
   for summary in summaries:
     panels.setdefault(summary.probe, []).append(summary)
-  sizes = [len(panel) for panel in panels.values()]
+  rows = _wrap(list(panels.items()))
+  widest = max(sum(len(panel) for _, panel in row) for row in rows)
   with matplotlib.rc_context():
     matplotlib.rcdefaults()
     matplotlib.rcParams.update({"font.size": 11, "axes.titlesize": 12})
-    width = max(5.0, 1.2 + 0.6 * len(panels) + 1.55 * sum(sizes))
-    figure = Figure(figsize=(width, 4.6), dpi=150, layout="constrained")
+    width = max(5.0, 1.2 + 0.6 * max(map(len, rows)) + 1.55 * widest)
+    figure = Figure(figsize=(width, 4.6 * len(rows)), dpi=150, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    axes = figure.subplots(
-      1, len(sizes), sharey=True, squeeze=False, width_ratios=[s + 0.2 for s in sizes]
-    )[0]
-    for panel_axes, (probe, panel) in zip(axes, panels.items(), strict=True):
-      _draw_panel(panel_axes, panel, checkpoints)
-      panel_axes.set_title(_PANEL_TITLES.get(probe, probe.replace("_", " ")))
-    axes[0].set_ylabel("accuracy in %, mean over tasks")
+    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    for part, row in zip(parts, rows, strict=True):
+      axes = part.subplots(
+        1,
+        len(row),
+        sharey=True,
+        squeeze=False,
+        width_ratios=[len(panel) + 0.2 for _, panel in row],
+      )[0]
+      for panel_axes, (probe, panel) in zip(axes, row, strict=True):
+        _draw_panel(panel_axes, panel, checkpoints)
+        panel_axes.set_title(_PANEL_TITLES.get(probe, probe.replace("_", " ")))
+      axes[0].set_ylabel("accuracy in %, mean over tasks")
     chance, *bars = axes[0].get_legend_handles_labels()[0]
     figure.legend(
       handles=[*bars, chance],
@@ -60,6 +70,17 @@ def draw_accuracy(
     buffer = io.BytesIO()
     canvas.print_png(buffer, metadata={"Software": None})
   return buffer.getvalue()
+
+
+def _wrap(panels: list[tuple[str, list[Summary]]]) -> list[list[tuple]]:
+  """Rows of panels, with about ten settings in each."""
+  rows: list[list[tuple]] = [[]]
+  for panel in panels:
+    taken = sum(len(settings) for _, settings in rows[-1])
+    if rows[-1] and taken + len(panel[1]) > _SETTINGS_PER_ROW:
+      rows.append([])
+    rows[-1].append(panel)
+  return rows
 
 
 def _draw_panel(
@@ -113,7 +134,10 @@ def _write_number(axes: Axes, x: float, y: float, percent: float) -> None:
 
 
 def _tick(summary: Summary) -> str:
-  title = setting_title(summary.probe, summary.setting).replace(" + ", "\n+ ")
+  title = setting_title(summary.probe, summary.setting)
+  if summary.probe not in _PANEL_TITLES:
+    title = textwrap.fill(summary.setting, _TICK_WIDTH)  # the panel names the probe
+  title = title.replace(" + ", "\n+ ")
   tasks = f"{len(summary.tasks)} task{'s' if len(summary.tasks) > 1 else ''}"
   return f"{title}\n({tasks})"
 

@@ -9,13 +9,24 @@ import rich.table
 
 from symtune.errors import SymtuneError
 from symtune.files import DATA_FILE, RESULTS_FILE, RUN_FILE, write_whole
+from symtune.probe.format_sensitivity import FormatSensitivity
+from symtune.probe.order_sensitivity import OrderSensitivity
 from symtune.probe.results import ResultRow, read_results
+from symtune.probe.rules import Rule, apply_rule
 from symtune.report.figures import draw_accuracy
-from symtune.report.results import pair_rows
+from symtune.report.hypotheses import agreement, hypothesis_table
+from symtune.report.results import PairedResults, pair_rows
+from symtune.report.scaling import (
+  Slope,
+  draw_scaling,
+  fit_slopes,
+  has_sizes,
+  slope_table,
+)
 from symtune.report.summary import summarize_settings, summarize_tasks
 from symtune.report.tables import (
-  Table,
   headline_table,
+  show_percent,
   task_table,
   to_markdown,
   to_terminal,
@@ -24,28 +35,34 @@ from symtune.report.tables import (
 REPORT_FILE = "report.md"
 FIGURE_FILE = "report.png"
 
+SCALING_FILE = "scaling.png"
+
 _STATISTICS = """\
 ## How to read the numbers
 
 - Accuracy over tasks is the mean of the tasks' accuracies: every task weighs the same.
-- n is the number of answers of each checkpoint. Chance is a uniform guesser's accuracy.
-- Intervals are 95%. Over tasks: a bootstrap that draws queries again inside each task.
-  They hold for these tasks, not for others. They have no width where every answer of a
-  task is right or every one wrong, nor where tasks have one query each, and are a
-  little narrow below some ten queries per task. By task: Wilson's interval.
+- n is the number of answers of each checkpoint. Chance is a uniform guesser's accuracy;
+  an open answer has none.
+- Intervals are 95%. An accuracy has Wilson's interval for its clustered variance:
+  answers to one query, and answers under one exemplar seed, belong together. It holds
+  for these tasks. With few tasks and few seeds it is a little narrow.
 - The difference is the last checkpoint minus the first, in percentage points, on the
-  same questions, with a paired bootstrap interval.
-- p is McNemar's exact test over the queries of all tasks, not corrected for the number
-  of rows. It weighs queries alike, not tasks, so it may disagree with the interval.
-- Answers to one query under several seeds count as one draw, not as several.
+  same questions, with a paired bootstrap interval. "new tasks" is its interval for
+  other tasks of this kind, from how much the tasks differ.
+- detectable is the smallest true difference that such a comparison calls significant at
+  5% in 80 of 100 repetitions: a smaller one is likely to be missed.
+- p is McNemar's exact test over the queries of all tasks. It weighs queries alike, not
+  tasks, so it may disagree with the interval. p (Holm) is corrected for all rows of its
+  table.
 """
 
 
-def write_report(run_dir: pathlib.Path) -> rich.table.Table:
-  """Writes report.md and report.png of a run.
+def write_report(run_dir: pathlib.Path, rule: Rule = Rule.SUM) -> rich.table.Table:
+  """Writes report.md, report.png and, for several model sizes, scaling.png.
 
   Args:
     run_dir: holds results.jsonl; run.json and data.json are used when they exist.
+    rule: how log-likelihoods become answers.
 
   Returns:
     The headline table, for the terminal.
@@ -59,41 +76,65 @@ def write_report(run_dir: pathlib.Path) -> rich.table.Table:
   about = _read_object(run_dir / RUN_FILE, ("recipe", "config_hash"))
   data = _read_data(run_dir / DATA_FILE)
   try:
-    results = pair_rows(rows)
+    results = pair_rows(apply_rule(rows, rule))
   except SymtuneError as error:
     raise SymtuneError(f"{results_path}: {error}") from error
   settings = summarize_settings(results)
   headline = headline_table(settings, results.checkpoints)
   by_task = task_table(summarize_tasks(results), results.checkpoints)
   write_whole(run_dir / FIGURE_FILE, draw_accuracy(settings, results.checkpoints))
-  write_whole(
-    run_dir / REPORT_FILE,
-    _to_text(about, data, _describe_shortened(rows), headline, by_task),
-  )
-  return to_terminal(headline)
-
-
-def _to_text(
-  about: dict[str, Any] | None,
-  data: str | None,
-  shortened: str,
-  headline: Table,
-  by_task: Table,
-) -> str:
-  parts = ["# Report\n"]
-  if about is not None:
-    parts = [f"# {about['recipe']}\n", f"Configuration `{about['config_hash']}`.\n"]
-  parts += [
+  slopes = fit_slopes(results) if has_sizes(results) else ()
+  if slopes:
+    figure = draw_scaling(slopes, results.checkpoints)
+    write_whole(run_dir / SCALING_FILE, figure)
+  parts = [
+    *_head(about, rule),
     f"## {headline.title}\n",
     to_markdown(headline),
     f"![Accuracy by setting and checkpoint, with chance levels]({FIGURE_FILE})\n",
     _STATISTICS,
+    *_describe_hypotheses(results),
+    *_describe_slopes(slopes),
+    "## Probe prompts\n",
+    _describe_shortened(rows),
+    *([] if data is None else ["## Tuning data\n", data]),
+    f"## {by_task.title}\n",
+    to_markdown(by_task),
   ]
-  parts += ["## Probe prompts\n", shortened]
-  if data is not None:
-    parts += ["## Tuning data\n", data]
-  parts += [f"## {by_task.title}\n", to_markdown(by_task)]
-  return "\n".join(parts)
+  write_whole(run_dir / REPORT_FILE, "\n".join(parts))
+  return to_terminal(headline)
+
+
+def _head(about: dict[str, Any] | None, rule: Rule) -> list[str]:
+  title = "Report" if about is None else about["recipe"]
+  parts = [f"# {title}\n"]
+  if about is not None:
+    parts.append(f"Configuration `{about['config_hash']}`.\n")
+  if rule is not Rule.SUM:
+    parts.append(f"Answers are those of the rule `{rule}`, not of the sum.\n")
+  return parts
+
+
+def _describe_hypotheses(results: PairedResults) -> list[str]:
+  """What answers follow, and how steady they are under order and format."""
+  table = hypothesis_table(results)
+  parts = [f"## {table.title}\n", to_markdown(table)] if table.rows else []
+  lines = [
+    f"- {probe}, {checkpoint}: {show_percent(share)}% of pairs.\n"
+    for probe in (OrderSensitivity.name, FormatSensitivity.name)
+    for checkpoint, share in agreement(results, probe)
+  ]
+  if lines:
+    parts += ["## Same answer in another order or format\n", "".join(lines)]
+  return parts
+
+
+def _describe_slopes(slopes: tuple[Slope, ...]) -> list[str]:
+  if not slopes:
+    return []
+  table = slope_table(slopes)
+  figure = f"![Accuracy by model size]({SCALING_FILE})\n"
+  return [f"## {table.title}\n", to_markdown(table), figure]
 
 
 def _describe_shortened(rows: Sequence[ResultRow]) -> str:

@@ -13,10 +13,11 @@ from symtune.probe.results import ResultRow
 from symtune.probe.run import CheckpointLabel
 from symtune.probe.settings import FourSettings, Setting
 
-# Table 1 of Wei et al. 2023 from left to right, then section 6.
+# Table 1 of Wei et al. 2023 from left to right, then section 6, then the others.
 _ORDER = (
   *((FourSettings.name, str(setting)) for setting in Setting),
   (FlippedLabels.name, "flipped"),
+  (FlippedLabels.name, "deranged"),
 )
 
 
@@ -53,7 +54,7 @@ class PairedResults:
   """What every checkpoint answered to the same questions.
 
   Attributes:
-    checkpoints: in order of training step.
+    checkpoints: in order of size, then of training step.
     settings: in the paper's order; probes that it lacks come last, by name.
   """
 
@@ -79,8 +80,10 @@ def pair_rows(rows: Sequence[ResultRow]) -> PairedResults:
       "symtune run or symtune probe."
     )
   checkpoints = tuple(
-    CheckpointLabel(name=name, step=step)
-    for step, name in sorted({(r.step, r.checkpoint) for r in rows})
+    CheckpointLabel(name=name, step=step, parameters=size or None)
+    for size, step, name in sorted(
+      {(r.parameters or 0, r.step, r.checkpoint) for r in rows}
+    )
   )
   by_key = [
     {r.pair_key: r for r in rows if (r.checkpoint, r.step) == (c.name, c.step)}
@@ -121,8 +124,8 @@ def setting_title(probe: str, setting: str) -> str:
   if probe == FourSettings.name:
     return setting.replace("+", " + ")
   if probe == FlippedLabels.name:
-    return "flipped labels"
-  return f"{probe}: {setting}"
+    return f"{setting} labels"
+  return f"{probe.replace('_', ' ')}: {setting}"
 
 
 def _place(name: tuple[str, str]) -> tuple[int, tuple[str, str]]:

@@ -2,10 +2,12 @@
 
 Accuracy over tasks is the mean of the tasks' accuracies, as in the paper. Every
 interval and p-value is one of `probe/stats.py`. Its resamples come from a generator
-that is keyed by what the number is about, so equal results give equal reports.
+that is keyed by what the number is about, so equal results give equal reports. The
+p-values of all summaries that are made together, one table, are corrected together.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,10 +17,9 @@ from symtune.probe.stats import (
   Estimate,
   PairedDifference,
   TaskAnswers,
-  chance_level,
+  holm,
   macro_mean,
   paired_difference,
-  task_mean,
 )
 from symtune.report.results import PairedResults, SettingRows, TaskRows
 
@@ -35,6 +36,7 @@ class Summary:
     chance: accuracy of a uniform guesser, 0 to 1.
     accuracy: one estimate per checkpoint.
     change: last checkpoint minus first; None if there is one checkpoint only.
+    holm_p_value: its p-value, corrected for all lines of the table (Holm).
   """
 
   probe: str
@@ -44,22 +46,42 @@ class Summary:
   chance: float
   accuracy: tuple[Estimate, ...]
   change: PairedDifference | None
+  holm_p_value: float | None = None
 
 
 def summarize_settings(results: PairedResults) -> tuple[Summary, ...]:
-  """One summary per setting: means over tasks with bootstrap intervals."""
-  return tuple(_summarize(s, s.tasks) for s in results.settings)
+  """One summary per setting: means over tasks."""
+  return _correct([_summarize(s, s.tasks) for s in results.settings])
 
 
 def summarize_tasks(results: PairedResults) -> tuple[Summary, ...]:
-  """One summary per setting and task: accuracies with Wilson intervals."""
+  """One summary per setting and task."""
+  return _correct(
+    [_summarize(s, (task,)) for s in results.settings for task in s.tasks]
+  )
+
+
+def task_answers(rows: Sequence[ResultRow], values: Sequence[float]) -> TaskAnswers:
+  """Rows of one task as what `stats` works on.
+
+  Args:
+    rows: of one checkpoint, setting and task.
+    values: one number per row.
+  """
+  return TaskAnswers(
+    queries=np.array([row.query for row in rows], np.int64),
+    seeds=np.array([row.seed for row in rows], np.int64),
+    values=np.array(values, np.float64),
+  )
+
+
+def _correct(summaries: list[Summary]) -> tuple[Summary, ...]:
+  """The summaries of one table with corrected p-values."""
+  compared = [s.change.p_value for s in summaries if s.change is not None]
+  corrected = iter(holm(compared))
   return tuple(
-    dataclasses.replace(
-      _summarize(setting, (task,)),
-      accuracy=tuple(task_mean(_answers(rows)) for rows in task.by_checkpoint),
-    )
-    for setting in results.settings
-    for task in setting.tasks
+    s if s.change is None else dataclasses.replace(s, holm_p_value=next(corrected))
+    for s in summaries
   )
 
 
@@ -69,27 +91,28 @@ def _summarize(setting: SettingRows, tasks: tuple[TaskRows, ...]) -> Summary:
     [_answers(rows) for rows in checkpoint]
     for checkpoint in zip(*(task.by_checkpoint for task in tasks), strict=True)
   ]
-
-  def rng(use: str) -> np.random.Generator:
-    return keyed_generator("report", use, setting.probe, setting.setting, *names)
-
-  accuracy = tuple(macro_mean(answers, rng("accuracy")) for answers in by_checkpoint)
+  accuracy = tuple(macro_mean(answers) for answers in by_checkpoint)
   change = None
   if len(by_checkpoint) > 1:
-    change = paired_difference(by_checkpoint[0], by_checkpoint[-1], rng("change"))
+    rng = keyed_generator("report", "change", setting.probe, setting.setting, *names)
+    change = paired_difference(by_checkpoint[0], by_checkpoint[-1], rng)
   return Summary(
     probe=setting.probe,
     setting=setting.setting,
     tasks=names,
     n=accuracy[0].n,
-    chance=chance_level([task.by_checkpoint[0][0].num_classes for task in tasks]),
+    chance=_chance(tasks),
     accuracy=accuracy,
     change=change,
   )
 
 
 def _answers(rows: tuple[ResultRow, ...]) -> TaskAnswers:
-  return TaskAnswers(
-    queries=np.array([row.query for row in rows], np.int64),
-    correct=np.array([row.correct for row in rows], np.bool_),
+  return task_answers(rows, [float(row.correct) for row in rows])
+
+
+def _chance(tasks: Sequence[TaskRows]) -> float:
+  """The mean over tasks; questions of one task may have different choices."""
+  return float(
+    np.mean([np.mean([row.chance for row in t.by_checkpoint[0]]) for t in tasks])
   )

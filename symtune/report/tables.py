@@ -1,12 +1,12 @@
 """Stage 11: Summaries -> tables. Markdown for the report, Rich for the terminal.
 
 Accuracies are in per cent. The headline is the mean over tasks, each weighing the same,
-as in Table 1 of Wei et al. 2023; its 95% interval is a bootstrap that draws queries
-again inside each task. So it tells how sure the accuracy is on these tasks, not on
-other tasks. A single task has Wilson's interval, which is right at 0 and 100 too. The
+as in Table 1 of Wei et al. 2023; its 95% interval is Wilson's for the clustered
+variance. So it tells how sure the accuracy is on these tasks, not on other tasks. The
 difference of two checkpoints has a paired bootstrap interval, since both answer the
-same questions, and the p-value of McNemar's exact test over all queries. P-values are
-not corrected for the number of rows.
+same questions; where there are several tasks, a second interval is for other tasks of
+this kind. "detectable" is the smallest true difference that such an experiment finds.
+The p-value is McNemar's exact test over all queries, and Holm's for the whole table.
 """
 
 import dataclasses
@@ -24,10 +24,17 @@ from symtune.report.summary import Summary
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Column:
-  """A column's title, and whether it holds numbers."""
+  """A column.
+
+  Attributes:
+    title: above it.
+    is_number: whether it holds numbers.
+    is_detail: whether the terminal leaves it out; it has 80 columns.
+  """
 
   title: str
   is_number: bool = True
+  is_detail: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,7 +122,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_terminal(table: Table) -> rich.table.Table:
-  """The same cells for a Rich console, intervals on a second line: fits 80 columns."""
+  """The same for a Rich console, intervals on a second line: fits 80 columns."""
   shown = rich.table.Table(
     title=table.title,
     box=rich.box.SIMPLE_HEAD,
@@ -123,7 +130,8 @@ def to_terminal(table: Table) -> rich.table.Table:
     leading=1,
     show_edge=False,
   )
-  for column in table.columns:
+  kept = [i for i, column in enumerate(table.columns) if not column.is_detail]
+  for column in (table.columns[i] for i in kept):
     shown.add_column(
       _in_lines(column.title),
       justify="right" if column.is_number else "left",
@@ -131,7 +139,7 @@ def to_terminal(table: Table) -> rich.table.Table:
       overflow="fold",
     )
   for row in table.rows:
-    shown.add_row(*map(_in_lines, row))
+    shown.add_row(*(_in_lines(row[i]) for i in kept))
   return shown
 
 
@@ -143,30 +151,49 @@ def _in_lines(cell: str) -> rich.text.Text:
 
 
 def _number_columns(checkpoints: Sequence[CheckpointLabel]) -> list[Column]:
-  titles = ["chance", *map(checkpoint_title, checkpoints)]
+  columns = [Column(title=t) for t in ("chance", *map(checkpoint_title, checkpoints))]
   if len(checkpoints) > 1:
-    titles += ["difference", "p"]
-  return [Column(title=title) for title in titles]
+    columns += [
+      Column(title="difference"),
+      Column(title="new tasks", is_detail=True),
+      Column(title="detectable", is_detail=True),
+      Column(title="p", is_detail=True),
+      Column(title="p (Holm)"),
+    ]
+  return columns
 
 
 def _number_cells(summary: Summary) -> list[str]:
-  cells = [_percent(summary.chance), *map(_estimate, summary.accuracy)]
+  cells = [show_percent(summary.chance), *map(show_estimate, summary.accuracy)]
   if summary.change is not None:
-    cells += [_change(summary.change), _p_value(summary.change.p_value)]
+    corrected = summary.holm_p_value
+    cells += [
+      _change(summary.change),
+      _interval(summary.change.new_tasks),
+      show_percent(summary.change.detectable),
+      _p_value(summary.change.p_value),
+      "" if corrected is None else _p_value(corrected),
+    ]
   return cells
 
 
-def _percent(share: float, sign: str = "") -> str:
+def show_percent(share: float, sign: str = "") -> str:
+  """A share in per cent with one digit; `sign` is that of a format."""
   return f"{round(100 * share, 1) + 0.0:{sign}.1f}"  # adding 0.0 turns -0.0 into 0.0
 
 
-def _estimate(value: Estimate) -> str:
-  return f"{_percent(value.mean)} [{_percent(value.low)}, {_percent(value.high)}]"
+def show_estimate(value: Estimate) -> str:
+  """A mean and its interval, in per cent."""
+  return f"{show_percent(value.mean)} {_interval((value.low, value.high))}"
 
 
 def _change(value: PairedDifference) -> str:
-  mean = _percent(value.difference, "+")
-  return f"{mean} [{_percent(value.low)}, {_percent(value.high)}]"
+  mean = show_percent(value.difference, "+")
+  return f"{mean} {_interval((value.low, value.high))}"
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+  return "" if ends is None else f"[{show_percent(ends[0])}, {show_percent(ends[1])}]"
 
 
 def _p_value(value: float) -> str:

@@ -25,6 +25,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from symtune.errors import SymtuneError
+from symtune.train.partition import place
 from symtune.train.state import TrainState
 
 FORMAT = 1
@@ -319,7 +320,7 @@ def _key_from_json(saved: Mapping[str, Any]) -> jax.Array:
 
 
 def _place(value: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
-  return value if like.sharding is None else jax.device_put(value, like.sharding)
+  return value if like.sharding is None else place(value, like.sharding)
 
 
 def _checkpointer() -> ocp.Checkpointer:

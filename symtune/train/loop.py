@@ -10,7 +10,7 @@ import jax
 
 from symtune.data.batches import Batch
 from symtune.errors import SymtuneError
-from symtune.train import checkpoint, metrics
+from symtune.train import checkpoint, hosts, metrics
 from symtune.train.metrics import MetricSums
 from symtune.train.progress import Progress
 from symtune.train.state import TrainState, abstract_state
@@ -76,7 +76,8 @@ class FitResult:
   Attributes:
     state: the state after the last update.
     step: the number of updates made in all.
-    stopped_by: "SIGTERM" or "SIGINT" when a signal ended it early, else None.
+    stopped_by: "SIGTERM", "SIGINT" or that it came to another process, when a signal
+      ended it early, else None.
   """
 
   state: TrainState
@@ -103,7 +104,8 @@ def fit(
   often the run was killed and started again. One step is in flight while the host
   builds the next batch; its metrics are fetched after that.
 
-  SIGTERM and Ctrl-C let the current step finish, save a checkpoint and return.
+  SIGTERM and Ctrl-C let the current step finish, save a checkpoint and return; several
+  processes go on to the next step that is logged, and stop there together.
 
   Args:
     state: the state before step 0. The run takes it over: its arrays are donated.
@@ -128,7 +130,8 @@ def fit(
     saver = _Saver(run_dir, settings, config_hash, config or {}, batches)
     recorder = _Recorder(run_dir, settings, sums, shown)
     step = int(state.step)
-    while step < settings.steps and not stop:
+    stopped = _is_stopped(stop, step, settings)
+    while step < settings.steps and not stopped:
       batch = put_batch(_next_batch(batches, step))
       with jax.transfer_guard("disallow"):
         state, step_metrics = train_step(state, batch)
@@ -138,10 +141,12 @@ def fit(
         hook(step, state)
       if step % settings.save_every == 0 or step == settings.steps:
         saver.save(state, recorder.drain())
-    if stop and step < settings.steps:
+      stopped = _is_stopped(stop, step, settings)
+    if stopped and step < settings.steps:
       saver.save(state, recorder.drain())
-      _say_stopped(shown, stop, step, run_dir)
-      return FitResult(state=state, step=step, stopped_by=stop.signal_name)
+      signal_name = stop.signal_name or "a signal to another process"
+      _say_stopped(shown, signal_name, step, run_dir)
+      return FitResult(state=state, step=step, stopped_by=signal_name)
   return FitResult(state=state, step=step, stopped_by=None)
 
 
@@ -266,10 +271,17 @@ def _next_batch(batches: BatchIterator, step: int) -> Batch:
     ) from None
 
 
+def _is_stopped(stop: StopRequest, step: int, settings: TrainSettings) -> bool:
+  """Whether to stop after this step; several processes agree now and then."""
+  if jax.process_count() == 1:
+    return bool(stop)
+  return step % settings.log_every == 0 and hosts.any_of_all(bool(stop))
+
+
 def _say_stopped(
-  progress: Progress, stop: StopRequest, step: int, run_dir: pathlib.Path
+  progress: Progress, signal_name: str, step: int, run_dir: pathlib.Path
 ) -> None:
   progress.say(
-    f"Stopped by {stop.signal_name} after step {step}; saved "
+    f"Stopped by {signal_name} after step {step}; saved "
     f"{run_dir / CHECKPOINTS / str(step)}. Start the same run again to go on."
   )

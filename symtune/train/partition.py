@@ -4,18 +4,54 @@ The mesh has two axes. Rows of a batch are cut along `data`; wide parameters (ml
 heads, vocab) are cut along `model`, by the rules of `symtune.model.axes`.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax.linen.spmd import logical_to_mesh_axes
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from symtune.data.batches import Batch
 from symtune.errors import SymtuneError
-from symtune.model.axes import DATA_AXIS, DEFAULT_RULES, MODEL_AXIS, Rules
+from symtune.model.axes import (
+  DATA_AXIS,
+  DEFAULT_RULES,
+  MODEL_AXIS,
+  SHARDED_PARAMS_RULES,
+  Rules,
+)
 from symtune.train.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layout:
+  """How a run is cut to fit its devices; it is no part of the experiment.
+
+  A run may be taken up in another layout: results differ by rounding, and with
+  micro-batches by dropout masks.
+
+  Attributes:
+    model_devices: devices that share one copy of the parameters.
+    shard_params: parameters and their gradients are also cut along `data`.
+    microbatches: parts of a batch that run one after another to save memory.
+  """
+
+  model_devices: int = 1
+  shard_params: bool = False
+  microbatches: int = 1
+
+  def __post_init__(self):
+    for name in ("model_devices", "microbatches"):
+      if getattr(self, name) < 1:
+        raise SymtuneError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+
+
+def layout_rules(layout: Layout) -> Rules:
+  """The partitioning rules of a layout."""
+  return SHARDED_PARAMS_RULES if layout.shard_params else DEFAULT_RULES
 
 
 def make_mesh(*, model_devices: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
@@ -29,6 +65,12 @@ def make_mesh(*, model_devices: int = 1, devices: Sequence[Any] | None = None) -
     SymtuneError: the devices do not divide into such groups.
   """
   devices = jax.devices() if devices is None else list(devices)
+  if jax.process_count() > 1 and model_devices > jax.local_device_count():
+    raise SymtuneError(
+      f"model_devices is {model_devices}; each process has {jax.local_device_count()} "
+      f"devices, and those that share parameters must be of one process. Lower it, and "
+      f"cut parameters along `data` as well (--shard-params)."
+    )
   if model_devices < 1 or len(devices) % model_devices:
     raise SymtuneError(
       f"model_devices is {model_devices}; it must divide the {len(devices)} devices."
@@ -98,6 +140,26 @@ def state_shardings(state: TrainState, params: Any, mesh: Mesh) -> TrainState:
     opt_state=jax.tree_util.tree_map_with_path(of_optimizer, state.opt_state),
     rng=everywhere,
   )
+
+
+def place(tree: Any, shardings: Any) -> Any:
+  """Lays the arrays of a tree over the devices, also those of other processes.
+
+  Args:
+    tree: arrays that every process has alike.
+    shardings: the same tree of shardings.
+  """
+  if jax.process_count() == 1:
+    return jax.device_put(tree, shardings)
+  return jax.tree.map(_place_array, tree, shardings)
+
+
+def _place_array(value: jax.Array, sharding: NamedSharding) -> jax.Array:
+  if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+    data = _place_array(jax.random.key_data(value), sharding)
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(value))
+  host = np.asarray(value)
+  return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
 
 def batch_putter(mesh: Mesh) -> Callable[[Batch], dict[str, jax.Array]]:

@@ -23,7 +23,7 @@ from symtune.model.network import Params
 
 FORMAT = "symtune-weights-1"
 # Settings that change how a network computes or trains, not which parameters it has.
-_FREE = ("dtype", "dropout_rate", "float32_attention_logits")
+_FREE = ("dtype", "dropout_rate", "float32_attention_logits", "remat_policy")
 
 
 def save_weights(path: pathlib.Path, params: Params, config: T5Config) -> None:
@@ -36,7 +36,7 @@ def save_weights(path: pathlib.Path, params: Params, config: T5Config) -> None:
   """
   flat = flatten_dict(params, sep="/")
   arrays = {name: np.asarray(flat[name]) for name in sorted(flat)}
-  metadata = {"format": FORMAT, "config": json.dumps(_config_dict(config))}
+  metadata = {"format": FORMAT, "config": json.dumps(config_dict(config))}
   write_whole(path, safetensors.numpy.save(arrays, metadata))
 
 
@@ -64,7 +64,7 @@ def load_weights(
       f"{path}: got a safetensors file without a symtune config, expected one written "
       f"by symtune ({FORMAT})."
     ) from error
-  wanted = _config_dict(config)
+  wanted = config_dict(config)
   keys = (saved.keys() | wanted.keys()) - set(_FREE)
   differ = {key for key in keys if saved.get(key) != wanted.get(key)}
   if differ:
@@ -104,7 +104,8 @@ def _check_arrays(path: pathlib.Path, arrays, shapes) -> None:
       )
 
 
-def _config_dict(config: T5Config) -> dict[str, Any]:
+def config_dict(config: T5Config) -> dict[str, Any]:
+  """A network's settings as JSON values, by field name."""
   values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
   values["dtype"] = np.dtype(values["dtype"]).name
   values["mlp_activations"] = list(values["mlp_activations"])

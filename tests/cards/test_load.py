@@ -59,12 +59,16 @@ def test_a_missing_card_file_is_an_error(tmp_path):
 
 
 def test_suites_are_listed():
-  assert load.list_suites() == (
+  suites = load.list_suites()
+  assert list(suites) == sorted(suites)
+  assert {
+    "larger_lms_icl",
     "microworld_eval",
     "microworld_train",
+    "mmlu",
     "symbol_tuning_eval",
     "symbol_tuning_train",
-  )
+  }.issubset(suites)
 
 
 def test_a_suite_keeps_its_order_and_takes_own_cards_by_relative_path(tmp_path):

@@ -58,8 +58,8 @@ def test_hosts_together_see_the_same_global_batches(hosts):
   for whole in itertools.islice(_stream(), 12):
     parts = [next(shard) for shard in shards]
     for name, value in whole.items():
-      joined = np.stack([part[name] for part in parts], axis=1)
-      np.testing.assert_array_equal(joined.reshape(value.shape), value)
+      joined = np.concatenate([part[name] for part in parts])
+      np.testing.assert_array_equal(joined, value)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 7, 20])
@@ -74,8 +74,8 @@ def test_resume_continues_exactly_on_another_number_of_hosts(steps):
   half.set_state(state)
   for expected in itertools.islice(stream, 10):
     assert _equal(next(resumed), expected)
-    odd = {name: value[1::2] for name, value in expected.items()}
-    assert _equal(next(half), odd)
+    lower = {name: value[len(value) // 2 :] for name, value in expected.items()}
+    assert _equal(next(half), lower)
   assert resumed.counts == stream.counts
   assert resumed.get_state() == stream.get_state()
 

@@ -64,3 +64,41 @@ def test_real_suites_leak_into_subj(shared_data):
   )
   found = {(k.tuning, k.evaluation): len(k.rows) for k in find_leaks(train, evaluation)}
   assert found == {("sst2", "subj"): 51, ("rotten_tomatoes", "subj"): 164}
+
+
+@pytest.mark.shared
+def test_subj_is_reported_as_in_the_notes_on_the_data(shared_data):
+  # Its subjective sentences are reviews that rotten_tomatoes and SST-2 hold too.
+  tuning = load_suite("symbol_tuning_train", shared_data / "tasks")
+  evaluation = load_suite("symbol_tuning_eval", shared_data / "tasks")
+  leaks = {
+    (leak.tuning, leak.evaluation): leak
+    for leak in find_leaks(tuning, evaluation, overlap=0.5)
+  }
+  assert set(leaks) == {("sst2", "subj"), ("rotten_tomatoes", "subj")}
+  subj = next(task for task in evaluation if task.card.name == "subj")
+  subjective = {e.row for e in subj.examples if e.label == 0}
+  for leak in leaks.values():
+    assert set(leak.evaluation_rows) <= subjective
+    assert len(leak.evaluation_rows) > 100
+
+
+def test_near_duplicates_count_only_where_an_overlap_is_asked_for(make_task):
+  task = make_task()
+  long = "one two three four five six seven eight nine"
+  texts = [long, "something else that is not at all like the other one"]
+  tuning, evaluation = (
+    dataclasses.replace(
+      task,
+      examples=tuple(
+        dataclasses.replace(e, fields={"text": text})
+        for e, text in zip(task.examples, texts, strict=False)
+      ),
+    )
+    for texts in (texts, [long + "!", "unrelated"])
+  )
+  assert find_leaks([tuning], [evaluation]) == ()
+  (leak,) = find_leaks([tuning], [evaluation], overlap=0.5)
+  assert (leak.rows, leak.evaluation_rows) == ((0,), (0,))
+  with pytest.raises(SymtuneError, match="got overlap 0"):
+    find_leaks([tuning], [evaluation], overlap=0.0)

@@ -14,9 +14,11 @@ from symtune.data.leaks import text_key
 from symtune.errors import SymtuneError
 from symtune.experiment.build import build_experiment, make_batches
 from symtune.experiment.folder import claim_folder
+from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.run import train_model
 from symtune.experiment.start import find_start, load_start
 from symtune.model.network import param_shapes
+from symtune.probe.ask import Asker
 from symtune.train import checkpoint
 from symtune.train.weights import save_weights
 
@@ -73,14 +75,25 @@ def test_an_experiment_starts_from_a_file_or_from_another_run(tmp_path):
     loaded = load_start(second.start, second.network, seed=0)
     jax.tree.map(np.testing.assert_array_equal, loaded, trained)
     hashes.add(second.config_hash)
-  assert len(hashes) == 3
+  # The same parameters are the same experiment, wherever they lie.
+  assert len(hashes) == 2
 
 
 def test_a_start_that_is_none_is_refused(tmp_path):
-  with pytest.raises(SymtuneError, match="nothing at"):
+  with pytest.raises(SymtuneError, match="no checkpoint at"):
     find_start(str(tmp_path / "none"))
-  with pytest.raises(SymtuneError, match="is no run folder"):
+  with pytest.raises(SymtuneError, match="holds no checkpoint that is known"):
     find_start(str(tmp_path))
+
+
+def test_more_probes_may_be_asked_in_the_same_folder():
+  recipe, _ = load_recipe("microworld", SMALL)
+  plan = dataclasses.replace(recipe.probe, probes=("all",))
+  other = dataclasses.replace(recipe, probe=plan)
+  assert config_hash(other, ["f"], "v") == config_hash(recipe, ["f"], "v")
+  plan = dataclasses.replace(recipe.probe, max_queries=2)
+  other = dataclasses.replace(recipe, probe=plan)
+  assert config_hash(other, ["f"], "v") != config_hash(recipe, ["f"], "v")
 
 
 @pytest.mark.shared
@@ -109,10 +122,7 @@ def test_leak_in_two_ingredients_is_reported_once(real):
 
 @pytest.mark.shared
 def test_real_evaluation_is_the_704_queries_of_the_paper(real, shared_data):
-  from symtune.data.mixture import PromptMaker
-  from symtune.probe.probe import draw_queries
-
-  settings = real().probe_settings
+  settings = dataclasses.replace(real().probe_settings, max_queries=100)
   tasks = load_suite("symbol_tuning_eval", shared_data / "tasks")
-  queries = [draw_queries(PromptMaker(t, settings.shots), 100) for t in tasks]
+  queries = [Asker("settings", task, settings).queries for task in tasks]
   assert sum(map(len, queries)) == 704

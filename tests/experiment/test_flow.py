@@ -15,9 +15,9 @@ from symtune.data.tokens import PromptTokenizer
 from symtune.model.config import T5Config
 from symtune.model.loss import sum_losses
 from symtune.model.network import Transformer, init_params
-from symtune.model.score import score_candidates
+from symtune.probe.model_scorer import ModelScorer
+from symtune.probe.native_model import NativeModel
 from symtune.probe.probe import ProbeSettings
-from symtune.probe.scorers import ModelScorer
 from symtune.probe.settings import FourSettings
 
 
@@ -103,8 +103,8 @@ def test_scores_equal_minus_the_training_loss_of_the_answer(
     pool=toy_pools[1], shots=Shots(minimum=2, maximum=2), max_queries=3
   )
   items = list(FourSettings().items(toy_task, settings))
-  score = jax.jit(functools.partial(score_candidates, network, params))
-  scores = ModelScorer(score, tokenizer, tokens_per_batch=512)(items)
+  model = NativeModel(network, params)
+  scores = ModelScorer(model, tokenizer, tokens_per_batch=512)(items)
   for item, answer in zip(items, scores, strict=True):
     pair = tokenizer.tokenize(item.prompt).pair
     row = pack_row([pair], 64, 16)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from symtune.errors import SymtuneError
-from symtune.model.generate import generate_greedy
+from symtune.model.generate import generate_greedy, generate_sampled
 from symtune.model.network import Transformer, init_params
 
 MAX_LENGTH = 7
@@ -59,3 +59,57 @@ def test_length_beyond_the_last_eos_is_padding(lively):
 def test_max_length_must_be_positive(network):
   with pytest.raises(SymtuneError, match="max_length is 0"):
     generate_greedy(network, {}, INPUTS, 0)
+
+
+SAMPLE = jax.jit(
+  generate_sampled, static_argnums=(0, 3), static_argnames=("temperature", "top_k")
+)
+
+
+def test_top_1_is_greedy(lively):
+  network, params = lively
+  greedy = GENERATE(network, params, INPUTS, MAX_LENGTH)
+  drawn = SAMPLE(network, params, INPUTS, MAX_LENGTH, jax.random.key(3), top_k=1)
+  assert drawn.tolist() == greedy.tolist()
+
+
+def test_a_row_is_drawn_alike_whatever_follows_it(lively):
+  network, params = lively
+  key = jax.random.key(3)
+  all_rows = SAMPLE(network, params, INPUTS, MAX_LENGTH, key)
+  fewer = SAMPLE(network, params, INPUTS[:2], MAX_LENGTH, key)
+  assert all_rows[:2].tolist() == fewer.tolist()
+  other = SAMPLE(network, params, INPUTS, MAX_LENGTH, jax.random.key(4))
+  assert all_rows.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (2.0, 3)])
+def test_first_tokens_are_drawn_with_the_networks_probabilities(
+  temperature, top_k, lively, logits_of
+):
+  network, params = lively
+  rows = 4000
+  inputs = jnp.tile(INPUTS[:1], (rows, 1))
+  drawn = SAMPLE(
+    network, params, inputs, 1, jax.random.key(0), temperature=temperature, top_k=top_k
+  )
+  logits = np.array(logits_of(network, params, INPUTS[:1], jnp.full((1, 1), 2)))[0, 0]
+  logits /= temperature
+  if top_k is not None:
+    logits[logits < np.sort(logits)[-top_k]] = -np.inf
+  wanted = np.exp(logits) / np.exp(logits).sum()
+  found = np.bincount(np.asarray(drawn)[:, 0], minlength=8) / rows
+  # Five standard errors of a share.
+  np.testing.assert_array_less(
+    np.abs(found - wanted), 5 * np.sqrt(wanted * (1 - wanted) / rows) + 1e-9
+  )
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [({"temperature": 0.0}, "temperature is 0"), ({"top_k": 9}, "top_k is 9")],
+)
+def test_sampling_settings_out_of_range(changes, message, lively):
+  network, params = lively
+  with pytest.raises(SymtuneError, match=message):
+    generate_sampled(network, params, INPUTS, 2, jax.random.key(0), **changes)

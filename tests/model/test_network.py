@@ -234,3 +234,37 @@ def test_decoding_refuses_packed_rows(network, params):
       decode=True,
       mutable=["cache"],
     )
+
+
+@pytest.mark.parametrize("policy", ["minimal", "full"])
+def test_rematerialisation_changes_neither_tree_nor_gradients(policy, network, params):
+  other = Transformer(network.config.replace(remat_policy=policy))
+  tokens = jnp.asarray([[5, 6, 7, 1], [8, 9, 1, 0]])
+
+  def loss(network, params):
+    logits = network.apply(
+      {"params": params}, tokens, tokens, tokens, rngs={"dropout": jax.random.key(2)}
+    )
+    return jnp.sum(jnp.square(logits))
+
+  gradient = jax.jit(jax.grad(loss, argnums=1), static_argnums=0)
+  assert jax.tree.structure(param_shapes(other)) == jax.tree.structure(params)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+    gradient(other, params),
+    gradient(network, params),
+  )
+  assert "remat" in str(jax.make_jaxpr(jax.grad(lambda p: loss(other, p)))(params))
+
+
+def test_bfloat16_parameters_are_computed_with(either_network, either_params):
+  """As loaded for inference; logits stay float32, whatever the parameters are."""
+  small = jax.tree.map(lambda x: x.astype(jnp.bfloat16), either_params)
+  back = jax.tree.map(lambda x: x.astype(jnp.float32), small)
+  tokens = jnp.asarray([[5, 6, 7, 1], [8, 9, 1, 0]])
+  found, wanted = (
+    either_network.apply({"params": p}, tokens, tokens, tokens, enable_dropout=False)
+    for p in (small, back)
+  )
+  assert found.dtype == jnp.float32
+  np.testing.assert_array_equal(found, wanted)

@@ -54,7 +54,7 @@ def t5x():
 
 
 def _theirs(t5x, config: T5Config):
-  fields = T5Config.__dataclass_fields__
+  fields = t5x.network.T5Config.__dataclass_fields__  # ours has one more
   values = {name: getattr(config, name) for name in fields}
   return t5x.network.Transformer(t5x.network.T5Config(**values))
 

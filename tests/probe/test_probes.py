@@ -1,87 +1,206 @@
-"""Probes mean what they say: oracle, prior-only and random scorers land as defined."""
+"""Task probes mean what they say: simulated models land where the definitions say."""
 
 import collections
+import dataclasses
 
 import pytest
 import scipy.stats
 
-from symtune.data.episodes import Shots
-from symtune.data.mixture import LabelStyle
+from symtune.data.mixture import LabelStyle, PromptMaker
 from symtune.errors import SymtuneError
+from symtune.probe.flip_share import FlipShare
 from symtune.probe.flipped_labels import FlippedLabels
+from symtune.probe.format_sensitivity import FormatSensitivity
+from symtune.probe.hypotheses import Outcome
+from symtune.probe.label_semantics import LabelSemantics
+from symtune.probe.nonce_words import NonceWords, replace_words
+from symtune.probe.order_sensitivity import OrderSensitivity
 from symtune.probe.probe import Probe, ProbeSettings
-from symtune.probe.scorers import make_random_scorer, score_by_oracle, score_by_prior
+from symtune.probe.scorers import (
+  make_random_scorer,
+  score_by_context,
+  score_by_oracle,
+  score_by_prior,
+)
 from symtune.probe.settings import FourSettings, Setting
+from symtune.probe.shots import NumberOfShots
+from symtune.probe.unrelated_labels import UnrelatedLabels
 
-PROBES = (FourSettings(), FlippedLabels())
-
-
-@pytest.fixture
-def settings(toy_pools):
-  return ProbeSettings(
-    pool=toy_pools[1],
-    shots=Shots(minimum=4, maximum=4),
-    max_queries=24,
-    seeds=(0, 1, 2, 3, 4),
-  )
-
-
-def _accuracy(score, items):
-  """Share of right answers by setting."""
-  right = collections.Counter()
-  total = collections.Counter()
-  for item, answer in zip(items, score(items), strict=True):
-    values = answer.log_likelihoods
-    right[item.setting] += values.index(max(values)) == item.prompt.answer
-    total[item.setting] += 1
-  return {setting: right[setting] / total[setting] for setting in total}, total
+PROBES = (
+  FourSettings(),
+  FlippedLabels(),
+  FlipShare(),
+  UnrelatedLabels(),
+  NumberOfShots(),
+  OrderSensitivity(),
+  FormatSensitivity(),
+  LabelSemantics(),
+  NonceWords(),
+)
 
 
-def _items(task, settings):
-  return [item for probe in PROBES for item in probe.items(task, settings)]
+def _items(probe, tasks, settings):
+  subjects = probe.subjects(tasks, settings)
+  return [item for subject in subjects for item in probe.items(subject, settings)]
 
 
-def test_oracle_is_always_right(toy_task, settings):
-  accuracy, _ = _accuracy(score_by_oracle, _items(toy_task, settings))
-  assert accuracy == {**dict.fromkeys(Setting, 1.0), "flipped": 1.0}
+def _relabelled(task, *labels):
+  return dataclasses.replace(task, card=dataclasses.replace(task.card, labels=labels))
 
 
-def test_prior_only_is_right_with_relevant_labels_and_wrong_with_flipped_ones(
-  toy_task, settings
+@pytest.fixture(scope="module")
+def tasks(make_task):
+  return make_task(("animal", "fruit")), make_task(("animal", "fruit", "tool"))
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda p: p.name)
+def test_oracle_scores_one(probe, tasks, settings, accuracy):
+  found = accuracy(score_by_oracle, _items(probe, tasks, settings))
+  assert set(found.values()) == {1.0}
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda p: p.name)
+def test_random_scorer_stays_within_its_interval_of_chance(
+  probe, tasks, settings, predict
 ):
-  accuracy, _ = _accuracy(score_by_prior, _items(toy_task, settings))
-  assert accuracy["instruction+labels"] == accuracy["labels"] == 1.0
-  assert accuracy["flipped"] == 0.0
-  # Symbols mean nothing: it always takes the first class, which is half of the queries.
-  assert accuracy["neither"] == accuracy["instruction"] == 0.5
+  items = _items(probe, tasks[1:], settings)
+  by_setting = collections.defaultdict(list)
+  for item, score in zip(items, make_random_scorer(0)(items), strict=True):
+    by_setting[item.setting].append(predict(item, score) == item.prompt.answer)
+  for right in by_setting.values():
+    # One interval for each of some fifty settings: 0.999 each.
+    low, high = scipy.stats.binom.interval(0.999, len(right), 1 / 3)
+    assert low <= sum(right) <= high
 
 
-def test_random_scorer_stays_within_its_interval_of_chance(make_task, settings):
-  task = make_task(("animal", "fruit", "tool"))
-  items = list(FourSettings().items(task, settings))
-  accuracy, total = _accuracy(make_random_scorer(0), items)
-  for setting in Setting:
-    n = total[setting]
-    low, high = scipy.stats.binom.interval(0.99, n, 1 / 3)
-    assert low <= accuracy[setting] * n <= high
+@pytest.mark.parametrize("probe", PROBES, ids=lambda p: p.name)
+def test_same_items_every_time_and_no_question_twice(probe, tasks, settings):
+  items = _items(probe, tasks, settings)
+  assert items == _items(probe, tasks, settings)
+  assert len({item.key for item in items}) == len(items)
+  assert isinstance(probe, Probe)
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda p: p.name)
+def test_context_is_what_exemplars_of_the_querys_class_show(probe, tasks, settings):
+  """By the class of each exemplar's text, known here, not by the labels beside it."""
+  if probe.name == "nonce_words":
+    pytest.skip("its texts are not those of the task")
+  class_by_text = {
+    example.fields["text"]: example.label for example in tasks[1].examples
+  }
+  for item in _items(probe, tasks[1:], settings):
+    query = class_by_text[item.prompt.turns[-1][-2]]
+    shown = collections.Counter(
+      turn[-1] for turn in item.prompt.turns[:-1] if class_by_text[turn[-3]] == query
+    ).most_common(2)
+    tied = len(shown) == 2 and shown[0][1] == shown[1][1]
+    expected = None if tied else item.prompt.choices.index(shown[0][0])
+    assert item.context == expected
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda p: p.name)
+def test_prior_is_the_natural_word_of_the_querys_class(probe, tasks, settings):
+  class_by_text = {
+    example.fields["text"]: example.label for example in tasks[1].examples
+  }
+  labels = tasks[1].card.labels
+  for item in _items(probe, tasks[1:], settings):
+    if item.prior is not None:
+      query = class_by_text[item.prompt.turns[-1][-2]]
+      assert item.prompt.choices[item.prior] == labels[query]
+
+
+def test_settings_prior_only(toy_task, settings, accuracy):
+  items = _items(FourSettings(), [toy_task], settings)
+  found = accuracy(score_by_prior, items)
+  # Symbols mean nothing: it then takes the first class.
+  first = sum(item.prompt.answer == 0 for item in items) / len(items)
+  assert found == {
+    Setting.INSTRUCTION_AND_LABELS: 1.0,
+    Setting.LABELS: 1.0,
+    Setting.INSTRUCTION: first,
+    Setting.NEITHER: first,
+  }
+
+
+def test_all_flipped_prior_only_is_always_wrong(tasks, settings, accuracy, outcomes):
+  items = _items(FlippedLabels(), tasks, settings)
+  assert accuracy(score_by_prior, items) == {"flipped": 0.0, "deranged": 0.0}
+  assert accuracy(score_by_context, items) == {"flipped": 1.0, "deranged": 1.0}
+  assert outcomes(score_by_prior, items) == {
+    "flipped": {Outcome.PRIOR: 24},
+    "deranged": {Outcome.PRIOR: 24},
+  }
+  assert outcomes(score_by_context, items)["deranged"] == {Outcome.CONTEXT: 24}
+
+
+def test_flip_share_prior_only_is_right_and_context_only_follows(
+  tasks, settings, accuracy
+):
+  items = _items(FlipShare(), tasks, settings)
+  prior, context = accuracy(score_by_prior, items), accuracy(score_by_context, items)
+  assert set(prior.values()) == {1.0}
+  assert context["000% flipped"] == 1.0
+  assert context["100% flipped"] == 0.0
+  order = ["000%", "025%", "050%", "075%", "100%"]
+  values = [context[f"{share} flipped"] for share in order]
+  assert values == sorted(values, reverse=True)
+
+
+def test_flip_share_flips_that_share_and_keeps_the_target(toy_task, settings):
+  by_query = collections.defaultdict(dict)
+  for item in _items(FlipShare(), [toy_task], settings):
+    by_query[item.seed, item.query][item.setting] = item
+  class_by_text = {e.fields["text"]: e.label for e in toy_task.examples}
+  for items in by_query.values():
+    before = set()
+    for share in (0, 25, 50, 75, 100):
+      prompt = items[f"{share:03d}% flipped"].prompt
+      flipped = {
+        i
+        for i, turn in enumerate(prompt.turns[:-1])
+        if turn[-1] != toy_task.card.labels[class_by_text[turn[-3]]]
+      }
+      assert len(flipped) == round(share / 100 * 8)
+      assert before <= flipped
+      before = flipped
+      assert prompt.answer == class_by_text[prompt.turns[-1][-2]]
 
 
 def test_settings_share_queries_exemplars_and_formats(toy_task, settings):
   by_query = collections.defaultdict(list)
-  for item in FourSettings().items(toy_task, settings):
+  for item in _items(FourSettings(), [toy_task], settings):
     by_query[item.seed, item.query].append(item)
-  assert len(by_query) == 5 * 24
+  assert len(by_query) == 2 * 12
   for items in by_query.values():
     assert [item.setting for item in items] == list(Setting)
     assert len({item.prompt.demo_labels for item in items}) == 1
-    natural, symbols = items[1].prompt, items[3].prompt
-    assert natural.turns[-1] == symbols.turns[-1]
+    assert items[1].prompt.turns[-1] == items[3].prompt.turns[-1]
+
+
+def test_prompts_are_those_of_tuning_with_the_same_key(toy_task, settings):
+  """Probes and tuning build prompts by the same stages."""
+  maker = PromptMaker(toy_task, settings.shots)
+  styles = {"labels": LabelStyle.NATURAL, "neither": LabelStyle.SYMBOLS}
+  rows = {example.row: example for example in maker.queries}
+  for item in _items(FourSettings(), [toy_task], settings):
+    if item.setting in styles:
+      expected = maker.prompt(
+        rows[item.query],
+        seed=item.seed,
+        variant=0,
+        labels=styles[item.setting],
+        instruction=False,
+        pool=settings.pool,
+      )
+      assert item.prompt == expected
 
 
 def test_symbols_are_of_the_evaluation_pool_alone(toy_task, settings, toy_pools):
   evaluation = set(toy_pools[1].all_symbols())
-  for item in FourSettings().items(toy_task, settings):
-    if item.labels is LabelStyle.SYMBOLS:
+  for item in _items(FourSettings(), [toy_task], settings):
+    if item.prior is None:
       assert set(item.prompt.choices) <= evaluation
     else:
       assert item.prompt.choices == toy_task.card.labels
@@ -90,35 +209,119 @@ def test_symbols_are_of_the_evaluation_pool_alone(toy_task, settings, toy_pools)
 def test_instruction_is_shown_in_two_of_four_settings(toy_task, settings):
   shown = collections.Counter(
     item.setting
-    for item in FourSettings().items(toy_task, settings)
+    for item in _items(FourSettings(), [toy_task], settings)
     if "What is it?" in item.prompt.inputs
   )
-  assert dict(shown) == {"instruction+labels": 120, "instruction": 120}
+  assert dict(shown) == {"instruction+labels": 24, "instruction": 24}
 
 
-def test_flipped_swaps_exemplars_and_answer(toy_task, settings):
-  for item in FlippedLabels().items(toy_task, settings):
-    assert item.prompt.choices == ("fruit", "animal")
-    query = item.prompt.turns[-1][-2]
-    natural = toy_task.card.labels[item.prompt.answer]
-    expected = {"animal": "fruit", "fruit": "animal"}[natural]
-    assert item.prompt.choices[item.prompt.answer] == expected
-    assert query not in {turn[-3] for turn in item.prompt.turns[:-1]}
+def test_derangements_leave_no_word_in_its_place(tasks, settings):
+  seen = set()
+  for item in _items(FlippedLabels(), tasks[1:], settings):
+    own = tasks[1].card.labels
+    assert sorted(item.prompt.choices) == sorted(own)
+    assert all(a != b for a, b in zip(item.prompt.choices, own, strict=True))
+    seen.add(item.prompt.choices)
+  assert len(seen) == 2  # both derangements of three words
 
 
-def test_flipped_is_for_two_classes(make_task):
-  assert FlippedLabels().accepts(make_task(("animal", "fruit")))
-  assert not FlippedLabels().accepts(make_task(("animal", "fruit", "tool")))
+def test_unrelated_labels_are_fixed_and_reversed(tasks, settings):
+  choices = {
+    item.setting: item.prompt.choices
+    for item in _items(UnrelatedLabels(), tasks[1:], settings)
+  }
+  assert choices["foo bar"] == ("Foo", "Bar", "Iff")
+  assert choices["foo bar, reversed"] == ("Iff", "Bar", "Foo")
+  assert len(choices) == 8
+
+
+def test_task_that_uses_a_word_of_the_sets_is_not_asked(make_task, settings):
+  task = make_task(("animal", "fruit"))
+  assert UnrelatedLabels().subjects([task], settings) == (task,)
+  assert UnrelatedLabels().subjects([_relabelled(task, "bar", "x")], settings) == ()
+
+
+def test_fewer_shots_are_the_first_of_more(toy_task, settings):
+  by_query = collections.defaultdict(dict)
+  for item in _items(NumberOfShots(), [toy_task], settings):
+    by_query[item.seed, item.query][item.setting] = item.prompt
+  for prompts in by_query.values():
+    # Twelve rows a class, one of which may be the query: 8 is the most.
+    assert set(prompts) == {
+      f"{style}, {n:02d} per class"
+      for style in ("natural", "symbols")
+      for n in (1, 2, 4, 8)
+    }
+    for style in ("natural", "symbols"):
+      most = prompts[f"{style}, 08 per class"]
+      for n in (1, 2, 4, 8):
+        prompt = prompts[f"{style}, {n:02d} per class"]
+        assert collections.Counter(prompt.demo_labels) == {0: n, 1: n}
+        turns = iter(most.turns)
+        assert all(turn in turns for turn in prompt.turns)  # in the same order
+
+
+def test_orders_differ_in_order_alone(toy_task, settings):
+  by_query = collections.defaultdict(list)
+  for item in _items(OrderSensitivity(), [toy_task], settings):
+    by_query[item.seed, item.query].append(item.prompt.turns)
+  for orders in by_query.values():
+    assert len({frozenset(turns) for turns in orders}) == 1
+    assert len(set(orders)) > 1
+
+
+def test_formats_differ_in_cues_alone(toy_task, settings):
+  by_query = collections.defaultdict(list)
+  for item in _items(FormatSensitivity(), [toy_task], settings):
+    texts = tuple((turn[-3], turn[-1]) for turn in item.prompt.turns[:-1])
+    by_query[item.seed, item.query].append((texts, item.prompt.turns[-1]))
+  for formats in by_query.values():
+    assert len({texts for texts, _ in formats}) == 1
+    assert len({turn for _, turn in formats}) == 10
+
+
+def test_label_semantics_has_every_kind(tasks, settings):
+  other, third = (_relabelled(tasks[0], "tool", "saw"), tasks[1])
+  subjects = LabelSemantics().subjects([tasks[0], other, third], settings)
+  words = [labels for _, labels in subjects]
+  assert words == [("tool", "saw"), ("animal", "fruit"), ()]
+  meaningful = _relabelled(tasks[0], "true", "false")
+  asked = LabelSemantics().items((meaningful, ()), settings)
+  synonyms = {i.prompt.choices for i in asked if i.setting == "synonym"}
+  assert synonyms == {("correct", "wrong")}
+  choices = {
+    item.setting: item.prompt.choices
+    for item in LabelSemantics().items(subjects[0], settings)
+  }
+  assert set(choices) == {"natural", "swapped", "other task", "nonce", "integers"}
+  assert choices["other task"] == ("tool", "saw")
+  assert choices["swapped"] == ("fruit", "animal")
+
+
+def test_nonce_share_of_words_is_replaced_everywhere(toy_task, settings):
+  by_query = collections.defaultdict(dict)
+  for item in _items(NonceWords(), [toy_task], settings):
+    by_query[item.seed, item.query][item.setting] = item.prompt
+  for prompts in by_query.values():
+    plain = [turn[-3] for turn in prompts["000% nonce"].turns[:-1]]
+    for share in (25, 50, 75, 100):
+      texts = [turn[-3] for turn in prompts[f"{share:03d}% nonce"].turns[:-1]]
+      query = prompts[f"{share:03d}% nonce"].turns[-1][-2]
+      changed = sum(a != b for a, b in zip(plain, texts, strict=True))
+      changed += query != prompts["000% nonce"].turns[-1][-2]
+      assert changed == round(share / 100 * 9)  # 9 texts of one word each
+    assert prompts["100% nonce"].choices == toy_task.card.labels
+
+
+def test_whole_words_are_replaced_whatever_their_case():
+  nonce = {"cat": "dax", "it's": "no"}
+  assert replace_words("Cat, concat; CAT 7!", nonce) == "dax, concat; dax 7!"
 
 
 def test_at_most_max_queries_and_each_once(toy_task, toy_pools):
   settings = ProbeSettings(pool=toy_pools[1], max_queries=7)
-  items = list(FlippedLabels().items(toy_task, settings))
+  items = _items(FlippedLabels(), [toy_task], settings)
   assert len({item.query for item in items}) == len(items) == 7
-
-
-def test_every_probe_meets_the_protocol():
-  assert all(isinstance(probe, Probe) for probe in PROBES)
 
 
 def test_no_queries_or_seeds_are_refused(toy_pools):

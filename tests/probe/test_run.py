@@ -1,18 +1,26 @@
 """results.jsonl is append-only, whole after any kill, and the same when resumed."""
 
 import json
+import math
 
 import pytest
 import rich.console
 
 from symtune.data.episodes import Shots
+from symtune.data.symbols import PoolSplit, SymbolPool
 from symtune.errors import SymtuneError
+from symtune.probe.calibrate import Baseline, score_baselines
 from symtune.probe.flipped_labels import FlippedLabels
 from symtune.probe.probe import ProbeSettings
 from symtune.probe.results import read_results
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
-from symtune.probe.scorers import make_random_scorer
+from symtune.probe.scorers import (
+  make_random_scorer,
+  score_by_majority,
+  score_by_oracle,
+)
 from symtune.probe.settings import FourSettings
+from symtune.probe.turing_concepts import TuringConcepts
 
 CONTEXT = RunContext(config_hash="c" * 16, vocab_hash="v" * 16, git_commit=None)
 
@@ -43,7 +51,7 @@ def test_rows_hold_what_was_asked_and_answered(probe_into, tmp_path):
   path = tmp_path / "results.jsonl"
   probe_into(path)
   rows = read_results(path)
-  assert len(rows) == 5 * 4 * 2 + 5
+  assert len(rows) == 5 * 4 * 2 + 5 * 2
   for row in rows:
     assert row.prediction == row.log_likelihoods.index(max(row.log_likelihoods))
     assert row.correct == (row.prediction == row.label)
@@ -77,6 +85,59 @@ def test_file_cut_anywhere_is_completed_to_the_same_bytes(probe_into, tmp_path, 
   assert cut.read_bytes() == data
 
 
+def test_a_subject_of_several_tasks_is_completed_too(tmp_path):
+  """Its rows are found by their keys, not by one task's name."""
+  settings = ProbeSettings(pool=SymbolPool(split=PoolSplit.EVALUATION, symbols={}))
+
+  def probe(path):
+    run_probes(
+      score_by_oracle,
+      (TuringConcepts(queries=1), FlippedLabels()),
+      (),
+      settings,
+      results_path=path,
+      label=CheckpointLabel(name="oracle", step=0),
+      context=CONTEXT,
+      console=rich.console.Console(quiet=True),
+    )
+
+  whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+  probe(whole)
+  lines = whole.read_bytes().splitlines(keepends=True)
+  assert len({row.task for row in read_results(whole)}) == len(lines) > 10
+  cut.write_bytes(b"".join(lines[:5]))
+  probe(cut)
+  assert cut.read_bytes() == whole.read_bytes()
+  for row in read_results(whole):
+    assert (row.kind, row.correct, row.chance) == ("generate", True, 0.0)
+    assert row.text == row.choices[0]
+
+
+def test_baselines_are_kept_and_asked_of_ranked_items_only(toy_task, toy_pools):
+  asked = []
+
+  def score(items):
+    asked.extend(items)
+    return score_by_majority(items)
+
+  settings = ProbeSettings(
+    pool=toy_pools[1], shots=Shots(minimum=1, maximum=1), max_queries=2
+  )
+  items = list(FlippedLabels().items(toy_task, settings))
+  found = score_baselines(score, items, tuple(Baseline))
+  assert len(asked) == 2 * (1 + 3 + 5)
+  for one in found:
+    assert len(one.null_log_likelihoods) == 2
+    for log_prior in (one.content_free_log_prior, one.domain_log_prior):
+      assert sum(math.exp(v) for v in log_prior) == pytest.approx(1.0)
+  null, free = asked[0].prompt, asked[2].prompt
+  assert null.turns == ((items[0].prompt.turns[-1][-1].strip(),),)
+  assert free.turns[:-1] == items[0].prompt.turns[:-1]
+  assert free.turns[-1][-2] == "N/A"
+  texts = {e.fields["text"] for e in toy_task.examples}
+  assert {item.prompt.turns[-1][-2] for item in asked[8:]} <= texts
+
+
 def test_edited_file_is_refused_not_repaired(probe_into, tmp_path):
   path = tmp_path / "results.jsonl"
   probe_into(path)
@@ -90,7 +151,7 @@ def test_edited_file_is_refused_not_repaired(probe_into, tmp_path):
   ("change", "message"),
   [
     (lambda line: line[:30], r"line 2: malformed JSON"),
-    (lambda line: line.replace('"schema_version": 1', '"schema_version": 9'), "9, exp"),
+    (lambda line: line.replace('"schema_version": 2', '"schema_version": 9'), "9, exp"),
     (
       lambda line: line.replace('"seed"', '"seeds"'),
       r"line 2: missing keys \['seed'\]",
@@ -114,7 +175,7 @@ def test_repeated_row_is_refused(probe_into, tmp_path):
   first = path.read_text().splitlines()[0]
   with path.open("a") as file:
     file.write(first + "\n")
-  with pytest.raises(SymtuneError, match=r"line 46: got the question of line 1 again"):
+  with pytest.raises(SymtuneError, match=r"line 51: got the question of line 1 again"):
     read_results(path)
 
 

@@ -1,77 +1,130 @@
-"""ModelScorer batches by length and gives each item its own score."""
+"""Scorers without a model do what their names say."""
 
-import numpy as np
+import dataclasses
+
 import pytest
 
-from symtune.data.episodes import Shots
-from symtune.data.tokens import PromptTokenizer
+from symtune.data.prompts import Prompt
 from symtune.errors import SymtuneError
-from symtune.probe.probe import ProbeSettings
-from symtune.probe.scorers import ModelScorer
-from symtune.probe.settings import FourSettings
+from symtune.probe.baselines import score_by_neighbours, score_by_svm
+from symtune.probe.flipped_labels import FlippedLabels
+from symtune.probe.hypotheses import Outcome
+from symtune.probe.made import labelled_prompt, open_prompt
+from symtune.probe.probe import AnswerKind, ProbeItem
+from symtune.probe.scorers import (
+  make_text_scorer,
+  score_by_context,
+  score_by_majority,
+  score_by_oracle,
+  score_by_prior,
+)
 
 
-@pytest.fixture
-def items(make_task, toy_pools):
-  settings = ProbeSettings(
-    pool=toy_pools[1], shots=Shots(minimum=4, maximum=4), max_queries=10
+def _item(prompt: Prompt, kind=AnswerKind.RANK, context=0, prior=1):
+  return ProbeItem(
+    probe="p",
+    setting="s",
+    task="t",
+    seed=0,
+    query=0,
+    prompt=prompt,
+    context=context,
+    prior=prior,
+    kind=kind,
+    fingerprint="f",
   )
-  tasks = make_task(("animal", "fruit")), make_task(("animal", "fruit", "tool"))
-  return [item for task in tasks for item in FourSettings().items(task, settings)]
 
 
-class _Fake:
-  """Scores a candidate by its own ids and its prompt's; keeps the shapes it saw."""
-
-  def __init__(self):
-    self.shapes = []
-
-  def __call__(self, inputs, targets):
-    self.shapes.append((inputs.shape, targets.shape))
-    prompt = np.where(inputs == 0, 0, inputs * np.arange(inputs.shape[1])).sum(axis=1)
-    values = (targets * np.arange(1, targets.shape[2] + 1)).sum(axis=2)
-    scores = -(values * 0.001 + prompt[:, None] * 1e-6)
-    return np.where((targets > 0).any(axis=2), scores, -np.inf)
+THREE = labelled_prompt(
+  [("a cat", 2), ("a dog", 2), ("a pear", 0)], "a plum", ("x", "y", "z"), 0
+)
 
 
-def _scorer(score_arrays, vocab, max_inputs=256, tokens_per_batch=512):
-  tokenizer = PromptTokenizer(
-    vocab, max_inputs=max_inputs, max_targets=8, min_demos_per_class=0
+@pytest.mark.parametrize("kind", AnswerKind)
+def test_each_answers_as_named_by_ranking_and_by_writing(kind, predict):
+  item = _item(THREE, kind)
+  answers = {
+    score: predict(item, score([item])[0])
+    for score in (score_by_oracle, score_by_context, score_by_prior, score_by_majority)
+  }
+  assert answers == {
+    score_by_oracle: 0,
+    score_by_context: 0,
+    score_by_prior: 1,
+    score_by_majority: 2,
+  }
+
+
+def test_every_outcome_can_be_reached(make_task, settings, outcomes):
+  task = make_task(("animal", "fruit", "tool"))
+  written = dataclasses.replace(settings, kind=AnswerKind.GENERATE)
+  items = list(FlippedLabels().items(task, written))
+
+  def neither(item):
+    third = {0, 1, 2} - {item.context, item.prior}
+    return item.prompt.choices[third.pop()]
+
+  def context(item):
+    return item.prompt.choices[item.context].upper()  # case does not count
+
+  def prior(item):
+    return item.prompt.choices[item.prior] + "\n"
+
+  scorers = {
+    Outcome.NEITHER: neither,
+    Outcome.CONTEXT: context,
+    Outcome.PRIOR: prior,
+    Outcome.UNPARSED: lambda item: f"it is {context(item)}",
+  }
+  for outcome, answer in scorers.items():
+    found = outcomes(make_text_scorer(answer), items)
+    assert found == {"deranged": {outcome: 24}}
+
+
+def test_open_answers_without_a_hypothesis_are_wrong_not_right(predict):
+  prompt = open_prompt([("1", "2"), ("2", "3"), ("4", "3")], "7", "8")
+  item = _item(prompt, AnswerKind.GENERATE, context=None, prior=None)
+  for score in (score_by_prior, score_by_context, score_by_neighbours):
+    assert predict(item, score([item])[0]) is None
+  assert score_by_majority([item])[0].text == "3"
+  bare = _item(open_prompt([], "7", "8"), AnswerKind.GENERATE)
+  for score in (score_by_majority, score_by_neighbours, score_by_svm):
+    assert predict(bare, score([bare])[0]) is None
+
+
+def test_neighbours_follow_the_words_that_are_shared(predict):
+  prompt = labelled_prompt(
+    [("red round sweet", 0), ("grey sharp steel", 1), ("grey heavy iron", 1)],
+    "sharp grey iron",
+    ("x", "y"),
+    1,
   )
-  return ModelScorer(score_arrays, tokenizer, tokens_per_batch=tokens_per_batch)
+  item = _item(prompt)
+  assert predict(item, score_by_neighbours([item])[0]) == 1
+  swapped = labelled_prompt(
+    [(text[1], label) for text, label in zip(prompt.turns, (1, 0, 0), strict=False)],
+    "sharp grey iron",
+    ("x", "y"),
+    0,
+  )
+  item = _item(swapped)
+  assert predict(item, score_by_neighbours([item])[0]) == 0
 
 
-def test_scores_do_not_depend_on_batches_or_order(items, toy_vocab):
-  together = _scorer(_Fake(), toy_vocab)(items)
-  backward = _scorer(_Fake(), toy_vocab, tokens_per_batch=64)(items[::-1])
-  assert together == backward[::-1]
-  assert [len(s.log_likelihoods) for s in together[:40]] == [2] * 40
-  assert [len(s.log_likelihoods) for s in together[40:]] == [3] * 40
+def test_neighbours_follow_exemplars_against_the_prior(predict, settings, toy_task):
+  """They read labels by the word that is shown, so flipped labels are followed."""
+  for item in FlippedLabels().items(toy_task, settings):
+    shown = {turn[-3]: turn[-1] for turn in item.prompt.turns[:-1]}
+    text, word = next(iter(shown.items()))
+    turns = (*item.prompt.turns[:-1], (*item.prompt.turns[-1][:-2], text, "\nX:"))
+    asked = dataclasses.replace(
+      item, prompt=dataclasses.replace(item.prompt, turns=turns)
+    )
+    chosen = predict(asked, score_by_neighbours([asked])[0])
+    assert item.prompt.choices[chosen] == word
 
 
-def test_few_shapes_and_bounded_batches(items, toy_vocab):
-  fake = _Fake()
-  _scorer(fake, toy_vocab)(items)
-  assert len(set(fake.shapes)) <= 4
-  assert all(rows * length <= 512 for (rows, length), _ in fake.shapes)
-
-
-def test_demos_that_do_not_fit_are_dropped_and_reported(items, toy_vocab):
-  plain = [i for i in items if i.setting in ("labels", "neither")]
-  # Exemplars are 3 or 4 tokens long; with an arrow for a cue they are shorter.
-  cues = [i for i in plain if i.prompt.turns[-1][0] == "Input: "]
-  scores = _scorer(_Fake(), toy_vocab, max_inputs=24)(cues)
-  assert {s.demos for s in scores} == {(24 - 1 - 3) // 4}
-
-
-def test_query_that_does_not_fit_is_named(items, toy_vocab):
-  with pytest.raises(SymtuneError, match=r"task toy_animal_fruit, query row \d+: "):
-    _scorer(_Fake(), toy_vocab, max_inputs=3)(items)
-
-
-def test_scores_that_are_not_finite_are_refused(items, toy_vocab):
-  def broken(inputs, targets):
-    return np.full(targets.shape[:2], np.nan)
-
-  with pytest.raises(SymtuneError, match="expected finite ones"):
-    _scorer(broken, toy_vocab)(items)
+def test_svm_wants_numbers():
+  item = _item(THREE)
+  with pytest.raises(SymtuneError, match="Ask it linear_classification only"):
+    score_by_svm([item])

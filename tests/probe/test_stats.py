@@ -5,23 +5,26 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.contingency_tables import mcnemar
 
 from symtune.data.rng import keyed_generator
 from symtune.probe.stats import (
   TaskAnswers,
-  chance_level,
+  clustered_variance,
+  holm,
   macro_mean,
   mcnemar_p_value,
   paired_difference,
-  task_mean,
+  smallest_detectable,
   wilson_interval,
 )
 
 
-def _answers(correct, queries=None):
-  correct = np.asarray(correct, bool)
-  queries = np.arange(len(correct)) if queries is None else np.asarray(queries)
-  return TaskAnswers(queries=queries, correct=correct)
+def _answers(values, queries=None, seeds=None):
+  values = np.asarray(values, np.float64)
+  queries = np.arange(len(values)) if queries is None else np.asarray(queries)
+  seeds = np.zeros(len(values), np.int64) if seeds is None else np.asarray(seeds)
+  return TaskAnswers(queries=queries, seeds=seeds, values=values)
 
 
 def _rng(*key):
@@ -54,12 +57,34 @@ def test_wilson_interval_keeps_its_width_at_the_ends():
   assert wilson_interval(1.0, 10).high == pytest.approx(1.0, abs=1e-12)
 
 
-def test_seeds_do_not_narrow_the_interval_of_a_task():
-  once = task_mean(_answers([1, 1, 0, 1]))
-  twice = task_mean(_answers([1, 1, 0, 1] * 2, [0, 1, 2, 3] * 2))
+def test_seeds_with_equal_answers_do_not_narrow_the_interval_of_a_task():
+  once = macro_mean([_answers([1, 1, 0, 1])])
+  seeds = [0] * 4 + [1] * 4
+  twice = macro_mean([_answers([1, 1, 0, 1] * 2, [0, 1, 2, 3] * 2, seeds)])
   assert (once.n, twice.n) == (4, 8)
-  assert (once.mean, once.low, once.high) == (twice.mean, twice.low, twice.high)
-  assert once.low == wilson_interval(0.75, 4).low
+  assert (once.mean, once.low) == pytest.approx((twice.mean, twice.low))
+  assert once.low == pytest.approx(wilson_interval(0.75, 4).low)
+
+
+def test_variance_is_that_of_queries_plus_seeds_minus_both():
+  # Two queries x two seeds, mean 0.5, deviations from it:
+  #   query 0  +.5 -.5    sums by query 0 0, by seed 1 -1, by answer .5 -.5 .5 -.5
+  #   query 1  +.5 -.5    by seed: 2/1 (1 + 1) / 16; by both: 4/3 (4 / 4) / 16
+  task = _answers([1, 0, 1, 0], [0, 0, 1, 1], [0, 1, 0, 1])
+  assert clustered_variance(task) == pytest.approx(4 / 16 - 4 / 3 / 16)
+  one_seed = _answers([1, 0, 1, 1])
+  assert clustered_variance(one_seed) == pytest.approx(0.75 * 0.25 / 3)
+
+
+def test_holm_is_the_stepwise_bonferroni():
+  # smallest x 3, next x 2, largest x 1, never decreasing
+  assert holm([0.04, 0.01, 0.03]) == pytest.approx((0.06, 0.03, 0.06))
+  assert holm([]) == ()
+
+
+def test_smallest_detectable_difference_of_a_known_error():
+  # 1.959964 + 0.841621 standard errors
+  assert smallest_detectable(0.01) == pytest.approx(0.02801585, abs=1e-8)
 
 
 def test_mcnemar_is_the_two_sided_binomial_test_of_the_changed_pairs():
@@ -70,62 +95,62 @@ def test_mcnemar_is_the_two_sided_binomial_test_of_the_changed_pairs():
   assert mcnemar_p_value(0, 0) == 1.0
 
 
-def test_chance_is_the_mean_over_tasks():
-  assert chance_level([2, 2, 3]) == pytest.approx((1 / 2 + 1 / 2 + 1 / 3) / 3)
+@given(better=st.integers(0, 60), worse=st.integers(0, 60))
+def test_mcnemar_equals_statsmodels(better, worse):
+  table = [[5, better], [worse, 7]]
+  expected = mcnemar(table, exact=True).pvalue if better + worse else 1.0
+  assert mcnemar_p_value(better, worse) == pytest.approx(expected, rel=1e-9)
 
 
 def test_every_task_weighs_the_same():
   tasks = [_answers([True]), _answers([True, False, False, False])]
-  estimate = macro_mean(tasks, _rng())
+  estimate = macro_mean(tasks)
   assert estimate.n == 5
   assert estimate.mean == pytest.approx((1 + 1 / 4) / 2)
 
 
 def test_bootstrap_of_one_task_has_the_binomial_quantiles():
-  # 25 of 50: resampled counts are binomial(50, 1/2), whose 2.5% and 97.5% points
-  # are 18 and 32.
-  estimate = macro_mean([_answers([True, False] * 25)], _rng())
-  assert estimate.low == pytest.approx(18 / 50)
-  assert estimate.high == pytest.approx(32 / 50)
+  # 25 of 50 queries get better: resampled counts are binomial(50, 1/2), whose 2.5% and
+  # 97.5% points are 18 and 32; the spread is that of an unbiased variance, 50/49.
+  found = paired_difference([_answers([0] * 50)], [_answers([1, 0] * 25)], _rng())
+  half = 7 / 50 * np.sqrt(50 / 49)
+  assert found.low == pytest.approx(0.5 - half)
+  assert found.high == pytest.approx(0.5 + half)
 
 
-def test_same_generator_same_interval_whatever_the_order_of_rows():
+def test_interval_for_new_tasks_is_students():
+  # changes of three tasks: 0, 1/2, 1; t(0.975, 2) = 4.302653, error 0.5 / sqrt 3
+  first = [_answers([0, 0])] * 3
+  last = [_answers([0, 0]), _answers([0, 1]), _answers([1, 1])]
+  found = paired_difference(first, last, _rng())
+  half = 4.302653 * 0.5 / np.sqrt(3)
+  assert found.new_tasks == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
+  assert paired_difference(first[:1], last[:1], _rng()).new_tasks is None
+
+
+def test_same_interval_whatever_the_order_of_rows():
   correct = _rng("rows").random(40) < 0.7
   order = _rng("order").permutation(40)
-  one = macro_mean([_answers(correct)], _rng(1))
-  assert one == macro_mean([_answers(correct)], _rng(1))
-  assert one == macro_mean([_answers(correct[order], order)], _rng(1))
+  one = macro_mean([_answers(correct)])
+  other = macro_mean([_answers(correct[order], order)])
+  assert (one.low, one.high) == pytest.approx((other.low, other.high))
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says():
-  truth = np.array([0.5, 0.7, 0.9])
-  rng = _rng("coverage")
-  hits = 0
-  for _ in range(400):
-    tasks = [_answers(rng.random(60) < p) for p in truth]
-    estimate = macro_mean(tasks, rng, resamples=500)
-    hits += estimate.low <= truth.mean() <= estimate.high
-  assert 0.91 <= hits / 400 <= 0.98
-
-
-def test_difference_covers_the_truth_about_as_often_as_it_says():
-  rng = _rng("paired coverage")
-  hits = 0
-  for _ in range(400):
-    luck = rng.random((2, 80))  # easy queries are easy for both checkpoints
-    first = [_answers(row < 0.5) for row in luck]
-    last = [_answers(row < 0.6) for row in luck]
-    found = paired_difference(first, last, rng, resamples=500)
-    hits += found.low <= 0.1 <= found.high
-  assert 0.91 <= hits / 400 <= 0.98
+def test_a_mean_at_the_end_keeps_its_width():
+  estimate = macro_mean([_answers([1] * 10), _answers([1] * 10)])
+  assert (estimate.mean, estimate.high) == (1.0, 1.0)
+  assert estimate.low == pytest.approx(wilson_interval(1.0, 20).low)
+  mixed = macro_mean([_answers([1] * 10), _answers([0] * 10)])
+  # (1/4) (2 x 11/12 x 1/12 / 10): both tasks might have been answered otherwise
+  variance = 2 * (11 / 12) * (1 / 12) / 10 / 4
+  assert mixed.low == pytest.approx(wilson_interval(0.5, 0.25 / variance + 1).low)
 
 
 def test_seeds_of_one_query_are_no_new_evidence():
   correct = _rng("clusters").random(30) < 0.6
-  once = macro_mean([_answers(correct)], _rng(1))
-  thrice = macro_mean(
-    [_answers(np.tile(correct, 3), np.tile(np.arange(30), 3))], _rng(1)
-  )
+  once = macro_mean([_answers(correct)])
+  seeds = np.repeat(np.arange(3), 30)
+  thrice = macro_mean([_answers(np.tile(correct, 3), np.tile(np.arange(30), 3), seeds)])
   assert (thrice.mean, thrice.low, thrice.high) == pytest.approx(
     (once.mean, once.low, once.high)
   )
@@ -135,8 +160,9 @@ def test_seeds_of_one_query_are_no_new_evidence():
 def test_a_query_counts_once_for_mcnemar_whatever_its_seeds():
   # query 0: better in both seeds; query 1: better and worse; query 2: worse in one
   queries = [0, 1, 2, 0, 1, 2]
-  first = _answers([0, 0, 1, 0, 1, 1], queries)
-  last = _answers([1, 1, 0, 1, 0, 1], queries)
+  seeds = [0, 0, 0, 1, 1, 1]
+  first = _answers([0, 0, 1, 0, 1, 1], queries, seeds)
+  last = _answers([1, 1, 0, 1, 0, 1], queries, seeds)
   found = paired_difference([first], [last], _rng())
   assert found.difference == pytest.approx((2 + 0 - 1) / 6)
   assert found.p_value == mcnemar_p_value(1, 1) == 1.0
@@ -157,6 +183,8 @@ def test_identical_answers_differ_by_nothing():
   found = paired_difference(answers, answers, _rng())
   assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
   assert found.p_value == 1.0
+  # As if one query in twenty had changed: nothing smaller would have been seen.
+  assert found.detectable == pytest.approx(smallest_detectable(1 / 20))
 
 
 def test_pairing_narrows_the_interval():

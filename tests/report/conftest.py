@@ -17,6 +17,8 @@ def _make_rows(
   setting: str = "neither",
   num_classes: int = 2,
   seed: int = 0,
+  parameters: int | None = None,
+  prior: int | None = None,
 ) -> list[ResultRow]:
   """One row per query 0, 1, ...; `correct` is 1 for right and 0 for wrong answers."""
   choices = tuple("abcdef"[:num_classes])
@@ -25,17 +27,28 @@ def _make_rows(
       schema_version=SCHEMA_VERSION,
       checkpoint=checkpoint,
       step=step,
+      parameters=parameters,
       probe=probe,
       setting=setting,
       task=task,
       seed=seed,
       query=query,
+      kind="rank",
       num_classes=num_classes,
       label=0,
+      context=0,
+      prior=prior,
       prediction=0 if right else 1,
       correct=bool(right),
       chance=1.0 / num_classes,
-      log_likelihoods=(-1.0,) * num_classes,
+      text=None,
+      log_likelihoods=tuple(
+        -1.0 if i == (0 if right else 1) else -2.0 for i in range(num_classes)
+      ),
+      tokens=(2,) * num_classes,
+      null_log_likelihoods=(),
+      content_free_log_prior=(),
+      domain_log_prior=(),
       choices=choices,
       demos=4 * num_classes,
       demos_asked=4 * num_classes,
@@ -87,3 +100,9 @@ def run_dir(tmp_path, both_checkpoints):
 
 def write_rows(folder, rows):
   (folder / "results.jsonl").write_text("".join(to_json(row) + "\n" for row in rows))
+
+
+@pytest.fixture(name="write_rows")
+def _write_rows():
+  """Writes rows into a folder's results.jsonl."""
+  return write_rows

@@ -49,3 +49,16 @@ def test_every_value_changes_the_picture(make_rows):
   low = _draw(make_rows("before", 0, "ten", [1, 0, 0, 0]))
   high = _draw(make_rows("before", 0, "ten", [1, 1, 1, 0]))
   assert low != high
+
+
+def test_many_probes_stand_in_several_rows(make_rows):
+  rows = [
+    row
+    for probe in ("settings", "shots", "order", "format")
+    for i in range(6)
+    for row in make_rows("before", 0, "ten", [1, 0], probe, f"setting {i}")
+  ]
+  image = matplotlib.image.imread(io.BytesIO(_draw(rows)), format="png")
+  few = matplotlib.image.imread(io.BytesIO(_draw(rows[:12])), format="png")
+  assert image.shape[0] > 1.5 * few.shape[0]
+  assert image.shape[1] < 4_000

@@ -1,5 +1,6 @@
 """Tables say what can be computed by hand, the same on paper and on screen."""
 
+import dataclasses
 import io
 
 import pytest
@@ -37,6 +38,10 @@ def test_headline_holds_means_over_tasks(both_checkpoints):
   assert neither["after (step 40)"].startswith("82.5 [")  # (9/10 + 3/4) / 2
   assert neither["difference"].startswith("+40.0 [")  # (8/10 + 0) / 2
   assert neither["p"] == "0.021"  # McNemar of 9 better and 1 worse
+  assert neither["p (Holm)"] == "0.107"  # times five settings, all alike
+  # Student's t over the changes 0.8 and 0: 12.7062 * 0.4
+  assert neither["new tasks"] == "[-468.2, 548.2]"
+  assert float(neither["detectable"]) > 0
 
 
 def test_flipped_labels_come_last(both_checkpoints):
@@ -62,6 +67,7 @@ def test_tasks_have_wilson_intervals(both_checkpoints):
   four = rows["neither", "four"]
   assert four["chance"] == "25.0"
   assert (four["difference"], four["p"]) == ("+0.0 [0.0, 0.0]", "1.000")
+  assert four["new tasks"] == ""  # one task tells nothing of others
 
 
 def test_more_seeds_of_the_same_answers_change_no_interval(make_rows):
@@ -97,11 +103,19 @@ def test_difference_is_the_last_minus_the_first_of_many(make_rows):
 def test_numbers_never_show_a_negative_zero(make_rows):
   rows = make_rows("before", 0, "big", [1] * 5000 + [0] * 5000)
   rows += make_rows("after", 40, "big", [1] * 4999 + [0] * 5001)
-  assert _headline(rows).rows[0][-2].startswith("+0.0 [")
+  row = _rows_by_first_cells(_headline(rows), 1)["neither"]
+  assert row["difference"].startswith("+0.0 [")
 
 
-def test_markdown_and_terminal_have_the_same_cells(both_checkpoints):
-  for table in (_headline(both_checkpoints), _by_task(both_checkpoints)):
+def test_markdown_and_terminal_have_the_same_cells_but_for_details(both_checkpoints):
+  for whole in (_headline(both_checkpoints), _by_task(both_checkpoints)):
+    kept = [i for i, column in enumerate(whole.columns) if not column.is_detail]
+    table = dataclasses.replace(
+      whole,
+      columns=tuple(whole.columns[i] for i in kept),
+      rows=tuple(tuple(row[i] for i in kept) for row in whole.rows),
+    )
+    assert to_terminal(whole).columns == to_terminal(table).columns
     lines = to_markdown(table).splitlines()
     shown = to_terminal(table)
     columns = [[column.header, *column.cells] for column in shown.columns]
@@ -125,6 +139,7 @@ def test_terminal_shows_every_cell_whole(both_checkpoints, width):
   text = console.export_text()
   assert "…" not in text
   for row in table.rows:
-    for cell in row[1:]:
+    shown = zip(table.columns, row, strict=True)
+    for cell in [cell for column, cell in shown if not column.is_detail][1:]:
       for part in cell.replace(" [", "\n[").split("\n"):
         assert part in text

@@ -1,0 +1,147 @@
+"""Our reading and converting of a 3B checkpoint against Transformers' reading of it.
+
+  python benchmarks/convert.py [--size xl] [--dtype bfloat16] [--repeats 2]
+
+Makes a synthetic Flan-T5 of that size in Hugging Face format (xl: 2.85 billion numbers,
+5.7 GB in bfloat16, written once and removed at the end), then times, each in a process
+of its own with its peak memory:
+
+  load          symtune: all tensors onto the first device
+  transformers  T5ForConditionalGeneration.from_pretrained, same files, same type
+  convert t5x   symtune convert to msgpack + zarr, reading and writing tensor by tensor
+  convert hf    symtune convert to Hugging Face format again
+
+The ratios are Transformers' time over ours. Conversions also write; their bound is on
+memory: 1.3 times the largest tensor plus 1 GB. Without Transformers ours run alone.
+"""
+
+import argparse
+import importlib.util
+import json
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+MODES = ("load", "transformers", "convert t5x", "convert hf")
+
+
+def make_checkpoint(folder: pathlib.Path, size: str, dtype: str) -> int:
+  """Writes the synthetic checkpoint; returns the bytes of its largest tensor."""
+  import jax.numpy as jnp
+
+  from symtune.convert.huggingface import write_huggingface
+  from symtune.convert.tensors import LazyTensor, SourceCheckpoint, expected_shapes
+  from symtune.model.config import PublishedSize, published_config
+
+  config = published_config(PublishedSize(size))
+  block = np.random.default_rng(0).normal(size=2**20).astype(jnp.dtype(dtype)) * 0.02
+
+  def tensor(shape: tuple[int, ...]) -> LazyTensor:
+    return LazyTensor(
+      shape=shape, dtype=block.dtype, read=lambda: np.resize(block, shape)
+    )
+
+  tensors = {name: tensor(shape) for name, shape in expected_shapes(config).items()}
+  source = SourceCheckpoint(where="synthetic", config=config, tensors=tensors)
+  for _ in write_huggingface(folder, source, dtype=np.dtype(jnp.dtype(dtype))):
+    pass
+  return max(int(np.prod(t.shape)) for t in tensors.values()) * block.dtype.itemsize
+
+
+def run_mode(mode: str, folder: pathlib.Path, dtype: str) -> None:
+  """Does the work in this process and prints its seconds and peak memory as JSON."""
+  if mode == "transformers":
+    import torch
+    import transformers
+
+    start = time.perf_counter()
+    kind = getattr(torch, dtype)
+    model = transformers.T5ForConditionalGeneration.from_pretrained(folder, dtype=kind)
+    assert all(p.device.type == "cpu" for p in model.parameters())
+  else:
+    from symtune.convert.convert import Destination, Format, convert
+    from symtune.convert.load import load_params
+    from symtune.convert.source import open_checkpoint
+
+    start = time.perf_counter()
+    source = open_checkpoint(folder)
+    if mode == "load":
+      params = load_params(source, dtype=dtype)
+      assert params
+    else:
+      format_ = Format.T5X if mode == "convert t5x" else Format.HUGGINGFACE
+      place = folder.with_name("converted")
+      convert(source, Destination(path=place, format=format_, dtype=dtype))
+  seconds = time.perf_counter() - start
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  print(json.dumps({"seconds": seconds, "peak": peak}))
+
+
+def measure(mode: str, folder: pathlib.Path, dtype: str) -> dict[str, float]:
+  """One run in a fresh process."""
+  shutil.rmtree(folder.with_name("converted"), ignore_errors=True)
+  command = [sys.executable, __file__, "--mode", mode, "--folder", str(folder)]
+  done = subprocess.run(
+    [*command, "--dtype", dtype], check=True, capture_output=True, text=True
+  )
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(folder: pathlib.Path, dtype: str, repeats: int, largest: int) -> None:
+  """Measures every mode in turn and prints the best of the repeats."""
+  modes = [m for m in MODES if m != "transformers" or has_transformers()]
+  best: dict[str, dict[str, float]] = {}
+  for _ in range(repeats):
+    for mode in modes:
+      found = measure(mode, folder, dtype)
+      if mode not in best or found["seconds"] < best[mode]["seconds"]:
+        best[mode] = found
+  for mode, found in best.items():
+    print(f"{mode:14} {found['seconds']:7.1f} s  peak {found['peak'] / 1e9:6.2f} GB")
+  bound = 1.3 * largest + 1e9
+  for mode in ("convert t5x", "convert hf"):
+    print(
+      f"{mode}: peak / bound {best[mode]['peak'] / bound:.2f} ({bound / 1e9:.2f} GB)"
+    )
+  if "transformers" in best:
+    for mode in modes:
+      ratio = best["transformers"]["seconds"] / best[mode]["seconds"]
+      print(f"ratio {ratio:.2f} (Transformers' time / {mode})")
+
+
+def has_transformers() -> bool:
+  """Whether the peer is installed; says so when it is not."""
+  found = all(importlib.util.find_spec(m) for m in ("torch", "transformers"))
+  if not found:
+    print("Transformers is not installed: timing ours alone.")
+  return found
+
+
+def main() -> None:
+  """Prints the figures."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--size", default="xl")
+  parser.add_argument("--dtype", default="bfloat16")
+  parser.add_argument("--repeats", type=int, default=2)
+  parser.add_argument("--mode", help=argparse.SUPPRESS)
+  parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
+  args = parser.parse_args()
+  if args.mode:
+    run_mode(args.mode, args.folder, args.dtype)
+    return
+  with tempfile.TemporaryDirectory() as name:
+    folder = pathlib.Path(name) / "model"
+    folder.mkdir()
+    largest = make_checkpoint(folder, args.size, args.dtype)
+    print(f"{args.size}, {args.dtype}, largest tensor {largest / 1e9:.3f} GB")
+    compare(folder, args.dtype, args.repeats, largest)
+
+
+if __name__ == "__main__":
+  main()

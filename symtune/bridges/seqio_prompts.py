@@ -1,0 +1,142 @@
+"""The prompts of one SeqIO task, by split and index, through the same stages 2 to 5.
+
+  split       index i is                                    symbols     exemplars
+  train       prompt i of a native mixture of this one task tuning      2 to 10
+  validation  question i that the native probes ask         evaluation  4
+
+Both are pure functions of the index, so any host builds any share, and a second pass
+or a second run reads the same.
+"""
+
+import dataclasses
+import functools
+
+from symtune.bridges.seqio_settings import (
+  CardKey,
+  SeqioSettings,
+  load_pool,
+  load_task,
+  load_tuning_task,
+  load_vocab,
+  read_settings,
+)
+from symtune.data.episodes import EVALUATION_SHOTS
+from symtune.data.mixture import Ingredient, LabelStyle, Mixture, PromptMaker
+from symtune.data.prompts import Prompt
+from symtune.data.symbols import PoolSplit
+from symtune.data.tokens import EncodedPrompt, PromptEncoder
+from symtune.probe.ask import draw_queries
+
+TRAIN, VALIDATION = "train", "validation"
+SPLITS = (TRAIN, VALIDATION)
+# What a tuning prompt that is too long keeps at least, of every class; a question may
+# lose all its exemplars, as in the native probes.
+MIN_DEMOS = {TRAIN: 1, VALIDATION: 0}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IndexedPrompt:
+  """A prompt of a split.
+
+  Attributes:
+    prompt: as text.
+    encoded: as ids, before it is made to fit.
+    query: row of the query in the task's file; -1 in the train split.
+  """
+
+  prompt: Prompt
+  encoded: EncodedPrompt
+  query: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskPrompts:
+  """One card in one setting; rows and vocabulary are read on first use.
+
+  Attributes:
+    key: the card.
+    labels: natural words, symbols or flipped words.
+    instruction: whether prompts carry the task's instruction.
+  """
+
+  key: CardKey
+  labels: LabelStyle
+  instruction: bool
+
+  def count(self, split: str) -> int:
+    """Prompts of a split.
+
+    Raises:
+      SymtuneError: rows are missing or damaged.
+    """
+    settings = read_settings()
+    if split == TRAIN:
+      return settings.prompts
+    return len(_questions(self, settings)[1])
+
+  def prepare(self, split: str) -> None:
+    """Reads everything that the prompts of a split need.
+
+    Raises:
+      SymtuneError: rows, vocabulary or symbols are missing, damaged or do not fit.
+    """
+    settings = read_settings()
+    _encoder(self.key, settings)
+    if split == TRAIN:
+      _mixture(self, settings)
+    else:
+      _questions(self, settings)
+      load_pool(self.key, PoolSplit.EVALUATION, settings)
+
+  def prompt(self, split: str, index: int) -> IndexedPrompt:
+    """Prompt number `index` (0-based) of a split.
+
+    Raises:
+      SymtuneError: rows, vocabulary or symbols are missing, damaged or do not fit.
+    """
+    settings = read_settings()
+    query = -1
+    if split == TRAIN:
+      prompt = _mixture(self, settings).prompt(index)
+    else:
+      query, prompt = self._question(settings, index)
+    encoded = _encoder(self.key, settings).encode(prompt)
+    return IndexedPrompt(prompt=prompt, encoded=encoded, query=query)
+
+  def num_choices(self) -> int:
+    """Classes of the task."""
+    return len(load_task(self.key, read_settings()).card.labels)
+
+  def _question(self, settings: SeqioSettings, index: int) -> tuple[int, Prompt]:
+    maker, queries = _questions(self, settings)
+    prompt = maker.prompt(
+      queries[index],
+      seed=settings.seed,
+      variant=0,
+      labels=self.labels,
+      instruction=self.instruction,
+      pool=load_pool(self.key, PoolSplit.EVALUATION, settings),
+    )
+    return queries[index].row, prompt
+
+
+@functools.cache
+def _mixture(prompts: TaskPrompts, settings: SeqioSettings) -> Mixture:
+  ingredient = Ingredient(
+    tasks=(load_tuning_task(prompts.key, settings),),
+    labels=prompts.labels,
+    instruction=prompts.instruction,
+  )
+  pool = load_pool(prompts.key, PoolSplit.TUNING, settings)
+  return Mixture([ingredient], pool, seed=settings.seed)
+
+
+@functools.cache
+def _questions(prompts: TaskPrompts, settings: SeqioSettings):
+  maker = PromptMaker(load_task(prompts.key, settings), EVALUATION_SHOTS)
+  return maker, draw_queries(maker.source, settings.max_queries)
+
+
+@functools.cache
+def _encoder(key: CardKey, settings: SeqioSettings) -> PromptEncoder:
+  return PromptEncoder(load_vocab(key, settings))

@@ -1,0 +1,105 @@
+"""How a card's rows are made from its public data set: columns, splits and labels."""
+
+import dataclasses
+import re
+
+from symtune.cards import strict_yaml
+from symtune.errors import SymtuneError
+
+# The hub converts every data set to Parquet on this branch, also those whose main
+# branch holds a loading script, which is never run.
+PARQUET_BRANCH = "refs/convert/parquet"
+_COLUMN = re.compile(r"([^\[\]]+)(?:\[(\d+)\])?")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Download:
+  """Where rows lie in a public data set, and what they are called there.
+
+  Attributes:
+    folder: The configuration's folder on the Parquet branch of the hub.
+    splits: (our split, theirs) for each split that is read.
+    columns: (our field, their column) for each field; `choices[2]` is the third item
+      of a column that holds lists.
+    label: Their label column.
+    values: What that column holds for each class, in the order of the class ids: names
+      of a class label or texts, or whole numbers.
+    unlabelled: What it holds for rows without a gold label; those are left out.
+    holdout: Share of the training rows that becomes the validation split, for data
+      sets that have none; 0 otherwise.
+
+  Raises:
+    SymtuneError: If a value is out of range; the message names the key.
+  """
+
+  folder: str
+  splits: tuple[tuple[str, str], ...]
+  columns: tuple[tuple[str, str], ...]
+  label: str
+  values: tuple[str | int, ...]
+  unlabelled: tuple[str | int, ...] = ()
+  holdout: float = 0.0
+
+  def __post_init__(self):
+    for _, column in (*self.columns, ("label", self.label)):
+      parse_column(column)
+    if not 0 <= self.holdout < 1:
+      raise SymtuneError(f"holdout: got {self.holdout}, expected 0 up to below 1")
+    if len(set(self.values)) != len(self.values):
+      raise SymtuneError(f"values: got {list(self.values)}, expected unique ones")
+    if set(self.values) & set(self.unlabelled):
+      raise SymtuneError("unlabelled: a value is also that of a class; list it once")
+
+
+def parse_column(column: str) -> tuple[str, int | None]:
+  """Returns name and item of a column such as `choices[2]`; None is the whole of it.
+
+  Raises:
+    SymtuneError: If the text has another form.
+  """
+  match = _COLUMN.fullmatch(column)
+  if match is None:
+    raise SymtuneError(
+      f"column {column!r}: expected a name, or a name and an item such as 'choices[2]'"
+    )
+  return match[1], None if match[2] is None else int(match[2])
+
+
+def read_download(
+  section: strict_yaml.Section, fields: tuple[str, ...], num_labels: int
+) -> Download:
+  """Reads the `download` section of a card.
+
+  Args:
+    section: The section.
+    fields: The card's text fields.
+    num_labels: The card's number of classes.
+
+  Raises:
+    SymtuneError: If keys or values are wrong; the message names file and key.
+  """
+  section.check_keys(
+    ["folder", "splits", "columns", "label", "values"], ["unlabelled", "holdout"]
+  )
+  splits = section.section("splits").check_only(("train", "validation"))
+  columns = section.section("columns").check_only(fields)
+  missing = [field for field in fields if field not in dict(columns)]
+  if missing:
+    raise section.error("columns", f"no column for the fields {', '.join(missing)}")
+  values = section.scalars("values")
+  if len(values) != num_labels:
+    raise section.error("values", f"got {len(values)}, expected one of {num_labels}")
+  try:
+    return Download(
+      folder=section.text("folder"),
+      splits=splits,
+      columns=columns,
+      label=section.text("label"),
+      values=values,
+      unlabelled=(
+        section.scalars("unlabelled") if "unlabelled" in section.values else ()
+      ),
+      holdout=section.share("holdout") if "holdout" in section.values else 0.0,
+    )
+  except SymtuneError as error:
+    raise SymtuneError(f"{section.path}: key 'source.download': {error}") from error

@@ -1,0 +1,69 @@
+"""The convert command: a checkpoint of any format into another."""
+
+import dataclasses
+import pathlib
+
+import rich.console
+import typer
+
+from symtune.convert.convert import WEIGHTS_SUFFIX, Destination, Format, convert
+from symtune.convert.source import open_checkpoint
+from symtune.data.vocab import SentencePieceVocab
+from symtune.errors import SymtuneError
+
+
+def run(
+  source: str,
+  dest: pathlib.Path,
+  *,
+  to: str | None,
+  dtype: str,
+  vocab: pathlib.Path | None,
+  step: int | None,
+  activations: str | None,
+) -> None:
+  """Converts, and prints what was read, left out and written."""
+  console = rich.console.Console(stderr=True, highlight=False)
+  destination = Destination(path=dest, format=_format(to, dest), dtype=dtype, step=step)
+  names = None if activations is None else activations.split(",")
+  opened = open_checkpoint(source, mlp_activations=names)
+  if vocab is not None:
+    SentencePieceVocab(vocab)  # refuses a file that is none
+    opened = dataclasses.replace(opened, vocab=vocab)
+  numbers = sum(_count(t.shape) for t in opened.tensors.values())
+  console.print(
+    f"{opened.where}: {len(opened.tensors)} tensors, {numbers / 1e6:.1f}M parameters",
+    soft_wrap=True,
+  )
+  for item in opened.left_out:
+    console.print(f"left out: {item}", soft_wrap=True)
+  try:
+    written = convert(opened, destination, console)
+  except KeyboardInterrupt as error:
+    console.print("Stopped; nothing was written.")
+    raise typer.Exit(130) from error
+  if destination.format is Format.HUGGINGFACE and opened.vocab is None:
+    console.print(
+      "no tokenizer was found beside the checkpoint, none was written: give its "
+      "SentencePiece model with --vocab"
+    )
+  console.print(f"written: {written}", soft_wrap=True)
+
+
+def _format(to: str | None, dest: pathlib.Path) -> Format:
+  if to is None:
+    is_file = dest.suffix == WEIGHTS_SUFFIX
+    return Format.SYMTUNE if is_file else Format.HUGGINGFACE
+  try:
+    return Format(to)
+  except ValueError as error:
+    raise SymtuneError(
+      f"--to: got {to!r}, expected one of {', '.join(Format)}."
+    ) from error
+
+
+def _count(shape: tuple[int, ...]) -> int:
+  result = 1
+  for size in shape:
+    result *= size
+  return result

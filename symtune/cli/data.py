@@ -1,0 +1,195 @@
+"""The commands on data folders: data get, verify, stats, leaks."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import rich.console
+import rich.markup
+import rich.table
+import typer
+
+from symtune.cards.card import Task, TaskCard
+from symtune.cards.load import read_suite
+from symtune.errors import SymtuneError
+
+app = typer.Typer(
+  help="Download data sets, check them, and find leaks.",
+  no_args_is_help=True,
+  rich_markup_mode=None,
+)
+
+Suite = Annotated[str, typer.Argument(help="A suite, or a path to a suite's .yaml.")]
+Folder = Annotated[str, typer.Argument(help="Data folder, local or gs://...")]
+AllCards = Annotated[
+  list[str] | None,
+  typer.Option("--suite", help="Only the tasks of this suite; may be repeated."),
+]
+_SHOWN_BAD = 20
+
+
+@app.command()
+def get(
+  suite: Suite,
+  to: Annotated[str, typer.Option("--to", help="Data folder, local or gs://...")],
+  task: Annotated[
+    list[str] | None, typer.Option(help="Only this task; may be repeated.")
+  ] = None,
+  hub: Annotated[
+    str, typer.Option(help="The hub, or a folder with the same paths.")
+  ] = "hf://datasets",
+  seed: Annotated[int, typer.Option(help="Of the cap and of held-out rows.")] = 0,
+  max_rows: Annotated[
+    int, typer.Option(help="Most training rows of a task.", min=1)
+  ] = 25_000,
+) -> None:
+  """Download the rows of a suite; finished tasks are not downloaded again."""
+  from etils import epath
+
+  from symtune.fetch.get import GetSettings, get_tasks
+
+  cards = _cards(suite)
+  unknown = sorted(set(task or ()) - {card.name for card in cards})
+  if unknown:
+    raise SymtuneError(f"--task: suite {suite} has no {', '.join(unknown)}.")
+  console = rich.console.Console(highlight=False, soft_wrap=True, markup=False)
+  with console.status("downloading"):
+    get_tasks(
+      [card for card in cards if not task or card.name in task],
+      epath.Path(to),
+      GetSettings(seed=seed, max_training_rows=max_rows, root=hub),
+      console.print,
+    )
+
+
+@app.command()
+def verify(folder: Folder, suite: AllCards = None) -> None:
+  """Check hashes and every row; exit code 1 if something is wrong."""
+  from symtune.fetch.verify import check_folder
+
+  path = _existing(folder)
+  reports = check_folder(_present(path, suite), path)
+  console = rich.console.Console(highlight=False, soft_wrap=True, markup=False)
+  for report in reports:
+    known = "hash as downloaded" if report.provenance else "no provenance"
+    if report.good:
+      console.print(f"ok   {report.task}: {sum(report.rows.values()):,} rows, {known}")
+      continue
+    console.print(f"BAD  {report.task}: {report.problem or f'{len(report.bad)} bad'}")
+    for bad in report.bad[:_SHOWN_BAD]:
+      console.print(f"     {report.path}, line {bad.line}: {bad.problem}")
+    if len(report.bad) > _SHOWN_BAD:
+      console.print(f"     and {len(report.bad) - _SHOWN_BAD} more bad lines")
+  wrong = sum(not report.good for report in reports)
+  console.print(f"{len(reports)} row files, {wrong} with problems")
+  if wrong:
+    raise typer.Exit(1)
+
+
+@app.command()
+def stats(folder: Folder, suite: AllCards = None) -> None:
+  """Show rows, classes and duplicates of a data folder."""
+  from symtune.fetch.verify import check_folder
+
+  path = _existing(folder)
+  table = rich.table.Table(
+    "task", "train", "valid.", "bad", "dupl.", "classes", "revision"
+  )
+  for report in check_folder(_present(path, suite), path, hashes=False):
+    classes = ", ".join(f"{name} {n:,}" for name, n in sorted(report.classes.items()))
+    revision = report.provenance.revision if report.provenance else ""
+    table.add_row(
+      report.task,
+      f"{report.rows.get('train', 0):,}",
+      f"{report.rows.get('validation', 0):,}",
+      str(len(report.bad)) if report.problem is None else "unreadable",
+      str(report.duplicates),
+      rich.markup.escape(classes),
+      revision[:12],
+    )
+  rich.console.Console().print(table)
+
+
+@app.command()
+def leaks(
+  train_suite: Annotated[str, typer.Argument(help="A suite that a model is tuned on.")],
+  eval_suite: Annotated[str, typer.Argument(help="A suite that it is probed with.")],
+  data: Annotated[
+    str | None, typer.Option(help="Data folder, local or gs://...")
+  ] = None,
+  overlap: Annotated[
+    float, typer.Option(help="Share of n-grams that makes two texts the same.")
+  ] = 0.5,
+) -> None:
+  """Report texts that two suites share, exactly or nearly; exit code 1 if they do."""
+  from symtune.cards.load import load_suite
+  from symtune.data.leaks import find_leaks
+
+  tuning, evaluation = load_suite(train_suite, data), load_suite(eval_suite, data)
+  exact = {(x.tuning, x.evaluation): x for x in find_leaks(tuning, evaluation)}
+  near = find_leaks(tuning, evaluation, overlap=overlap)
+  tasks = {task.card.name: task for task in (*tuning, *evaluation)}
+  console = rich.console.Console(highlight=False)
+  table = rich.table.Table(
+    "tuning", "evaluation", "equal", "or near", "evaluation rows, by class", "example"
+  )
+  for leak in near:
+    same = exact.get((leak.tuning, leak.evaluation))
+    table.add_row(
+      leak.tuning,
+      leak.evaluation,
+      str(len(same.rows) if same else 0),
+      str(len(leak.rows)),
+      rich.markup.escape(_by_class(tasks[leak.evaluation], leak.evaluation_rows)),
+      rich.markup.escape(leak.example[:60]),
+    )
+  if not near:
+    console.print(f"no shared texts: {train_suite} and {eval_suite}")
+    return
+  console.print(table)
+  console.print(
+    f"{sum(len(x.rows) for x in near)} tuning rows are in an evaluation task (n-gram "
+    f"overlap from {overlap}). A recipe refuses them, or drops them with "
+    "mixture.leaks = 'drop'.",
+    soft_wrap=True,
+  )
+  raise typer.Exit(1)
+
+
+def _by_class(task: Task, rows: Sequence[int]) -> str:
+  """How many rows of each class are among `rows`, as counts and shares."""
+  shared = set(rows)
+  parts = []
+  for label, name in enumerate(task.card.label_names):
+    of_class = [e.row for e in task.examples if e.label == label]
+    hit = sum(row in shared for row in of_class)
+    parts.append(f"{name} {hit} of {len(of_class)} ({hit / max(len(of_class), 1):.0%})")
+  return ", ".join(parts)
+
+
+def _cards(suite: str) -> tuple[TaskCard, ...]:
+  cards = read_suite(suite).tasks
+  if not cards:
+    raise SymtuneError(f"suite {suite} makes its own rows; there is nothing to read.")
+  return cards
+
+
+def _existing(folder: str):
+  from etils import epath
+
+  path = epath.Path(folder)
+  if not path.is_dir():
+    raise SymtuneError(f"no folder at {folder}, expected one with <task>.jsonl files.")
+  return path
+
+
+def _present(folder, suites: Sequence[str] | None) -> list[TaskCard]:
+  """The cards of the suites, or all cards whose row file is in the folder."""
+  from symtune.cards.load import list_cards, load_card
+
+  if suites:
+    return [card for suite in suites for card in _cards(suite)]
+  cards = [load_card(name) for name in list_cards()]
+  present = [card for card in cards if (folder / f"{card.rows}.jsonl").exists()]
+  if not present:
+    raise SymtuneError(f"{folder} holds no row file of a known card.")
+  return present

@@ -1,0 +1,94 @@
+"""The command on symbols: symbols check."""
+
+import pathlib
+from typing import Annotated
+
+import rich.console
+import rich.markup
+import rich.table
+import typer
+
+from symtune.errors import SymtuneError
+
+app = typer.Typer(
+  help="Check the symbols that stand for classes.",
+  no_args_is_help=True,
+  rich_markup_mode=None,
+)
+_SHOWN = 5
+
+
+@app.callback()
+def symbols() -> None:
+  """Keeps `check` a command of its own: Typer would merge a lone one."""
+
+
+@app.command()
+def check(
+  vocab: Annotated[pathlib.Path, typer.Option(help="SentencePiece model.")],
+  category: Annotated[
+    list[str] | None,
+    typer.Option(help="integers, combinations, words or nonce; may be repeated."),
+  ] = None,
+  size: Annotated[
+    int | None, typer.Option(help="Symbols per category, at most 10,000.", min=1)
+  ] = None,
+  synonyms: Annotated[
+    pathlib.Path | None, typer.Option(help="A list of synonyms of your own.")
+  ] = None,
+) -> None:
+  """Check pools against a vocabulary; exit code 1 if they cannot be used with it."""
+  from symtune.cards.load import list_cards, load_card
+  from symtune.data.symbol_contract import check_contract
+  from symtune.data.symbols import PoolSplit, make_pool, read_synonyms
+  from symtune.data.vocab import SentencePieceVocab
+
+  words = read_synonyms(synonyms)
+  pools = [
+    make_pool(
+      split,
+      _categories(category),
+      size,
+      synonyms=words,
+    )
+    for split in PoolSplit
+  ]
+  cards = [load_card(name) for name in list_cards()]
+  report = check_contract(pools, cards, SentencePieceVocab(vocab))
+  table = rich.table.Table(
+    "pool", "category", "symbols", "unknown", "tokens", "SHA-256"
+  )
+  for group in report.groups:
+    lengths = ", ".join(f"{n}: {count:,}" for n, count in group.lengths.items())
+    table.add_row(
+      str(group.split),
+      str(group.category),
+      f"{group.count:,}",
+      str(len(group.unknown)),
+      lengths,
+      group.sha256[:12],
+    )
+  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console.print(table)
+  pairs = ", ".join(f"{a!r} and {b!r}" for a, b in report.same_tokens[:_SHOWN])
+  shared = ", ".join(repr(symbol) for symbol in report.shared[:_SHOWN])
+  console.print(f"symbols that tokenize alike: {len(report.same_tokens)} {pairs}")
+  console.print(f"symbols of both pools: {len(report.shared)} {shared}")
+  near = sum(len(found) for found in report.relevant.values())
+  console.print(
+    f"symbols near a label, drawn again where they come up: {near} in "
+    f"{sum(bool(found) for found in report.relevant.values())} tasks"
+  )
+  console.print("the contract holds" if report.holds else "the contract is broken")
+  if not report.holds:
+    raise typer.Exit(1)
+
+
+def _categories(names: list[str] | None):
+  from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory
+
+  try:
+    return tuple(SymbolCategory(name) for name in names or ALL_CATEGORIES)
+  except ValueError as error:
+    known = ", ".join(SymbolCategory)
+    raise SymtuneError(f"--category: got {names}, expected some of {known}.") from error

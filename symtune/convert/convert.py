@@ -1,0 +1,165 @@
+"""Any checkpoint -> a Transformers model, a T5X checkpoint or a weights file.
+
+Tensors go through memory one at a time. The result is written under a temporary name
+beside its place and renamed when it is whole.
+"""
+
+import contextlib
+import dataclasses
+import enum
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import rich.console
+import rich.progress
+
+from symtune.convert.huggingface import write_huggingface
+from symtune.convert.load import float_dtype
+from symtune.convert.own import write_weights
+from symtune.convert.t5x_write import write_t5x
+from symtune.convert.tensors import SourceCheckpoint
+from symtune.errors import SymtuneError
+
+WEIGHTS_SUFFIX = ".safetensors"
+_SPARE_BYTES = 64 * 2**20
+
+
+class Format(enum.StrEnum):
+  """What can be written."""
+
+  HUGGINGFACE = "huggingface"
+  T5X = "t5x"
+  SYMTUNE = "symtune"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Destination:
+  """What to write where.
+
+  Attributes:
+    path: a folder for Transformers; for T5X the folder that gets `checkpoint_<step>`; a
+      `.safetensors` file of our own.
+    format: which of these.
+    dtype: type of the parameters on disk, float32 or bfloat16.
+    step: for T5X; None takes the source's, or 0.
+
+  Raises:
+    SymtuneError: a type that T5 cannot use, or a path that does not fit the format.
+  """
+
+  path: pathlib.Path
+  format: Format
+  dtype: Any = "float32"
+  step: int | None = None
+
+  def __post_init__(self):
+    object.__setattr__(self, "dtype", float_dtype(self.dtype, "dtype"))
+    is_file = self.path.suffix == WEIGHTS_SUFFIX
+    if is_file != (self.format is Format.SYMTUNE):
+      raise SymtuneError(
+        f"got {self.path} for format {self.format}: a weights file of symtune ends in "
+        f"{WEIGHTS_SUFFIX}, other formats are folders."
+      )
+
+
+def convert(
+  source: SourceCheckpoint,
+  destination: Destination,
+  console: rich.console.Console | None = None,
+) -> pathlib.Path:
+  """Writes a checkpoint in another format.
+
+  Args:
+    source: an opened checkpoint.
+    destination: what to write where; nothing may be there yet.
+    console: shows progress; None: silent.
+
+  Returns:
+    What was written: a folder or a file.
+
+  Raises:
+    SymtuneError: the place is taken, the disk is too small, or a tensor is damaged.
+  """
+  path = destination.path
+  step = destination.step if destination.step is not None else source.step or 0
+  if destination.format is Format.T5X:
+    path = path / f"checkpoint_{step}"
+  if path.exists():
+    raise SymtuneError(f"{path} is there already. Choose another place, or remove it.")
+  path.parent.mkdir(parents=True, exist_ok=True)
+  _check_space(source, destination, path)
+  with _temporary(path, is_folder=destination.format is not Format.SYMTUNE) as place:
+    _write(source, destination, place, step, console)
+  return path
+
+
+def _write(
+  source: SourceCheckpoint,
+  destination: Destination,
+  place: pathlib.Path,
+  step: int,
+  console: rich.console.Console | None,
+) -> None:
+  dtype = destination.dtype
+  if destination.format is Format.HUGGINGFACE:
+    written = write_huggingface(place, source, dtype=dtype)
+  elif destination.format is Format.T5X:
+    written = write_t5x(place, source.tensors, step=step, dtype=dtype)
+  else:
+    written = write_weights(place, source, dtype=dtype)
+  for _ in rich.progress.track(
+    written,
+    description="tensors",
+    total=len(source.tensors),
+    console=console,
+    disable=console is None,
+  ):
+    pass
+
+
+def _check_space(
+  source: SourceCheckpoint, destination: Destination, path: pathlib.Path
+) -> None:
+  count = sum(int(np.prod(t.shape, dtype=np.int64)) for t in source.tensors.values())
+  needed = count * destination.dtype.itemsize + _SPARE_BYTES
+  free = shutil.disk_usage(path.parent).free
+  if free < needed:
+    raise SymtuneError(
+      f"{path.parent} has {free / 1e9:.1f} GB free, the checkpoint needs "
+      f"{needed / 1e9:.1f} GB. Free some space, or store it as bfloat16."
+    )
+
+
+@contextlib.contextmanager
+def _temporary(path: pathlib.Path, *, is_folder: bool) -> Iterator[pathlib.Path]:
+  """A place beside `path` that becomes `path` when the block ends well."""
+  place = path.with_name(f".{path.name}.partial")
+  _remove(place)  # of a conversion that was killed
+  if is_folder:
+    place.mkdir()
+  try:
+    yield place
+    _sync(place)
+    place.rename(path)
+  except BaseException:
+    _remove(place)
+    raise
+
+
+def _remove(place: pathlib.Path) -> None:
+  if place.is_dir():
+    shutil.rmtree(place)
+  else:
+    place.unlink(missing_ok=True)
+
+
+def _sync(place: pathlib.Path) -> None:
+  """Waits until all bytes are on disk, so that no power cut leaves a hollow name."""
+  files = [place] if place.is_file() else [p for p in place.rglob("*") if p.is_file()]
+  for file in files:
+    with file.open("rb") as handle:
+      os.fsync(handle.fileno())

@@ -1,0 +1,262 @@
+"""Reads and writes T5 checkpoints as Hugging Face's Transformers keeps them.
+
+A folder with config.json and either model.safetensors or several shards listed in
+model.safetensors.index.json. PyTorch pickles (pytorch_model.bin) are not read: loading
+one can run its author's code.
+"""
+
+import json
+import pathlib
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from symtune.convert.hf_card import model_card
+from symtune.convert.hf_config import config_from_huggingface, config_to_huggingface
+from symtune.convert.names import (
+  COPIES,
+  LM_HEAD,
+  SHARED,
+  UNUSED,
+  huggingface_name,
+  is_transposed,
+)
+from symtune.convert.safetensors_file import (
+  PlannedFile,
+  read_safetensors,
+  write_safetensors,
+)
+from symtune.convert.tensors import (
+  LazyTensor,
+  SourceCheckpoint,
+  check_tensors,
+  expected_shapes,
+  list_some,
+)
+from symtune.errors import SymtuneError
+from symtune.files import write_whole
+from symtune.model.config import T5Config
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+VOCAB = "spiece.model"
+# Transformers' own default (save_pretrained, max_shard_size).
+SHARD_BYTES = 5 * 10**9
+_BLOCK_ROWS = 4096
+
+
+def is_huggingface(folder: pathlib.Path) -> bool:
+  """Whether a folder is a Transformers model."""
+  return (folder / CONFIG).is_file()
+
+
+def huggingface_source(folder: pathlib.Path) -> SourceCheckpoint:
+  """Opens a folder with a T5.
+
+  Args:
+    folder: as `save_pretrained` writes it, or as the hub's snapshot is.
+
+  Raises:
+    SymtuneError: a file is missing or damaged, the config is not one of our network, or
+      tensors are missing, unknown or misshapen; names every one.
+  """
+  where = str(folder)
+  config = config_from_huggingface(str(folder / CONFIG), _read_json(folder / CONFIG))
+  found = _open_tensors(folder)
+  ignored = _check_copies(where, found, config)
+  names = {name: t for name, t in found.items() if name not in ignored}
+  if not config.logits_via_embedding and LM_HEAD not in names and SHARED in names:
+    # Transformers 5 ties the output layer even where it does not scale the outputs.
+    names[LM_HEAD] = names[SHARED]
+  by_name = {huggingface_name(path): path for path in expected_shapes(config)}
+  unknown = [name for name in names if name not in by_name]
+  missing = [name for name in by_name if name not in names]
+  if unknown or missing:
+    raise SymtuneError(
+      f"{where}: the tensors are not those of its {CONFIG}. Missing: "
+      f"{list_some(missing) or 'none'}. Unknown: {list_some(unknown) or 'none'}. "
+      "Nothing is filled in: download the whole checkpoint."
+    )
+  tensors = {by_name[name]: _turned(by_name[name], t) for name, t in names.items()}
+  check_tensors(where, tensors, config)
+  vocab = folder / VOCAB
+  return SourceCheckpoint(
+    where=where,
+    config=config,
+    tensors=tensors,
+    vocab=vocab if vocab.is_file() else None,
+    left_out=tuple(f"{name}, a copy or unused" for name in ignored),
+  )
+
+
+def _turned(path: str, tensor: LazyTensor) -> LazyTensor:
+  if not is_transposed(path) or len(tensor.shape) != 2:
+    return tensor
+  rows, columns = tensor.shape
+  return tensor.map((columns, rows), np.transpose)
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    content = json.loads(path.read_text(encoding="utf-8"))
+  except FileNotFoundError as error:
+    raise SymtuneError(f"no file at {path}, expected a Transformers model.") from error
+  except ValueError as error:
+    raise SymtuneError(
+      f"{path} is no JSON file ({error}). Download it again."
+    ) from error
+  if not isinstance(content, dict):
+    raise SymtuneError(f"{path} holds {type(content).__name__}, expected an object.")
+  return content
+
+
+def _open_tensors(folder: pathlib.Path) -> dict[str, LazyTensor]:
+  """Tensors of all shards; a shard that the index names must be there, and whole."""
+  if (folder / WEIGHTS).is_file():
+    return read_safetensors(folder / WEIGHTS)
+  if not (folder / INDEX).is_file():
+    raise SymtuneError(
+      f"{folder} has no {WEIGHTS} and no {INDEX}; expected one of them. A "
+      "pytorch_model.bin is not read: loading one can run its author's code. Get the "
+      "model's safetensors, or its T5X checkpoint."
+    )
+  by_name = _read_json(folder / INDEX).get("weight_map")
+  if not isinstance(by_name, dict) or not by_name:
+    raise SymtuneError(f"{folder / INDEX} has no weight_map; expected name -> file.")
+  found: dict[str, LazyTensor] = {}
+  for file in dict.fromkeys(by_name.values()):
+    if not isinstance(file, str) or pathlib.PurePath(file).name != file:
+      raise SymtuneError(f"{folder / INDEX} names {file!r}, expected a file beside it.")
+    found |= read_safetensors(folder / file)
+  absent = [name for name in by_name if name not in found]
+  if absent:
+    raise SymtuneError(
+      f"{folder / INDEX} lists tensors that no shard has: {list_some(absent)}. "
+      "Download the model again."
+    )
+  return found
+
+
+def _check_copies(
+  where: str, found: Mapping[str, LazyTensor], config: T5Config
+) -> list[str]:
+  """Names of tensors that repeat others or were never used; they are left out."""
+  copies = dict(COPIES)
+  if config.logits_via_embedding:
+    copies[LM_HEAD] = SHARED
+  for name, original in copies.items():
+    if name in found and not _are_equal(found[name], found.get(original)):
+      raise SymtuneError(
+        f"{where}: {name} differs from {original}, but this model uses one for both, "
+        "says its config.json. Config and tensors are not of the same model."
+      )
+  return [name for name in found if name in copies or name in UNUSED]
+
+
+def _are_equal(left: LazyTensor, right: LazyTensor | None) -> bool:
+  if right is None or left.shape != right.shape or left.dtype != right.dtype:
+    return False
+  return np.array_equal(left.read(), right.read())
+
+
+def write_huggingface(
+  folder: pathlib.Path,
+  checkpoint: SourceCheckpoint,
+  *,
+  dtype: np.dtype,
+  shard_bytes: int = SHARD_BYTES,
+) -> Iterator[str]:
+  """Writes a folder that Transformers loads; yields each tensor's name once written.
+
+  config.json, which makes the folder a model, comes last. Without a vocabulary in the
+  checkpoint no tokenizer is written.
+
+  Args:
+    folder: an existing empty folder; rename it when the iterator ends.
+    checkpoint: what to write.
+    dtype: type of the stored parameters.
+    shard_bytes: most bytes of a file.
+
+  Raises:
+    SymtuneError: settings that Transformers has no name for, or an unreadable tensor.
+  """
+  config = config_to_huggingface(checkpoint.config, dtype.name)
+  named = {
+    huggingface_name(path): _turned(path, tensor)
+    for path, tensor in checkpoint.tensors.items()
+  }
+  shards = _cut_shards(named, dtype.itemsize, shard_bytes)
+  files = {}
+  for number, names in enumerate(shards, start=1):
+    file = WEIGHTS
+    if len(shards) > 1:
+      file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+    files |= dict.fromkeys(names, file)
+    yield from write_safetensors(
+      PlannedFile(
+        path=folder / file,
+        tensors={name: named[name] for name in names},
+        dtypes=dict.fromkeys(names, dtype),
+        metadata={"format": "pt"},
+      )
+    )
+  if len(shards) > 1:
+    total = sum(_size(tensor, dtype.itemsize) for tensor in named.values())
+    index = {
+      "metadata": {"total_size": total},
+      "weight_map": dict(sorted(files.items())),
+    }
+    _write_json(folder / INDEX, index)
+  _write_tokenizer(folder, checkpoint)
+  ids = ("decoder_start_token_id", "eos_token_id", "pad_token_id")
+  _write_json(folder / "generation_config.json", {name: config[name] for name in ids})
+  write_whole(folder / "README.md", model_card(checkpoint, dtype.name))
+  _write_json(folder / CONFIG, config)
+
+
+def _size(tensor: LazyTensor, itemsize: int) -> int:
+  return itemsize * int(np.prod(tensor.shape, dtype=np.int64))
+
+
+def _cut_shards(
+  named: Mapping[str, LazyTensor], itemsize: int, limit: int
+) -> list[list[str]]:
+  """Names in order, cut so that a shard stays under the limit where it can."""
+  shards: list[list[str]] = [[]]
+  filled = 0
+  for name, tensor in named.items():
+    size = _size(tensor, itemsize)
+    if shards[-1] and filled + size > limit:
+      shards.append([])
+      filled = 0
+    shards[-1].append(name)
+    filled += size
+  return shards
+
+
+def _write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+  write_whole(path, json.dumps(content, indent=2) + "\n")
+
+
+def _write_tokenizer(folder: pathlib.Path, checkpoint: SourceCheckpoint) -> None:
+  if checkpoint.vocab is None:
+    return
+  shutil.copyfile(checkpoint.vocab, folder / VOCAB)
+  sentinels = [f"<extra_id_{i}>" for i in range(100)]
+  special = {
+    "eos_token": "</s>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "additional_special_tokens": sentinels,
+  }
+  _write_json(folder / "special_tokens_map.json", special)
+  settings = {
+    "tokenizer_class": "T5Tokenizer",
+    "extra_ids": len(sentinels),
+    "model_max_length": 512,
+    **special,
+  }
+  _write_json(folder / "tokenizer_config.json", settings)

@@ -1,0 +1,138 @@
+"""SourceCheckpoint -> parameters on devices, tensor by tensor."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from symtune.convert.tensors import LazyTensor, SourceCheckpoint
+from symtune.errors import SymtuneError
+from symtune.model.config import T5Config
+from symtune.model.network import Params
+
+_DTYPES = ("float32", "bfloat16")
+_READ_WHOLE = 250_000_000
+# Settings that change how a network computes, not which parameters it has.
+_FREE = ("dtype", "dropout_rate", "float32_attention_logits", "remat_policy")
+
+
+def float_dtype(dtype: Any, what: str) -> np.dtype:
+  """Checks a type for parameters or computation.
+
+  Args:
+    dtype: a type or its name.
+    what: where it was given, for the message.
+
+  Raises:
+    SymtuneError: neither float32 nor bfloat16.
+  """
+  try:
+    found = jnp.dtype(dtype)
+  except TypeError as error:
+    raise SymtuneError(f"{what}: got {dtype!r}, expected one of {_DTYPES}.") from error
+  if found == jnp.float16:
+    raise SymtuneError(
+      f"{what}: got float16, expected one of {_DTYPES}. T5 was trained in bfloat16: "
+      "its activations go beyond float16's 65,504 and become infinite, then NaN."
+    )
+  if found.name not in _DTYPES:
+    raise SymtuneError(f"{what}: got {found.name}, expected one of {_DTYPES}.")
+  return found
+
+
+def load_params(
+  checkpoint: SourceCheckpoint, *, dtype: Any = jnp.float32, shardings: Any = None
+) -> Params:
+  """Reads the parameters onto devices; the host holds one tensor at a time.
+
+  Args:
+    checkpoint: an opened checkpoint, whose tensors were checked.
+    dtype: type of the parameters, float32 or bfloat16. Train in float32.
+    shardings: nested dict of shardings (`symtune.train.partition.param_shardings`);
+      each device gets its part only. None puts all on the first device.
+
+  Returns:
+    Nested dict, as `symtune.model.network.init_params` returns it.
+
+  Raises:
+    SymtuneError: a type that T5 cannot use, or a damaged tensor, by name.
+  """
+  kind = float_dtype(dtype, "parameter dtype")
+  first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  places = {} if shardings is None else flatten_dict(shardings, sep="/")
+  params = {
+    name: _put(tensor, kind, places.get(name, first))
+    for name, tensor in checkpoint.tensors.items()
+  }
+  return unflatten_dict(params, sep="/")
+
+
+def _put(tensor: LazyTensor, dtype: np.dtype, sharding: Any) -> jax.Array:
+  value = tensor.read()
+  placed = jax.make_array_from_callback(
+    tensor.shape, sharding, lambda index: np.asarray(value[index], dtype)
+  )
+  return jax.block_until_ready(placed)
+
+
+def check_config(checkpoint: SourceCheckpoint, config: T5Config) -> None:
+  """Refuses a checkpoint of another network than the one that is to use it.
+
+  Args:
+    checkpoint: an opened checkpoint.
+    config: settings of the network; type, dropout and rematerialisation may differ.
+
+  Raises:
+    SymtuneError: names every setting that differs, and both values.
+  """
+  names = [f.name for f in dataclasses.fields(T5Config) if f.name not in _FREE]
+  differ = [n for n in names if getattr(checkpoint.config, n) != getattr(config, n)]
+  if differ:
+    found = ", ".join(f"{n} = {getattr(checkpoint.config, n)!r}" for n in differ)
+    here = ", ".join(f"{n} = {getattr(config, n)!r}" for n in differ)
+    raise SymtuneError(
+      f"{checkpoint.where} is of a network with T5Config {found}; this one has {here}. "
+      "Use the settings of the checkpoint."
+    )
+
+
+def fingerprint(checkpoint: SourceCheckpoint) -> str:
+  """A hash that changes when the parameters do.
+
+  Up to 250 million numbers all are read; of a larger checkpoint the norm scales and
+  relative biases, which change in any training and are few, also at 11B.
+
+  Args:
+    checkpoint: an opened checkpoint.
+
+  Returns:
+    SHA-256 in hexadecimal, the same for the same parameters in every format.
+
+  Raises:
+    SymtuneError: a tensor is damaged.
+  """
+  digest = hashlib.sha256()
+  numbers = sum(int(np.prod(t.shape)) for t in checkpoint.tensors.values())
+  for name in sorted(checkpoint.tensors):
+    tensor = checkpoint.tensors[name]
+    digest.update(f"{name} {tensor.shape} {tensor.dtype.name}\n".encode())
+    is_few = len(tensor.shape) == 1 or name.endswith("/rel_embedding")
+    if is_few or numbers <= _READ_WHOLE:
+      digest.update(np.ascontiguousarray(tensor.read()).tobytes())
+  return digest.hexdigest()
+
+
+def held_tensors(params: Mapping[str, Any]) -> dict[str, LazyTensor]:
+  """Parameters in memory as the tensors of a checkpoint, by slash-joined path."""
+
+  def held(leaf: Any) -> LazyTensor:
+    return LazyTensor(
+      shape=tuple(leaf.shape), dtype=np.dtype(leaf.dtype), read=lambda: np.asarray(leaf)
+    )
+
+  return {name: held(leaf) for name, leaf in flatten_dict(params, sep="/").items()}

@@ -1,0 +1,133 @@
+"""Reads and writes our own checkpoints: a run's step folder, or one weights file."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from symtune.cards.resources import resource_dir
+from symtune.convert.folders import open_folder
+from symtune.convert.safetensors_file import (
+  PlannedFile,
+  read_header,
+  read_safetensors,
+  write_safetensors,
+)
+from symtune.convert.t5x import read_orbax
+from symtune.convert.tensors import SourceCheckpoint, check_tensors
+from symtune.errors import SymtuneError
+from symtune.model.config import T5Config
+from symtune.train import checkpoint
+from symtune.train.loop import CHECKPOINTS
+from symtune.train.weights import FORMAT, config_dict
+
+
+def weights_source(path: pathlib.Path) -> SourceCheckpoint:
+  """Opens a weights file (`symtune.train.weights`).
+
+  Raises:
+    SymtuneError: not such a file, a damaged one, or tensors that are not its config's.
+  """
+  _, metadata = read_header(path)
+  if metadata.get("format") != FORMAT:
+    raise SymtuneError(
+      f"{path} is a safetensors file of another program: expected the metadata format "
+      f"{FORMAT!r}. Of a Transformers model give the folder, not the file."
+    )
+  try:
+    content = json.loads(metadata["config"])
+  except (KeyError, ValueError) as error:
+    raise SymtuneError(f"{path} holds no network settings; it is damaged.") from error
+  return _checked(str(path), content, read_safetensors(path))
+
+
+def run_source(folder: pathlib.Path) -> SourceCheckpoint:
+  """Opens a checkpoint of a run: its folder, `checkpoints`, or one step's folder.
+
+  Of the first two the newest step is taken.
+
+  Raises:
+    SymtuneError: no checkpoint, or a damaged one.
+  """
+  step_dir = _step_dir(folder)
+  about = step_dir / "run" / "metadata"
+  try:
+    config = json.loads(about.read_text(encoding="utf-8"))["config"]
+    model, vocab = config["model"], config.get("vocab")
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise SymtuneError(
+      f"{about} cannot be read ({type(error).__name__}: {error}); expected what "
+      "symtune wrote. The checkpoint is damaged."
+    ) from error
+  tensors = read_orbax(
+    open_folder(str(step_dir)), "params", is_parameter=lambda _: True
+  )
+  source = _checked(str(step_dir), model, tensors)
+  return dataclasses.replace(
+    source,
+    step=int(step_dir.name),
+    vocab=None if vocab is None else resource_dir("tasks") / vocab,
+    left_out=("optimizer state and data position",),
+  )
+
+
+def is_run(folder: pathlib.Path) -> bool:
+  """Whether a folder is a run's, its `checkpoints`, or one step's."""
+  return (folder / "params").is_dir() or bool(
+    checkpoint.steps(folder) or checkpoint.steps(folder / CHECKPOINTS)
+  )
+
+
+def write_weights(
+  path: pathlib.Path, source: SourceCheckpoint, *, dtype: np.dtype
+) -> Iterator[str]:
+  """Writes a weights file; yields each tensor's name once it is written.
+
+  Args:
+    path: the file; rename it when the iterator ends.
+    source: what to write.
+    dtype: type of the parameters; `symtune.train.weights` reads float32.
+
+  Raises:
+    SymtuneError: a tensor cannot be read.
+  """
+  plan = PlannedFile(
+    path=path,
+    tensors=source.tensors,
+    dtypes=dict.fromkeys(source.tensors, dtype),
+    metadata={"format": FORMAT, "config": json.dumps(config_dict(source.config))},
+  )
+  yield from write_safetensors(plan)
+
+
+def _step_dir(folder: pathlib.Path) -> pathlib.Path:
+  if (folder / "params").is_dir():
+    return folder
+  for place in (folder, folder / CHECKPOINTS):
+    step = checkpoint.latest_step(place)
+    if step is not None:
+      return place / str(step)
+  raise SymtuneError(f"{folder} holds no checkpoint of a run. Train first.")
+
+
+def _checked(
+  where: str, content: Mapping[str, Any], tensors: Mapping[str, Any]
+) -> SourceCheckpoint:
+  known = {field.name for field in dataclasses.fields(T5Config)}
+  unknown = sorted(content.keys() - known)
+  if unknown:
+    raise SymtuneError(
+      f"{where}: unknown network settings {', '.join(unknown)}. A newer symtune wrote "
+      "it: update symtune."
+    )
+  try:
+    config = T5Config(**content)
+  except TypeError as error:
+    raise SymtuneError(
+      f"{where}: the network's settings are damaged: {error}"
+    ) from error
+  check_tensors(where, tensors, config)
+  return SourceCheckpoint(where=where, config=config, tensors=tensors)

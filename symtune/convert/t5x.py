@@ -1,0 +1,253 @@
+"""Reads T5X checkpoints without T5X: msgpack + zarr as published, and Orbax.
+
+Both layouts are a tree whose leaves lie in zarr arrays:
+
+  checkpoint_1000/checkpoint                        msgpack: the tree; a large leaf is a
+  checkpoint_1000/target.decoder.decoder_norm.scale   TensorStore spec, its zarr is here
+  checkpoint_1000/state/manifest.ocdbt, d/, ...     Orbax: zarr arrays in one database
+
+`target/` holds the parameters, `state/step` the step and `state/param_states/` the
+optimizer's state. Source: t5x/checkpoints.py, Checkpointer and
+OrbaxCheckpointManagerInterface. The storage that a spec names (gs://, gfile, the folder
+it was once written to) is never followed: arrays are read from where the file is.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.serialization
+import ml_dtypes
+import numpy as np
+import tensorstore
+from flax.traverse_util import flatten_dict
+
+from symtune.convert.folders import Folder, context, open_folder
+from symtune.convert.tensors import LazyTensor
+from symtune.errors import SymtuneError
+
+# Since 2021-06; before, bfloat16 was written as uint16 (t5x/checkpoints.py, VERSION).
+VERSION = 3
+TARGET = "target/"
+_STEP = "state/step"
+_MSGPACK = "checkpoint"
+_ORBAX = "state"
+_STEP_FOLDER = re.compile(r"checkpoint_(\d+)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class T5XCheckpoint:
+  """One step's checkpoint, opened.
+
+  Attributes:
+    where: its folder, for messages.
+    step: training step; None in a checkpoint without one.
+    params: parameters by slash-joined path, as T5X's network names them.
+    optimizer: the optimizer's state by slash-joined path; empty when it was left out.
+  """
+
+  where: str
+  step: int | None
+  params: Mapping[str, LazyTensor]
+  optimizer: Mapping[str, LazyTensor]
+
+
+def open_t5x(path: str) -> T5XCheckpoint:
+  """Opens a T5X checkpoint; reads its tree and no arrays.
+
+  Args:
+    path: local path or gs:// address of a step's folder (`checkpoint_1000`), of the
+      `checkpoint` file in it, or of a model folder, whose newest step is taken.
+
+  Raises:
+    SymtuneError: there is no T5X checkpoint, or it is damaged; names the tensor.
+  """
+  folder = open_folder(re.sub(r"(?<=/)checkpoint$", "", path) or path)
+  folder = _newest_step(folder)
+  packed = folder.read(_MSGPACK)
+  leaves = _orbax_leaves(folder) if packed is None else _msgpack_leaves(folder, packed)
+  step = leaves.pop(_STEP, None)
+  params = {
+    name.removeprefix(TARGET): leaf
+    for name, leaf in leaves.items()
+    if name.startswith(TARGET)
+  }
+  if not params:
+    raise SymtuneError(
+      f"{folder.where} holds no parameters under {TARGET}; expected a T5X checkpoint. "
+      "It is damaged, or another program's."
+    )
+  rest = {name: leaf for name, leaf in leaves.items() if not name.startswith(TARGET)}
+  return T5XCheckpoint(
+    where=folder.where,
+    step=None if step is None else int(step.read()),
+    params=params,
+    optimizer=rest,
+  )
+
+
+def is_t5x(path: str) -> bool:
+  """Whether a folder looks like a T5X checkpoint or holds steps of them."""
+  folder = open_folder(path)
+  return _is_step(folder) or bool(_steps(folder))
+
+
+def _is_step(folder: Folder) -> bool:
+  markers = (_MSGPACK, f"{_ORBAX}/_METADATA", f"{_ORBAX}/manifest.ocdbt")
+  return any(folder.read(name) is not None for name in markers)
+
+
+def _steps(folder: Folder) -> list[int]:
+  found = map(_STEP_FOLDER.fullmatch, folder.folders())
+  return sorted(int(match[1]) for match in found if match)
+
+
+def _newest_step(folder: Folder) -> Folder:
+  if _is_step(folder):
+    return folder
+  steps = _steps(folder)
+  if not steps:
+    raise SymtuneError(
+      f"{folder.where} is no T5X checkpoint: expected a folder such as "
+      f"checkpoint_1000 with a file `{_MSGPACK}` or a folder `{_ORBAX}`, or a folder "
+      "of such folders."
+    )
+  return folder.inside(f"checkpoint_{steps[-1]}")
+
+
+def _msgpack_leaves(folder: Folder, packed: bytes) -> dict[str, LazyTensor]:
+  """Leaves of the msgpack layout by slash-joined path."""
+  try:
+    content = flax.serialization.msgpack_restore(packed)
+    version, tree = int(content["version"]), content["optimizer"]
+    flat: dict[str, Any] = dict(
+      flatten_dict(tree, is_leaf=lambda _, value: _is_spec(value), sep="/")
+    )
+  except Exception as error:
+    raise SymtuneError(
+      f"{folder.where}/{_MSGPACK} cannot be read ({type(error).__name__}: {error}); "
+      "expected T5X's msgpack file of version 2 or 3. It is truncated, damaged or "
+      "another program's: copy it again."
+    ) from error
+  if version not in (2, VERSION):
+    raise SymtuneError(
+      f"{folder.where} has T5X's checkpoint version {version}, expected 2 or 3."
+    )
+  opened = {
+    name: _open(folder, _spec_path(leaf), str(leaf["driver"]), name.startswith(TARGET))
+    for name, leaf in flat.items()
+    if _is_spec(leaf)
+  }
+  leaves = {}
+  for name, leaf in flat.items():
+    if name in opened:
+      leaves[name] = _array(folder, name, opened[name], leaf, version)
+    elif leaf is not None:  # a parameter without optimizer state (MultiOptimizer)
+      leaves[name] = _held(np.asarray(leaf))
+  return leaves
+
+
+def _is_spec(value: Any) -> bool:
+  """Whether a node of the tree describes a zarr array (as T5X's _is_leaf does)."""
+  return isinstance(value, dict) and {"driver", "kvstore", "metadata"} <= value.keys()
+
+
+def _spec_path(spec: Mapping[str, Any]) -> str:
+  """Folder of an array; TensorStore before 0.1.14 kept it one level higher."""
+  return str(spec["kvstore"].get("path") or spec.get("path", ""))
+
+
+def _held(value: np.ndarray) -> LazyTensor:
+  return LazyTensor(shape=value.shape, dtype=value.dtype, read=lambda: value)
+
+
+def _orbax_leaves(folder: Folder) -> dict[str, LazyTensor]:
+  return read_orbax(folder, _ORBAX, is_parameter=lambda name: name.startswith(TARGET))
+
+
+def read_orbax(
+  folder: Folder, item: str, *, is_parameter: Callable[[str], bool]
+) -> dict[str, LazyTensor]:
+  """The arrays of one item that Orbax wrote, by slash-joined path.
+
+  Args:
+    folder: the checkpoint's folder.
+    item: the folder in it; holds zarr arrays, each in a folder or all in a database.
+    is_parameter: whether an array of that path must be there whole.
+
+  Raises:
+    SymtuneError: the storage cannot be reached, or an array is damaged; names it.
+  """
+  base = folder.store(item)
+  if folder.read(f"{item}/manifest.ocdbt") is not None:
+    base = {"driver": "ocdbt", "base": base, "path": ""}
+  inside = Folder(where=f"{folder.where}/{item}", spec=base, path=base["path"])
+  drivers = {".zarray": "zarr", "zarr.json": "zarr3"}
+  opened = {}
+  for key in inside.files():
+    path, _, file = key.rpartition("/")
+    if file in drivers:
+      name = path.replace(".", "/")
+      opened[name] = _open(inside, path, drivers[file], is_parameter(name))
+  return {
+    name: _array(inside, name, future, None, VERSION) for name, future in opened.items()
+  }
+
+
+def _open(folder: Folder, path: str, driver: str, must_be_whole: bool) -> Any:
+  """Starts to open an array; all of a checkpoint at once, since gs:// is far away."""
+  spec: dict[str, Any] = {"driver": driver, "kvstore": folder.store(path)}
+  # An absent chunk would silently read as zeros. In a parameter that is damage; an
+  # optimizer's state may be all zeros, and such chunks need not be written.
+  if must_be_whole:
+    spec["fill_missing_data_reads"] = False
+  return tensorstore.open(spec, context=context(), read=True)
+
+
+def _array(
+  folder: Folder,
+  name: str,
+  opened: Any,
+  recorded: Mapping[str, Any] | None,
+  version: int,
+) -> LazyTensor:
+  """An array on disk, opened but not read.
+
+  Args:
+    folder: where it lies, for messages.
+    name: its path in the tree, for messages.
+    opened: what `_open` returned.
+    recorded: what the msgpack file says about it.
+    version: T5X's checkpoint version.
+  """
+  try:
+    store = opened.result()
+  except Exception as error:
+    raise _damaged(folder, name, error) from error
+  shape, dtype = tuple(store.shape), np.dtype(store.dtype.numpy_dtype)
+  if recorded is not None and tuple(recorded["metadata"]["shape"]) != shape:
+    raise SymtuneError(
+      f"{folder.where}: tensor {name} has shape {list(shape)} on disk, its checkpoint "
+      f"file says {list(recorded['metadata']['shape'])}. The folder mixes two "
+      "checkpoints: copy it again."
+    )
+  is_old_bfloat16 = version < VERSION and dtype == np.uint16
+
+  def read() -> np.ndarray:
+    try:
+      value = np.asarray(store.read().result())
+    except Exception as error:
+      raise _damaged(folder, name, error) from error
+    return value.view(ml_dtypes.bfloat16) if is_old_bfloat16 else value
+
+  dtype = np.dtype(ml_dtypes.bfloat16) if is_old_bfloat16 else dtype
+  return LazyTensor(shape=shape, dtype=dtype, read=read)
+
+
+def _damaged(folder: Folder, name: str, error: Exception) -> SymtuneError:
+  first = (str(error).splitlines() or [""])[0]
+  return SymtuneError(
+    f"{folder.where}: tensor {name} cannot be read ({type(error).__name__}: {first}). "
+    "The checkpoint is truncated or damaged: copy it again."
+  )

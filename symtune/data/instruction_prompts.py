@@ -1,0 +1,169 @@
+r"""Instruction data in a mixture: InstructionTask -> Prompt, in published encodings.
+
+Parts meet at white space, as everywhere (data/prompts.py). Encodings:
+
+- pairs: the input as it is.
+- alpaca: the two templates of Stanford Alpaca, with and without an input.
+- self_instruct: instruction, input and output with or without "Task:", "Input:" and
+  "Output:", one or two newlines between them, drawn per prompt (Wang et al. 2022,
+  arXiv 2212.10560, appendix).
+- super_ni: definition, up to two positive and two negative examples, explanations: one
+  of the five encodings of Tk-Instruct (Wang et al. 2022, arXiv 2204.07705), drawn per
+  prompt.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from symtune.data.instructions import InstructionForm, InstructionTask, Shown
+from symtune.data.prompts import Prompt
+from symtune.errors import SymtuneError
+
+_WITH_INPUT = (
+  "Below is an instruction that describes a task, paired with an input that provides "
+  "further context. Write a response that appropriately completes the request.\n\n"
+)
+_WITHOUT_INPUT = (
+  "Below is an instruction that describes a task. Write a response that appropriately "
+  "completes the request.\n\n"
+)
+# (positive, negative, explained) of the encodings that Tk-Instruct mixes.
+_TK_ENCODINGS = (
+  (0, 0, False),
+  (2, 0, False),
+  (2, 2, False),
+  (2, 0, True),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Instructions:
+  """Instruction data in a mixture.
+
+  Attributes:
+    tasks: files of instruction data.
+    rate: share of the mixture, relative to the other ingredients' rates: 0.84 beside
+      symbol data at 0.16 is the dose of ablation B.3 in the paper.
+    cap: rows of a task that count towards its weight; Flan caps FLAN tasks at 30,000,
+      Super-NI tasks at 5,000 and chain-of-thought tasks at 100,000 (Chung et al. 2022).
+    temperature: weights are (capped rows) ** (1 / temperature): 1 is proportional, and
+      the higher, the more alike (Raffel et al. 2020, section 3.5.2).
+  """
+
+  tasks: tuple[InstructionTask, ...]
+  rate: float = 1.0
+  cap: int = 30_000
+  temperature: float = 1.0
+
+
+class InstructionMaker:
+  """Renders the rows of one task of instruction data."""
+
+  def __init__(self, task: InstructionTask):
+    self._task = task
+    self.fingerprints = (task.fingerprint,)
+
+  def prompt(self, rng: np.random.Generator, *, seed: int, position: int) -> Prompt:
+    """One prompt; it depends on `rng` alone.
+
+    Args:
+      rng: draws row, encoding and answer; used up.
+      seed: not used; a mixture's entries are called alike.
+      position: not used.
+
+    Returns:
+      A prompt with a single turn and a single choice, its target.
+    """
+    del seed, position
+    task = self._task
+    row = task.rows[int(rng.integers(len(task.rows)))]
+    if task.form is InstructionForm.ALPACA:
+      parts = _alpaca(row.instruction, row.input)
+    elif task.form is InstructionForm.SELF_INSTRUCT:
+      parts = _self_instruct(rng, row.instruction, row.input)
+    elif task.form is InstructionForm.SUPER_NI:
+      parts = _super_ni(rng, task, row.instruction, row.input)
+    else:
+      parts = (row.input,)
+    target = row.outputs[int(rng.integers(len(row.outputs)))]
+    kept = tuple(part for part in parts if part)
+    return Prompt(turns=(kept,), demo_labels=(), choices=(target,), answer=0)
+
+
+def mixing_weights(
+  sizes: Sequence[int], *, cap: int, temperature: float
+) -> list[float]:
+  """Shares of tasks: rows up to a cap, flattened by a temperature; they sum to 1.
+
+  Args:
+    sizes: rows of each task.
+    cap: most rows of a task that count.
+    temperature: 1 is proportional; without end all tasks weigh the same.
+
+  Raises:
+    SymtuneError: a cap or a temperature that is not above 0.
+  """
+  if cap < 1 or temperature <= 0:
+    raise SymtuneError(
+      f"mixture: got cap {cap} and temperature {temperature}, expected a cap of at "
+      f"least 1 and a temperature above 0."
+    )
+  weights = np.minimum(np.asarray(sizes, np.float64), cap) ** (1 / temperature)
+  return (weights / weights.sum()).tolist()
+
+
+def _alpaca(instruction: str, given: str) -> tuple[str, ...]:
+  if not given.strip():
+    return _WITHOUT_INPUT, "### Instruction:\n", instruction, "\n\n### Response:"
+  head = (_WITH_INPUT, "### Instruction:\n", instruction)
+  return (*head, "\n\n### Input:\n", given, "\n\n### Response:")
+
+
+def _self_instruct(
+  rng: np.random.Generator, instruction: str, given: str
+) -> tuple[str, ...]:
+  named, input_named, output_named, wide = (rng.random(4) < 0.5).tolist()
+  gap = "\n\n" if wide else "\n"
+  parts = ["Task: " if named else "", instruction]
+  if given.strip():
+    parts += [gap + "Input: " if input_named else gap, given]
+  return (*parts, gap + "Output:" if output_named else "")
+
+
+def _super_ni(
+  rng: np.random.Generator, task: InstructionTask, definition: str, given: str
+) -> tuple[str, ...]:
+  # The fifth encoding shows examples without the definition.
+  kind = int(rng.integers(len(_TK_ENCODINGS) + 1))
+  defined = kind < len(_TK_ENCODINGS)
+  positive, negative, explained = _TK_ENCODINGS[kind] if defined else (2, 0, False)
+  parts = ["Definition: ", _punctuated(definition), "\n\n"] if defined else []
+  for title, shown in (
+    ("Positive", task.positive[:positive]),
+    ("Negative", task.negative[:negative]),
+  ):
+    for number, example in enumerate(shown, start=1):
+      parts += _tk_example(f" {title} Example {number} -\n", example, explained)
+  return (
+    *parts,
+    "Now complete the following example -\n",
+    "Input: ",
+    _punctuated(given),
+    "\nOutput:",
+  )
+
+
+def _tk_example(head: str, example: Shown, explained: bool) -> list[str]:
+  parts = [head, "Input: ", _punctuated(example.input), "\n"]
+  parts += [" Output: ", _punctuated(example.output), "\n"]
+  if explained and example.explanation.strip():
+    parts += [" Explanation: ", _punctuated(example.explanation), "\n"]
+  return [*parts, "\n"]
+
+
+def _punctuated(text: str) -> str:
+  """The text with a full stop where it ends without punctuation, as in Tk-Instruct."""
+  text = text.strip()
+  return text if not text or text[-1] in ".!?:;,\"')" else text + "."

@@ -1,0 +1,266 @@
+"""Instruction data -> InstructionTasks: pairs, Super-NI, Alpaca and its kin.
+
+Four public forms are read, all local files:
+
+  pairs          one a line: {"inputs": ..., "targets": ...}, as Flan is kept
+  alpaca         a list or one a line: {"instruction": ..., "input": ..., "output": ...}
+  self_instruct  one a line: {"instruction": ..., "instances": [{"input", "output"}]}
+  super_ni       one task a file: Definition, Positive/Negative Examples, Instances
+
+A row without an instruction or an output cannot be learned from: it stops the reading,
+with file and line, unless it is asked to be left out and counted.
+"""
+
+import dataclasses
+import enum
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from symtune.errors import SymtuneError
+
+
+class InstructionForm(enum.StrEnum):
+  """How a file of instruction data is laid out."""
+
+  PAIRS = "pairs"
+  ALPACA = "alpaca"
+  SELF_INSTRUCT = "self_instruct"
+  SUPER_NI = "super_ni"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shown:
+  """An example that Super-NI shows with a task; `explanation` may be empty."""
+
+  input: str
+  output: str
+  explanation: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InstructionRow:
+  """One row.
+
+  Attributes:
+    instruction: what to do; empty for pairs, whose input says it.
+    input: what to do it with; may be empty.
+    outputs: right answers; one is drawn as the target.
+  """
+
+  instruction: str
+  input: str
+  outputs: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InstructionTask:
+  """A file of instruction data.
+
+  Attributes:
+    name: stem of the file.
+    form: layout of the file.
+    rows: in file order.
+    positive: examples of the task, done right (Super-NI).
+    negative: the same, done wrong.
+    fingerprint: SHA-256 of the form and the file.
+    left_out: rows without instruction or output.
+  """
+
+  name: str
+  form: InstructionForm
+  rows: tuple[InstructionRow, ...]
+  positive: tuple[Shown, ...] = ()
+  negative: tuple[Shown, ...] = ()
+  fingerprint: str
+  left_out: int = 0
+
+
+def read_instructions(
+  path: str | os.PathLike[str], form: InstructionForm, *, leave_out: bool = False
+) -> tuple[InstructionTask, ...]:
+  """Reads a file, or every `.json` and `.jsonl` file of a folder, sorted by name.
+
+  Args:
+    path: the file or folder.
+    form: layout of the files.
+    leave_out: leave out and count rows without instruction or output.
+
+  Returns:
+    One task per file.
+
+  Raises:
+    SymtuneError: nothing is there, or a file has another form; names file and line.
+  """
+  path = pathlib.Path(path)
+  files = [path]
+  if path.is_dir():
+    files = sorted(f for f in path.iterdir() if f.suffix in (".json", ".jsonl"))
+  if not files or not files[0].is_file():
+    raise SymtuneError(
+      f"instruction data: nothing at {path}, expected a .json or .jsonl file, or a "
+      f"folder of them."
+    )
+  return tuple(_read_file(file, form, leave_out) for file in files)
+
+
+def _read_file(
+  path: pathlib.Path, form: InstructionForm, leave_out: bool
+) -> InstructionTask:
+  content = path.read_bytes()
+  rows: list[InstructionRow] = []
+  left_out = 0
+  positive, negative = (), ()
+  if form is InstructionForm.SUPER_NI:
+    task = _object(_parse(content, f"{path}"), f"{path}")
+    found = _super_ni_rows(task, f"{path}")
+    positive = _shown(task, "Positive Examples", f"{path}")
+    negative = _shown(task, "Negative Examples", f"{path}")
+  else:
+    found = _line_rows(content, path, form)
+  for where, row in found:
+    whole = row.outputs and all(text.strip() for text in row.outputs)
+    if whole and (row.instruction.strip() or row.input.strip()):
+      rows.append(row)
+    elif leave_out:
+      left_out += 1
+    else:
+      raise SymtuneError(
+        f"{where}: no instruction or no output; complete the row, or leave such rows "
+        f"out (they are counted)."
+      )
+  if not rows:
+    raise SymtuneError(f"{path}: got no row with instruction and output.")
+  digest = hashlib.sha256(f"{form}\n".encode() + content).hexdigest()
+  return InstructionTask(
+    name=path.stem,
+    form=form,
+    rows=tuple(rows),
+    positive=positive,
+    negative=negative,
+    fingerprint=digest,
+    left_out=left_out,
+  )
+
+
+def _line_rows(
+  content: bytes, path: pathlib.Path, form: InstructionForm
+) -> Iterator[tuple[str, InstructionRow]]:
+  """(place, row) of a file with one JSON object a line, or one list of them."""
+  if content.lstrip()[:1] == b"[":
+    items = _parse(content, f"{path}")
+    places = [(f"{path}, item {i + 1}", item) for i, item in enumerate(items)]
+  else:
+    lines = content.removesuffix(b"\n").split(b"\n")
+    places = [
+      (where := f"{path}, line {i + 1}", _parse(line, where))
+      for i, line in enumerate(lines)
+    ]
+  for where, item in places:
+    values = _object(item, where)
+    if form is InstructionForm.PAIRS:
+      yield (
+        where,
+        InstructionRow(
+          instruction="",
+          input=_text(values, "inputs", where),
+          outputs=(_text(values, "targets", where),),
+        ),
+      )
+      continue
+    instruction = _text(values, "instruction", where)
+    instances = [values]
+    if form is InstructionForm.SELF_INSTRUCT and "instances" in values:
+      instances = _list(values, "instances", where)
+    for instance in instances:
+      instance = _object(instance, where)
+      yield (
+        where,
+        InstructionRow(
+          instruction=instruction,
+          input=_text(instance, "input", where),
+          outputs=(_text(instance, "output", where),),
+        ),
+      )
+
+
+def _super_ni_rows(
+  task: Mapping[str, Any], where: str
+) -> Iterator[tuple[str, InstructionRow]]:
+  definition = task.get("Definition")
+  if isinstance(definition, list):  # newer files hold a list of one text
+    definition = "\n".join(str(part) for part in definition)
+  if not isinstance(definition, str):
+    raise SymtuneError(f"{where}: key 'Definition' is missing; is it a Super-NI task?")
+  for i, instance in enumerate(_list(task, "Instances", where)):
+    place = f"{where}, instance {i + 1}"
+    instance = _object(instance, place)
+    outputs = instance.get("output")
+    outputs = [outputs] if isinstance(outputs, str) else outputs
+    if not isinstance(outputs, list) or not all(isinstance(o, str) for o in outputs):
+      raise SymtuneError(f"{place}: key 'output': expected text or a list of texts.")
+    yield (
+      place,
+      InstructionRow(
+        instruction=definition,
+        input=_text(instance, "input", place),
+        outputs=tuple(outputs),
+      ),
+    )
+
+
+def _shown(task: Mapping[str, Any], key: str, where: str) -> tuple[Shown, ...]:
+  if key not in task:
+    return ()
+  items = [_object(item, f"{where}, {key}") for item in _list(task, key, where)]
+  return tuple(
+    Shown(
+      input=_text(item, "input", f"{where}, {key}"),
+      output=_first(item.get("output")),
+      explanation=str(item.get("explanation", "")),
+    )
+    for item in items
+  )
+
+
+def _first(value: Any) -> str:
+  return str(value[0]) if isinstance(value, list) and value else str(value)
+
+
+def _parse(content: bytes, where: str) -> Any:
+  try:
+    return json.loads(content.decode("utf-8"))
+  except UnicodeDecodeError as error:
+    raise SymtuneError(
+      f"{where}: not UTF-8 at byte {error.start}; save as UTF-8."
+    ) from error
+  except json.JSONDecodeError as error:
+    raise SymtuneError(
+      f"{where}: not JSON: {error.msg} at column {error.colno}."
+    ) from error
+
+
+def _object(value: Any, where: str) -> Mapping[str, Any]:
+  if not isinstance(value, dict):
+    raise SymtuneError(f"{where}: got {type(value).__name__}, expected a JSON object.")
+  return value
+
+
+def _list(values: Mapping[str, Any], key: str, where: str) -> Sequence[Any]:
+  value = values.get(key)
+  if not isinstance(value, list):
+    raise SymtuneError(f"{where}: key {key!r}: expected a list.")
+  return value
+
+
+def _text(values: Mapping[str, Any], key: str, where: str) -> str:
+  value = values.get(key)
+  if not isinstance(value, str):
+    raise SymtuneError(
+      f"{where}: key {key!r}: got {type(value).__name__}, expected text; the object "
+      f"has {', '.join(values) or 'no keys'}."
+    )
+  return value

@@ -1,0 +1,178 @@
+"""Stages 2 to 5 at once: position in the tuning stream -> TokenizedPrompt, from ids.
+
+A prompt's ids are those of its parts, one after another (data/prompts.py), so a prompt
+can be put together from arrays without any text. The result is the same, id for id, as
+`tokenizer.tokenize(mixture.prompt(position))`; only faster.
+"""
+
+import os
+
+import numpy as np
+
+from symtune.data.draws import DemoDrawer
+from symtune.data.instruction_prompts import InstructionMaker
+from symtune.data.mixture import LabelStyle, Mixture, TaskEntry
+from symtune.data.prompts import PromptFormat, turn_cues
+from symtune.data.rng import KeyedGenerator
+from symtune.data.skills import SkillMaker
+from symtune.data.symbols import draw_symbols
+from symtune.data.token_cache import TokenTask, tokenize_task
+from symtune.data.tokens import PromptTokenizer, TokenizedPrompt
+
+
+class TokenStream:
+  """The tokenized prompts of a mixture, by position; can be sent to other processes."""
+
+  def __init__(
+    self,
+    mixture: Mixture,
+    tokenizer: PromptTokenizer,
+    cache_dir: str | os.PathLike[str] | None = None,
+  ):
+    """Tokenizes every task of the mixture once, or finds it in the cache.
+
+    Args:
+      mixture: says what stands at each position.
+      tokenizer: vocabulary and limits.
+      cache_dir: folder of the token cache; None keeps the ids in memory.
+    """
+    self._seed = mixture.seed
+    self._cumulative = mixture.cumulative
+    self._tokenizer = tokenizer
+    self._keyed = KeyedGenerator()
+    tasks: dict[int, TokenTask] = {}  # several ingredients may share a task
+    self._entries: list[TokenMaker | SkillMaker | InstructionMaker] = []
+    for entry in mixture.entries:
+      if isinstance(entry, TaskEntry):
+        task = entry.maker.source.task
+        if id(task) not in tasks:
+          tasks[id(task)] = tokenize_task(task, tokenizer.vocab, cache_dir)
+        self._entries.append(TokenMaker(entry, tasks[id(task)], tokenizer))
+      else:
+        self._entries.append(entry)
+
+  def __call__(self, position: int) -> TokenizedPrompt:
+    """The tokenized prompt number `position` (0-based).
+
+    Raises:
+      PromptTooLongError: it does not fit even without the exemplars it may lose.
+      SymtuneError: a label is longer than a target may be.
+    """
+    rng = self._keyed.at(self._seed, "mixture", position)
+    drawn = np.searchsorted(self._cumulative, rng.random(), side="right")
+    entry = self._entries[min(int(drawn), len(self._entries) - 1)]
+    if isinstance(entry, TokenMaker):
+      return entry.prompt(rng, seed=self._seed, position=position)
+    prompt = entry.prompt(rng, seed=self._seed, position=position)
+    return self._tokenizer.tokenize(prompt)
+
+  def __getstate__(self):
+    return {**self.__dict__, "_keyed": None}
+
+  def __setstate__(self, state):
+    self.__dict__.update(state, _keyed=KeyedGenerator())
+
+
+class TokenMaker:
+  """Puts a task's prompts together from ids."""
+
+  def __init__(self, entry: TaskEntry, task: TokenTask, tokenizer: PromptTokenizer):
+    """Tokenizes cues and instruction once.
+
+    Args:
+      entry: settings of the task in the mixture.
+      task: its ids.
+      tokenizer: vocabulary and limits.
+    """
+    self._task = task
+    self._tokenizer = tokenizer
+    self._labels = entry.ingredient.labels
+    self._pool = entry.pool
+    shots = entry.ingredient.shots
+    self._drawer = DemoDrawer(task.index, task.fingerprint, shots)
+    self._keyed = KeyedGenerator()
+    self._starts = np.append(0, task.ends[:-1])
+    instruction = task.card.instruction if entry.ingredient.instruction else None
+    self._cues = [_Cues(tokenizer, f, instruction) for f in entry.formats]
+
+  def prompt(
+    self, rng: np.random.Generator, *, seed: int, position: int
+  ) -> TokenizedPrompt:
+    """One prompt, as `TaskEntry.prompt` renders it, as ids; same arguments."""
+    queries = self._task.index.queries
+    query = int(queries[int(rng.integers(len(queries)))])
+    key = (seed, self._task.fingerprint, int(self._task.index.rows[query]), position)
+    drawn = self._drawer.draw(query, seed=seed, variant=position)
+    classes = self._task.index.labels[drawn].tolist()
+    answer = int(self._task.index.labels[query])
+    words, classes, answer = self._relabel(key, classes, answer)
+    formats = self._keyed.at(*key, "format")
+    cues = self._cues[int(formats.integers(len(self._cues)))]
+    drawn = np.concatenate((drawn, (query,)))
+    return self._assemble(cues, drawn, classes, words, answer)
+
+  def _relabel(
+    self, key: tuple[int | str, ...], classes: list[int], answer: int
+  ) -> tuple[tuple[str, ...], list[int], int]:
+    """Label words, and the classes of exemplars and query; see data/remap.py."""
+    words = self._task.card.labels
+    if self._labels is LabelStyle.NATURAL:
+      return words, classes, answer
+    if self._labels is LabelStyle.FLIPPED:
+      return words[::-1], classes, answer
+    rng = self._keyed.at(*key, "symbols", self._pool.split)
+    symbols = draw_symbols(rng, self._pool, len(words), words)
+    if self._labels is LabelStyle.SCRAMBLED:
+      *classes, answer = (int(rng.integers(len(words))) for _ in (*classes, answer))
+    return symbols, classes, answer
+
+  def _assemble(
+    self,
+    cues: "_Cues",
+    drawn: np.ndarray,
+    classes: list[int],
+    words: tuple[str, ...],
+    answer: int,
+  ) -> TokenizedPrompt:
+    tokenizer = self._tokenizer
+    starts, ends = self._starts[drawn].tolist(), self._task.ends[drawn].tolist()
+    tokens = self._task.tokens
+    *texts, text = [tokens[i:j] for i, j in zip(starts, ends, strict=True)]
+    # What stands between two texts: the cue, the label, and the next turn's head.
+    between = [
+      np.concatenate((cues.demo_cue, tokenizer.encode(word), cues.head))
+      for word in words
+    ]
+    lengths = [
+      len(ids) + len(between[label]) for ids, label in zip(texts, classes, strict=True)
+    ]
+    lengths.append(len(text) + cues.query_length)
+    dropped = tokenizer.choose_dropped(
+      classes, lengths, lambda: tokenizer.vocab.decode([*cues.head.tolist(), *text])
+    )
+    parts: list[np.ndarray] = [cues.head]
+    for i, label in enumerate(classes):
+      if i not in dropped:
+        parts += (texts[i], between[label])
+    parts += (text, cues.query_end)
+    return TokenizedPrompt(
+      inputs=np.concatenate(parts, dtype=np.int32),
+      choices=tuple([tokenizer.target(word) for word in words]),
+      answer=answer,
+      demos_kept=len(texts) - len(dropped),
+      demos_dropped=len(dropped),
+    )
+
+
+class _Cues:
+  """The ids around the texts of one format."""
+
+  def __init__(
+    self, tokenizer: PromptTokenizer, form: PromptFormat, instruction: str | None
+  ):
+    head, label_cue = turn_cues(form, instruction)
+    parts = [np.zeros(0, np.int32), *(tokenizer.encode(part) for part in head)]
+    self.head = np.concatenate(parts)
+    self.demo_cue = tokenizer.encode(label_cue + " ")
+    self.query_end = np.concatenate([tokenizer.encode(label_cue), tokenizer.eos])
+    self.query_length = len(self.head) + len(self.query_end) - len(tokenizer.eos)

@@ -1,0 +1,184 @@
+"""A window of the stream, packed: a pure function of its number.
+
+The stream is cut into windows of a fixed number of prompts. Each is packed by itself
+and its rows are shuffled by a generator keyed with its number, so any process can build
+any window, and none needs the one before.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Int32, Int64
+
+from symtune.data.packing import RowTokens, assign_rows
+from symtune.data.rng import keyed_generator
+from symtune.data.tokens import PromptTooLongError, TokenizedPrompt, TokenPair
+from symtune.errors import SymtuneError
+
+PromptAt = Callable[[int], TokenizedPrompt]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BatchShape:
+  """How prompts become batches.
+
+  Attributes:
+    batch_size: rows of the global batch.
+    input_length: input slots of a row; 2048 in the paper.
+    target_length: target slots of a row; 512 in the paper.
+    pack: whether prompts share rows; if not, each has a row to itself.
+    window: prompts that are packed together.
+  """
+
+  batch_size: int
+  input_length: int
+  target_length: int
+  pack: bool = True
+  window: int = 1024
+
+  def __post_init__(self):
+    for field in ("batch_size", "input_length", "target_length", "window"):
+      if getattr(self, field) < 1:
+        raise SymtuneError(
+          f"batches: got {field} {getattr(self, field)}, expected at least 1."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamCounts:
+  """What became of prompts.
+
+  Attributes:
+    prompts: built.
+    shortened: lost at least one exemplar to fit.
+    demos_dropped: exemplars lost in all.
+    skipped: left out because they did not fit even so.
+  """
+
+  prompts: int = 0
+  shortened: int = 0
+  demos_dropped: int = 0
+  skipped: int = 0
+
+  def plus(self, other: "StreamCounts") -> "StreamCounts":
+    """The counts of both."""
+    sums = {
+      field.name: getattr(self, field.name) + getattr(other, field.name)
+      for field in dataclasses.fields(self)
+    }
+    return StreamCounts(**sums)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Window:
+  """The packed pairs of one window, in the order of its shuffled rows.
+
+  Attributes:
+    inputs: ids of all inputs, one after another.
+    input_lengths: tokens of each input.
+    targets: ids of all targets, one after another.
+    target_lengths: tokens of each target.
+    ends: (pairs, input tokens, target tokens) up to and including each row.
+    counts: the fields of a `StreamCounts`, of this window alone.
+  """
+
+  inputs: Int32[np.ndarray, "_inputs"]
+  input_lengths: Int32[np.ndarray, "pairs"]
+  targets: Int32[np.ndarray, "_targets"]
+  target_lengths: Int32[np.ndarray, "pairs"]
+  ends: Int64[np.ndarray, "rows 3"]
+  counts: Int64[np.ndarray, "4"]
+
+  @property
+  def num_rows(self) -> int:
+    """Rows of the window."""
+    return len(self.ends)
+
+  @property
+  def stream_counts(self) -> StreamCounts:
+    """What became of the window's prompts."""
+    return StreamCounts(*self.counts.tolist())
+
+  def row(self, number: int) -> RowTokens:
+    """The pairs of one row, 0-based, as views."""
+    pair, start, target = self.ends[number - 1] if number else (0, 0, 0)
+    last_pair, stop, last_target = self.ends[number]
+    return RowTokens(
+      inputs=self.inputs[start:stop],
+      input_lengths=self.input_lengths[pair:last_pair],
+      targets=self.targets[target:last_target],
+      target_lengths=self.target_lengths[pair:last_pair],
+    )
+
+
+def build_window(
+  prompt_at: PromptAt, shape: BatchShape, *, seed: int, number: int
+) -> Window:
+  """Tokenizes, packs and shuffles one window.
+
+  Args:
+    prompt_at: the tokenized prompt at a position; a pure function.
+    shape: sizes and packing.
+    seed: shuffles the rows.
+    number: of the window, 0-based.
+
+  Returns:
+    The window; it has at least one row.
+
+  Raises:
+    SymtuneError: no prompt of the window fits.
+  """
+  pairs: list[TokenPair] = []
+  counts = np.zeros(4, np.int64)
+  error: PromptTooLongError | None = None
+  start = number * shape.window
+  for position in range(start, start + shape.window):
+    try:
+      prompt = prompt_at(position)
+      pairs.append(prompt.pair)
+      counts += (1, prompt.demos_dropped > 0, prompt.demos_dropped, 0)
+    except PromptTooLongError as caught:
+      error = caught
+      counts += (1, 0, 0, 1)
+  if not pairs:
+    raise SymtuneError(f"batches: no prompt of a window fits; {error}") from error
+  if shape.pack:
+    rows = assign_rows(pairs, shape.input_length, shape.target_length)
+  else:
+    rows = [[i] for i in range(len(pairs))]
+  order = keyed_generator(seed, "rows", number).permutation(len(rows))
+  return _join([[pairs[i] for i in rows[r]] for r in order], counts)
+
+
+def windows_in_process(
+  prompt_at: PromptAt, shape: BatchShape, *, seed: int
+) -> Callable[[int], Iterator[Window]]:
+  """What `BatchStream` asks windows of: start -> windows start, start + 1, ..."""
+
+  def windows(start: int) -> Iterator[Window]:
+    for number in itertools.count(start):
+      yield build_window(prompt_at, shape, seed=seed, number=number)
+
+  return windows
+
+
+def _join(rows: list[list[TokenPair]], counts: np.ndarray) -> Window:
+  pairs = [pair for row in rows for pair in row]
+  input_lengths = np.asarray([len(pair.inputs) for pair in pairs], np.int32)
+  target_lengths = np.asarray([len(pair.targets) for pair in pairs], np.int32)
+  pair_ends = np.cumsum([len(row) for row in rows])
+  ends = (
+    pair_ends,
+    np.cumsum(input_lengths, dtype=np.int64)[pair_ends - 1],
+    np.cumsum(target_lengths, dtype=np.int64)[pair_ends - 1],
+  )
+  return Window(
+    inputs=np.concatenate([pair.inputs for pair in pairs]),
+    input_lengths=input_lengths,
+    targets=np.concatenate([pair.targets for pair in pairs]),
+    target_lengths=target_lengths,
+    ends=np.stack(ends, axis=1),
+    counts=counts,
+  )

@@ -1,0 +1,202 @@
+"""Who is probed: checkpoints by their path, and baselines by their name.
+
+  runs/demo             the newest checkpoint of a run folder
+  runs/demo@500         its checkpoint of step 500
+  weights.safetensors   a weights file
+  hf://..., gs://..., a folder of Transformers or T5X, as a recipe's checkpoint
+  baseline:neighbours   oracle, majority, random, neighbours, ...
+  transformers:PATH     a Hugging Face model, causal or encoder-decoder (extra [hf])
+
+The size of a model is read from the model.
+"""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+
+from symtune.convert.load import load_params
+from symtune.convert.source import HF
+from symtune.errors import SymtuneError
+from symtune.experiment.build import Experiment, make_probe_tokenizer
+from symtune.experiment.start import Start, find_start
+from symtune.files import CACHE_FILE
+from symtune.model.network import Params, Transformer
+from symtune.probe.baselines import score_by_neighbours, score_by_svm
+from symtune.probe.cache import DiskCache
+from symtune.probe.model_scorer import ModelScorer
+from symtune.probe.native_model import NativeModel
+from symtune.probe.probe import ScoreFn
+from symtune.probe.run import CheckpointLabel
+from symtune.probe.scorers import (
+  make_random_scorer,
+  score_by_context,
+  score_by_majority,
+  score_by_oracle,
+  score_by_prior,
+)
+from symtune.train import checkpoint
+from symtune.train.loop import CHECKPOINTS
+
+BASELINES: dict[str, ScoreFn] = {
+  "oracle": score_by_oracle,
+  "prior": score_by_prior,
+  "context": score_by_context,
+  "majority": score_by_majority,
+  "random": make_random_scorer(0),
+  "neighbours": score_by_neighbours,
+  "svm": score_by_svm,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answerer:
+  """Something that can be probed.
+
+  Attributes:
+    label: its name in tables, step and size.
+    score: answers items.
+  """
+
+  label: CheckpointLabel
+  score: ScoreFn
+
+
+def open_answerers(
+  names: Sequence[str], experiment: Experiment, out: pathlib.Path
+) -> list[tuple[CheckpointLabel, Callable[[], Answerer]]]:
+  """Checks every name before any is read.
+
+  Args:
+    names: as the module's docstring shows.
+    experiment: vocabulary, lengths and probes.
+    out: folder of the results; keeps the cache of scores.
+
+  Returns:
+    Per name a label without the size, and a function that reads the weights.
+
+  Raises:
+    SymtuneError: a name stands for nothing, or two for the same.
+  """
+  titles = _titles(names)
+  opened = []
+  for name, title in zip(names, titles, strict=True):
+    kind, _, rest = name.partition(":")
+    if kind == "baseline":
+      label = CheckpointLabel(name=title, step=0)
+      opened.append((label, _baseline(label, rest)))
+    elif kind == "transformers":
+      label = CheckpointLabel(name=title, step=0)
+      opened.append((label, _transformers(label, rest, experiment)))
+    else:
+      start = _find(name)
+      label = CheckpointLabel(name=title, step=start.source.step or 0)
+      opened.append((label, _native(label, start, experiment, out)))
+  known = [(label.name, label.step) for label, _ in opened]
+  if len(set(known)) < len(known):
+    raise SymtuneError(
+      f"--checkpoint: got {list(names)}, of which two are the same checkpoint. Give "
+      f"each once."
+    )
+  return opened
+
+
+def native_answerer(
+  experiment: Experiment,
+  label: CheckpointLabel,
+  network: Transformer,
+  params: Params,
+  out: pathlib.Path,
+) -> Answerer:
+  """A network with its parameters.
+
+  Args:
+    experiment: vocabulary and lengths.
+    label: its name and step.
+    network: the network; its vocabulary must cover the experiment's.
+    params: its parameters.
+    out: folder of the results; keeps the cache of scores.
+
+  Raises:
+    SymtuneError: the network's vocabulary is too small.
+  """
+  size = network.config.vocab_size
+  if size < experiment.vocab.size:
+    raise SymtuneError(
+      f"checkpoint {label.name}: got a network for {size} tokens, expected at least "
+      f"{experiment.vocab.size}, those of the vocabulary. Give the vocabulary that it "
+      f"was trained with, with --vocab."
+    )
+  model = NativeModel(network, params)
+  scorer = ModelScorer(
+    model,
+    make_probe_tokenizer(experiment),
+    tokens_per_batch=experiment.recipe.probe.tokens_per_batch,
+    cache=DiskCache(out / CACHE_FILE),
+  )
+  return Answerer(
+    label=dataclasses.replace(label, parameters=model.num_parameters), score=scorer
+  )
+
+
+def _titles(names: Sequence[str]) -> list[str]:
+  """Short names for tables: the last part of a path if that tells them apart."""
+  if len(set(names)) < len(names):
+    raise SymtuneError(f"--checkpoint: got {list(names)}, expected each once.")
+  short = [pathlib.PurePath(n.partition("@")[0]).name or n for n in names]
+  keys = list(zip(short, (n.partition("@")[2] for n in names), strict=True))
+  return [
+    s if keys.count(key) == 1 else name
+    for s, key, name in zip(short, keys, names, strict=True)
+  ]
+
+
+def _baseline(label: CheckpointLabel, name: str) -> Callable[[], Answerer]:
+  if name not in BASELINES:
+    raise SymtuneError(
+      f"--checkpoint baseline:{name}: expected one of {', '.join(BASELINES)}."
+    )
+  return lambda: Answerer(label=label, score=BASELINES[name])
+
+
+def _transformers(
+  label: CheckpointLabel, name: str, experiment: Experiment
+) -> Callable[[], Answerer]:
+  from symtune.probe import hf
+
+  hf.check_installed()
+  plan = experiment.recipe.probe
+
+  def read() -> Answerer:
+    scorer = hf.load_scorer(
+      name, max_inputs=plan.max_inputs, max_targets=plan.max_targets
+    )
+    sized = dataclasses.replace(label, parameters=scorer.num_parameters)
+    return Answerer(label=sized, score=scorer)
+
+  return read
+
+
+def _native(
+  label: CheckpointLabel, start: Start, experiment: Experiment, out: pathlib.Path
+) -> Callable[[], Answerer]:
+  def read() -> Answerer:
+    network = Transformer(config=start.source.config)
+    return native_answerer(experiment, label, network, load_params(start.source), out)
+
+  return read
+
+
+def _find(name: str) -> Start:
+  """Opens a checkpoint; RUN@STEP is the folder of that step."""
+  found = re.fullmatch(r"(.+)@(\d+)", name)
+  if found is None or name.startswith(HF):
+    return find_start(name)
+  folder, step = pathlib.Path(found[1]) / CHECKPOINTS, int(found[2])
+  known = checkpoint.steps(folder)
+  if step not in known:
+    raise SymtuneError(
+      f"--checkpoint {name}: {folder} has checkpoints of steps {list(known)}, expected "
+      f"{step} there."
+    )
+  return find_start(str(folder / str(step)))

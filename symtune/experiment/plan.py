@@ -1,0 +1,324 @@
+"""(Recipe, slice, layout) -> Plan: what a run needs, from shapes, without a device.
+
+Memory of one device, in bytes:
+
+  parameters   float32, cut by the partitioning rules
+  gradients    as large as the parameters
+  optimizer    Adafactor's factored moments are small and copied to every device
+  activations  what `jax.vjp` keeps of one micro-batch for the backward pass
+
+Activations are traced, not guessed: the shapes of what this very network saves, with
+one device's share of heads, mlp and vocabulary. The compiler fuses some of it away, so
+the estimate is one from above. Time is the multiplications of a step at an assumed
+share of the chip's peak.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from symtune.errors import SymtuneError
+from symtune.experiment.recipe import Recipe
+from symtune.experiment.slices import Slice
+from symtune.model.axes import DATA_AXIS, MODEL_AXIS
+from symtune.model.config import T5Config
+from symtune.model.loss import sum_losses
+from symtune.model.network import Transformer, param_axes, param_shapes
+from symtune.train.optim import make_optimizer
+from symtune.train.partition import Layout, layout_rules
+
+# A T5 of size large reached 36% of an A100's peak in T5X; see docs/tpu_pods.md.
+DEFAULT_MFU = 0.35
+# What a runtime keeps for itself and for fragments.
+USABLE_SHARE = 0.92
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+  """What a run needs.
+
+  Attributes:
+    parameters: number of parameters.
+    param_bytes: parameters on one device.
+    gradient_bytes: gradients on one device.
+    optimizer_bytes: optimizer state on one device.
+    activation_bytes: values kept for the backward pass of one micro-batch.
+    device_bytes: what one device has for all of it.
+    step_flops: multiplications and additions of one step, all devices together.
+    step_seconds: time of one step at the assumed share of peak.
+    hours: time of all steps, without compiling, probing and saving.
+    checkpoint_bytes: one checkpoint on disk.
+    rows_per_device: rows of a micro-batch on one device of the data axis.
+  """
+
+  parameters: int
+  param_bytes: int
+  gradient_bytes: int
+  optimizer_bytes: int
+  activation_bytes: int
+  device_bytes: int
+  step_flops: float
+  step_seconds: float
+  hours: float
+  checkpoint_bytes: int
+  rows_per_device: int
+
+  @property
+  def used_bytes(self) -> int:
+    """Everything on one device."""
+    return (
+      self.param_bytes
+      + self.gradient_bytes
+      + self.optimizer_bytes
+      + self.activation_bytes
+    )
+
+  @property
+  def fits(self) -> bool:
+    """Whether one device holds its share."""
+    return self.used_bytes <= self.device_bytes
+
+
+class Workload:
+  """What a recipe asks of any machine; shapes are traced once.
+
+  Attributes:
+    recipe: all settings.
+    shapes: the parameters' shapes.
+    axes: the names of their axes.
+    optimizer_bytes: the optimizer's state.
+    step_flops: work of a step.
+  """
+
+  def __init__(self, recipe: Recipe):
+    """Traces the network; allocates nothing."""
+    network = Transformer(config=recipe.model)
+    self.recipe = recipe
+    self.shapes = param_shapes(network)
+    self.axes = param_axes(network)
+    optimizer = make_optimizer(recipe.optimizer, self.shapes)
+    self.optimizer_bytes = _bytes(jax.eval_shape(optimizer.init, self.shapes))
+    self.step_flops = _step_flops(recipe, self.shapes)
+    self._row_bytes: dict[int, int] = {}
+
+  def row_bytes(self, model_devices: int) -> int:
+    """Bytes that one row keeps for the backward pass, on one device of a group."""
+    if model_devices not in self._row_bytes:
+      batches = self.recipe.mixture.batches
+      self._row_bytes[model_devices] = row_activation_bytes(
+        local_config(self.recipe.model, model_devices),
+        batches.input_length,
+        batches.target_length,
+      )
+    return self._row_bytes[model_devices]
+
+
+def make_plan(
+  work: Workload, target: Slice, layout: Layout, mfu: float = DEFAULT_MFU
+) -> Plan:
+  """Estimates memory, time and checkpoint size of a recipe on a slice.
+
+  Args:
+    work: what the recipe asks for.
+    target: the devices.
+    layout: how parameters and batches are cut.
+    mfu: share of the chips' bfloat16 peak that the run reaches.
+
+  Returns:
+    The plan; `fits` tells whether it can run.
+
+  Raises:
+    SymtuneError: the layout does not divide the devices, the network or the batch.
+  """
+  if not 0.0 < mfu <= 1.0:
+    raise SymtuneError(f"plan: got mfu {mfu}, expected more than 0, at most 1.")
+  recipe = work.recipe
+  _check_layout(recipe, target, layout)
+  param_bytes = _local_param_bytes(work, target, layout)
+  data_devices = target.devices // layout.model_devices
+  rows = recipe.mixture.batches.batch_size // data_devices // layout.microbatches
+  seconds = work.step_flops / (target.devices * target.flops * mfu)
+  return Plan(
+    parameters=sum(math.prod(s.shape) for s in jax.tree.leaves(work.shapes)),
+    param_bytes=param_bytes,
+    gradient_bytes=param_bytes,
+    optimizer_bytes=work.optimizer_bytes,
+    activation_bytes=rows * work.row_bytes(layout.model_devices),
+    device_bytes=int(target.memory * USABLE_SHARE),
+    step_flops=work.step_flops,
+    step_seconds=seconds,
+    hours=seconds * recipe.train.steps / 3600,
+    checkpoint_bytes=_bytes(work.shapes) + work.optimizer_bytes,
+    rows_per_device=rows,
+  )
+
+
+def find_layout(
+  work: Workload, target: Slice, mfu: float = DEFAULT_MFU
+) -> Layout | None:
+  """The simplest layout that fits, or None: more micro-batches before more cuts."""
+  for layout in _layouts(work.recipe, target):
+    try:
+      if make_plan(work, target, layout, mfu).fits:
+        return layout
+    except SymtuneError:
+      continue  # it does not divide
+  return None
+
+
+def _layouts(recipe: Recipe, target: Slice) -> Iterator[Layout]:
+  powers = [2**i for i in range(target.devices.bit_length())]
+  rows = recipe.mixture.batches.batch_size
+  parts = [2**i for i in range(rows.bit_length())]
+  for devices, cut, parts_of_batch in itertools.product(powers, (False, True), parts):
+    yield Layout(model_devices=devices, shard_params=cut, microbatches=parts_of_batch)
+
+
+def _check_layout(recipe: Recipe, target: Slice, layout: Layout) -> None:
+  model, batch = recipe.model, recipe.mixture.batches.batch_size
+  count = layout.model_devices
+  if target.devices % count:
+    raise SymtuneError(
+      f"{target.name} has {target.devices} devices, which do not divide into groups of "
+      f"{count}. Choose another --model-devices."
+    )
+  if count > target.devices_per_host:
+    raise SymtuneError(
+      f"a host of {target.name} has {target.devices_per_host} devices, and those that "
+      f"share parameters must be of one host. Lower --model-devices to that, and add "
+      f"--shard-params."
+    )
+  for name in ("num_heads", "mlp_dim", "vocab_size"):
+    if getattr(model, name) % count:
+      raise SymtuneError(
+        f"the network's {name}, {getattr(model, name)}, does not divide among {count} "
+        f"devices. Choose another --model-devices."
+      )
+  if layout.shard_params and model.emb_dim % (target.devices // count):
+    raise SymtuneError(
+      f"the network's emb_dim, {model.emb_dim}, does not divide among "
+      f"{target.devices // count} devices. Leave out --shard-params, or raise "
+      f"--model-devices."
+    )
+  groups = target.devices // count * layout.microbatches
+  if batch % groups:
+    raise SymtuneError(
+      f"a batch of {batch} rows does not divide into {groups} parts "
+      f"({target.devices // count} devices along data x {layout.microbatches} "
+      f"micro-batches). Raise --model-devices or lower --microbatches; or set "
+      f"mixture.batch_size, which is another experiment."
+    )
+
+
+def _local_param_bytes(work: Workload, target: Slice, layout: Layout) -> int:
+  sizes = {
+    DATA_AXIS: target.devices // layout.model_devices,
+    MODEL_AXIS: layout.model_devices,
+    None: 1,
+  }
+  rules = dict(layout_rules(layout))
+
+  def local(shape, axes) -> int:
+    used = {rules.get(name) for name in axes}
+    return shape.size * shape.dtype.itemsize // math.prod(sizes[axis] for axis in used)
+
+  return sum(jax.tree.leaves(jax.tree.map(local, work.shapes, work.axes)))
+
+
+def local_config(config: T5Config, model_devices: int) -> T5Config:
+  """The network that one device of a group computes: its heads, mlp and vocabulary."""
+  return config.replace(  # pyright: ignore[reportAttributeAccessIssue]
+    num_heads=config.num_heads // model_devices,
+    mlp_dim=config.mlp_dim // model_devices,
+    vocab_size=config.vocab_size // model_devices,
+  )
+
+
+def row_activation_bytes(config: T5Config, enc_length: int, dec_length: int) -> int:
+  """Bytes that one row keeps for the backward pass.
+
+  Args:
+    config: the network of one device.
+    enc_length: input slots of a row.
+    dec_length: target slots of a row.
+  """
+
+  def of_depth(encoder_layers: int, decoder_layers: int) -> int:
+    shallow = config.replace(  # pyright: ignore[reportAttributeAccessIssue]
+      num_encoder_layers=encoder_layers, num_decoder_layers=decoder_layers
+    )
+    one, two = (_residual_bytes(shallow, n, enc_length, dec_length) for n in (1, 2))
+    return two - one  # what does not grow with rows are parameters, counted elsewhere
+
+  # The layers of a stack are all alike: shallow networks tell what each adds.
+  base = of_depth(1, 1)
+  per_encoder, per_decoder = of_depth(2, 1) - base, of_depth(1, 2) - base
+  return (
+    base
+    + (config.num_encoder_layers - 1) * per_encoder
+    + (config.num_decoder_layers - 1) * per_decoder
+  )
+
+
+def _residual_bytes(
+  config: T5Config, rows: int, enc_length: int, dec_length: int
+) -> int:
+  network = Transformer(config=config)
+  inputs = jax.ShapeDtypeStruct((rows, enc_length), jnp.int32)
+  targets = jax.ShapeDtypeStruct((rows, dec_length), jnp.int32)
+
+  def pullback(params, inputs, targets):
+    def loss(params):
+      logits = network.apply(
+        {"params": params},
+        inputs,
+        targets,
+        targets,
+        encoder_segment_ids=inputs,
+        decoder_segment_ids=targets,
+        enable_dropout=True,
+        rngs={"dropout": jax.random.key(0)},
+      )
+      assert isinstance(logits, jax.Array)
+      return sum_losses(logits, targets, targets, targets).loss
+
+    return jax.vjp(loss, params)[1]
+
+  return _bytes(jax.eval_shape(pullback, param_shapes(network), inputs, targets))
+
+
+def _step_flops(recipe: Recipe, shapes: Any) -> float:
+  """Multiplications and additions of one step: forward once, backward twice.
+
+  Dense layers cost 2 per parameter and position, attention 4 per pair of positions and
+  inner width (logits and weighted sum); other work is left out.
+  """
+  batches, model = recipe.mixture.batches, recipe.model
+  enc, dec = batches.input_length, batches.target_length
+  dense = 0.0
+  for keys, shape in jax.tree_util.tree_leaves_with_path(shapes):
+    path = tuple(key.key for key in keys)
+    if path[-1] == "kernel":
+      dense += 2.0 * math.prod(shape.shape) * _positions(path, enc, dec)
+  if model.logits_via_embedding:
+    dense += 2.0 * model.vocab_size * model.emb_dim * dec
+  pairs = model.num_encoder_layers * enc * enc
+  pairs += model.num_decoder_layers * dec * (dec + enc)
+  attention = 4.0 * pairs * model.num_heads * model.head_dim
+  return 3.0 * batches.batch_size * (dense + attention)
+
+
+def _positions(path: tuple[str, ...], enc: int, dec: int) -> int:
+  """Positions of a row that a dense layer is applied to."""
+  reads_encoder = "encoder_decoder_attention" in path and path[-2] in ("key", "value")
+  return enc if path[0] == "encoder" or reads_encoder else dec
+
+
+def _bytes(tree: Any) -> int:
+  leaves = jax.tree.leaves(tree)
+  return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)

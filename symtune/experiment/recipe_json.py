@@ -1,0 +1,43 @@
+"""A recipe as canonical JSON, and the hash that a run folder is claimed with."""
+
+import dataclasses
+import enum
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from symtune.experiment.recipe import Recipe
+
+
+def recipe_to_json(recipe: Recipe) -> str:
+  """Canonical JSON of every setting: sorted keys, enums by name."""
+  return json.dumps(
+    dataclasses.asdict(recipe), sort_keys=True, default=_plain, indent=2
+  )
+
+
+def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
+  """16 hexadecimal digits that identify settings, data, vocabulary and start.
+
+  Args:
+    recipe: all settings.
+    fingerprints: of every task, tuning first, and of the checkpoint if there is one.
+    vocab: fingerprint of the vocabulary.
+
+  Returns:
+    The start of a SHA-256.
+  """
+  plan = dataclasses.replace(recipe.probe, probes=())
+  plain = recipe_to_json(dataclasses.replace(recipe, probe=plan))
+  text = json.dumps([plain, list(fingerprints), vocab])
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+  if isinstance(value, enum.Enum):
+    return value.name
+  if isinstance(value, np.dtype):
+    return value.name
+  raise TypeError(f"no JSON form for {value!r}")

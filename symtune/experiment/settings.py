@@ -1,0 +1,90 @@
+"""The parts of a recipe: typed settings of the data and of the probes."""
+
+import dataclasses
+
+from symtune.data.episodes import Shots
+from symtune.data.leaks import LeakPolicy
+from symtune.data.mixture import LabelStyle, Mixing
+from symtune.data.prompts import PromptFormat
+from symtune.data.skills import SkillKind
+from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
+from symtune.data.windows import BatchShape
+from symtune.errors import SymtuneError
+from symtune.experiment.instruction_data import InstructionSettings
+from symtune.probe.calibrate import Baseline
+from symtune.probe.probe import AnswerKind
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IngredientSettings:
+  """A suite in the tuning mixture; see `symtune.data.mixture.Ingredient`."""
+
+  suite: str
+  labels: LabelStyle
+  instruction: bool
+  shots: Shots
+  rate: float
+  num_tasks: int | None = None
+  temperature: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SkillSettings:
+  """Reading prompts in the tuning mixture; see `symtune.data.skills.Skill`."""
+
+  kind: SkillKind
+  suite: str
+  min_items: int
+  max_items: int
+  one_task: bool
+  rate: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SymbolSettings:
+  """Which symbols stand for labels; see `symtune.data.symbols.make_pool`."""
+
+  categories: tuple[SymbolCategory, ...] = ALL_CATEGORIES
+  tuning_size: int | None = None
+  evaluation_size: int | None = None
+  rules: SymbolRules | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MixtureSettings:
+  """What the model is tuned on, and in which batches."""
+
+  ingredients: tuple[IngredientSettings | SkillSettings | InstructionSettings, ...]
+  batches: BatchShape
+  mixing: Mixing
+  formats: tuple[PromptFormat, ...]
+  min_demos_per_class: int
+  leaks: LeakPolicy
+  leak_overlap: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbePlan:
+  """What is asked before and after tuning.
+
+  Which probes are asked does not change what any of them finds: `probes` is no part of
+  the configuration's hash, and more of them may be asked in the same folder later.
+  """
+
+  suite: str
+  probes: tuple[str, ...]
+  shots: Shots
+  max_queries: int
+  seeds: tuple[int, ...]
+  answers: AnswerKind
+  baselines: tuple[Baseline, ...]
+  max_inputs: int
+  max_targets: int
+  tokens_per_batch: int
+
+  def __post_init__(self):
+    # The rest is checked where it is used, by ProbeSettings.
+    for name in ("max_inputs", "max_targets", "tokens_per_batch"):
+      value = getattr(self, name)
+      if isinstance(value, int) and value < 1:
+        raise SymtuneError(f"probe: got {name} {value}, expected at least 1.")

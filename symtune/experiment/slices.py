@@ -1,0 +1,93 @@
+"""The accelerators that a plan can be made for, by the names that clouds give them."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+from symtune.errors import SymtuneError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chip:
+  """One kind of accelerator, as JAX sees it.
+
+  Attributes:
+    memory: bytes of one JAX device.
+    flops: dense bfloat16 peak of one JAX device, per second.
+    names_per_device: what the number in a slice's name counts, per JAX device.
+    devices_per_host: most JAX devices of one host.
+  """
+
+  memory: int
+  flops: float
+  names_per_device: int = 1
+  devices_per_host: int = 8
+
+
+_GIB, _GB = 2**30, 10**9
+# TPU: cloud.google.com/tpu/docs, one page per generation. The number of a v2, v3, v4 or
+# v5p slice counts TensorCores, two a chip; JAX shows a v4 or v5p chip as one device.
+# GPU: the makers' data sheets, dense figures.
+_CHIPS: Mapping[str, Chip] = {
+  "v2": Chip(memory=8 * _GIB, flops=22.5e12),
+  "v3": Chip(memory=16 * _GIB, flops=61.5e12),
+  "v4": Chip(memory=32 * _GIB, flops=275e12, names_per_device=2, devices_per_host=4),
+  "v5e": Chip(memory=16 * _GIB, flops=197e12, devices_per_host=4),
+  "v5litepod": Chip(memory=16 * _GIB, flops=197e12, devices_per_host=4),
+  "v5p": Chip(memory=95 * _GIB, flops=459e12, names_per_device=2, devices_per_host=4),
+  "v6e": Chip(memory=32 * _GIB, flops=918e12, devices_per_host=4),
+  "a100_40gb": Chip(memory=40 * _GB, flops=312e12),
+  "a100": Chip(memory=80 * _GB, flops=312e12),
+  "h100": Chip(memory=80 * _GB, flops=989e12),
+  "h200": Chip(memory=141 * _GB, flops=989e12),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Slice:
+  """Devices that work on one run.
+
+  Attributes:
+    name: such as "v4-32" or "h100-8".
+    devices: how many JAX sees.
+    memory: bytes of each.
+    flops: dense bfloat16 peak of each, per second.
+    devices_per_host: those of one host, which may share parameters.
+  """
+
+  name: str
+  devices: int
+  memory: int
+  flops: float
+  devices_per_host: int
+
+
+def find_slice(name: str) -> Slice:
+  """The devices of a slice, by name.
+
+  Args:
+    name: a kind and a number: "v4-32" (32 TensorCores, 16 chips), "v5e-16", "h100-8".
+
+  Raises:
+    SymtuneError: an unknown kind, or a number that is none of its sizes.
+  """
+  match = re.fullmatch(r"([a-z0-9_]+)-(\d+)", name.lower())
+  chip = _CHIPS.get(match[1]) if match else None
+  if match is None or chip is None:
+    raise SymtuneError(
+      f"--slice: got {name!r}, expected a kind and a number such as v4-32 or h100-8. "
+      f"Kinds: {', '.join(_CHIPS)}."
+    )
+  count = int(match[2])
+  if count < chip.names_per_device or count % chip.names_per_device:
+    raise SymtuneError(
+      f"--slice: got {name!r}, expected a multiple of {chip.names_per_device} for "
+      f"{match[1]}, whose number counts TensorCores."
+    )
+  return Slice(
+    name=name,
+    devices=count // chip.names_per_device,
+    memory=chip.memory,
+    flops=chip.flops,
+    devices_per_host=min(chip.devices_per_host, count // chip.names_per_device),
+  )

@@ -1,0 +1,196 @@
+"""Public data sets -> a data folder: one row file a task, and provenance.json.
+
+A task is finished when provenance.json says so, and that entry is written after its
+row file. So whenever the command stops, running it again does the tasks that are left.
+"""
+
+import collections
+import dataclasses
+import datetime
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+
+from etils import epath
+
+from symtune.cards.card import TaskCard
+from symtune.data.rng import keyed_generator
+from symtune.errors import SymtuneError
+from symtune.fetch import hub
+from symtune.fetch.provenance import (
+  Provenance,
+  SplitCounts,
+  read_provenance,
+  write_anywhere,
+  write_provenance,
+)
+from symtune.fetch.rows import (
+  MAX_TRAINING_ROWS,
+  SplitRows,
+  UniformRow,
+  cap_rows,
+  hold_out,
+  make_rows,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GetSettings:
+  """How rows are taken from a data set.
+
+  Attributes:
+    seed: Of the cap and of held-out rows.
+    max_training_rows: Most training rows of a task; 25,000 in the paper.
+    root: The hub, or a folder in its place.
+    retry_seconds: How long to wait before each new try of a read that failed.
+  """
+
+  seed: int = 0
+  max_training_rows: int = MAX_TRAINING_ROWS
+  root: str = hub.HUB_ROOT
+  retry_seconds: tuple[float, ...] = hub.RETRY_SECONDS
+
+  def __post_init__(self):
+    if self.max_training_rows < 1:
+      raise SymtuneError(
+        f"max training rows: got {self.max_training_rows}, expected at least 1."
+      )
+
+
+def get_tasks(
+  cards: Sequence[TaskCard],
+  folder: epath.Path,
+  settings: GetSettings,
+  report: Callable[[str], None],
+) -> None:
+  """Downloads the rows of every card that the folder does not have yet.
+
+  Args:
+    cards: The cards.
+    folder: The data folder, local or `gs://...`; made if missing.
+    settings: How rows are taken.
+    report: Told one line for each task, as it is finished.
+
+  Raises:
+    SymtuneError: If a data set cannot be read or does not fit its card, or if the
+      folder holds a row file that is not from here. Tasks finished before stay.
+  """
+  for card in cards:
+    hub.download_of(card)  # all cards first: a mistake should not cost a download
+  folder.mkdir(parents=True, exist_ok=True)
+  for number, card in enumerate(cards, start=1):
+    head = f"[{number}/{len(cards)}] {card.name}"
+    entries = read_provenance(folder)
+    file = f"{card.rows}.jsonl"
+    if _is_finished(folder / file, entries.get(file), card, settings):
+      report(f"{head}: already there")
+      continue
+    entry, content = _make(card, settings)
+    write_anywhere(folder / file, content)
+    write_provenance(folder, {**entries, file: entry})
+    report(f"{head}: {describe(entry)}")
+
+
+def describe(entry: Provenance) -> str:
+  """Returns one line: rows kept, and rows left out by reason."""
+  dropped = collections.Counter[str]()
+  for counts in entry.splits.values():
+    dropped.update(counts.dropped)
+  reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+  return f"{entry.rows:,} rows" + (f"; left out: {reasons}" if reasons else "")
+
+
+def recipe_hash(card: TaskCard, settings: GetSettings) -> str:
+  """Returns the SHA-256 of what decides a task's rows beside the data set itself."""
+  download = card.source.download
+  assert download is not None
+  parts = [
+    dataclasses.asdict(download),
+    [card.source.hub, list(card.fields), list(card.label_names), card.template],
+    [settings.seed, settings.max_training_rows],
+  ]
+  return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _is_finished(
+  path: epath.Path, entry: Provenance | None, card: TaskCard, settings: GetSettings
+) -> bool:
+  """Whether the file is there and made the same way; refuses to replace another one."""
+  if not path.exists():
+    return False
+  if entry is None:
+    raise SymtuneError(
+      f"{path}: it is there, but not from `symtune data get`: provenance.json does not "
+      "name it. Move it away, or choose another folder with --to"
+    )
+  if entry.recipe != recipe_hash(card, settings):
+    raise SymtuneError(
+      f"{path}: made by another version of the card {card.name!r}, or with other "
+      "settings. Delete it to get it again, or choose another folder with --to"
+    )
+  return path.stat().length == entry.bytes
+
+
+def _make(card: TaskCard, settings: GetSettings) -> tuple[Provenance, bytes]:
+  hub_id, download = hub.download_of(card)
+  revision = hub.resolve_revision(card, settings.root, settings.retry_seconds)
+  rows: list[UniformRow] = []
+  splits: dict[str, SplitCounts] = {}
+  for split, theirs in download.splits:
+    source = hub.read_split(
+      card,
+      theirs,
+      revision=revision,
+      root=settings.root,
+      waits=settings.retry_seconds,
+    )
+    found = make_rows(card, split, source)
+    if split == "train":
+      rng = keyed_generator(settings.seed, "cap", card.rows)
+      found = cap_rows(found, settings.max_training_rows, rng)
+    splits[split] = _counts(theirs, found)
+    rows.extend(found.kept)
+  if download.holdout:
+    rng = keyed_generator(settings.seed, "holdout", card.rows)
+    rows = list(hold_out(rows, download.holdout, rng))
+  _check_classes(card, rows)
+  content = "".join(row.to_json(card) + "\n" for row in rows).encode()
+  entry = Provenance(
+    task=card.name,
+    file=f"{card.rows}.jsonl",
+    hub=hub_id,
+    folder=download.folder,
+    revision=revision,
+    root=settings.root,
+    licence=card.licence,
+    date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+    seed=settings.seed,
+    recipe=recipe_hash(card, settings),
+    rows=len(rows),
+    bytes=len(content),
+    sha256=hashlib.sha256(content).hexdigest(),
+    splits=splits,
+  )
+  return entry, content
+
+
+def _counts(source: str, found: SplitRows) -> SplitCounts:
+  return SplitCounts(
+    source=source,
+    read=found.read,
+    kept=len(found.kept),
+    dropped={str(reason): count for reason, count in found.dropped.items()},
+    places={str(reason): places for reason, places in found.places.items()},
+  )
+
+
+def _check_classes(card: TaskCard, rows: Sequence[UniformRow]) -> None:
+  """Refuses what `read_task` would refuse: a class without rows in a used split."""
+  for splits in (card.exemplar_splits, card.query_splits):
+    present = {row.label for row in rows if row.split in splits}
+    missing = [n for i, n in enumerate(card.label_names) if i not in present]
+    if missing:
+      raise SymtuneError(
+        f"task {card.name!r}: the data set has no row of {', '.join(missing)} in "
+        f"{' or '.join(splits)}. Correct source.download in the card, or raise the cap"
+      )

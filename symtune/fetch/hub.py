@@ -1,0 +1,189 @@
+"""Rows of a public data set, from Parquet files on the hub or in a folder like it.
+
+Every data set is read from the hub's Parquet branch, so no loading script ever runs:
+
+  hf://datasets/<id>@refs%2Fconvert%2Fparquet/<folder>/<split>/*.parquet
+
+A folder with the same paths stands in for the hub where there is no network.
+"""
+
+import itertools
+import os
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from symtune.cards.card import TaskCard
+from symtune.cards.download import PARQUET_BRANCH, Download, parse_column
+from symtune.errors import SymtuneError
+
+HUB_ROOT = "hf://datasets"
+# Seconds before each new try: short for a hiccup, about four minutes in all.
+RETRY_SECONDS = (2.0, 8.0, 30.0, 60.0, 120.0)
+_Result = TypeVar("_Result")
+
+
+def download_of(card: TaskCard) -> tuple[str, Download]:
+  """Returns the hub id and the download section of a card.
+
+  Raises:
+    SymtuneError: If the card does not say how its rows are made.
+  """
+  hub, download = card.source.hub, card.source.download
+  if hub is None or download is None:
+    raise SymtuneError(
+      f"task {card.name!r}: its card does not say how to download the rows; put "
+      f"{card.rows}.jsonl into the data folder, or add source.download to the card"
+    )
+  return hub, download
+
+
+def resolve_revision(
+  card: TaskCard, root: str = HUB_ROOT, waits: Sequence[float] = RETRY_SECONDS
+) -> str:
+  """Returns the commit that the Parquet branch of a card's data set stands at.
+
+  Args:
+    card: The card.
+    root: The hub, or a folder in its place, which has no commits: its branch name.
+    waits: Seconds to wait before each new try.
+
+  Raises:
+    SymtuneError: If the extra [data] is missing or the hub cannot be asked.
+  """
+  hub, _ = download_of(card)
+  if not root.startswith("hf://"):
+    return PARQUET_BRANCH
+  try:
+    import huggingface_hub
+  except ImportError as error:
+    raise _missing_extra() from error
+  api = huggingface_hub.HfApi()
+  info = with_retries(
+    lambda: api.dataset_info(hub, revision=PARQUET_BRANCH), hub, waits
+  )
+  return str(info.sha)
+
+
+def read_split(
+  card: TaskCard,
+  split: str,
+  *,
+  revision: str,
+  root: str = HUB_ROOT,
+  waits: Sequence[float] = RETRY_SECONDS,
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+  """Yields (place, row) of one split, in file order.
+
+  A row maps "label" and each field of the card to what the data set holds; class ids
+  become their names where the card lists names. Nothing is checked yet.
+
+  Args:
+    card: The card.
+    split: The data set's own name of the split.
+    revision: From `resolve_revision`.
+    root: The hub, or a folder in its place.
+    waits: Seconds to wait before each new try.
+
+  Raises:
+    SymtuneError: If the extra [data] is missing, or the split cannot be read or lacks
+      a column that the card names.
+  """
+  hub, download = download_of(card)
+  place = f"{hub}/{download.folder}/{split}"
+  url = f"{root}/{hub}@{urllib.parse.quote(revision, safe='')}"
+  pattern = f"{url}/{download.folder}/{split}/*.parquet"
+  table = with_retries(lambda: _load(pattern), place, waits)
+  columns = {"label": download.label, **dict(download.columns)}
+  wanted = {name: parse_column(column) for name, column in columns.items()}
+  for column, _ in wanted.values():
+    if column not in table.column_names:
+      raise SymtuneError(
+        f"{place}: no column {column!r}, which the card of {card.name!r} names; it has "
+        f"{', '.join(table.column_names)}. Correct source.download in the card"
+      )
+  names = getattr(table.features[download.label], "names", None)
+  if names is None or not all(isinstance(v, str) for v in download.values):
+    names = ()  # the column holds what the card lists
+  table = table.select_columns(sorted({column for column, _ in wanted.values()}))
+  for number, row in zip(itertools.count(), table, strict=False):
+    values = {name: _item(row[column], i) for name, (column, i) in wanted.items()}
+    label = values["label"]
+    if isinstance(label, int) and 0 <= label < len(names):
+      values["label"] = names[label]
+    yield f"{place}#{number}", values
+
+
+def with_retries(
+  work: Callable[[], _Result],
+  place: str,
+  waits: Sequence[float] = RETRY_SECONDS,
+  sleep: Callable[[float], None] = time.sleep,
+) -> _Result:
+  """Returns what `work` returns, trying again after each failure that may pass.
+
+  Args:
+    work: What to do; it may be called several times.
+    place: What an error message calls it.
+    waits: Seconds to wait before each new try.
+    sleep: Waits; an argument for tests.
+
+  Raises:
+    SymtuneError: If every try failed, or the file is not there.
+  """
+  for wait in (*waits, None):
+    try:
+      return work()
+    except SymtuneError:
+      raise
+    except FileNotFoundError as error:
+      raise SymtuneError(
+        f"{place}: no such data set, configuration or split ({_line(error)}). Check "
+        "'hub' and 'download' in the card's source"
+      ) from error
+    # The client raises its own errors and those of whichever HTTP library it uses.
+    except Exception as error:
+      if wait is None:
+        raise SymtuneError(
+          f"{place}: cannot be read after {len(waits) + 1} tries: {_line(error)}. Run "
+          "the same command again: finished tasks are kept"
+        ) from error
+      sleep(wait)
+  raise AssertionError("the last try returns or raises")
+
+
+def _load(pattern: str) -> Any:
+  """The data set behind a pattern of Parquet files."""
+  try:
+    import datasets
+  except ImportError as error:
+    raise _missing_extra() from error
+  datasets.disable_progress_bars()
+  if not pattern.startswith("hf://") and not _glob(pattern):
+    raise FileNotFoundError(f"no file matches {pattern}")
+  return datasets.load_dataset("parquet", data_files=pattern, split="train")
+
+
+def _glob(pattern: str) -> list[str]:
+  folder, _, name = pattern.rpartition("/")
+  suffix = name.removeprefix("*")
+  if not os.path.isdir(folder):
+    return []
+  return [file for file in os.listdir(folder) if file.endswith(suffix)]
+
+
+def _item(value: Any, item: int | None) -> Any:
+  if item is None:
+    return value
+  return value[item] if isinstance(value, list) and item < len(value) else None
+
+
+def _missing_extra() -> SymtuneError:
+  return SymtuneError(
+    "downloading needs the packages of an extra: pip install 'symtune[data]'"
+  )
+
+
+def _line(error: Exception) -> str:
+  return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

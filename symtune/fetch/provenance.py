@@ -1,0 +1,127 @@
+"""provenance.json: where each row file of a data folder came from, and its hash."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from symtune.errors import SymtuneError
+from symtune.files import write_whole
+
+PROVENANCE_FILE = "provenance.json"
+_SCHEMA = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitCounts:
+  """What became of the rows of one split.
+
+  Attributes:
+    source: The data set's own name of the split.
+    read: Rows of the data set.
+    kept: Rows of the file, before a share of them became another split.
+    dropped: Rows left out, by reason; `read - kept` in all.
+    places: The first few of each reason.
+  """
+
+  source: str
+  read: int
+  kept: int
+  dropped: Mapping[str, int]
+  places: Mapping[str, tuple[str, ...]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Provenance:
+  """Where one row file came from.
+
+  Attributes:
+    task: Name of the card.
+    file: Name of the row file in the data folder.
+    hub: Id of the data set.
+    folder: Its configuration.
+    revision: Commit that was read.
+    root: The hub, or the folder in its place.
+    licence: What the card says of the licence.
+    date: Day of the download, UTC, as YYYY-MM-DD.
+    seed: Of the cap and of held-out rows.
+    recipe: SHA-256 of the card's part that makes rows; another card makes other rows.
+    rows: Lines of the file.
+    bytes: Size of the file.
+    sha256: Of the file, in hexadecimal.
+    splits: Counts by our name of the split.
+  """
+
+  task: str
+  file: str
+  hub: str
+  folder: str
+  revision: str
+  root: str
+  licence: str
+  date: str
+  seed: int
+  recipe: str
+  rows: int
+  bytes: int
+  sha256: str
+  splits: Mapping[str, SplitCounts]
+
+
+def read_provenance(folder: epath.Path) -> dict[str, Provenance]:
+  """Returns the entries of a data folder by row file; empty if it has no such file.
+
+  Raises:
+    SymtuneError: If provenance.json is not what `write_provenance` wrote.
+  """
+  path = folder / PROVENANCE_FILE
+  if not path.exists():
+    return {}
+  try:
+    content = json.loads(path.read_text())
+    if content["schema"] != _SCHEMA:
+      raise ValueError(f"schema {content['schema']}, expected {_SCHEMA}")
+    return {name: _entry(values) for name, values in content["files"].items()}
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise SymtuneError(
+      f"{path}: not a provenance file of symtune ({type(error).__name__}: {error}). "
+      "Delete it, and get the data again"
+    ) from error
+
+
+def write_provenance(folder: epath.Path, entries: Mapping[str, Provenance]) -> None:
+  """Writes the entries of a data folder, all of them or nothing."""
+  files = {name: dataclasses.asdict(entries[name]) for name in sorted(entries)}
+  text = json.dumps({"schema": _SCHEMA, "files": files}, indent=2, ensure_ascii=False)
+  write_anywhere(folder / PROVENANCE_FILE, (text + "\n").encode())
+
+
+def write_anywhere(path: epath.Path, content: bytes) -> None:
+  """Writes a local file or a cloud object whole or not at all."""
+  if "://" in str(path):
+    path.write_bytes(content)  # a cloud object appears when all of it is there
+  else:
+    write_whole(pathlib.Path(path), content)
+
+
+def file_sha256(path: epath.Path) -> str:
+  """Returns the SHA-256 of a file, in hexadecimal, read in pieces."""
+  digest = hashlib.sha256()
+  with path.open("rb") as file:
+    while piece := file.read(1 << 20):
+      digest.update(piece)
+  return digest.hexdigest()
+
+
+def _entry(values: dict[str, Any]) -> Provenance:
+  splits = {
+    name: SplitCounts(
+      **{**counts, "places": {k: tuple(v) for k, v in counts["places"].items()}}
+    )
+    for name, counts in values["splits"].items()
+  }
+  return Provenance(**{**values, "splits": splits})

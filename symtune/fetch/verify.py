@@ -1,0 +1,102 @@
+"""Is a data folder what it says? Hashes against provenance.json, and every bad line."""
+
+import collections
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from etils import epath
+
+from symtune.cards.card import TaskCard
+from symtune.cards.examples import BadRow, check_rows
+from symtune.errors import SymtuneError
+from symtune.fetch.provenance import Provenance, file_sha256, read_provenance
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileReport:
+  """What was found about one task's row file.
+
+  Attributes:
+    task: Name of the card.
+    path: The file.
+    problem: Why the file as a whole is wrong, or None.
+    bad: Lines that are not as the card says.
+    rows: Good rows, by split.
+    classes: Good rows, by label name.
+    duplicates: Good rows whose input text an earlier row of their split has.
+    provenance: Its entry in provenance.json; None if the file is not from there.
+  """
+
+  task: str
+  path: str
+  problem: str | None
+  bad: tuple[BadRow, ...]
+  rows: Mapping[str, int]
+  classes: Mapping[str, int]
+  duplicates: int
+  provenance: Provenance | None
+
+  @property
+  def good(self) -> bool:
+    """Whether the file can be used as it is."""
+    return self.problem is None and not self.bad
+
+
+def check_folder(
+  cards: Sequence[TaskCard], folder: epath.Path, *, hashes: bool = True
+) -> tuple[FileReport, ...]:
+  """Reads every row file of the cards and compares it with its provenance.
+
+  Args:
+    cards: The cards whose files are read.
+    folder: The data folder, local or `gs://...`.
+    hashes: Whether files are hashed as well.
+
+  Returns:
+    One report per card, in their order.
+
+  Raises:
+    SymtuneError: If provenance.json is damaged.
+  """
+  entries = read_provenance(folder)
+  return tuple(_check_file(card, folder, entries, hashes=hashes) for card in cards)
+
+
+def _check_file(
+  card: TaskCard,
+  folder: epath.Path,
+  entries: Mapping[str, Provenance],
+  *,
+  hashes: bool,
+) -> FileReport:
+  path = folder / f"{card.rows}.jsonl"
+  entry = entries.get(path.name)
+  examples, bad = (), ()
+  problem = _hash_problem(path, entry) if hashes else None
+  try:
+    examples, bad = check_rows(card, path)
+  except SymtuneError as error:
+    problem = str(error)
+  inputs = {(e.split, card.input_text(e)) for e in examples}
+  return FileReport(
+    task=card.name,
+    path=str(path),
+    problem=problem,
+    bad=bad,
+    rows=collections.Counter(e.split for e in examples),
+    classes=collections.Counter(card.label_names[e.label] for e in examples),
+    duplicates=len(examples) - len(inputs),
+    provenance=entry,
+  )
+
+
+def _hash_problem(path: epath.Path, entry: Provenance | None) -> str | None:
+  if entry is None or not path.exists():
+    return None  # `check_rows` reports a missing file
+  found = file_sha256(path)
+  if found == entry.sha256:
+    return None
+  return (
+    f"{path}: got SHA-256 {found[:12]}..., expected {entry.sha256[:12]}... as in "
+    "provenance.json: it changed after the download. Delete it and get it again"
+  )

@@ -1,0 +1,159 @@
+"""Candidates -> one tree of tokens, so that a shared beginning is decoded once.
+
+A node is a decoder position: what it reads (`tokens`), how far it stands from the start
+(`depths`), and which nodes it may look at: itself and those before it on its branch
+(`visible`). An edge is one token to be predicted: the node that predicts it and its id.
+
+  candidates   7 8 1   and   7 9 1   and   1        (1 ends a target)
+
+  node           0  1  2  3
+  tokens         0  7  8  9        0 starts every target
+  depths         0  1  2  2
+  visible        1
+                 1  1
+                 1  1  1
+                 1  1     1
+
+  edge           0  1  2  3  4  5
+  edge_nodes     0  1  2  1  3  0
+  edge_tokens    7  8  1  9  1  1
+  members        1  1  1           candidate 7 8 1
+                 1        1  1     candidate 7 9 1
+                                1  candidate 1
+
+The log-probability of a candidate is the sum over its edges. Side by side, the same
+candidates would take seven positions.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+_NODE_MULTIPLE = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenTree:
+  """The tree of one prompt's candidates; the module shows one.
+
+  Attributes:
+    tokens: what each node reads.
+    depths: positions from the start.
+    visible: row i is what node i may look at.
+    edge_nodes: the node that predicts each edge's token.
+    edge_tokens: the token of each edge.
+    members: which edges each candidate is made of.
+  """
+
+  tokens: Int[np.ndarray, " nodes"]
+  depths: Int[np.ndarray, " nodes"]
+  visible: Bool[np.ndarray, "nodes nodes"]
+  edge_nodes: Int[np.ndarray, " edges"]
+  edge_tokens: Int[np.ndarray, " edges"]
+  members: Bool[np.ndarray, "candidates edges"]
+
+
+class TreeBatch(NamedTuple):
+  """Trees of several prompts, padded to the same size; what the network is given.
+
+  Padding nodes see themselves alone; padding edges predict token 0 from node 0.
+  """
+
+  tokens: Int[np.ndarray, "prompts nodes"]
+  depths: Int[np.ndarray, "prompts nodes"]
+  visible: Bool[np.ndarray, "prompts nodes nodes"]
+  edge_nodes: Int[np.ndarray, "prompts edges"]
+  edge_tokens: Int[np.ndarray, "prompts edges"]
+
+
+def make_tree(candidates: Sequence[Sequence[int]]) -> TokenTree:
+  """The tree of whole targets.
+
+  Args:
+    candidates: token ids, each ending in EOS; at least one.
+
+  Returns:
+    The tree; `members[i]` belongs to `candidates[i]`.
+  """
+  assert candidates, "nothing to score"
+  assert all(len(c) for c in candidates), "whole targets end in EOS"
+  tokens, parents, depths = [0], [-1], [0]
+  node_by_prefix: dict[tuple[int, ...], int] = {(): 0}
+  edge_by_path: dict[tuple[int, ...], int] = {}
+  edges: list[tuple[int, int]] = []
+  paths: list[list[int]] = []
+  for candidate in candidates:
+    ids = tuple(int(token) for token in candidate)
+    path = []
+    for i, token in enumerate(ids):
+      node = node_by_prefix.get(ids[:i])
+      if node is None:
+        node = node_by_prefix[ids[:i]] = len(tokens)
+        tokens.append(ids[i - 1])
+        parents.append(node_by_prefix[ids[: i - 1]])
+        depths.append(i)
+      if ids[: i + 1] not in edge_by_path:
+        edge_by_path[ids[: i + 1]] = len(edges)
+        edges.append((node, token))
+      path.append(edge_by_path[ids[: i + 1]])
+    paths.append(path)
+  members = np.zeros((len(paths), len(edges)), np.bool_)
+  for row, path in enumerate(paths):
+    members[row, path] = True
+  edge_nodes, edge_tokens = np.asarray(edges, np.int32).T
+  return TokenTree(
+    tokens=np.asarray(tokens, np.int32),
+    depths=np.asarray(depths, np.int32),
+    visible=_visible(parents),
+    edge_nodes=edge_nodes,
+    edge_tokens=edge_tokens,
+    members=members,
+  )
+
+
+def padded_nodes(trees: Sequence[TokenTree]) -> int:
+  """Nodes that a batch of these trees is padded to: 8, 16, 32, ..."""
+  largest = max(len(tree.tokens) for tree in trees)
+  nodes = _NODE_MULTIPLE
+  while nodes < largest:
+    nodes *= 2
+  return nodes
+
+
+def batch_trees(trees: Sequence[TokenTree], rows: int, nodes: int) -> TreeBatch:
+  """Pads trees to [rows, nodes] and [rows, 2 * nodes].
+
+  A tree of n nodes has fewer than 2 n edges: one into each node but the first, and at
+  most one EOS from each.
+
+  Args:
+    trees: at most `rows`.
+    rows: prompts of the batch; those beyond `trees` are padding.
+    nodes: at least `padded_nodes(trees)`.
+  """
+  batch = TreeBatch(
+    tokens=np.zeros((rows, nodes), np.int32),
+    depths=np.zeros((rows, nodes), np.int32),
+    visible=np.broadcast_to(np.eye(nodes, dtype=np.bool_), (rows, nodes, nodes)).copy(),
+    edge_nodes=np.zeros((rows, 2 * nodes), np.int32),
+    edge_tokens=np.zeros((rows, 2 * nodes), np.int32),
+  )
+  for row, tree in enumerate(trees):
+    size, edges = len(tree.tokens), len(tree.edge_nodes)
+    batch.tokens[row, :size] = tree.tokens
+    batch.depths[row, :size] = tree.depths
+    batch.visible[row, :size, :size] = tree.visible
+    batch.edge_nodes[row, :edges] = tree.edge_nodes
+    batch.edge_tokens[row, :edges] = tree.edge_tokens
+  return batch
+
+
+def _visible(parents: Sequence[int]) -> Bool[np.ndarray, "nodes nodes"]:
+  visible = np.eye(len(parents), dtype=np.bool_)
+  for node, parent in enumerate(parents):
+    if parent >= 0:
+      visible[node] |= visible[parent]
+  return visible

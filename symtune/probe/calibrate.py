@@ -1,0 +1,120 @@
+"""Extra prompts whose scores tell what a model prefers before it reads the query.
+
+They are asked on request, scored like any other prompt (and once only where they are
+equal), and kept in the result rows, so that `rules.py` can derive every rule later.
+
+- PMI: the label cue alone, "Output:" (Holtzman et al. 2021, arXiv 2104.08315,
+  domain-conditional PMI).
+- Contextual: the same exemplars, and a query without content: "N/A", "[MASK]" or
+  nothing (Zhao et al. 2021, arXiv 2102.09690). The three probabilities are averaged.
+- Domain: the same exemplars, and a query of random words of the task's texts, five
+  times (Fei et al. 2023, arXiv 2305.19148, domain-context calibration, which draws 20).
+"""
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.special
+
+from symtune.data.prompts import Prompt
+from symtune.data.rng import keyed_generator
+from symtune.probe.probe import AnswerKind, ProbeItem, Score, ScoreFn
+
+CONTENT_FREE = ("N/A", "[MASK]", "")
+DOMAIN_QUERIES = 5
+
+
+class Baseline(enum.StrEnum):
+  """What extra prompts are for."""
+
+  PMI = "pmi"
+  CONTEXTUAL = "contextual"
+  DOMAIN = "domain"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Baselines:
+  """What a result row keeps of the extra prompts; see `results.ResultRow`."""
+
+  null_log_likelihoods: tuple[float, ...] = ()
+  content_free_log_prior: tuple[float, ...] = ()
+  domain_log_prior: tuple[float, ...] = ()
+
+
+def score_baselines(
+  score: ScoreFn, items: Sequence[ProbeItem], wanted: Sequence[Baseline]
+) -> list[Baselines]:
+  """Asks the extra prompts of items that are answered by ranking.
+
+  Args:
+    score: answers items.
+    items: of one group of rows; the words of domain queries are those of its prompts.
+    wanted: which extra prompts.
+
+  Returns:
+    One value per item; empty where nothing was asked.
+  """
+  ranked = [i for i, item in enumerate(items) if item.kind is AnswerKind.RANK]
+  found = [dict[str, tuple[float, ...]]() for _ in items]
+  for baseline in dict.fromkeys(wanted):
+    prompts = [_extra_prompts(items[i], baseline, items) for i in ranked]
+    asked = [
+      dataclasses.replace(items[i], prompt=prompt)
+      for i, extra in zip(ranked, prompts, strict=True)
+      for prompt in extra
+    ]
+    scores = iter(score(asked) if asked else [])
+    for i, extra in zip(ranked, prompts, strict=True):
+      mine = [next(scores) for _ in extra]
+      found[i][_FIELDS[baseline]] = _summary(baseline, mine)
+  return [Baselines(**values) for values in found]
+
+
+_FIELDS = {
+  Baseline.PMI: "null_log_likelihoods",
+  Baseline.CONTEXTUAL: "content_free_log_prior",
+  Baseline.DOMAIN: "domain_log_prior",
+}
+
+
+def _extra_prompts(
+  item: ProbeItem, baseline: Baseline, items: Sequence[ProbeItem]
+) -> list[Prompt]:
+  prompt = item.prompt
+  *head, _, cue = prompt.turns[-1]
+  if baseline is Baseline.PMI:
+    return [dataclasses.replace(prompt, turns=((cue.strip(),),), demo_labels=())]
+  if baseline is Baseline.CONTEXTUAL:
+    texts = CONTENT_FREE
+  else:
+    texts = _domain_texts(item, items)
+  # A cue ends with white space where text follows: without text, tokens stay apart.
+  return [
+    dataclasses.replace(prompt, turns=(*prompt.turns[:-1], (*head, text, cue)))
+    for text in texts
+  ]
+
+
+def _domain_texts(item: ProbeItem, items: Sequence[ProbeItem]) -> list[str]:
+  """Random words of the queries' texts, as many as this query has."""
+  own = item.prompt.turns[-1][-2].split()
+  rng = keyed_generator("domain", *item.key)
+  texts = []
+  for _ in range(DOMAIN_QUERIES):
+    words = []
+    for _ in range(max(1, len(own))):
+      other = items[int(rng.integers(len(items)))].prompt.turns[-1][-2].split() or own
+      words.append(other[int(rng.integers(len(other)))] if other else "")
+    texts.append(" ".join(words))
+  return texts
+
+
+def _summary(baseline: Baseline, scores: Sequence[Score]) -> tuple[float, ...]:
+  values = np.array([score.log_likelihoods for score in scores])
+  if baseline is Baseline.PMI:
+    return tuple(values[0].tolist())
+  log_shares = values - scipy.special.logsumexp(values, axis=1, keepdims=True)
+  mean = scipy.special.logsumexp(log_shares, axis=0) - np.log(len(values))
+  return tuple(mean.tolist())

@@ -1,0 +1,71 @@
+"""Every probe by its name."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+
+from symtune.errors import SymtuneError
+from symtune.probe.bbh import Bbh
+from symtune.probe.flip_share import FlipShare
+from symtune.probe.flipped_labels import FlippedLabels
+from symtune.probe.format_sensitivity import FormatSensitivity
+from symtune.probe.label_semantics import LabelSemantics
+from symtune.probe.linear_classification import LinearClassification
+from symtune.probe.list_functions import SELECTION, ListFunctions
+from symtune.probe.mmlu import Mmlu
+from symtune.probe.nonce_words import NonceWords
+from symtune.probe.order_sensitivity import OrderSensitivity
+from symtune.probe.probe import Probe
+from symtune.probe.settings import FourSettings
+from symtune.probe.shots import NumberOfShots
+from symtune.probe.turing_concepts import TuringConcepts
+from symtune.probe.unrelated_labels import UnrelatedLabels
+
+ALL = "all"
+
+# Most need nothing; three read data files, which they look for when they are asked.
+PROBES: dict[str, Callable[[pathlib.Path | None], Probe]] = {
+  "settings": lambda _: FourSettings(),
+  "flipped_labels": lambda _: FlippedLabels(),
+  "flip_share": lambda _: FlipShare(),
+  "unrelated_labels": lambda _: UnrelatedLabels(),
+  "shots": lambda _: NumberOfShots(),
+  "order": lambda _: OrderSensitivity(),
+  "format": lambda _: FormatSensitivity(),
+  "label_semantics": lambda _: LabelSemantics(),
+  "nonce_words": lambda _: NonceWords(),
+  "linear_classification": lambda _: LinearClassification(),
+  "linear_classification_64": lambda _: LinearClassification(dimensions=(32, 64)),
+  "turing_concepts": lambda _: TuringConcepts(),
+  "list_functions": ListFunctions,
+  "list_functions_20": lambda data: ListFunctions(data, functions=SELECTION),
+  "mmlu": Mmlu,
+  "bbh": Bbh,
+}
+# Part of another probe, or too long for most models: asked for by name only.
+_BY_NAME_ONLY = ("linear_classification_64", "list_functions_20")
+
+
+def make_probes(
+  names: Sequence[str], data_dir: pathlib.Path | None
+) -> tuple[Probe, ...]:
+  """Probes by name, in the order of the catalog.
+
+  Args:
+    names: of probes; "all" for all that need no naming.
+    data_dir: folder with data files, or None.
+
+  Raises:
+    SymtuneError: no name, or an unknown one.
+  """
+  unknown = [name for name in names if name not in (*PROBES, ALL)]
+  if unknown or not names:
+    raise SymtuneError(
+      f"probes: got {unknown or 'none'}, expected some of {', '.join(PROBES)}, or "
+      f"{ALL}."
+    )
+  chosen = [
+    name
+    for name in PROBES
+    if name in names or (ALL in names and name not in _BY_NAME_ONLY)
+  ]
+  return tuple(PROBES[name](data_dir) for name in chosen)

@@ -1,0 +1,51 @@
+"""Data files of probes, beside the row files of tasks; errors name file and line."""
+
+import json
+import pathlib
+from typing import Any
+
+from symtune.errors import SymtuneError
+
+
+def find_data(data_dir: pathlib.Path | None, name: str, probe: str) -> pathlib.Path:
+  """A file or folder of the data folder, or of the folder above it.
+
+  Args:
+    data_dir: given with --data, or None.
+    name: of the file or folder.
+    probe: what needs it, for the message.
+
+  Raises:
+    SymtuneError: no data folder, or neither holds it.
+  """
+  if data_dir is None:
+    raise SymtuneError(
+      f"probe {probe} reads {name}, but no data folder was given. Pass --data DIR, or "
+      f"leave the probe out with --probes."
+    )
+  for folder in (data_dir, data_dir.resolve().parent):
+    if (folder / name).exists():
+      return folder / name
+  raise SymtuneError(
+    f"probe {probe} needs {name}, which is neither in {data_dir} nor in the folder "
+    f"above it. Put it there, or leave the probe out with --probes."
+  )
+
+
+def parse_json(text: str, where: str) -> dict[str, Any]:
+  """A JSON object; raises SymtuneError that says where it is not one."""
+  try:
+    values = json.loads(text)
+  except json.JSONDecodeError as error:
+    raise SymtuneError(f"{where}: malformed JSON ({error}). Fetch it again.") from error
+  if not isinstance(values, dict):
+    raise SymtuneError(f"{where}: got {type(values).__name__}, expected an object.")
+  return values
+
+
+def read_text(path: pathlib.Path) -> str:
+  """A UTF-8 text; raises SymtuneError if it is none."""
+  try:
+    return path.read_text(encoding="utf-8")
+  except UnicodeDecodeError as error:
+    raise SymtuneError(f"{path} is not UTF-8 text: {error}") from error

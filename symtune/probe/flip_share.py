@@ -1,0 +1,82 @@
+"""A share of exemplars flipped: how many wrong labels does a prior withstand?
+
+Wei et al. 2023 (arXiv 2303.03846, section 3): the labels of 0, 25, 50, 75 or 100% of
+the exemplars are flipped, the expected answer is not. Below chance means that the
+exemplars override the prior. With K classes a flipped exemplar gets the word of another
+class by a derangement drawn for each prompt, which for two classes is the other class.
+
+The flipped exemplars of a smaller share are among those of a larger one. What the
+context demands is what most exemplars of the query's class show; if none has most, it
+demands nothing.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from symtune.cards.card import Task
+from symtune.data.episodes import Episode
+from symtune.probe.ask import Asker, Question, ask_each, derange
+from symtune.probe.probe import ProbeItem, ProbeSettings
+
+SHARES = (0, 25, 50, 75, 100)  # per cent
+
+
+class FlipShare:
+  """Accuracy on true targets, by the share of exemplars with flipped labels."""
+
+  name = "flip_share"
+
+  def subjects(
+    self, tasks: Sequence[Task], settings: ProbeSettings
+  ) -> tuple[Task, ...]:
+    """Every task."""
+    del settings
+    return tuple(tasks)
+
+  def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
+    """Per seed and query, one item for each share."""
+    asker = Asker(self.name, subject, settings)
+
+    def questions(seed: int, episode: Episode) -> list[Question]:
+      rng = asker.rng(seed, episode.query, "flip share")
+      order = derange(rng, len(subject.card.labels))
+      places = rng.permutation(len(episode.demos))
+      asked = []
+      for share in SHARES:
+        count = round(share / 100 * len(places))
+        flipped = frozenset(int(i) for i in places[:count])
+        asked.append(
+          Question(
+            setting=f"{share:03d}% flipped",
+            episode=_flip(episode, flipped, order),
+            context=_majority(episode, flipped, order),
+            prior=episode.query.label,
+          )
+        )
+      return asked
+
+    return ask_each(asker, questions)
+
+
+def _flip(episode: Episode, flipped: frozenset[int], order: tuple[int, ...]) -> Episode:
+  demos = tuple(
+    dataclasses.replace(demo, label=order[demo.label]) if i in flipped else demo
+    for i, demo in enumerate(episode.demos)
+  )
+  return dataclasses.replace(episode, demos=demos)
+
+
+def _majority(
+  episode: Episode, flipped: frozenset[int], order: tuple[int, ...]
+) -> int | None:
+  label = episode.query.label
+  shown = collections.Counter(
+    order[label] if i in flipped else label
+    for i, demo in enumerate(episode.demos)
+    if demo.label == label
+  )
+  most = shown.most_common(2)
+  if not most or (len(most) == 2 and most[0][1] == most[1][1]):
+    return None
+  return most[0][0]

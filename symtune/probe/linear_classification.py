@@ -1,0 +1,111 @@
+"""Linear classification in N dimensions: can exemplars of numbers teach a hyperplane?
+
+Algorithm 1 of Wei et al. 2023 (arXiv 2303.03846, section 5). For each prompt:
+
+  1. draw coefficients a and a pivot p, integers from 1 to 999 in each of N dimensions;
+     the threshold is t = <a, p>;
+  2. k times, draw an x with <a, x> > t (Bar) and one with <a, x> <= t (Foo);
+  3. draw the query's x without condition; Bar if <a, x> > t, else Foo.
+
+The paper's `np.random.randint(1, 1000)` stops at 999. Where p leaves one side without
+any x among a thousand draws (p of all 999, say), a and p are drawn again. Exemplars are
+shuffled. The peer is a support vector machine with a polynomial kernel
+(`baselines.score_by_svm`).
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from symtune.cards.card import Task
+from symtune.data.rng import keyed_generator
+from symtune.probe.made import fingerprint, labelled_prompt
+from symtune.probe.probe import ProbeItem, ProbeSettings
+
+LABELS = ("Foo", "Bar")
+_LOWEST, _END = 1, 1_000
+_DRAWS = 1_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LinearProblem:
+  """One prompt's numbers.
+
+  Attributes:
+    coefficients: a, [dimensions].
+    pivot: p, [dimensions]; the threshold is <a, p>.
+    inputs: x of the exemplars, then of the query, [exemplars + 1, dimensions].
+    labels: 1 where <a, x> exceeds the threshold.
+  """
+
+  coefficients: np.ndarray
+  pivot: np.ndarray
+  inputs: np.ndarray
+  labels: tuple[int, ...]
+
+
+class LinearClassification:
+  """Accuracy by number of dimensions."""
+
+  name = "linear_classification"
+
+  def __init__(self, dimensions: tuple[int, ...] = (2, 4, 8, 16), shots: int = 16):
+    """Chooses the problems.
+
+    Args:
+      dimensions: the paper has 16 in its main text and goes to 64, whose prompts are
+        longer than most inputs.
+      shots: exemplars per class; 16 in the paper.
+    """
+    self.dimensions = dimensions
+    self.shots = shots
+
+  def subjects(self, tasks: Sequence[Task], settings: ProbeSettings) -> tuple[int, ...]:
+    """Its numbers of dimensions; the tasks play no part."""
+    del tasks, settings
+    return self.dimensions
+
+  def items(self, subject: int, settings: ProbeSettings) -> Iterator[ProbeItem]:
+    """One item per seed and query, each with a hyperplane of its own."""
+    for seed, query in itertools.product(settings.seeds, range(settings.max_queries)):
+      problem = draw_problem(seed, subject, query, self.shots)
+      texts = [", ".join(map(str, x)) for x in problem.inputs.tolist()]
+      demos = list(zip(texts[:-1], problem.labels[:-1], strict=True))
+      answer = problem.labels[-1]
+      yield ProbeItem(
+        probe=self.name,
+        setting=f"{subject:02d} dimensions",
+        task=f"linear_{subject}",
+        seed=seed,
+        query=query,
+        prompt=labelled_prompt(demos, texts[-1], LABELS, answer),
+        context=answer,
+        prior=None,
+        kind=settings.kind,
+        fingerprint=fingerprint(self.name, subject, self.shots),
+      )
+
+
+def draw_problem(seed: int, dimensions: int, query: int, shots: int) -> LinearProblem:
+  """The problem of (seed, dimensions, query): the same wherever it is drawn."""
+  rng = keyed_generator(seed, "linear classification", dimensions, query, shots)
+  while True:
+    coefficients = rng.integers(_LOWEST, _END, dimensions)
+    pivot = rng.integers(_LOWEST, _END, dimensions)
+    drawn = rng.integers(_LOWEST, _END, (_DRAWS, dimensions))
+    above = drawn @ coefficients > coefficients @ pivot
+    if min(above.sum(), (~above).sum()) >= shots:
+      break
+  demos = np.concatenate([drawn[~above][:shots], drawn[above][:shots]])
+  labels = np.repeat([0, 1], shots)
+  order = rng.permutation(2 * shots)
+  asked = rng.integers(_LOWEST, _END, (1, dimensions))
+  answer = int((asked @ coefficients)[0] > coefficients @ pivot)
+  return LinearProblem(
+    coefficients=coefficients,
+    pivot=pivot,
+    inputs=np.concatenate([demos[order], asked]),
+    labels=(*(int(i) for i in labels[order]), answer),
+  )

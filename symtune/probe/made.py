@@ -1,0 +1,73 @@
+"""(inputs, outputs) -> ProbeItem: what probes with questions of their own share.
+
+Their prompts look like those of classification tasks: `Input: ...`, `Output: ...`.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from symtune.data.prompts import Prompt, PromptFormat
+
+_CUES = PromptFormat.INPUT_OUTPUT
+
+
+def labelled_prompt(
+  demos: Sequence[tuple[str, int]],
+  query: str,
+  choices: tuple[str, ...],
+  answer: int,
+  prompt_format: PromptFormat = _CUES,
+) -> Prompt:
+  """A prompt whose exemplars show some of the choices.
+
+  Args:
+    demos: input and index of its choice.
+    query: input of the question.
+    choices: what may be answered.
+    answer: index of what counts as right.
+    prompt_format: the cues.
+  """
+  turns = _turns([(text, choices[i]) for text, i in demos], query, prompt_format)
+  return Prompt(
+    turns=turns,
+    demo_labels=tuple(label for _, label in demos),
+    choices=choices,
+    answer=answer,
+  )
+
+
+def open_prompt(
+  demos: Sequence[tuple[str, str]],
+  query: str,
+  answer: str,
+  prompt_format: PromptFormat = _CUES,
+) -> Prompt:
+  """A prompt whose answer is a text of its own, the only choice.
+
+  Args:
+    demos: input and output.
+    query: input of the question.
+    answer: the right output.
+    prompt_format: the cues.
+  """
+  return Prompt(
+    turns=_turns(demos, query, prompt_format),
+    demo_labels=(0,) * len(demos),
+    choices=(answer,),
+    answer=0,
+  )
+
+
+def fingerprint(*what: Any) -> str:
+  """SHA-256 of what made questions depend on, as JSON."""
+  return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+
+def _turns(
+  demos: Sequence[tuple[str, str]], query: str, prompt_format: PromptFormat
+) -> tuple[tuple[str, ...], ...]:
+  input_cue, label_cue = prompt_format.value
+  shown = tuple((input_cue, text, label_cue + " ", output) for text, output in demos)
+  return (*shown, (input_cue, query, label_cue))

@@ -1,0 +1,59 @@
+"""Our network with its parameters, as the array functions that a scorer asks for."""
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict
+from jaxtyping import Float, Int
+
+from symtune.model.generate import generate_greedy
+from symtune.model.network import Params, Transformer
+from symtune.model.score import score_trees
+from symtune.model.token_tree import TreeBatch
+
+_jit_score = jax.jit(score_trees, static_argnums=0)
+_jit_generate = jax.jit(generate_greedy, static_argnums=(0, 3))
+
+
+class NativeModel:
+  """An `ArrayModel` (`model_scorer.py`).
+
+  Attributes:
+    identity: SHA-256 of settings and parameters.
+    num_parameters: numbers in the parameters.
+  """
+
+  def __init__(self, network: Transformer, params: Params):
+    """Takes a network and its parameters, on the host or on devices."""
+    self._network = network
+    self._params = jax.device_put(params)
+    self.identity = _fingerprint(network, params)
+    self.num_parameters = count_parameters(params)
+
+  def score(
+    self, inputs: Int[np.ndarray, "prompts length"], trees: TreeBatch
+  ) -> Float[np.ndarray, "prompts edges"]:
+    """Log p(token) of each edge, in nats."""
+    return np.asarray(_jit_score(self._network, self._params, inputs, trees))
+
+  def generate(
+    self, inputs: Int[np.ndarray, "prompts length"], max_length: int
+  ) -> Int[np.ndarray, "prompts max_length"]:
+    """Greedy tokens, EOS included."""
+    return np.asarray(_jit_generate(self._network, self._params, inputs, max_length))
+
+
+def count_parameters(params: Any) -> int:
+  """Numbers in a tree of arrays or shapes."""
+  return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
+
+
+def _fingerprint(network: Transformer, params: Params) -> str:
+  digest = hashlib.sha256(repr(dataclasses.asdict(network.config)).encode())
+  for path, leaf in sorted(flatten_dict(params, sep="/").items()):
+    digest.update(f"{path} {leaf.shape} {leaf.dtype}".encode())
+    digest.update(np.ascontiguousarray(jax.device_get(leaf)).tobytes())
+  return digest.hexdigest()

@@ -1,0 +1,114 @@
+"""P3, a tiny language of tape programs, and all of its short programs.
+
+P3 is the language of simple Turing concepts (Telle et al. 2019, after Böhm's P''). The
+BIG-bench files that use it are not at hand, so this is its definition here, in full:
+
+- The tape is endless both ways; a cell holds 0, 1 or blank. The input's characters
+  stand in cells 0, 1, ...; all other cells are blank. The head starts at cell 0.
+- `>` and `<` move the head right and left. `+` turns the cell's symbol into the next of
+  blank, 0, 1, blank; `-` into the one before.
+- `[` goes on behind its `]` if the cell is blank; `]` goes back to its `[` if the cell
+  is not. Brackets match.
+- `o` writes the cell's symbol to the output; at a blank cell it ends the program.
+- A program ends behind its last instruction. One that runs for more than 1,000
+  instructions is taken to run for ever.
+
+A concept is a function from inputs to outputs: programs that do the same to every input
+are one concept, named by the shortest program, the first in the order `<>+-[]o`.
+"""
+
+import functools
+import itertools
+
+INSTRUCTIONS = "<>+-[]o"
+MAX_INSTRUCTIONS = 3
+MAX_INPUT_LENGTH = 5
+_CYCLE = ".01"  # "." is blank
+_MAX_STEPS = 1_000
+
+
+def run_program(program: str, text: str) -> str | None:
+  """What a program writes.
+
+  Args:
+    program: instructions, with matching brackets.
+    text: the input, of 0 and 1.
+
+  Returns:
+    The output, of 0 and 1; None if the program does not end.
+  """
+  jumps = _match_brackets(program)
+  assert jumps is not None, f"brackets of {program!r} do not match"
+  tape = dict(enumerate(text))
+  head = place = 0
+  output: list[str] = []
+  for _ in range(_MAX_STEPS):
+    if place >= len(program):
+      return "".join(output)
+    symbol = tape.get(head, ".")
+    match program[place]:
+      case "<":
+        head -= 1
+      case ">":
+        head += 1
+      case "+":
+        tape[head] = _CYCLE[(_CYCLE.index(symbol) + 1) % 3]
+      case "-":
+        tape[head] = _CYCLE[(_CYCLE.index(symbol) - 1) % 3]
+      case "[" if symbol == ".":
+        place = jumps[place]
+      case "]" if symbol != ".":
+        place = jumps[place]
+      case "o":
+        if symbol == ".":
+          return "".join(output)
+        output.append(symbol)
+    place += 1
+  return None
+
+
+def all_inputs() -> tuple[str, ...]:
+  """Every text of 0 and 1 with one to five characters, the shortest first."""
+  return tuple(
+    "".join(bits)
+    for length in range(1, MAX_INPUT_LENGTH + 1)
+    for bits in itertools.product("01", repeat=length)
+  )
+
+
+@functools.cache
+def all_concepts() -> dict[str, tuple[str, ...]]:
+  """The outputs of each concept of at most three instructions, by its program.
+
+  Concepts that do not end for some input, or that write nothing for all of them, are
+  left out: their examples would teach nothing.
+
+  Returns:
+    Outputs in the order of `all_inputs`.
+  """
+  program_by_outputs: dict[tuple[str, ...], str] = {}
+  for length in range(1, MAX_INSTRUCTIONS + 1):
+    for instructions in itertools.product(INSTRUCTIONS, repeat=length):
+      program = "".join(instructions)
+      if _match_brackets(program) is None:
+        continue
+      outputs = [run_program(program, text) for text in all_inputs()]
+      ended = tuple(output for output in outputs if output is not None)
+      if len(ended) == len(outputs) and any(ended):
+        program_by_outputs.setdefault(ended, program)
+  return {program: outputs for outputs, program in program_by_outputs.items()}
+
+
+def _match_brackets(program: str) -> dict[int, int] | None:
+  """Places of the partners of all brackets; None if they do not match."""
+  partners: dict[int, int] = {}
+  opened: list[int] = []
+  for place, instruction in enumerate(program):
+    if instruction == "[":
+      opened.append(place)
+    elif instruction == "]":
+      if not opened:
+        return None
+      partners[place] = opened.pop()
+      partners[partners[place]] = place
+  return None if opened else partners

@@ -1,0 +1,67 @@
+"""Number of exemplars: 1 to 32 per class, with natural labels and with symbols.
+
+Wei et al. 2023 (arXiv 2303.03846, 1 to 32; arXiv 2305.08298, appendix C.4). The
+exemplars of a smaller number are among those of a larger one, in the same order. A task
+is asked with the numbers for which every class has enough rows; prompts that become too
+long lose exemplars, which every result row tells.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from symtune.cards.card import Task
+from symtune.data.episodes import Episode, Shots
+from symtune.probe.ask import Asker, Question, ask_each, has_shots
+from symtune.probe.probe import ProbeItem, ProbeSettings
+
+NUMBERS = (1, 2, 4, 8, 16, 32)
+
+
+class NumberOfShots:
+  """Accuracy by the number of exemplars per class."""
+
+  name = "shots"
+
+  def subjects(
+    self, tasks: Sequence[Task], settings: ProbeSettings
+  ) -> tuple[Task, ...]:
+    """Tasks that can show at least one exemplar of each class."""
+    del settings
+    return tuple(t for t in tasks if has_shots(t, NUMBERS[0]))
+
+  def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
+    """Per seed and query, two items for each number."""
+    numbers = [n for n in NUMBERS if has_shots(subject, n)]
+    shots = Shots(minimum=numbers[-1], maximum=numbers[-1])
+    asker = Asker(self.name, subject, settings, shots)
+
+    def questions(seed: int, episode: Episode) -> list[Question]:
+      symbols = asker.with_symbols(episode, seed)
+      label = episode.query.label
+      return [
+        Question(
+          setting=f"{style}, {number:02d} per class",
+          episode=_first(shown, number),
+          context=label,
+          prior=prior,
+        )
+        for style, shown, prior in (
+          ("natural", episode, label),
+          ("symbols", symbols, None),
+        )
+        for number in numbers
+      ]
+
+    return ask_each(asker, questions)
+
+
+def _first(episode: Episode, number: int) -> Episode:
+  """The first exemplars of each class, in their order."""
+  seen: collections.Counter[int] = collections.Counter()
+  demos = []
+  for demo in episode.demos:
+    seen[demo.label] += 1
+    if seen[demo.label] <= number:
+      demos.append(demo)
+  return dataclasses.replace(episode, demos=tuple(demos))

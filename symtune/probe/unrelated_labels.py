@@ -1,0 +1,62 @@
+"""Semantically unrelated labels: can the model learn a mapping that no word helps with?
+
+SUL-ICL of Wei et al. 2023 (arXiv 2303.03846, section 4 and appendix B): Foo and Bar
+stand for the classes, or digits, letters or fruits, each also in reversed order, always
+the same word for the same class.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from symtune.cards.card import Task
+from symtune.data.episodes import Episode
+from symtune.data.remap import LabelMap, remap_labels
+from symtune.probe.ask import Asker, Question, ask_each
+from symtune.probe.probe import ProbeItem, ProbeSettings
+
+LABEL_SETS = {
+  "foo bar": ("Foo", "Bar", "Iff", "Roc", "Ket", "Dal"),
+  "digits": ("0", "1", "2", "3", "4", "5"),
+  "letters": ("A", "B", "C", "D", "E", "F"),
+  "fruits": ("Apple", "Orange", "Banana", "Peach", "Cherry", "Kiwi"),
+}
+MAX_CLASSES = 6
+_WORDS = frozenset(w.casefold() for words in LABEL_SETS.values() for w in words)
+
+
+class UnrelatedLabels:
+  """Accuracy with fixed label words that mean nothing for the task."""
+
+  name = "unrelated_labels"
+
+  def subjects(
+    self, tasks: Sequence[Task], settings: ProbeSettings
+  ) -> tuple[Task, ...]:
+    """Tasks of at most six classes that do not use these words themselves."""
+    del settings
+    return tuple(t for t in tasks if _is_unrelated(t.card.labels))
+
+  def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
+    """Per seed and query, one item for each set of words and each order."""
+    asker = Asker(self.name, subject, settings)
+    count = len(subject.card.labels)
+
+    def questions(seed: int, episode: Episode) -> list[Question]:
+      del seed
+      asked = []
+      for name, words in LABEL_SETS.items():
+        for setting, chosen in (
+          (name, words[:count]),
+          (f"{name}, reversed", words[:count][::-1]),
+        ):
+          remapped = remap_labels(episode, LabelMap(symbols=chosen))
+          label = episode.query.label
+          asked.append(
+            Question(setting=setting, episode=remapped, context=label, prior=None)
+          )
+      return asked
+
+    return ask_each(asker, questions)
+
+
+def _is_unrelated(labels: Sequence[str]) -> bool:
+  return len(labels) <= MAX_CLASSES and not _WORDS & {w.casefold() for w in labels}

@@ -1,0 +1,89 @@
+"""Several processes that train as one: they join, agree, wait, and one of them writes.
+
+With a single process everything here does nothing.
+"""
+
+import os
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from symtune.errors import SymtuneError
+
+_COUNT, _INDEX = "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+
+
+def join(environment: Mapping[str, str] | None = None) -> None:
+  """Makes this process one of several; call it before anything else of JAX.
+
+  A TPU slice, SLURM, Open MPI or Kubernetes says who the others are; elsewhere
+  JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES and
+  JAX_PROCESS_ID (0-based) do.
+
+  Args:
+    environment: `os.environ` when None.
+
+  Raises:
+    SymtuneError: a variable is no number, or the processes do not find each other.
+  """
+  values = os.environ if environment is None else environment
+  count, index = (_number(values, name) for name in (_COUNT, _INDEX))
+  try:
+    jax.distributed.initialize(num_processes=count, process_id=index)
+  except (RuntimeError, ValueError) as error:
+    raise SymtuneError(
+      f"--distributed: the processes did not find each other "
+      f"({str(error).splitlines()[0]}). Start one on every host at the same time; "
+      f"outside a TPU slice or SLURM set JAX_COORDINATOR_ADDRESS, {_COUNT} and "
+      f"{_INDEX}."
+    ) from error
+
+
+def is_first() -> bool:
+  """Whether this process writes files and messages for all."""
+  return jax.process_index() == 0
+
+
+def wait_for_all(name: str) -> None:
+  """Returns when every process has come to the same `name`."""
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)
+
+
+def any_of_all(flag: bool) -> bool:
+  """Whether the flag is set on any process; every process must ask."""
+  if jax.process_count() == 1:
+    return flag
+  return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+
+
+def check_same(value: str, what: str) -> None:
+  """Refuses processes that do not agree: other settings, data or version.
+
+  Args:
+    value: what must be the same everywhere.
+    what: how to call it in the message.
+
+  Raises:
+    SymtuneError: on every process, if one differs.
+  """
+  if jax.process_count() == 1:
+    return
+  mine = np.frombuffer(value.encode().ljust(64, b"\0")[:64], np.uint8)
+  everyone = np.asarray(multihost_utils.process_allgather(mine))
+  if (everyone != mine[None]).any():
+    raise SymtuneError(
+      f"the processes have different values of the {what}; this one has {value}. Start "
+      f"all with the same command, data, vocabulary and version of symtune."
+    )
+
+
+def _number(values: Mapping[str, str], name: str) -> int | None:
+  text = values.get(name)
+  if text is None:
+    return None
+  if not text.isdecimal():
+    raise SymtuneError(f"{name}: got {text!r}, expected a whole number.")
+  return int(text)

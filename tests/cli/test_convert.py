@@ -1,0 +1,98 @@
+"""`symtune convert` from the command line: what it says, and how it refuses."""
+
+import sys
+
+import jax
+import pytest
+
+from symtune.cli.main import main
+from symtune.convert.convert import Destination, Format, convert
+from symtune.convert.load import held_tensors
+from symtune.convert.source import open_checkpoint
+from symtune.convert.tensors import SourceCheckpoint
+from symtune.model.config import T5Config
+from symtune.model.network import Transformer, init_params
+
+CONFIG = T5Config(
+  vocab_size=16,
+  emb_dim=4,
+  num_heads=2,
+  num_encoder_layers=1,
+  num_decoder_layers=1,
+  head_dim=2,
+  mlp_dim=4,
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+  params = init_params(Transformer(CONFIG), jax.random.key(0))
+  source = SourceCheckpoint(where="x", config=CONFIG, tensors=held_tensors(params))
+  path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+  return convert(source, Destination(path=path, format=Format.SYMTUNE))
+
+
+@pytest.fixture
+def run_cli(monkeypatch, capsys):
+  """Runs a command; its exit code and what it printed to stderr, on one line."""
+
+  def run(*arguments):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["symtune", "convert", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+      main()
+    return stop.value.code or 0, " ".join(capsys.readouterr().err.split())
+
+  return run
+
+
+def test_a_folder_is_a_transformers_model_with_its_tokenizer(
+  weights, small_vocab_path, run_cli, tmp_path
+):
+  code, printed = run_cli(weights, tmp_path / "hf", "--vocab", small_vocab_path)
+  assert code == 0
+  assert "27 tensors" in printed
+  assert f"written: {tmp_path / 'hf'}" in printed
+  names = {path.name for path in (tmp_path / "hf").iterdir()}
+  assert {"config.json", "README.md", "spiece.model", "tokenizer_config.json"} <= names
+  assert open_checkpoint(tmp_path / "hf").vocab == tmp_path / "hf" / "spiece.model"
+
+
+def test_without_a_tokenizer_it_says_so(weights, run_cli, tmp_path):
+  code, printed = run_cli(weights, tmp_path / "hf")
+  assert code == 0
+  assert "no tokenizer was found" in printed
+
+
+def test_t5x_with_a_step(weights, run_cli, tmp_path):
+  code, _ = run_cli(weights, tmp_path / "t5x", "--to", "t5x", "--step", "7")
+  assert code == 0
+  assert open_checkpoint(tmp_path / "t5x" / "checkpoint_7").step == 7
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    (("--to", "pytorch"), "--to: got 'pytorch', expected one of huggingface, t5x"),
+    (("--dtype", "float16"), "beyond float16's 65,504"),
+    (("--vocab", "none.model"), "no file at none.model"),
+  ],
+)
+def test_bad_options(arguments, message, weights, run_cli, tmp_path):
+  code, printed = run_cli(weights, tmp_path / "out", *arguments)
+  assert code == 2
+  assert message in printed
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_stopped_conversion_says_that_nothing_is_there(
+  weights, run_cli, tmp_path, monkeypatch
+):
+  def stop(*_args, **_kwargs):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr("symtune.convert.safetensors_file._write_tensor", stop)
+  code, printed = run_cli(weights, tmp_path / "hf")
+  assert code == 130
+  assert "nothing was written" in printed
+  assert not list(tmp_path.iterdir())

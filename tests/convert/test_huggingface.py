@@ -1,0 +1,199 @@
+"""Transformers' models give its logits, loss and output; damage is named; both ways."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from symtune.convert.huggingface import huggingface_source, write_huggingface
+from symtune.convert.load import held_tensors, load_params
+from symtune.convert.names import huggingface_name
+from symtune.convert.safetensors_file import read_safetensors
+from symtune.convert.tensors import LazyTensor, SourceCheckpoint, expected_shapes
+from symtune.errors import SymtuneError
+from symtune.model.config import PublishedSize, T5Config, published_config
+from symtune.model.generate import generate_greedy
+from symtune.model.loss import sum_losses
+from symtune.model.network import Transformer, init_params
+from symtune.model.score import shift_right
+
+VARIANTS = ("t5_1_0", "t5_1_1", "gated_tied", "relu_untied")
+F32 = np.dtype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _logits(network, params, inputs, targets):
+  return network.apply(
+    {"params": params}, inputs, shift_right(targets), targets, enable_dropout=False
+  )
+
+
+def _close(ours, theirs):
+  np.testing.assert_allclose(ours, theirs, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_logits_loss_and_output_are_those_of_transformers(variant, huggingface_golden):
+  source = huggingface_source(huggingface_golden / variant)
+  with np.load(huggingface_golden / variant / "arrays.npz") as file:
+    wanted = dict(file)
+  network, params = Transformer(source.config), load_params(source)
+  inputs, targets = jnp.asarray(wanted["inputs"]), jnp.asarray(wanted["targets"])
+  assert min(inputs.shape[1], targets.shape[1]) > 128
+  logits = _logits(network, params, inputs, targets)
+  real = wanted["targets"] > 0
+  _close(np.asarray(logits)[real], wanted["logits"][real])
+  sums = sum_losses(logits, targets)
+  _close(sums.loss / sums.weight, wanted["loss"])
+  length = wanted["generated"].shape[1]
+  generated = jax.jit(generate_greedy, static_argnums=(0, 3))(
+    network, params, inputs, length
+  )
+  np.testing.assert_array_equal(generated, wanted["generated"])
+  assert (wanted["generated"] == 1).any() or source.config.logits_via_embedding
+
+
+@pytest.mark.parametrize("shard_bytes", [10**9, 2000])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_there_and_back_is_bit_exact(
+  variant, shard_bytes, huggingface_golden, tmp_path
+):
+  source = huggingface_source(huggingface_golden / variant)
+  folder = tmp_path / "ours"
+  folder.mkdir()
+  names = list(write_huggingface(folder, source, dtype=F32, shard_bytes=shard_bytes))
+  assert len(names) == len(source.tensors)
+  shards = len(list(folder.glob("model*.safetensors")))
+  assert shards == 1 if shard_bytes == 10**9 else shards > 3
+  back = huggingface_source(folder)
+  assert back.config == source.config
+  for name, tensor in source.tensors.items():
+    np.testing.assert_array_equal(back.tensors[name].read(), tensor.read())
+  theirs = read_safetensors(huggingface_golden / variant / "model.safetensors")
+  ours: dict[str, LazyTensor] = {}
+  for file in folder.glob("model*.safetensors"):
+    ours |= read_safetensors(file)
+  assert ours.keys() == theirs.keys()
+  for name, tensor in theirs.items():
+    np.testing.assert_array_equal(ours[name].read(), tensor.read())
+
+
+def test_names_of_every_published_size_differ_and_are_few():
+  config = published_config(PublishedSize.SMALL)
+  names = [huggingface_name(path) for path in expected_shapes(config)]
+  assert len(set(names)) == len(names)
+  assert "decoder.block.7.layer.2.DenseReluDense.wi_1.weight" in names
+  with pytest.raises(KeyError):
+    huggingface_name("decoder/unknown")
+
+
+def _edit_config(folder, **changes):
+  path = folder / "config.json"
+  content = {**json.loads(path.read_text()), **changes}
+  path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+
+
+def test_configs_of_transformers_4_are_read(huggingface_golden):
+  """Flan-T5 on the hub: untied, no flag for scaling."""
+  folder = huggingface_golden / "t5_1_1"
+  _edit_config(folder, scale_decoder_outputs=None, tie_word_embeddings=False)
+  assert not huggingface_source(folder).config.logits_via_embedding
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"model_type": "umt5"}, "model_type is 'umt5'"),
+    ({"relative_attention_num_buckets": 16}, "relative_attention_num_buckets is 16"),
+    ({"layer_norm_epsilon": 1e-5}, "layer_norm_epsilon"),
+    ({"feed_forward_proj": "gelu"}, "feed_forward_proj is 'gelu'"),
+    ({"d_ff": None}, "lacks d_ff"),
+    ({"d_ff": 24}, r"wi_0/kernel has shape \[12, 20\], expected \[12, 24\]"),
+    ({"d_ff": "20"}, "d_ff is '20'"),
+    ({"num_layers": 3}, "Missing: encoder.block.2"),
+    ({"num_layers": 1}, "Unknown: encoder.block.1"),
+    ({"scale_decoder_outputs": True}, "lm_head.weight differs from shared.weight"),
+  ],
+)
+def test_configs_that_do_not_fit_are_refused(changes, message, huggingface_golden):
+  folder = huggingface_golden / "t5_1_1"
+  _edit_config(folder, **changes)
+  with pytest.raises(SymtuneError, match=message):
+    huggingface_source(folder)
+
+
+def test_copies_in_older_files_are_left_out(huggingface_golden, tmp_path):
+  source = huggingface_source(huggingface_golden / "t5_1_0")
+  path = huggingface_golden / "t5_1_0" / "model.safetensors"
+  import safetensors.numpy
+
+  tensors = safetensors.numpy.load_file(path)
+  for name in ("encoder.embed_tokens.weight", "lm_head.weight"):
+    tensors[name] = tensors["shared.weight"]
+  bias = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+  tensors[bias] = np.zeros((32, 3), np.float32)
+  safetensors.numpy.save_file(tensors, path)
+  again = huggingface_source(path.parent)
+  assert again.tensors.keys() == source.tensors.keys()
+  assert len(again.left_out) == 3
+  tensors["encoder.embed_tokens.weight"] = tensors["shared.weight"] + 1
+  safetensors.numpy.save_file(tensors, path)
+  with pytest.raises(SymtuneError, match=r"embed_tokens.weight differs from shared"):
+    huggingface_source(path.parent)
+
+
+@pytest.mark.parametrize("cut", [0, 5, 500, -4])
+def test_truncated_files_are_named(cut, huggingface_golden):
+  path = huggingface_golden / "t5_1_1" / "model.safetensors"
+  path.write_bytes(path.read_bytes()[:cut])
+  with pytest.raises(SymtuneError, match=r"model.safetensors is no whole safetensors"):
+    huggingface_source(path.parent)
+
+
+def test_a_missing_shard_and_a_foreign_path_are_named(huggingface_golden, tmp_path):
+  source = huggingface_source(huggingface_golden / "t5_1_1")
+  list(write_huggingface(tmp_path, source, dtype=F32, shard_bytes=4000))
+  shard = next(tmp_path.glob("model-00002*"))
+  shard.unlink()
+  with pytest.raises(SymtuneError, match=f"no file at .*{shard.name}"):
+    huggingface_source(tmp_path)
+  index = tmp_path / "model.safetensors.index.json"
+  index.write_text(json.dumps({"weight_map": {"shared.weight": "../x.safetensors"}}))
+  with pytest.raises(SymtuneError, match="expected a file beside it"):
+    huggingface_source(tmp_path)
+
+
+def test_pickles_are_not_read(huggingface_golden):
+  folder = huggingface_golden / "t5_1_1"
+  (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+  with pytest.raises(SymtuneError, match="can run its author's code"):
+    huggingface_source(folder)
+
+
+def test_a_name_without_a_size_is_refused(tmp_path):
+  config = T5Config(vocab_size=8, emb_dim=4, mlp_activations=("relu", "relu"))
+  source = SourceCheckpoint(where="x", config=config, tensors={})
+  with pytest.raises(SymtuneError, match="have no name in Transformers"):
+    list(write_huggingface(tmp_path, source, dtype=F32))
+
+
+def test_bfloat16_is_rounded_and_read_back(tmp_path):
+  config = T5Config(
+    vocab_size=8,
+    emb_dim=4,
+    num_heads=2,
+    head_dim=2,
+    mlp_dim=4,
+    num_encoder_layers=1,
+    num_decoder_layers=1,
+  )
+  params = init_params(Transformer(config), jax.random.key(0))
+  source = SourceCheckpoint(where="x", config=config, tensors=held_tensors(params))
+  list(write_huggingface(tmp_path, source, dtype=np.dtype(jnp.bfloat16)))
+  back = load_params(huggingface_source(tmp_path), dtype="bfloat16")
+  jax.tree.map(
+    lambda a, b: np.testing.assert_array_equal(a, b.astype(jnp.bfloat16)), back, params
+  )

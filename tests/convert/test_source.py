@@ -1,0 +1,155 @@
+"""Addresses: the hub, buckets and local folders, and one line for what is none."""
+
+import http.server
+import pathlib
+import sys
+import threading
+import types
+import urllib.parse
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from symtune.convert.load import load_params
+from symtune.convert.source import open_checkpoint
+from symtune.convert.t5x import open_t5x
+from symtune.errors import SymtuneError
+from symtune.model.axes import SHARDED_PARAMS_RULES
+from symtune.model.network import Transformer, param_axes, param_shapes
+from symtune.train.partition import make_mesh, param_shardings
+
+
+def _hub(folder: pathlib.Path, calls: list) -> types.ModuleType:
+  def snapshot_download(repository, *, revision, allow_patterns):
+    calls.append((repository, revision, allow_patterns))
+    if repository == "no/model":
+      raise ValueError("404\nmore")
+    return str(folder)
+
+  module = types.ModuleType("huggingface_hub")
+  module.snapshot_download = snapshot_download
+  return module
+
+
+def test_the_hub_is_asked_for_what_a_t5_needs(huggingface_golden, monkeypatch):
+  calls = []
+  folder = huggingface_golden / "t5_1_1"
+  monkeypatch.setitem(sys.modules, "huggingface_hub", _hub(folder, calls))
+  source = open_checkpoint("hf://google/flan-t5-small@main")
+  assert source.where == "hf://google/flan-t5-small@t5_1_1"
+  repository, revision, patterns = calls[0]
+  assert (repository, revision) == ("google/flan-t5-small", "main")
+  assert not [p for p in patterns if p.endswith((".bin", ".h5", ".msgpack", "*"))]
+  with pytest.raises(SymtuneError, match=r"\(ValueError: 404\).*HF_HUB_OFFLINE"):
+    open_checkpoint("hf://no/model")
+
+
+@pytest.mark.parametrize("address", ["hf://", "hf://a/b/c", "hf://../x", "hf://a b"])
+def test_bad_hub_addresses(address):
+  with pytest.raises(SymtuneError, match="expected hf://ORGANISATION/MODEL"):
+    open_checkpoint(address)
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch):
+  monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+  with pytest.raises(SymtuneError, match=r"pip install 'symtune\[hub\]'"):
+    open_checkpoint("hf://google/flan-t5-small")
+
+
+def test_what_is_no_checkpoint(tmp_path):
+  with pytest.raises(SymtuneError, match=r"no checkpoint at .*/none; expected hf://"):
+    open_checkpoint(tmp_path / "none")
+  with pytest.raises(SymtuneError, match="holds no checkpoint that is known"):
+    open_checkpoint(tmp_path)
+  (tmp_path / "x.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+  with pytest.raises(SymtuneError, match="of another program"):
+    open_checkpoint(tmp_path / "x.safetensors")
+  with pytest.raises(SymtuneError, match="expected gs://BUCKET"):
+    open_checkpoint("gs://")
+
+
+def test_the_vocabulary_beside_a_t5x_checkpoint_is_found(t5x_golden):
+  folder = t5x_golden.folder("plain", "msgpack")
+  assert open_checkpoint(folder).vocab is None
+  vocab = folder.parent / "spiece.model"
+  vocab.write_bytes(b"x")
+  assert open_checkpoint(folder).vocab == vocab
+
+
+class _Bucket(http.server.BaseHTTPRequestHandler):
+  """As much of Google Cloud Storage's JSON API as reading takes."""
+
+  root: pathlib.Path
+
+  def do_GET(self):
+    url = urllib.parse.urlparse(self.path)
+    _, _, name = url.path.partition("/o/")
+    path = self.root / urllib.parse.unquote(name)
+    if url.path.endswith("/o"):
+      self._list(urllib.parse.parse_qs(url.query))
+    elif path.is_file():
+      self._send(path.read_bytes())
+    else:
+      self.send_error(404)
+
+  def _list(self, query):
+    import json
+
+    prefix = query.get("prefix", [""])[0]
+    files = [p for p in sorted(self.root.rglob("*")) if p.is_file()]
+    names = [str(p.relative_to(self.root)) for p in files]
+    items = [{"name": n, "size": "1"} for n in names if n.startswith(prefix)]
+    self._send(json.dumps({"items": items}).encode())
+
+  def _send(self, body: bytes):
+    self.send_response(200)
+    self.send_header("Content-Length", str(len(body)))
+    self.send_header("x-goog-generation", "1")
+    self.end_headers()
+    self.wfile.write(body)
+
+  def log_message(self, *_):
+    pass
+
+
+@pytest.fixture
+def bucket(t5x_golden, monkeypatch):
+  """A local stand-in for gs://bucket, which TensorStore's own client talks to."""
+  handler = type("Handler", (_Bucket,), {"root": t5x_golden.root})
+  server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+  monkeypatch.setenv(
+    "TENSORSTORE_GCS_HTTP_URL", f"http://127.0.0.1:{server.server_port}"
+  )
+  monkeypatch.setenv("NO_GCE_CHECK", "true")
+  thread = threading.Thread(target=server.serve_forever)
+  thread.start()
+  yield t5x_golden
+  server.shutdown()
+  thread.join()
+  server.server_close()
+
+
+@pytest.mark.parametrize("layout", ["msgpack", "orbax"])
+def test_buckets_are_read_like_folders(layout, bucket):
+  address = f"gs://bucket/plain/{layout}/checkpoint_1000"
+  found = open_checkpoint(address)
+  local = open_t5x(str(bucket.folder("plain", layout)))
+  assert found.step == 1000
+  name = "decoder/layers_1/mlp/wo/kernel"
+  np.testing.assert_array_equal(found.tensors[name].read(), local.params[name].read())
+
+
+def test_parameters_are_loaded_onto_a_mesh_part_by_part(huggingface_golden):
+  source = open_checkpoint(huggingface_golden / "t5_1_0")
+  network = Transformer(source.config)
+  mesh = make_mesh()
+  shardings = param_shardings(
+    param_shapes(network), param_axes(network), mesh, SHARDED_PARAMS_RULES
+  )
+  placed = load_params(source, dtype=jnp.bfloat16, shardings=shardings)
+  kernel = placed["encoder"]["layers_0"]["mlp"]["wi"]["kernel"]
+  assert kernel.addressable_shards[0].data.shape == (6, 20)
+  plain = load_params(source, dtype=jnp.bfloat16)
+  jax.tree.map(np.testing.assert_array_equal, placed, plain)

@@ -1,0 +1,238 @@
+"""T5X's own checkpoints are read to equal bits; damage is named; ours are read back."""
+
+import json
+import pathlib
+import re
+
+import flax.serialization
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+
+from symtune.convert.load import held_tensors, load_params
+from symtune.convert.t5x import open_t5x
+from symtune.convert.t5x_tree import t5x_source
+from symtune.convert.t5x_write import write_t5x
+from symtune.convert.tensors import LazyTensor
+from symtune.errors import SymtuneError
+from symtune.model.network import Transformer
+
+LAYOUTS = ("msgpack", "orbax")
+KEY = "target.encoder.layers_0.mlp.wi_0.kernel"
+NAME = "target/encoder/layers_0/mlp/wi_0/kernel"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_arrays_are_bit_equal(layout, t5x_golden):
+  found = open_t5x(str(t5x_golden.folder("plain", layout)))
+  assert found.step == 1000
+  for prefix, tensors in (("params/", found.params), ("state/", found.optimizer)):
+    wanted = t5x_golden.arrays("plain", prefix)
+    wanted.pop("step", None)
+    read = {name.removeprefix("state/"): t.read() for name, t in tensors.items()}
+    assert read.keys() == wanted.keys()
+    for name, value in wanted.items():
+      assert read[name].dtype == value.dtype
+      np.testing.assert_array_equal(read[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize(
+  ("network", "layout"),
+  [("plain", "msgpack"), ("plain", "orbax"), ("scanned", "msgpack")],
+)
+def test_logits_are_those_of_t5x(network, layout, t5x_golden):
+  source = t5x_source(str(t5x_golden.folder(network, layout)))
+  assert source.step == 1000
+  assert source.left_out[0].startswith("optimizer state")
+  tokens = t5x_golden.arrays(network, "")
+  logits = jax.jit(Transformer(source.config).apply, static_argnames="enable_dropout")(
+    {"params": load_params(source)},
+    tokens["inputs"],
+    tokens["decoder_inputs"],
+    tokens["targets"],
+    enable_dropout=False,
+  )
+  np.testing.assert_allclose(logits, tokens["logits"], atol=1e-5, rtol=0)
+
+
+def test_a_model_folder_gives_its_newest_step_and_the_file_its_folder(t5x_golden):
+  folder = t5x_golden.folder("plain", "msgpack")
+  older = folder.with_name("checkpoint_20")
+  older.mkdir()
+  (older / "checkpoint").write_bytes(b"not looked at")
+  (folder.with_name("checkpoint_3000.tmp-1")).mkdir()
+  assert open_t5x(str(folder.parent)).where.endswith("checkpoint_1000")
+  assert open_t5x(str(folder / "checkpoint")).step == 1000
+
+
+def _edit_msgpack(folder: pathlib.Path, edit) -> None:
+  file = folder / "checkpoint"
+  content = flax.serialization.msgpack_restore(file.read_bytes())
+  edit(content)
+  file.write_bytes(flax.serialization.msgpack_serialize(content))
+
+
+def _spec(content):
+  return content["optimizer"]["target"]["encoder"]["layers_0"]["mlp"]["wi_0"]["kernel"]
+
+
+def test_buckets_named_in_the_file_are_not_followed(t5x_golden):
+  """A checkpoint that was written to gs:// is read from where it was copied to."""
+  folder = t5x_golden.folder("plain", "msgpack")
+
+  def edit(content):
+    spec = _spec(content)
+    path = spec["kvstore"]["path"]
+    spec["kvstore"] = {"driver": "gcs", "bucket": "t5x-dummy-bucket", "path": path}
+    # TensorStore before 0.1.14.
+    other = content["optimizer"]["target"]["encoder"]["encoder_norm"]["scale"]
+    other["path"] = other["kvstore"].pop("path")
+    other["kvstore"]["driver"] = "gfile"
+
+  _edit_msgpack(folder, edit)
+  found, wanted = open_t5x(str(folder)), t5x_golden.arrays("plain", "params/")
+  for name in ("encoder/layers_0/mlp/wi_0/kernel", "encoder/encoder_norm/scale"):
+    np.testing.assert_array_equal(found.params[name].read(), wanted[name])
+
+
+@pytest.mark.parametrize("path", ["../other/", "/etc/", "a/../../b/"])
+def test_paths_that_leave_the_folder_are_refused(path, t5x_golden):
+  folder = t5x_golden.folder("plain", "msgpack")
+
+  def edit(content):
+    _spec(content)["kvstore"]["path"] = path
+
+  _edit_msgpack(folder, edit)
+  with pytest.raises(SymtuneError, match="outside of it"):
+    open_t5x(str(folder))
+
+
+def _read_all(folder: pathlib.Path) -> None:
+  for tensor in open_t5x(str(folder)).params.values():
+    tensor.read()
+
+
+def _damage_chunk(folder: pathlib.Path, damage: str) -> None:
+  chunk = folder / KEY / "0.0"
+  data = chunk.read_bytes()
+  if damage == "absent":
+    chunk.unlink()
+  elif damage == "truncated":
+    chunk.write_bytes(data[: len(data) // 2])
+  elif damage == "flipped":
+    middle = len(data) // 2
+    chunk.write_bytes(data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :])
+  elif damage == "no array":
+    (folder / KEY / ".zarray").unlink()
+
+
+@pytest.mark.parametrize("damage", ["absent", "truncated", "flipped", "no array"])
+def test_damage_names_the_tensor(damage, t5x_golden):
+  folder = t5x_golden.folder("plain", "msgpack")
+  _damage_chunk(folder, damage)
+  with pytest.raises(SymtuneError, match=re.escape(NAME)):
+    _read_all(folder)
+
+
+def test_a_shape_that_the_file_does_not_say_names_the_tensor(t5x_golden):
+  folder = t5x_golden.folder("plain", "msgpack")
+  file = folder / KEY / ".zarray"
+  metadata = json.loads(file.read_text())
+  file.write_text(json.dumps({**metadata, "shape": [8, 12]}))
+  with pytest.raises(SymtuneError, match=rf"{re.escape(NAME)} has shape \[8, 12\]"):
+    open_t5x(str(folder))
+
+
+def test_damaged_orbax_data_names_a_tensor(t5x_golden):
+  folder = t5x_golden.folder("plain", "orbax")
+  for file in (folder / "state").glob("**/d/*"):
+    file.write_bytes(file.read_bytes()[:50])
+  with pytest.raises(SymtuneError, match="cannot be read"):
+    _read_all(folder)
+
+
+@pytest.mark.parametrize("cut", [0, 10, 3000])
+def test_a_truncated_msgpack_file_is_named(cut, t5x_golden):
+  folder = t5x_golden.folder("plain", "msgpack")
+  file = folder / "checkpoint"
+  file.write_bytes(file.read_bytes()[:cut])
+  with pytest.raises(SymtuneError, match="checkpoint cannot be read"):
+    open_t5x(str(folder))
+
+
+def test_missing_and_unknown_tensors_are_all_named(t5x_golden):
+  folder = t5x_golden.folder("plain", "msgpack")
+
+  def edit(content):
+    encoder = content["optimizer"]["target"]["encoder"]
+    encoder["layers_1"]["extra"] = encoder["layers_1"]["mlp"].pop("wo")
+
+  _edit_msgpack(folder, edit)
+  with pytest.raises(SymtuneError) as error:
+    t5x_source(str(folder))
+  assert "encoder/layers_1/mlp/wo/kernel is missing" in str(error.value)
+  assert "encoder/layers_1/extra/kernel is unknown" in str(error.value)
+
+
+def test_other_folders_are_no_checkpoint(tmp_path):
+  with pytest.raises(SymtuneError, match="is no T5X checkpoint"):
+    open_t5x(str(tmp_path))
+  with pytest.raises(SymtuneError, match="is no folder"):
+    open_t5x(str(tmp_path / "none"))
+
+
+def test_relative_biases_of_each_layer_are_refused(t5x_golden):
+  folder = t5x_golden.folder("scanned", "msgpack")
+  found = open_t5x(str(folder))
+  tensors = {name: tensor.read() for name, tensor in found.params.items()}
+  own = np.array(tensors["decoder/decoder/relpos_bias/rel_embedding"])
+  own[0, 1, 0] += 1
+  tensors["decoder/decoder/relpos_bias/rel_embedding"] = own
+  other = folder.with_name("checkpoint_2000")
+  other.mkdir()
+  lazy = {
+    k: LazyTensor(shape=v.shape, dtype=v.dtype, read=lambda v=v: v)
+    for k, v in tensors.items()
+  }
+  list(write_t5x(other, lazy, step=2000))
+  with pytest.raises(SymtuneError, match="relative bias of its own"):
+    t5x_source(str(other))
+
+
+@pytest.mark.parametrize("dtype", [None, np.dtype(ml_dtypes.bfloat16)])
+def test_what_we_write_is_read_back(dtype, t5x_golden, tmp_path):
+  found = open_t5x(str(t5x_golden.folder("plain", "msgpack")))
+  folder = tmp_path / "checkpoint_5"
+  folder.mkdir()
+  written = write_t5x(
+    folder, found.params, step=5, dtype=dtype, optimizer=found.optimizer
+  )
+  assert {f"target/{name}" for name in found.params} <= set(written)
+  back = open_t5x(str(folder))
+  assert back.step == 5
+  assert back.optimizer.keys() == found.optimizer.keys()
+  for name, tensor in found.params.items():
+    wanted = tensor.read().astype(dtype or np.float32)
+    assert back.params[name].dtype == wanted.dtype
+    np.testing.assert_array_equal(back.params[name].read(), wanted)
+  for name, tensor in found.optimizer.items():
+    np.testing.assert_array_equal(back.optimizer[name].read(), tensor.read())
+
+
+def test_until_the_last_file_a_folder_is_no_checkpoint(t5x_golden, tmp_path):
+  found = open_t5x(str(t5x_golden.folder("plain", "msgpack")))
+  writing = write_t5x(tmp_path, found.params, step=5)
+  next(writing)
+  with pytest.raises(SymtuneError, match="is no T5X checkpoint"):
+    open_t5x(str(tmp_path))
+
+
+def test_large_arrays_are_cut_into_chunks(tmp_path):
+  value = np.arange(5 * 2**20 * 3, dtype=np.float32).reshape(15, 2**20)
+  tensors = held_tensors({"a": {"kernel": value}})
+  list(write_t5x(tmp_path, tensors, step=0))
+  assert len(list((tmp_path / "target.a.kernel").glob("[0-9]*"))) > 1
+  np.testing.assert_array_equal(
+    open_t5x(str(tmp_path)).params["a/kernel"].read(), value
+  )

@@ -1,0 +1,125 @@
+"""Checkpoints by path, baselines by name; sizes are read from the model."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from symtune.errors import SymtuneError
+from symtune.experiment import answerers
+from symtune.experiment.answerers import BASELINES, open_answerers
+from symtune.experiment.build import Experiment
+from symtune.model.config import T5Config
+from symtune.model.network import Transformer, init_params
+from symtune.probe.flipped_labels import FlippedLabels
+from symtune.probe.native_model import count_parameters
+from symtune.probe.probe import ProbeSettings
+from symtune.train.weights import save_weights
+
+
+@pytest.fixture
+def config(toy_vocab):
+  return T5Config(
+    vocab_size=toy_vocab.size + 3,
+    emb_dim=8,
+    num_heads=2,
+    num_encoder_layers=1,
+    num_decoder_layers=1,
+    head_dim=4,
+    mlp_dim=16,
+    mlp_activations=("gelu", "linear"),
+  )
+
+
+@dataclasses.dataclass
+class _Plan:
+  tokens_per_batch: int = 512
+  max_inputs: int = 64
+  max_targets: int = 8
+
+
+@dataclasses.dataclass
+class _Recipe:
+  probe: _Plan
+
+
+@pytest.fixture
+def experiment(toy_vocab):
+  """An experiment that has what answerers read, and no data."""
+  made = object.__new__(Experiment)
+  object.__setattr__(made, "recipe", _Recipe(probe=_Plan()))
+  object.__setattr__(made, "vocab", toy_vocab)
+  return made
+
+
+@pytest.fixture
+def weights(tmp_path, config):
+  params = init_params(Transformer(config), jax.random.key(0))
+  path = tmp_path / "small.safetensors"
+  save_weights(path, params, config)
+  return path, params
+
+
+def test_a_weights_file_answers_and_knows_its_size(
+  weights, experiment, toy_task, toy_pools, tmp_path
+):
+  path, params = weights
+  ((label, read),) = open_answerers([str(path)], experiment, tmp_path)
+  assert (label.name, label.step) == ("small.safetensors", 0)
+  answerer = read()
+  assert answerer.label.parameters == count_parameters(params)
+  settings = ProbeSettings(pool=toy_pools[1], max_queries=2)
+  items = list(FlippedLabels().items(toy_task, settings))
+  scores = answerer.score(items)
+  assert all(np.isfinite(s.log_likelihoods).all() for s in scores)
+  assert (tmp_path / "scores.sqlite").exists()
+
+
+def test_a_damaged_weights_file_is_named(weights, experiment, tmp_path):
+  path, _ = weights
+  path.write_bytes(path.read_bytes()[:-40])
+  with pytest.raises(SymtuneError, match=path.name):
+    open_answerers([str(path)], experiment, tmp_path)
+
+
+def test_a_vocabulary_that_is_too_small_is_refused(
+  weights, experiment, tmp_path, monkeypatch
+):
+  path, _ = weights
+  experiment.vocab.size += 100
+  ((_, read),) = open_answerers([str(path)], experiment, tmp_path)
+  with pytest.raises(SymtuneError, match="Give the vocabulary that it was trained"):
+    read()
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_by_name(name, experiment, tmp_path):
+  ((label, read),) = open_answerers([f"baseline:{name}"], experiment, tmp_path)
+  assert label.name == f"baseline:{name}"
+  assert read().score is BASELINES[name]
+  assert read().label.parameters is None
+
+
+@pytest.mark.parametrize(
+  ("names", "message"),
+  [
+    (["baseline:best"], "expected one of oracle, prior"),
+    (["nowhere"], "no checkpoint at nowhere"),
+    (["baseline:oracle", "baseline:oracle"], "expected each once"),
+    (["."], "holds no checkpoint"),
+    (["run@5"], "has checkpoints of steps"),
+  ],
+)
+def test_names_that_stand_for_nothing(
+  names, message, experiment, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(SymtuneError, match=message):
+    open_answerers(names, experiment, tmp_path)
+
+
+def test_titles_are_short_where_that_tells_them_apart():
+  assert answerers._titles(["runs/small", "runs/base"]) == ["small", "base"]
+  assert answerers._titles(["a/run", "b/run"]) == ["a/run", "b/run"]
+  assert answerers._titles(["a/run@5", "a/run@9"]) == ["run", "run"]  # steps differ

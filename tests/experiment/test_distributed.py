@@ -1,0 +1,102 @@
+"""Two processes train as one: the same losses, one folder, one writer."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+SETTINGS = [
+  "--gin.TrainSettings.log_every=1",
+  "--gin.TrainSettings.save_every=4",
+  "--gin.mixture.batch_size=8",
+  "--gin.mixture.window=128",
+  "--gin.probe.max_queries=1",
+  "--gin.T5Config.dropout_rate=0.1",
+]
+
+
+def start(out: pathlib.Path, steps: int, *, index=0, count=1, port=0, options=()):
+  """One process of a run; together they always have two devices."""
+  flags = f"--xla_force_host_platform_device_count={2 // count}"
+  environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
+  command = [sys.executable, "-m", "symtune", "train", "microworld", "--out", str(out)]
+  command += [*SETTINGS, f"--gin.TrainSettings.steps={steps}", *options]
+  if count > 1:
+    environment["JAX_COORDINATOR_ADDRESS"] = f"127.0.0.1:{port}"
+    environment["JAX_NUM_PROCESSES"] = str(count)
+    environment["JAX_PROCESS_ID"] = str(index)
+    command.append("--distributed")
+  return subprocess.Popen(
+    command,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def start_two(out, steps, **options):
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  return [start(out, steps, index=i, count=2, port=port, **options) for i in (0, 1)]
+
+
+def finish(*processes):
+  for process in processes:
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+
+
+def losses(out):
+  rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+  return {row["step"]: row["loss_nats"] for row in rows}
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path):
+  one, two = tmp_path / "one", tmp_path / "two"
+  finish(start(one, 6))
+  finish(*start_two(two, 6))
+  assert (one / "metrics.jsonl").read_bytes() == (two / "metrics.jsonl").read_bytes()
+  assert (one / "data.json").read_bytes() == (two / "data.json").read_bytes()
+  # The later half again, from a checkpoint that two processes wrote, in one process.
+  shutil.rmtree(two / "checkpoints" / "6")
+  finish(start(two, 6))
+  assert losses(two) == losses(one)
+
+
+def test_a_signal_to_one_process_stops_both(tmp_path):
+  processes = start_two(tmp_path / "run", 10_000)
+  metrics = tmp_path / "run" / "metrics.jsonl"
+  while not metrics.exists() or not metrics.read_text():
+    assert all(process.poll() is None for process in processes)
+    time.sleep(0.2)
+  processes[1].send_signal(signal.SIGTERM)
+  outputs = [process.communicate(timeout=300)[0] for process in processes]
+  assert [process.returncode for process in processes] == [130, 130], outputs
+  last = max(losses(tmp_path / "run"))
+  assert (tmp_path / "run" / "checkpoints" / str(last)).is_dir()
+
+
+def test_processes_that_do_not_find_each_other_are_told_how():
+  from symtune.errors import SymtuneError
+  from symtune.train import hosts
+
+  with pytest.raises(SymtuneError, match="set JAX_COORDINATOR_ADDRESS"):
+    hosts.join({})
+
+
+@pytest.mark.parametrize("name", ["JAX_NUM_PROCESSES", "JAX_PROCESS_ID"])
+def test_a_bad_number_names_its_variable(name):
+  from symtune.errors import SymtuneError
+  from symtune.train import hosts
+
+  with pytest.raises(SymtuneError, match=name):
+    hosts.join({name: "two"})

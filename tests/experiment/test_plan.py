@@ -1,0 +1,165 @@
+"""Plans: known sizes, work by hand, memory beside the compiler's, refusals."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from symtune.cli.gin_config import load_recipe
+from symtune.cli.plan import layout_options
+from symtune.data.windows import BatchShape
+from symtune.errors import SymtuneError
+from symtune.experiment.plan import (
+  Workload,
+  find_layout,
+  make_plan,
+  row_activation_bytes,
+)
+from symtune.experiment.slices import find_slice
+from symtune.model.config import T5Config
+from symtune.model.loss import sum_losses
+from symtune.model.network import Transformer, param_shapes
+from symtune.train.partition import Layout
+
+TINY = T5Config(
+  vocab_size=64,
+  emb_dim=16,
+  num_heads=2,
+  num_encoder_layers=1,
+  num_decoder_layers=1,
+  head_dim=4,
+  mlp_dim=32,
+  mlp_activations=("gelu", "linear"),
+)
+
+
+def make_recipe(model=TINY, batch=8, enc=12, dec=6, steps=100):
+  recipe, _ = load_recipe("real_text_tiny")
+  shape = BatchShape(batch_size=batch, input_length=enc, target_length=dec)
+  return dataclasses.replace(
+    recipe,
+    model=model,
+    mixture=dataclasses.replace(recipe.mixture, batches=shape),
+    train=dataclasses.replace(recipe.train, steps=steps),
+  )
+
+
+def test_a_slice_is_its_devices():
+  assert find_slice("v4-32").devices == 16  # TensorCores, two a device
+  assert find_slice("v3-8").devices == 8
+  assert find_slice("v5e-16").devices == 16
+  assert find_slice("h100-8").memory == 80 * 10**9
+
+
+@pytest.mark.parametrize("name", ["v4", "v4-3", "v4-0", "v9-8", "32"])
+def test_an_unknown_slice_is_refused(name):
+  with pytest.raises(SymtuneError, match="--slice"):
+    find_slice(name)
+
+
+def test_flops_of_a_step_by_hand():
+  # Per row: encoder attention 4 kernels of 16x8 and mlp 3 of 16x32 at 12 positions;
+  # decoder self-attention, mlp and output 16x64 at 6; cross query and out at 6, key and
+  # value at 12. Attention: 4 * pairs * 8.
+  enc = 2 * 12 * (4 * 128 + 3 * 512)
+  dec = 2 * 6 * (4 * 128 + 3 * 512 + 2 * 128 + 1024) + 2 * 12 * (2 * 128)
+  pairs = 4 * 8 * (12 * 12 + 6 * (6 + 12))
+  assert Workload(make_recipe()).step_flops == 3 * 8 * (enc + dec + pairs)
+
+
+def test_time_is_work_over_peak():
+  work = Workload(make_recipe(batch=8, steps=3600))
+  plan = make_plan(work, find_slice("v5e-4"), Layout(), mfu=0.5)
+  assert plan.step_seconds == pytest.approx(work.step_flops / (4 * 197e12 * 0.5))
+  assert plan.hours == pytest.approx(plan.step_seconds)
+  assert plan.rows_per_device == 2
+
+
+def test_t5_small_has_its_parameters_and_checkpoint():
+  recipe, _ = load_recipe("flan_t5_small", ["mixture.input_length=64"])
+  plan = make_plan(Workload(recipe), find_slice("v4-8"), Layout())
+  assert plan.parameters == 76_961_152
+  assert plan.param_bytes == 4 * 76_961_152
+  # Factored moments are about a row and a column of each matrix.
+  assert 4 * 76_961_152 < plan.checkpoint_bytes < 4.05 * 76_961_152
+
+
+def test_cuts_divide_parameters_and_activations():
+  recipe = make_recipe(batch=8)
+  target = find_slice("v5e-4")
+  whole = make_plan(Workload(recipe), target, Layout())
+  cut = make_plan(Workload(recipe), target, Layout(shard_params=True))
+  halves = make_plan(Workload(recipe), target, Layout(microbatches=2))
+  pairs = make_plan(Workload(recipe), target, Layout(model_devices=2))
+  assert cut.param_bytes < 0.35 * whole.param_bytes
+  assert halves.activation_bytes * 2 == whole.activation_bytes
+  assert pairs.param_bytes < 0.6 * whole.param_bytes
+  assert pairs.step_flops == whole.step_flops
+
+
+@pytest.mark.parametrize("rows", [4, 8])
+def test_activations_are_near_what_the_compiler_sets_aside(rows):
+  config = TINY.replace(emb_dim=64, mlp_dim=256, num_encoder_layers=2, head_dim=16)
+  network = Transformer(config=config)
+  inputs = jax.ShapeDtypeStruct((rows, 64), jnp.int32)
+  targets = jax.ShapeDtypeStruct((rows, 16), jnp.int32)
+
+  def loss(params, inputs, targets):
+    rngs = {"dropout": jax.random.key(0)}
+    logits = network.apply({"params": params}, inputs, targets, targets, rngs=rngs)
+    return sum_losses(logits, targets, targets, targets).loss
+
+  shapes = param_shapes(network)
+  compiled = jax.jit(jax.grad(loss)).lower(shapes, inputs, targets).compile()
+  temporary = compiled.memory_analysis().temp_size_in_bytes
+  estimate = rows * row_activation_bytes(config, 64, 16)
+  assert 0.4 < temporary / estimate < 2.5
+
+
+def test_what_cannot_fit_is_refused_with_a_layout_that_does(capsys):
+  from symtune.cli.plan import plan
+
+  huge = ["T5Config.num_encoder_layers=1", "T5Config.num_decoder_layers=1"]
+  huge = [f"--gin.{line}" for line in [*huge, "mixture.input_length=512"]]
+  with pytest.raises(
+    SymtuneError, match=r"which has 14\.72 GiB to use\. It fits with --"
+  ):
+    plan(
+      "flan_t5_xxl", [*huge, "--gin.T5Config.mlp_dim=524288"], "v5e-8", Layout(), 0.3
+    )
+  assert "parameters, per device" in capsys.readouterr().out
+
+
+def test_a_slice_that_is_too_small_in_any_layout_is_said_to_be():
+  from symtune.cli.plan import plan
+
+  options = [
+    "--gin.T5Config.num_encoder_layers=1",
+    "--gin.T5Config.num_decoder_layers=1",
+  ]
+  options += ["--gin.T5Config.mlp_dim=4194304", "--gin.mixture.input_length=64"]
+  with pytest.raises(SymtuneError, match="choose a larger slice"):
+    plan("flan_t5_xxl", options, "v5e-1", Layout(), 0.3)
+
+
+@pytest.mark.parametrize(
+  ("layout", "message"),
+  [
+    (Layout(model_devices=3), "do not divide into groups of 3"),
+    (Layout(model_devices=4), "num_heads, 2, does not divide"),
+    (Layout(microbatches=4), "does not divide into 16 parts"),
+  ],
+)
+def test_a_layout_that_does_not_divide_is_refused(layout, message):
+  with pytest.raises(SymtuneError, match=message):
+    make_plan(Workload(make_recipe()), find_slice("v5e-4"), layout)
+
+
+def test_the_layout_found_fits_and_is_named():
+  recipe, target = make_recipe(), find_slice("v5e-4")
+  layout = find_layout(Workload(recipe), target)
+  assert make_plan(Workload(recipe), target, layout).fits
+  assert layout_options(Layout()) == "the defaults"
+  named = layout_options(Layout(model_devices=2, shard_params=True, microbatches=4))
+  assert named == "--model-devices 2 --shard-params --microbatches 4"

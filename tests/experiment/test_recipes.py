@@ -1,0 +1,100 @@
+"""Every recipe builds, shrunk to a toy: data, mixture, packing, network, probes."""
+
+import json
+
+import pytest
+
+from symtune.cards.load import list_cards, load_card
+from symtune.cards.resources import resource_dir
+from symtune.cli.gin_config import load_recipe
+from symtune.experiment.build import build_experiment, make_batches
+from symtune.model.network import param_shapes
+
+RECIPES = sorted((resource_dir("gin_configs") / "recipes").glob("*.gin"))
+TOY = [
+  "T5Config.emb_dim=8",
+  "T5Config.num_heads=2",
+  "T5Config.head_dim=4",
+  "T5Config.mlp_dim=16",
+  "T5Config.num_encoder_layers=1",
+  "T5Config.num_decoder_layers=1",
+  "mixture.batch_size=2",
+  "mixture.window=32",
+  "probe.max_queries=1",
+]
+# What a recipe for real text needs beside, where only toy rows and pieces are.
+TOY_TEXT = [
+  "symbols.categories=['integers']",
+  "symbols.tuning_size=10",
+  "symbols.evaluation_size=10",
+]
+
+
+@pytest.fixture(scope="module")
+def toy_rows(tmp_path_factory):
+  """Rows for every card: 24 a class, half of them for each split."""
+  folder = tmp_path_factory.mktemp("rows")
+  for card in map(load_card, list_cards()):
+    rows = [
+      {
+        **{field: f"{card.name} {field} {label} {i}" for field in card.fields},
+        "label": label,
+        "label_name": name,
+        "split": ("train", "validation")[i % 2],
+      }
+      for label, name in enumerate(card.label_names)
+      for i in range(24)
+    ]
+    text = "\n".join(json.dumps(row) for row in rows)
+    (folder / f"{card.rows}.jsonl").write_text(text + "\n")
+  return folder
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_recipe_builds_as_a_toy(path, toy_rows, small_vocab_path):
+  whole = load_recipe(str(path))[0]
+  is_text = whole.vocab is None
+  # A toy does not start from the weights of a real network.
+  start = ["Recipe.checkpoint=None"] if hasattr(whole, "checkpoint") else []
+  recipe, _ = load_recipe(str(path), TOY + start + (TOY_TEXT if is_text else []))
+  experiment = build_experiment(
+    recipe,
+    data_dir=toy_rows if is_text else None,
+    vocab_path=small_vocab_path if is_text else None,
+  )
+  batch = next(make_batches(experiment))
+  assert batch["encoder_input_tokens"].shape == (2, recipe.mixture.batches.input_length)
+  assert batch["decoder_loss_weights"].sum() > 0
+  embedding = param_shapes(experiment.network)["token_embedder"]["embedding"]
+  assert embedding.shape == (recipe.model.vocab_size, 8)
+
+
+def test_flan_t5_recipes_are_the_papers():
+  for size in ("small", "base", "large", "xl", "xxl"):
+    recipe, _ = load_recipe(f"flan_t5_{size}")
+    batches = recipe.mixture.batches
+    assert (batches.batch_size, batches.input_length, batches.target_length) == (
+      32,
+      2048,
+      512,
+    )
+    assert batches.pack
+    assert recipe.train.steps == 4000
+    (ingredient,) = recipe.mixture.ingredients
+    assert not ingredient.instruction
+    assert (ingredient.shots.minimum, ingredient.shots.maximum) == (2, 10)
+    assert (recipe.optimizer.name, recipe.optimizer.schedule) == (
+      "adafactor",
+      "constant",
+    )
+
+
+@pytest.mark.parametrize("size", ["small", "base", "large", "xl", "xxl"])
+def test_model_files_have_the_published_sizes(size):
+  from symtune.model.config import PublishedSize, published_config
+
+  recipe, _ = load_recipe(f"flan_t5_{size}")
+  published = published_config(
+    PublishedSize(size), dtype="bfloat16", dropout_rate=recipe.model.dropout_rate
+  )
+  assert recipe.model == published

@@ -1,0 +1,232 @@
+"""From a stand-in of the hub to a data folder, and what can go wrong on the way."""
+
+import dataclasses
+import json
+
+import pytest
+from etils import epath
+
+from symtune.cards.card import Example
+from symtune.cards.download import PARQUET_BRANCH
+from symtune.cards.examples import read_task
+from symtune.cards.load import load_card, read_suite
+from symtune.errors import SymtuneError
+from symtune.fetch import get as get_lib
+from symtune.fetch.get import GetSettings, get_tasks
+from symtune.fetch.hub import with_retries
+from symtune.fetch.provenance import read_provenance
+
+SST2 = load_card("sst2")
+
+
+def rows(count: int, word: str = "text") -> list[dict]:
+  labels = SST2.source.download.values
+  return [{"text": f"{word} {i}", "label": labels[i % 2]} for i in range(count)]
+
+
+def get(card, tmp_path, root, **settings) -> epath.Path:
+  folder = epath.Path(tmp_path / "data")
+  get_tasks([card], folder, GetSettings(root=str(root), **settings), lambda line: None)
+  return folder
+
+
+def test_rows_arrive_with_labels_splits_and_provenance(hub, tmp_path):
+  hub(SST2, "train", rows(6))
+  folder = get(SST2, tmp_path, hub(SST2, "validation", rows(4, "other")))
+  task = read_task(SST2, folder)
+  assert [e.label for e in task.examples] == [0, 1] * 5
+  assert task.examples[6] == Example(
+    row=6, fields={"text": "other 0"}, label=0, split="validation"
+  )
+  entry = read_provenance(folder)["sst2.jsonl"]
+  assert (entry.rows, entry.hub, entry.revision) == (
+    10,
+    "stanfordnlp/sst2",
+    PARQUET_BRANCH,
+  )
+  assert entry.splits["train"].read == 6
+  first = json.loads((folder / "sst2.jsonl").read_text().splitlines()[0])
+  assert first["src"] == "stanfordnlp/sst2/default/train#0"
+
+
+def test_every_row_left_out_is_counted_by_reason(hub, tmp_path):
+  snli = load_card("snli")
+  good = [{"premise": f"p {i}", "hypothesis": "h", "label": i % 3} for i in range(9)]
+  bad = [
+    {"premise": "p 0", "hypothesis": "h", "label": 1},
+    {"premise": "no gold", "hypothesis": "h", "label": -1},
+    {"premise": "  ", "hypothesis": "h", "label": 1},
+    {"premise": None, "hypothesis": "h", "label": 1},
+  ]
+  # The stand-in stores whole numbers here, since -1 is no name of a class.
+  card = dataclasses.replace(
+    snli,
+    source=dataclasses.replace(
+      snli.source,
+      download=dataclasses.replace(snli.source.download, values=(0, 1, 2)),
+    ),
+  )
+  hub(card, "train", good + bad)
+  folder = get(card, tmp_path, hub(card, "validation", good[:3]))
+  counts = read_provenance(folder)["snli.jsonl"].splits["train"]
+  assert counts.dropped == {
+    "duplicate input": 1,
+    "no gold label": 1,
+    "empty text": 1,
+    "missing text": 1,
+  }
+  assert counts.read - sum(counts.dropped.values()) == counts.kept == 9
+  assert counts.places["missing text"] == ("stanfordnlp/snli/plain_text/train#12",)
+
+
+def test_training_rows_are_capped_at_random_and_repeatably(hub, tmp_path):
+  hub(SST2, "train", rows(200))
+  root = hub(SST2, "validation", rows(20, "other"))
+  read = {}
+  for seed in (0, 1):
+    folder = get(SST2, tmp_path / str(seed), root, max_training_rows=50, seed=seed)
+    task = read_task(SST2, folder)
+    read[seed] = [e.fields["text"] for e in task.examples if e.split == "train"]
+    assert len(read[seed]) == 50
+    assert sum(e.split == "validation" for e in task.examples) == 20
+    dropped = read_provenance(folder)["sst2.jsonl"].splits["train"].dropped
+    assert dropped == {"over the cap": 150}
+    again = get(SST2, tmp_path / f"{seed}b", root, max_training_rows=50, seed=seed)
+    assert (again / "sst2.jsonl").read_bytes() == (folder / "sst2.jsonl").read_bytes()
+  assert read[0] != read[1]
+  assert read[0] == sorted(read[0], key=lambda text: int(text.split()[1]))
+
+
+def test_a_share_is_held_out_where_there_is_no_validation_split(hub, tmp_path):
+  ethos = load_card("ethos")
+  values = ethos.source.download.values
+  root = hub(
+    ethos, "train", [{"text": f"t {i}", "label": values[i % 2]} for i in range(50)]
+  )
+  task = read_task(ethos, get(ethos, tmp_path, root))
+  assert sum(e.split == "validation" for e in task.examples) == 10
+
+
+def test_names_decide_not_the_order_of_the_source(hub, tmp_path):
+  trec = load_card("trec")
+  values = trec.source.download.values
+  made = [{"text": f"t {i}", "label": values[i % 6]} for i in range(12)]
+  hub(trec, "train", made)
+  task = read_task(trec, get(trec, tmp_path, hub(trec, "test", made)))
+  assert [e.label for e in task.examples[:6]] == list(range(6))
+
+
+def test_an_unknown_label_stops_and_leaves_nothing(hub, tmp_path):
+  root = hub(SST2, "train", rows(6))
+  download = dataclasses.replace(SST2.source.download, values=("negative", "glad"))
+  card = dataclasses.replace(
+    SST2, source=dataclasses.replace(SST2.source, download=download)
+  )
+  with pytest.raises(SymtuneError, match=r"train#1 .*got label 'positive'"):
+    get(card, tmp_path, root)
+  assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_missing_column_or_split_names_the_card(hub, tmp_path):
+  root = hub(SST2, "train", rows(6))
+  with pytest.raises(SymtuneError, match="validation: no such data set"):
+    get(SST2, tmp_path, root)
+  download = dataclasses.replace(SST2.source.download, columns=(("text", "body"),))
+  card = dataclasses.replace(
+    SST2, source=dataclasses.replace(SST2.source, download=download)
+  )
+  with pytest.raises(SymtuneError, match=r"no column 'body'.*sst2.*sentence, label"):
+    get(card, tmp_path, root)
+
+
+def test_a_truncated_parquet_file_is_no_data(hub, tmp_path):
+  root = hub(SST2, "train", rows(500))
+  path = next(root.rglob("*.parquet"))
+  path.write_bytes(path.read_bytes()[:-200])
+  with pytest.raises(SymtuneError, match="cannot be read after 2 tries"):
+    get(SST2, tmp_path, root, retry_seconds=(0.0,))
+  assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_failure_that_passes_is_tried_again():
+  waits, answers = [], [OSError("reset"), TimeoutError("slow"), "rows"]
+
+  def work():
+    answer = answers.pop(0)
+    if isinstance(answer, Exception):
+      raise answer
+    return answer
+
+  assert with_retries(work, "here", (1.0, 4.0, 9.0), waits.append) == "rows"
+  assert waits == [1.0, 4.0]
+
+
+def test_finished_tasks_are_kept_and_others_done(hub, tmp_path, monkeypatch):
+  cola = load_card("cola")
+  for card in (SST2, cola):
+    values = card.source.download.values
+    made = [{"text": f"t {i}", "label": values[i % 2]} for i in range(8)]
+    hub(card, "train", made)
+    root = hub(card, "validation", made)
+  folder = get(SST2, tmp_path, root)
+  settings = GetSettings(root=str(root))
+  monkeypatch.setattr(get_lib, "write_provenance", _stop)
+  with pytest.raises(KeyboardInterrupt):  # killed after the rows, before the entry
+    get_tasks([SST2, cola], folder, settings, lambda line: None)
+  monkeypatch.undo()
+  assert set(read_provenance(folder)) == {"sst2.jsonl"}
+  (folder / "cola.jsonl").unlink()
+  lines = []
+  get_tasks([SST2, cola], folder, settings, lines.append)
+  assert lines[0] == "[1/2] sst2: already there"
+  assert lines[1].startswith("[2/2] cola: 16 rows")
+
+
+def _stop(*args):
+  raise KeyboardInterrupt
+
+
+def test_a_stranger_or_another_recipe_is_not_overwritten(hub, tmp_path):
+  hub(SST2, "train", rows(6))
+  root = hub(SST2, "validation", rows(4, "other"))
+  folder = get(SST2, tmp_path, root)
+  with pytest.raises(SymtuneError, match="with other settings"):
+    get(SST2, tmp_path, root, seed=3)
+  (folder / "provenance.json").unlink()
+  with pytest.raises(SymtuneError, match="not from `symtune data get`"):
+    get(SST2, tmp_path, root)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("suite", ["symbol_tuning_train", "symbol_tuning_eval", "mmlu"])
+def test_all_cards_get_the_real_rows_back(suite, hub, tmp_path, shared_data):
+  cards = read_suite(suite).tasks
+  expected = {}
+  for card in cards:
+    expected[card.name] = []
+    for split, theirs in card.source.download.splits:
+      chosen = _real_rows(card, split, shared_data)
+      values = card.source.download.values
+      root = hub(
+        card, theirs, [{**e.fields, "label": values[e.label]} for e in chosen * 2]
+      )
+      once = {card.input_text(e): e for e in reversed(chosen)}
+      kept = [e for e in chosen if once[card.input_text(e)] is e]
+      expected[card.name] += [(e.fields, e.label, split) for e in kept]
+  folder = epath.Path(tmp_path / "data")
+  get_tasks(cards, folder, GetSettings(root=str(root)), lambda line: None)
+  for card in cards:
+    found = read_task(card, folder).examples
+    assert [(e.fields, e.label, e.split) for e in found] == expected[card.name]
+
+
+def _real_rows(card, split: str, shared_data) -> list[Example]:
+  """Up to 20 rows of each class; RAFT has all its labelled rows in one split."""
+  rows = read_task(card, shared_data / "tasks").examples
+  one_split = len(card.source.download.splits) == 1
+  chosen = [e for e in rows if one_split or e.split == split]
+  return [
+    e
+    for label in range(len(card.labels))
+    for e in [e for e in chosen if e.label == label][:20]
+  ]

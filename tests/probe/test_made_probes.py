@@ -1,0 +1,322 @@
+"""Made questions are right: recomputed by other means, or equal to what was given."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from symtune.errors import SymtuneError
+from symtune.probe.bbh import Bbh
+from symtune.probe.catalog import PROBES, make_probes
+from symtune.probe.linear_classification import LinearClassification, draw_problem
+from symtune.probe.list_functions import SELECTION, ListFunctions
+from symtune.probe.mmlu import Mmlu
+from symtune.probe.p3 import all_concepts, all_inputs, run_program
+from symtune.probe.probe import AnswerKind
+from symtune.probe.scorers import (
+  make_random_scorer,
+  score_by_context,
+  score_by_oracle,
+  score_by_prior,
+)
+from symtune.probe.turing_concepts import TuringConcepts
+
+
+def _items(probe, settings):
+  subjects = probe.subjects((), settings)
+  return [item for subject in subjects for item in probe.items(subject, settings)]
+
+
+def _numbers(text):
+  return np.array([int(n) for n in text.split(", ")])
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 16, 64])
+def test_linear_items_are_separated_by_the_drawn_plane(dimensions, settings):
+  """The labels of the prompt's own texts, recomputed with Python's integers."""
+  for item in _items(LinearClassification((dimensions,)), settings):
+    problem = draw_problem(item.seed, dimensions, item.query, 16)
+    a, p = problem.coefficients.tolist(), problem.pivot.tolist()
+    threshold = sum(x * y for x, y in zip(a, p, strict=True))
+    shown = [(turn[-3], turn[-1]) for turn in item.prompt.turns[:-1]]
+    query = (item.prompt.turns[-1][-2], item.prompt.choices[item.prompt.answer])
+    assert [word for _, word in shown].count("Foo") == 16
+    for text, word in (*shown, query):
+      x = _numbers(text).tolist()
+      assert len(x) == dimensions
+      assert all(1 <= n <= 999 for n in x)
+      above = sum(u * v for u, v in zip(a, x, strict=True)) > threshold
+      assert word == ("Bar" if above else "Foo")
+
+
+def test_linear_baselines(settings, accuracy):
+  from symtune.probe.baselines import score_by_svm
+
+  items = _items(LinearClassification((2,)), settings)
+  assert accuracy(score_by_oracle, items) == {"02 dimensions": 1.0}
+  assert accuracy(score_by_context, items) == {"02 dimensions": 1.0}
+  assert accuracy(score_by_svm, items)["02 dimensions"] > 0.75
+
+
+def _run_by_recursion(program, text):
+  """P3 again, in another way: blocks are lists, the tape two stacks."""
+
+  def parse(tokens):
+    block = []
+    while tokens:
+      token = tokens.pop(0)
+      if token == "]":
+        return block
+      block.append(parse(tokens) if token == "[" else token)
+    return block
+
+  left, right, output = [], list(text), []
+  budget = [400]
+
+  def cell(new=None):
+    if not right:
+      right.append(".")
+    if new is not None:
+      right[0] = new
+    return right[0]
+
+  class Ended(Exception):
+    pass
+
+  def walk(block):
+    for part in block:
+      budget[0] -= 1
+      if budget[0] < 0:
+        raise RecursionError
+      if isinstance(part, list):
+        while cell() != ".":
+          budget[0] -= 1
+          if budget[0] < 0:
+            raise RecursionError
+          walk(part)
+      elif part == ">":
+        left.append(cell())
+        right.pop(0)
+      elif part == "<":
+        right.insert(0, left.pop() if left else ".")
+      elif part == "o":
+        if cell() == ".":
+          raise Ended
+        output.append(cell())
+      else:
+        step = {
+          "+": {".": "0", "0": "1", "1": "."},
+          "-": {".": "1", "1": "0", "0": "."},
+        }
+        cell(step[part][cell()])
+
+  try:
+    walk(parse(list(program)))
+  except Ended:
+    pass
+  except RecursionError:
+    return None
+  return "".join(output)
+
+
+def test_programs_do_what_a_second_interpreter_says():
+  programs = [*all_concepts(), "[o>]", "[>]<o", "+[o]", "[-]o", "[->+<]o", "[>[>]<]<o"]
+  for program in programs:
+    for text in all_inputs():
+      assert run_program(program, text) == _run_by_recursion(program, text), program
+
+
+def test_concepts_are_all_short_programs_by_what_they_do():
+  """Enumerated again: every text of one to three instructions, by the second one."""
+  import itertools
+
+  functions = set()
+  for length in (1, 2, 3):
+    for letters in itertools.product("<>+-[]o", repeat=length):
+      program = "".join(letters)
+      depths = list(itertools.accumulate((c == "[") - (c == "]") for c in program))
+      if min(depths) < 0 or depths[-1] != 0:
+        continue
+      outputs = tuple(_run_by_recursion(program, text) for text in all_inputs())
+      if None not in outputs and any(outputs):
+        functions.add(outputs)
+  assert set(all_concepts().values()) == functions
+  assert len(all_inputs()) == 2 + 4 + 8 + 16 + 32
+
+
+def test_turing_items_show_what_the_program_does(settings):
+  items = _items(TuringConcepts(), settings)
+  programs = list(all_concepts())
+  assert len(items) == len(programs) * 2 * 5
+  for item in items:
+    program = programs[int(item.task.removeprefix("turing_"))]
+    shown = [(turn[-3], turn[-1]) for turn in item.prompt.turns[:-1]]
+    query = (item.prompt.turns[-1][-2], item.prompt.choices[0])
+    assert len(shown) == 4
+    assert query[0] not in dict(shown)
+    for text, output in (*shown, query):
+      assert output == f"'{_run_by_recursion(program, text)}'"
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+  """Hand-made files in the layout of the real ones."""
+  functions = [
+    {
+      "concept": f"c{i:03d}",
+      "program": "(lambda $0)",
+      "examples": [{"input": [i, n], "output": [n]} for n in range(6)],
+    }
+    for i in range(1, 4)
+  ]
+  lines = [json.dumps(f) for f in functions]
+  (tmp_path / "list_functions.jsonl").write_text("\n".join(lines) + "\n")
+  rows = [
+    {
+      "subject": subject,
+      "question": f"what is {subject} {i}?",
+      **{f"choice{c}": f"{c} of {i}" for c in "ABCD"},
+      "label": i % 4,
+      "label_name": "ABCD"[i % 4],
+      "split": "train" if i < 5 else "validation",
+      "src": "made",
+    }
+    for subject in ("law", "logic")
+    for i in range(9)
+  ]
+  (tmp_path / "mmlu.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+  (tmp_path / "bbh").mkdir()
+  tasks = {
+    "navigate": [(f"Go {i}?\nOptions:\n- Yes\n- No", "YN"[i % 2]) for i in range(8)],
+    "dates": [(f"When {i}?\nOptions:\n(A) x\n(B) y\n(C) z", "(B)") for i in range(8)],
+    "web": [(f"Does {i} lie?", ("Yes", "No")[i % 2]) for i in range(8)],
+    "sums": [(f"{i} + 11 =", str(i + 11)) for i in range(8)],
+  }
+  words = {"Y": "Yes", "N": "No"}
+  for name, pairs in tasks.items():
+    examples = [{"input": x, "target": words.get(y, y)} for x, y in pairs]
+    (tmp_path / "bbh" / f"{name}.json").write_text(json.dumps({"examples": examples}))
+  return tmp_path
+
+
+def test_list_functions_show_and_ask_the_given_pairs(data_dir, settings):
+  items = _items(ListFunctions(data_dir), settings)
+  assert len(items) == 3 * 2 * 2
+  for item in items:
+    number = int(item.task.removeprefix("c"))
+    shown = [(turn[-3], turn[-1]) for turn in item.prompt.turns[:-1]]
+    query = (item.prompt.turns[-1][-2], item.prompt.choices[0])
+    assert len({*shown, query}) == 5
+    for text, output in (*shown, query):
+      first, second = _numbers(text.strip("[]"))
+      assert (first, output) == (number, f"[{second}]")
+    assert query[0] == f"[{number}, {item.query}]"
+
+
+def test_list_functions_as_a_selection(data_dir, settings):
+  items = _items(ListFunctions(data_dir, functions=("c002",)), settings)
+  assert {item.task for item in items} == {"c002"}
+  with pytest.raises(SymtuneError, match=r"got no functions \['c009'\]"):
+    _items(ListFunctions(data_dir, functions=("c009",)), settings)
+  with pytest.raises(SymtuneError, match="too few pairs"):
+    _items(ListFunctions(data_dir, shots=6), settings)
+  assert len(set(SELECTION)) == 20
+
+
+@pytest.mark.shared
+def test_real_list_functions_are_the_given_pairs(shared_data, settings):
+  lines = (shared_data / "list_functions.jsonl").read_text().splitlines()
+  given = {
+    (f["concept"], str(e["input"]), str(e["output"]))
+    for f in map(json.loads, lines)
+    for e in f["examples"]
+  }
+  items = _items(ListFunctions(shared_data), settings)
+  assert len({item.task for item in items}) == 250
+  for item in items:
+    query = (item.prompt.turns[-1][-2], item.prompt.choices[0])
+    for text, output in (*((t[-3], t[-1]) for t in item.prompt.turns[:-1]), query):
+      assert (item.task, text, output) in given
+  chosen = _items(ListFunctions(shared_data, functions=SELECTION), settings)
+  assert {item.task for item in chosen} == set(SELECTION)
+
+
+def test_mmlu_shows_the_five_of_its_subject(data_dir, settings):
+  items = _items(Mmlu(data_dir), settings)
+  assert len(items) == 8 * 2
+  for item in items:
+    subjects = re.findall(r"(law|logic) :", item.prompt.inputs)
+    assert len(subjects) == 6
+    assert len(set(subjects)) == 1
+    assert item.prompt.choices == ("A", "B", "C", "D")
+    number = int(re.findall(r"(\d)\?", item.prompt.turns[-1][-2])[0])
+    assert item.prompt.answer == number % 4
+
+
+def test_bbh_ranks_options_and_generates_the_rest(data_dir, settings):
+  by_task = {item.task: item for item in _items(Bbh(data_dir), settings)}
+  assert by_task["bbh_navigate"].prompt.choices == ("Yes", "No")
+  assert by_task["bbh_dates"].prompt.choices == ("(A)", "(B)", "(C)")
+  assert by_task["bbh_web"].prompt.choices == ("No", "Yes")
+  assert {k: str(i.kind) for k, i in by_task.items()} == {
+    "bbh_navigate": "rank",
+    "bbh_dates": "rank",
+    "bbh_web": "rank",
+    "bbh_sums": "generate",
+  }
+  item = by_task["bbh_sums"]
+  left = int(item.prompt.turns[-1][-2].split()[0])
+  assert item.prompt.choices == (str(left + 11),)
+  assert item.prompt.turns[-1] not in item.prompt.turns[:-1]
+
+
+@pytest.mark.parametrize("probe", [ListFunctions, Mmlu, Bbh])
+def test_oracle_prior_and_random_land_where_they_should(
+  probe, data_dir, settings, accuracy
+):
+  items = _items(probe(data_dir), settings)
+  assert set(accuracy(score_by_oracle, items).values()) == {1.0}
+  open_items = [item for item in items if item.kind is AnswerKind.GENERATE]
+  if open_items:
+    assert set(accuracy(make_random_scorer(0), open_items).values()) <= {0.0}
+  if probe is Mmlu:  # knowledge is a prior: its exemplars demand nothing
+    assert set(accuracy(score_by_prior, items).values()) == {1.0}
+
+
+@pytest.mark.parametrize(
+  ("probe", "file", "text", "message"),
+  [
+    (ListFunctions, "list_functions.jsonl", "{", "line 1: malformed JSON"),
+    (ListFunctions, "list_functions.jsonl", "[]", "line 1: got list"),
+    (ListFunctions, "list_functions.jsonl", '{"concept": "c"}', "line 1: expected a c"),
+    (Bbh, "bbh/sums.json", '{"examples": [{"input": 1}]}', "sums.json: expected exam"),
+    (Bbh, "bbh/sums.json", '{"examples": []}', "got 0 questions"),
+    (Mmlu, "mmlu.jsonl", "{}", "mmlu.jsonl, line 1"),
+  ],
+)
+def test_damaged_files_are_named(data_dir, settings, probe, file, text, message):
+  (data_dir / file).write_text(text)
+  with pytest.raises(SymtuneError, match=message):
+    _items(probe(data_dir), settings)
+
+
+def test_missing_files_say_how_to_go_on(tmp_path, settings):
+  with pytest.raises(SymtuneError, match="leave the probe out with --probes"):
+    _items(Bbh(tmp_path / "nowhere"), settings)
+  with pytest.raises(SymtuneError, match="Pass --data DIR"):
+    _items(Mmlu(None), settings)
+
+
+def test_files_may_lie_above_the_folder_of_rows(data_dir, settings):
+  (data_dir / "tasks").mkdir()
+  assert _items(ListFunctions(data_dir / "tasks"), settings)
+
+
+def test_catalog_names_are_the_probes_own(data_dir):
+  for name, make in PROBES.items():
+    assert name.startswith(make(data_dir).name)
+  everything = make_probes(["all"], data_dir)
+  assert len(everything) == len({probe.name for probe in everything}) == 14
+  with pytest.raises(SymtuneError, match=r"got \['x'\], expected some of settings"):
+    make_probes(["x"], None)
