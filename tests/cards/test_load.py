@@ -60,6 +60,7 @@ def test_a_missing_card_file_is_an_error(tmp_path):
 
 def test_suites_are_listed():
   assert load.list_suites() == (
+    "microworld_base",
     "microworld_eval",
     "microworld_train",
     "symbol_tuning_eval",
@@ -123,10 +124,13 @@ def test_an_unknown_suite_is_an_error_that_lists_close_names():
     (SUITE + "task: [rte]\n", "key 'task': unknown key; did you mean 'tasks'?"),
     ("name: mine\ntasks: [rte]\n", "key 'version': missing"),
     (SUITE.replace("mine", "other") + "tasks: [rte]\n", "got 'other', expected 'mine'"),
-    (SUITE + "world: {pairs: 1}\n", "key 'world.part': got None, allowed: train, eval"),
+    (
+      SUITE + "world: {pairs: 1}\n",
+      "key 'world.part': got None, allowed: base, train, eval",
+    ),
     (
       SUITE + "world: {part: test}\n",
-      "key 'world.part': got 'test', allowed: train, e",
+      "key 'world.part': got 'test', allowed: base, train",
     ),
     (SUITE + "world: {part: train, pairs: 1}\n", "key 'world.triples': missing"),
     (SUITE + "world: {part: eval, pairs: 1}\n", "key 'world.pairs': unknown key; did"),
