@@ -22,6 +22,8 @@ from symtune.model.config import T5Config
 from symtune.model.network import Params
 
 FORMAT = "symtune-weights-1"
+# The file's metadata has this one key: safetensors writes several in no fixed order.
+_KEY = "symtune"
 # Settings that change how a network computes or trains, not which parameters it has.
 _FREE = ("dtype", "dropout_rate", "float32_attention_logits")
 
@@ -36,8 +38,8 @@ def save_weights(path: pathlib.Path, params: Params, config: T5Config) -> None:
   """
   flat = flatten_dict(params, sep="/")
   arrays = {name: np.asarray(flat[name]) for name in sorted(flat)}
-  metadata = {"format": FORMAT, "config": json.dumps(_config_dict(config))}
-  write_whole(path, safetensors.numpy.save(arrays, metadata))
+  described = {"format": FORMAT, "config": _config_dict(config)}
+  write_whole(path, safetensors.numpy.save(arrays, {_KEY: json.dumps(described)}))
 
 
 def load_weights(
@@ -58,7 +60,7 @@ def load_weights(
   """
   arrays, metadata = _read(path)
   try:
-    saved = json.loads(metadata["config"])
+    saved = json.loads(metadata[_KEY])["config"]
   except (KeyError, ValueError) as error:
     raise SymtuneError(
       f"{path}: got a safetensors file without a symtune config, expected one written "
