@@ -22,7 +22,7 @@ from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
 from symtune.train import checkpoint
 from symtune.train.loop import CHECKPOINTS
-from symtune.train.weights import FORMAT, config_dict
+from symtune.train.weights import saved_config, weights_metadata
 
 
 def weights_source(path: pathlib.Path) -> SourceCheckpoint:
@@ -32,16 +32,7 @@ def weights_source(path: pathlib.Path) -> SourceCheckpoint:
     SymtuneError: not such a file, a damaged one, or tensors that are not its config's.
   """
   _, metadata = read_header(path)
-  if metadata.get("format") != FORMAT:
-    raise SymtuneError(
-      f"{path} is a safetensors file of another program: expected the metadata format "
-      f"{FORMAT!r}. Of a Transformers model give the folder, not the file."
-    )
-  try:
-    content = json.loads(metadata["config"])
-  except (KeyError, ValueError) as error:
-    raise SymtuneError(f"{path} holds no network settings; it is damaged.") from error
-  return _checked(str(path), content, read_safetensors(path))
+  return _checked(str(path), saved_config(path, metadata), read_safetensors(path))
 
 
 def run_source(folder: pathlib.Path) -> SourceCheckpoint:
@@ -98,7 +89,7 @@ def write_weights(
     path=path,
     tensors=source.tensors,
     dtypes=dict.fromkeys(source.tensors, dtype),
-    metadata={"format": FORMAT, "config": json.dumps(config_dict(source.config))},
+    metadata=weights_metadata(source.config),
   )
   yield from write_safetensors(plan)
 

@@ -13,8 +13,8 @@ without ever seeing arbitrary labels stand for classes:
 
 In a look-up every text has a symbol of its own and the query repeats one of the texts:
 symbols name texts, never classes, and the texts' labels are not read. A text that is
-not there has no symbol, however much it is like one that is. To find a text,
-a class is asked for by its natural label word.
+not there has no symbol, however much it is like one that is. Where a class is asked for
+(find, describe), it is by its natural label word.
 """
 
 import dataclasses

@@ -21,7 +21,9 @@ from symtune.files import write_whole
 from symtune.model.config import T5Config
 from symtune.model.network import Params
 
-FORMAT = "symtune-weights-1"
+_FORMAT = "symtune-weights-1"
+# The file's metadata has this one key: safetensors writes several in no fixed order.
+_KEY = "symtune"
 # Settings that change how a network computes or trains, not which parameters it has.
 _FREE = ("dtype", "dropout_rate", "float32_attention_logits", "remat_policy")
 
@@ -36,8 +38,7 @@ def save_weights(path: pathlib.Path, params: Params, config: T5Config) -> None:
   """
   flat = flatten_dict(params, sep="/")
   arrays = {name: np.asarray(flat[name]) for name in sorted(flat)}
-  metadata = {"format": FORMAT, "config": json.dumps(config_dict(config))}
-  write_whole(path, safetensors.numpy.save(arrays, metadata))
+  write_whole(path, safetensors.numpy.save(arrays, weights_metadata(config)))
 
 
 def load_weights(
@@ -57,13 +58,7 @@ def load_weights(
     SymtuneError: no such file, a damaged or foreign one, or one of another network.
   """
   arrays, metadata = _read(path)
-  try:
-    saved = json.loads(metadata["config"])
-  except (KeyError, ValueError) as error:
-    raise SymtuneError(
-      f"{path}: got a safetensors file without a symtune config, expected one written "
-      f"by symtune ({FORMAT})."
-    ) from error
+  saved = saved_config(path, metadata)
   wanted = config_dict(config)
   keys = (saved.keys() | wanted.keys()) - set(_FREE)
   differ = {key for key in keys if saved.get(key) != wanted.get(key)}
@@ -102,6 +97,27 @@ def _check_arrays(path: pathlib.Path, arrays, shapes) -> None:
         f"{path}: {name} has shape {array.shape} and type {array.dtype}, expected "
         f"{shapes[name].shape} and {shapes[name].dtype}."
       )
+
+
+def weights_metadata(config: T5Config) -> dict[str, str]:
+  """What a weights file of this network says of itself."""
+  described = {"format": _FORMAT, "config": config_dict(config)}
+  return {_KEY: json.dumps(described)}
+
+
+def saved_config(path: pathlib.Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+  """The network's settings in a file's metadata, as JSON values.
+
+  Raises:
+    SymtuneError: symtune did not write the file.
+  """
+  try:
+    return json.loads(metadata[_KEY])["config"]
+  except (KeyError, ValueError, TypeError) as error:
+    raise SymtuneError(
+      f"{path}: got a safetensors file without a symtune config, expected one written "
+      f"by symtune ({_FORMAT}). Of a Transformers model give the folder, not the file."
+    ) from error
 
 
 def config_dict(config: T5Config) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def test_suites_are_listed():
   assert list(suites) == sorted(suites)
   assert {
     "larger_lms_icl",
+    "microworld_base",
     "microworld_eval",
     "microworld_train",
     "mmlu",
@@ -127,10 +128,13 @@ def test_an_unknown_suite_is_an_error_that_lists_close_names():
     (SUITE + "task: [rte]\n", "key 'task': unknown key; did you mean 'tasks'?"),
     ("name: mine\ntasks: [rte]\n", "key 'version': missing"),
     (SUITE.replace("mine", "other") + "tasks: [rte]\n", "got 'other', expected 'mine'"),
-    (SUITE + "world: {pairs: 1}\n", "key 'world.part': got None, allowed: train, eval"),
+    (
+      SUITE + "world: {pairs: 1}\n",
+      "key 'world.part': got None, allowed: base, train, eval",
+    ),
     (
       SUITE + "world: {part: test}\n",
-      "key 'world.part': got 'test', allowed: train, e",
+      "key 'world.part': got 'test', allowed: base, train",
     ),
     (SUITE + "world: {part: train, pairs: 1}\n", "key 'world.triples': missing"),
     (SUITE + "world: {part: eval, pairs: 1}\n", "key 'world.pairs': unknown key; did"),

@@ -54,11 +54,11 @@ def test_recipe_includes_files_beside_it(tmp_path):
 def test_overrides_win():
   recipe, operative = load_recipe(
     "microworld",
-    ["TrainSettings.steps=7", "Recipe.seed=3", "symbols/ingredient.rate=2.0"],
+    ["TrainSettings.steps=7", "Recipe.seed=3", "symbols/ingredient.rate=9.0"],
   )
   assert (recipe.train.steps, recipe.seed) == (7, 3)
-  rates = {i.labels: i.rate for i in recipe.mixture.ingredients}
-  assert rates[LabelStyle.SYMBOLS] == 2.0
+  rates = {(i.labels, i.instruction): i.rate for i in recipe.mixture.ingredients}
+  assert rates[LabelStyle.SYMBOLS, False] == 9.0
   assert "TrainSettings.steps = 7" in operative
 
 

@@ -39,5 +39,5 @@ def test_a_prompt_is_pinned():
   tasks = load_suite("microworld_train", None)
   mixture = Mixture([Ingredient(tasks=tasks)], make_pool(PoolSplit.TUNING), seed=0)
   prompt = mixture.prompt(7)
-  assert prompt.choices == ("3452", "815")
-  assert prompt.turns[-1] == ("X = ", "I read about the lorry before", "\nY =")
+  assert prompt.choices == ("5760", "appearances")
+  assert prompt.turns[-1] == ("Input: ", "they like this lorry", "\nLabel:")
