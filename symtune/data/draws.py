@@ -98,7 +98,7 @@ class DemoDrawer:
     row = int(self.index.rows[position])
     rng = self._keyed.at(seed, self._fingerprint, row, variant, "episode")
     k = int(rng.integers(self.shots.minimum, self.shots.maximum + 1))
-    chosen = np.empty((len(self.index.exemplars), k), np.int64)
+    chosen: np.ndarray = np.empty((len(self.index.exemplars), k), np.int64)
     for label, exemplars in enumerate(self.index.exemplars):
       blocked = self.blocked(label, position)
       size = len(exemplars) - len(blocked)
@@ -114,4 +114,4 @@ def _positions_by_group(groups: np.ndarray) -> tuple[list[int], np.ndarray]:
   order = np.argsort(groups, kind="stable").astype(np.int32)
   starts = np.zeros(int(groups.max(initial=-1)) + 2, np.int32)
   np.cumsum(np.bincount(groups, minlength=len(starts) - 1), out=starts[1:])
-  return starts.tolist(), order
+  return [int(start) for start in starts], order

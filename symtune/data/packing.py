@@ -20,7 +20,7 @@ each segment starts with 0.
 import bisect
 import dataclasses
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import numpy as np
 from jaxtyping import Int32
@@ -147,7 +147,7 @@ def pack_row(
     target_lengths=np.asarray([len(pair.targets) for pair in pairs], np.int32),
   )
   batch = pack_batch([row], input_length, target_length)
-  return PackedRow(**{name: array[0] for name, array in batch.items()})
+  return cast(PackedRow, {name: cast(np.ndarray, a)[0] for name, a in batch.items()})
 
 
 def pack_batch(

@@ -36,7 +36,7 @@ class KeyedGenerator:
   def __init__(self):
     self._bits = np.random.Philox(key=0)
     self._generator = np.random.Generator(self._bits)
-    self._state: dict[str, Any] = dict(self._bits.state)
+    self._state: Any = dict(self._bits.state)
 
   def at(self, *key: int | str) -> np.random.Generator:
     """The generator at the start of `key`'s numbers; see `keyed_generator`."""

@@ -330,6 +330,18 @@ def _nonce_words() -> tuple[str, ...]:
   return tuple(words)
 
 
+def draw_nonce_words(rng: np.random.Generator, count: int) -> tuple[str, ...]:
+  """`count` distinct nonce words of the evaluation side.
+
+  Args:
+    rng: the generator that this draw uses up.
+    count: how many, at most 90,000.
+  """
+  words = _nonce_words()[TUNING_SIZE:]
+  chosen = rng.choice(len(words), size=count, replace=False)
+  return tuple(words[int(i)] for i in chosen)
+
+
 def _word_list() -> Sequence[str]:
   import wordfreq  # reads a 3 MB list; only who needs words pays for it
 

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import shutil
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Integer
@@ -108,15 +109,11 @@ def _write(task: TokenTask, key: str) -> None:
   np.save(temporary / "tokens.npy", task.tokens)
   np.save(temporary / "ends.npy", task.ends)
   index = task.index
+  arrays: dict[str, Any] = {f"exemplars_{i}": e for i, e in enumerate(index.exemplars)}
+  for name in ("rows", "labels", "groups", "queries"):
+    arrays[name] = getattr(index, name)
   with (temporary / "index.npz").open("wb") as file:
-    np.savez(
-      file,
-      rows=index.rows,
-      labels=index.labels,
-      groups=index.groups,
-      queries=index.queries,
-      **{f"exemplars_{i}": e for i, e in enumerate(index.exemplars)},
-    )
+    np.savez(file, **arrays)
   meta = {"key": key, "task": task.card.name, "fingerprint": task.fingerprint}
   (temporary / "meta.json").write_text(json.dumps(meta))
   try:

@@ -49,13 +49,14 @@ def _score(item: ProbeItem, fit: _Fit) -> Score:
 
 def _nearest(texts: list[str], labels: list[int], query: str) -> int:
   from sklearn.feature_extraction.text import TfidfVectorizer
+  from sklearn.metrics.pairwise import linear_kernel
 
   # Symbols and single letters count as words too.
   vectorizer = TfidfVectorizer(token_pattern=r"\S+")
   if not any(text.split() for text in texts):
     return labels[-1]
   vectors = vectorizer.fit_transform(texts)
-  similarity = (vectors @ vectorizer.transform([query]).T).toarray()[:, 0]
+  similarity = linear_kernel(vectors, vectorizer.transform([query]))[:, 0]
   nearest = np.argsort(-similarity, kind="stable")[:NEIGHBOURS]
   votes = np.bincount(np.asarray(labels)[nearest], weights=similarity[nearest] + 1e-9)
   return int(votes.argmax())

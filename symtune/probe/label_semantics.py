@@ -12,9 +12,8 @@ from symtune.cards.card import Task
 from symtune.data.episodes import Episode
 from symtune.data.remap import LabelMap, remap_labels
 from symtune.data.rng import keyed_generator
-from symtune.data.symbols import relevant_words
+from symtune.data.symbols import SymbolPool, draw_nonce_words
 from symtune.probe.ask import Asker, Question, ask_each, derange, with_words
-from symtune.probe.nonce import draw_nonce_words
 from symtune.probe.probe import ProbeItem, ProbeSettings
 
 # For each label word of the cards, another phrase with the same meaning.
@@ -70,8 +69,8 @@ class LabelSemantics:
     The other task is drawn by the fingerprint among those that share no label word; the
     words are empty where there is none, and that setting is then not asked.
     """
-    del settings
-    return tuple((task, _other_words(task, tasks)) for task in tasks)
+    pool = settings.pool
+    return tuple((task, _other_words(task, tasks, pool)) for task in tasks)
 
   def items(
     self, subject: tuple[Task, tuple[str, ...]], settings: ProbeSettings
@@ -125,14 +124,16 @@ def _meaningless(
   ]
 
 
-def _other_words(task: Task, tasks: Sequence[Task]) -> tuple[str, ...]:
-  own = relevant_words(task.card.labels)
+def _other_words(
+  task: Task, tasks: Sequence[Task], pool: SymbolPool
+) -> tuple[str, ...]:
+  own = pool.relevant_words(task.card.labels)
   fitting = sorted(
     {
       t.card.labels
       for t in tasks
       if len(t.card.labels) == len(task.card.labels)
-      and not own & relevant_words(t.card.labels)
+      and not own & pool.relevant_words(t.card.labels)
     }
   )
   if not fitting:

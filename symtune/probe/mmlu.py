@@ -2,9 +2,8 @@
 
 Hendrycks et al. 2021 (arXiv 2009.03300), as Wei et al. 2023 report it before and after
 symbol tuning (appendix C): five exemplars of the question's own subject, the right one
-of A, B, C and D. Rows are those of a task file, `mmlu.jsonl`, with the fields subject,
-question, choiceA, choiceB, choiceC and choiceD; exemplars are `train` rows (the
-published five per subject), questions `validation` rows.
+of A, B, C and D. Rows and wording are those of the card `mmlu`: exemplars are `train`
+rows (the published five per subject), questions `validation` rows.
 """
 
 import collections
@@ -12,33 +11,15 @@ import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from symtune.cards.card import Example, Source, Task, TaskCard, TaskType
+from symtune.cards.card import Example, Task
 from symtune.cards.examples import read_task
+from symtune.cards.load import load_card
 from symtune.data.episodes import Episode
 from symtune.data.leaks import text_key
 from symtune.data.prompts import PromptFormat, render_prompt
 from symtune.data.rng import keyed_generator
 from symtune.probe.data_files import find_data
 from symtune.probe.probe import ProbeItem, ProbeSettings
-
-CARD = TaskCard(
-  name="mmlu",
-  title="MMLU: multiple-choice questions of 57 subjects",
-  version=1,
-  task_type=TaskType.MISCELLANEOUS,
-  fields=("subject", "question", "choiceA", "choiceB", "choiceC", "choiceD"),
-  template=(
-    "{subject} : {question}\nA. {choiceA}\nB. {choiceB}\nC. {choiceC}\nD. {choiceD}"
-  ),
-  labels=("A", "B", "C", "D"),
-  label_names=("A", "B", "C", "D"),
-  instruction="Choose the right answer.",
-  exemplar_splits=("train",),
-  query_splits=("validation",),
-  rows="mmlu",
-  source=Source(hub="cais/mmlu", config="all", reference="arXiv 2009.03300"),
-  licence="MIT",
-)
 
 
 class Mmlu:
@@ -58,23 +39,25 @@ class Mmlu:
       SymtuneError: the file is missing or damaged.
     """
     del tasks, settings
-    path = find_data(self._data_dir, f"{CARD.rows}.jsonl", self.name)
-    return (read_task(CARD, path.parent),)
+    card = load_card("mmlu")
+    path = find_data(self._data_dir, f"{card.rows}.jsonl", self.name)
+    return (read_task(card, path.parent),)
 
   def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
     """One item per seed and question, at most `max_queries` per seed in all."""
+    card = subject.card
     by_name = collections.defaultdict(list)
     for example in subject.examples:
-      if example.split in CARD.exemplar_splits:
+      if example.split in card.exemplar_splits:
         by_name[example.fields["subject"]].append(example)
     for seed, query in itertools.product(settings.seeds, _draw(subject, settings)):
       rng = keyed_generator(seed, subject.fingerprint, query.row, "exemplars")
-      key = text_key(CARD, query)
-      others = [e for e in by_name[query.fields["subject"]] if text_key(CARD, e) != key]
+      key = text_key(card, query)
+      others = [e for e in by_name[query.fields["subject"]] if text_key(card, e) != key]
       shown = rng.permutation(len(others))[: self.shots]
       episode = Episode(
-        card=CARD,
-        label_words=CARD.labels,
+        card=card,
+        label_words=card.labels,
         demos=tuple(others[int(i)] for i in shown),
         query=query,
       )
@@ -93,7 +76,7 @@ class Mmlu:
 
 
 def _draw(subject: Task, settings: ProbeSettings) -> list[Example]:
-  queries = [e for e in subject.examples if e.split in CARD.query_splits]
+  queries = [e for e in subject.examples if e.split in subject.card.query_splits]
   rng = keyed_generator(subject.fingerprint, "queries")
   order = rng.permutation(len(queries))[: settings.max_queries]
   return [queries[int(i)] for i in order]

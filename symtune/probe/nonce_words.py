@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from symtune.cards.card import Example, Task
 from symtune.data.episodes import Episode
+from symtune.data.symbols import draw_nonce_words
 from symtune.probe.ask import Asker, Question, ask_each
-from symtune.probe.nonce import draw_nonce_words
 from symtune.probe.probe import ProbeItem, ProbeSettings
 
 SHARES = (0, 25, 50, 75, 100)  # per cent of the distinct words

@@ -64,7 +64,7 @@ def test_what_is_no_checkpoint(tmp_path):
   with pytest.raises(SymtuneError, match="holds no checkpoint that is known"):
     open_checkpoint(tmp_path)
   (tmp_path / "x.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
-  with pytest.raises(SymtuneError, match="of another program"):
+  with pytest.raises(SymtuneError, match="without a symtune config"):
     open_checkpoint(tmp_path / "x.safetensors")
   with pytest.raises(SymtuneError, match="expected gs://BUCKET"):
     open_checkpoint("gs://")

@@ -6,6 +6,8 @@ import re
 import numpy as np
 import pytest
 
+from symtune.cards.resources import resource_dir
+from symtune.cards.strict_yaml import read_yaml
 from symtune.errors import SymtuneError
 from symtune.probe.bbh import Bbh
 from symtune.probe.catalog import PROBES, make_probes
@@ -189,12 +191,16 @@ def data_dir(tmp_path):
   (tmp_path / "bbh").mkdir()
   tasks = {
     "navigate": [(f"Go {i}?\nOptions:\n- Yes\n- No", "YN"[i % 2]) for i in range(8)],
-    "dates": [(f"When {i}?\nOptions:\n(A) x\n(B) y\n(C) z", "(B)") for i in range(8)],
-    "web": [(f"Does {i} lie?", ("Yes", "No")[i % 2]) for i in range(8)],
-    "sums": [(f"{i} + 11 =", str(i + 11)) for i in range(8)],
+    "date_understanding": [
+      (f"When {i}?\nOptions:\n(A) x\n(B) y\n(C) z", "(B)") for i in range(8)
+    ],
+    "web_of_lies": [(f"Does {i} lie?", ("Yes", "No")[i % 2]) for i in range(8)],
+    "object_counting": [(f"{i} + 11 =", str(i + 11)) for i in range(8)],
   }
   words = {"Y": "Yes", "N": "No"}
-  for name, pairs in tasks.items():
+  listed = read_yaml(resource_dir("tasks") / "questions" / "bbh.yaml").section("tasks")
+  others = {key: [(f"Q{i}?", f"A{i}") for i in range(8)] for key in listed.values}
+  for name, pairs in (others | tasks).items():
     examples = [{"input": x, "target": words.get(y, y)} for x, y in pairs]
     (tmp_path / "bbh" / f"{name}.json").write_text(json.dumps({"examples": examples}))
   return tmp_path
@@ -246,7 +252,7 @@ def test_mmlu_shows_the_five_of_its_subject(data_dir, settings):
   items = _items(Mmlu(data_dir), settings)
   assert len(items) == 8 * 2
   for item in items:
-    subjects = re.findall(r"(law|logic) :", item.prompt.inputs)
+    subjects = re.findall(r"subject: (law|logic)", item.prompt.inputs)
     assert len(subjects) == 6
     assert len(set(subjects)) == 1
     assert item.prompt.choices == ("A", "B", "C", "D")
@@ -256,16 +262,16 @@ def test_mmlu_shows_the_five_of_its_subject(data_dir, settings):
 
 def test_bbh_ranks_options_and_generates_the_rest(data_dir, settings):
   by_task = {item.task: item for item in _items(Bbh(data_dir), settings)}
+  assert len(by_task) == 27
   assert by_task["bbh_navigate"].prompt.choices == ("Yes", "No")
-  assert by_task["bbh_dates"].prompt.choices == ("(A)", "(B)", "(C)")
-  assert by_task["bbh_web"].prompt.choices == ("No", "Yes")
-  assert {k: str(i.kind) for k, i in by_task.items()} == {
-    "bbh_navigate": "rank",
-    "bbh_dates": "rank",
-    "bbh_web": "rank",
-    "bbh_sums": "generate",
+  assert by_task["bbh_date_understanding"].prompt.choices == ("(A)", "(B)", "(C)")
+  assert by_task["bbh_web_of_lies"].prompt.choices == ("No", "Yes")
+  assert {name for name, item in by_task.items() if item.kind is AnswerKind.RANK} == {
+    "bbh_navigate",
+    "bbh_date_understanding",
+    "bbh_web_of_lies",
   }
-  item = by_task["bbh_sums"]
+  item = by_task["bbh_object_counting"]
   left = int(item.prompt.turns[-1][-2].split()[0])
   assert item.prompt.choices == (str(left + 11),)
   assert item.prompt.turns[-1] not in item.prompt.turns[:-1]
@@ -290,8 +296,8 @@ def test_oracle_prior_and_random_land_where_they_should(
     (ListFunctions, "list_functions.jsonl", "{", "line 1: malformed JSON"),
     (ListFunctions, "list_functions.jsonl", "[]", "line 1: got list"),
     (ListFunctions, "list_functions.jsonl", '{"concept": "c"}', "line 1: expected a c"),
-    (Bbh, "bbh/sums.json", '{"examples": [{"input": 1}]}', "sums.json: expected exam"),
-    (Bbh, "bbh/sums.json", '{"examples": []}', "got 0 questions"),
+    (Bbh, "bbh/navigate.json", '{"examples": [1]}', "navigate.json: expected"),
+    (Bbh, "bbh/navigate.json", '{"examples": []}', "got 0 questions"),
     (Mmlu, "mmlu.jsonl", "{}", "mmlu.jsonl, line 1"),
   ],
 )
