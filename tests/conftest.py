@@ -12,6 +12,7 @@ os.environ.setdefault(
   " --xla_llvm_disable_expensive_passes=true",
 )
 
+import json
 import pathlib
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ import jax
 import pytest
 
 from symtune.cards.card import Example, Source, Task, TaskCard, TaskType
+from symtune.cards.resources import resource_dir
+from symtune.cards.strict_yaml import read_yaml
 from symtune.data.prompts import PromptFormat
 from symtune.data.symbols import PoolSplit, SymbolCategory, SymbolPool, make_pool
 from symtune.data.vocab import SentencePieceVocab, ToyVocab
@@ -174,3 +177,49 @@ def small_vocab_path(tmp_path_factory) -> pathlib.Path:
 def small_vocab(small_vocab_path) -> SentencePieceVocab:
   """That model as a vocabulary."""
   return SentencePieceVocab(small_vocab_path)
+
+
+@pytest.fixture(scope="session")
+def question_files(tmp_path_factory) -> pathlib.Path:
+  """Hand-made data files of probes, in the layout of the real ones."""
+  folder = tmp_path_factory.mktemp("questions")
+  functions = [
+    {
+      "concept": f"c{i:03d}",
+      "program": "(lambda $0)",
+      "examples": [{"input": [i, n], "output": [n]} for n in range(6)],
+    }
+    for i in range(1, 4)
+  ]
+  lines = [json.dumps(f) for f in functions]
+  (folder / "list_functions.jsonl").write_text("\n".join(lines) + "\n")
+  rows = [
+    {
+      "subject": subject,
+      "question": f"what is {subject} {i}?",
+      **{f"choice{c}": f"{c} of {i}" for c in "ABCD"},
+      "label": i % 4,
+      "label_name": "ABCD"[i % 4],
+      "split": "train" if i < 5 else "validation",
+      "src": "made",
+    }
+    for subject in ("law", "logic")
+    for i in range(9)
+  ]
+  (folder / "mmlu.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+  (folder / "bbh").mkdir()
+  tasks = {
+    "navigate": [(f"Go {i}?\nOptions:\n- Yes\n- No", "YN"[i % 2]) for i in range(8)],
+    "date_understanding": [
+      (f"When {i}?\nOptions:\n(A) x\n(B) y\n(C) z", "(B)") for i in range(8)
+    ],
+    "web_of_lies": [(f"Does {i} lie?", ("Yes", "No")[i % 2]) for i in range(8)],
+    "object_counting": [(f"{i} + 11 =", str(i + 11)) for i in range(8)],
+  }
+  words = {"Y": "Yes", "N": "No"}
+  listed = read_yaml(resource_dir("tasks") / "questions" / "bbh.yaml").section("tasks")
+  others = {key: [(f"Q{i}?", f"A{i}") for i in range(8)] for key in listed.values}
+  for name, pairs in (others | tasks).items():
+    examples = [{"input": x, "target": words.get(y, y)} for x, y in pairs]
+    (folder / "bbh" / f"{name}.json").write_text(json.dumps({"examples": examples}))
+  return folder

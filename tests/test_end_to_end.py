@@ -153,7 +153,8 @@ def test_runs_and_baselines_are_probed_side_by_side(finished, tmp_path):
     timeout=300,
   )
   assert done.returncode == 0, done.stderr
-  rows = [json.loads(line) for line in (out / "results.jsonl").open()]
+  lines = (out / "results.jsonl").read_text(encoding="utf-8").splitlines()
+  rows = [json.loads(line) for line in lines]
   assert {row["probe"] for row in rows} == {"flipped_labels"}
   by_name = {row["checkpoint"]: row for row in rows}
   assert set(by_name) == {"finished", "baseline:oracle"}

@@ -1,5 +1,6 @@
 """SeqIO mixture -> Batch: the native engine trains on what T5X would train on."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,10 @@ class SeqioBatches:
         f"batches: got {shape.batch_size} rows for {shard.count} hosts, expected a "
         f"multiple. Change batch_size."
       )
-    lengths = {"inputs": shape.input_length, "targets": shape.target_length}
-    dataset = _find(mixture).get_dataset(
-      lengths,
+    self._lengths = {"inputs": shape.input_length, "targets": shape.target_length}
+    self._open = functools.partial(
+      _find(mixture).get_dataset,
+      self._lengths,
       split="train",
       shuffle=True,
       seed=seed,
@@ -56,8 +58,7 @@ class SeqioBatches:
       use_cached=use_cached,
       shard_info=seqio.ShardInfo(index=shard.index, num_shards=shard.count),
     )
-    rows = seqio.EncDecFeatureConverter(pack=shape.pack)(dataset, lengths)
-    self._dataset = rows.batch(shape.batch_size // shard.count, drop_remainder=True)
+    self._rows = shape.batch_size // shard.count
     self._is_packed = shape.pack
     self._restart()
 
@@ -82,7 +83,11 @@ class SeqioBatches:
       next(self)
 
   def _restart(self) -> None:
-    self._iterator = self._dataset.as_numpy_iterator()
+    # A dataset of its own each time: TensorFlow shuffles anew when one is read again.
+    convert = seqio.EncDecFeatureConverter(pack=self._is_packed)
+    rows = convert(self._open(), self._lengths)
+    batches = rows.batch(self._rows, drop_remainder=True)
+    self._iterator = batches.as_numpy_iterator()
     self._position = 0
 
 

@@ -81,12 +81,12 @@ class TaskPrompts:
       SymtuneError: rows, vocabulary or symbols are missing, damaged or do not fit.
     """
     settings = read_settings()
-    _encoder(self.key, settings)
     if split == TRAIN:
       _mixture(self, settings)
     else:
       _questions(self, settings)
       load_pool(self.key, PoolSplit.EVALUATION, settings)
+    _encoder(self.key, settings)
 
   def prompt(self, split: str, index: int) -> IndexedPrompt:
     """Prompt number `index` (0-based) of a split.

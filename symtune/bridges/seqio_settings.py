@@ -44,7 +44,7 @@ T5_VOCAB = "gs://t5-data/vocabs/cc_all.32000.100extra/sentencepiece.model"
 MICROWORLD_EVALUATION = "microworld_eval"
 _MICROWORLD_VOCAB = "microworld/vocab.model"
 # The microworld's vocabulary has no pieces for words that it does not speak of.
-_MICROWORLD_SYMBOLS = (SymbolCategory.INTEGERS, SymbolCategory.COMBINATIONS)
+_MICROWORLD_SYMBOLS = (SymbolCategory.NONCE,)
 _NO_SUITE = "none"
 
 

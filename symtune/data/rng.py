@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import threading
 from typing import Any
 
 import numpy as np
@@ -26,17 +27,21 @@ def keyed_generator(*key: int | str) -> np.random.Generator:
   return np.random.Generator(np.random.Philox(key=_philox_key(key)))
 
 
-class KeyedGenerator:
+class KeyedGenerator(threading.local):
   """One generator set to key after key: the numbers of `keyed_generator`, in less time.
 
   Making a Philox takes longer than the few numbers that a prompt draws from it. Each
-  call of `at` ends the use of what the call before returned.
+  call of `at` ends the use of what the call before returned to the same thread; every
+  thread has a generator of its own.
   """
 
   def __init__(self):
     self._bits = np.random.Philox(key=0)
     self._generator = np.random.Generator(self._bits)
     self._state: Any = dict(self._bits.state)
+
+  def __reduce__(self):
+    return KeyedGenerator, ()
 
   def at(self, *key: int | str) -> np.random.Generator:
     """The generator at the start of `key`'s numbers; see `keyed_generator`."""

@@ -31,7 +31,7 @@ _WORDS_SHA256 = "0b27741007bbef6a3b0903191f48612d7bfccb434e86831f7c88500f7ef5b92
 SYLLABLES = tuple(c + v for c in "bcdfghjklmnprstvwxyz" for v in "aeiou")
 # Coprime to the number of three-syllable words, 100 ** 3: walks through all of them.
 _NONCE_STRIDE = 611_953
-_NONCE_SHA256 = "72e5bdcce7ea259a5cd9ef05dbf14eb04484b02b1a8628e6ac74668573efaf92"
+_NONCE_SHA256 = "d3234b596a66b2cd655dbb9f33a3478f4046a2c7381167fbb572315291295e33"
 _MAX_REJECTIONS = 1_000
 _RESTART = 100
 
@@ -318,11 +318,13 @@ def _nonce_words() -> tuple[str, ...]:
   """100,000 words of three consonant-vowel syllables, not words nor made of one."""
   base = len(SYLLABLES)
   used = set(_frequent_words())
+  common = set(_frequent_words()[:TUNING_SIZE])
   words = []
   for i in range(base**3):
     first, rest = divmod(i * _NONCE_STRIDE % base**3, base**2)
     word = SYLLABLES[first] + SYLLABLES[rest // base] + SYLLABLES[rest % base]
-    if used.isdisjoint((word, word[:4], word[2:])):
+    parts = (word, word[:4], word[2:])
+    if used.isdisjoint(parts) and word[:3] not in common:
       words.append(word)
       if len(words) == TUNING_SIZE + EVALUATION_SIZE:
         break

@@ -66,12 +66,6 @@ class TokenStream:
     prompt = entry.prompt(rng, seed=self._seed, position=position)
     return self._tokenizer.tokenize(prompt)
 
-  def __getstate__(self):
-    return {**self.__dict__, "_keyed": None}
-
-  def __setstate__(self, state):
-    self.__dict__.update(state, _keyed=KeyedGenerator())
-
 
 class TokenMaker:
   """Puts a task's prompts together from ids."""

@@ -30,7 +30,8 @@ def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
     The start of a SHA-256.
   """
   plan = dataclasses.replace(recipe.probe, probes=())
-  plain = recipe_to_json(dataclasses.replace(recipe, probe=plan))
+  # Where a checkpoint lies says nothing of what is in it; its fingerprint does.
+  plain = recipe_to_json(dataclasses.replace(recipe, probe=plan, checkpoint=None))
   text = json.dumps([plain, list(fingerprints), vocab])
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -10,23 +10,23 @@ from symtune.cards.load import list_cards, load_card, load_suite
 from symtune.data.episodes import EVALUATION_SHOTS
 from symtune.data.leaks import LeakPolicy, apply_policy, find_leaks
 from symtune.data.mixture import Ingredient, LabelStyle, Mixture
-from symtune.data.symbols import PoolSplit, SymbolCategory, make_pool
+from symtune.data.symbols import ALL_CATEGORIES, PoolSplit, SymbolCategory, make_pool
 from symtune.data.tokens import PromptTokenizer
 from symtune.data.vocab import SentencePieceVocab
 from symtune.probe.flipped_labels import FlippedLabels
 from symtune.probe.probe import ProbeSettings
 from symtune.probe.settings import FourSettings, Setting
 
-LENGTHS = {"inputs": 700, "targets": 64}
+LENGTHS = {"inputs": 1024, "targets": 64}
 COUNT = 3
-MICRO = (SymbolCategory.INTEGERS, SymbolCategory.COMBINATIONS)
+MICRO = (SymbolCategory.NONCE,)
 
 
 def native_tuning(task, labels, instruction, vocab, categories):
   ingredient = Ingredient(tasks=(task,), labels=labels, instruction=instruction)
   mixture = Mixture([ingredient], make_pool(PoolSplit.TUNING, categories), seed=0)
   tokenizer = PromptTokenizer(
-    vocab, max_inputs=700, max_targets=64, min_demos_per_class=1
+    vocab, max_inputs=1024, max_targets=64, min_demos_per_class=1
   )
   return [tokenizer.tokenize(mixture.prompt(i)).pair for i in range(COUNT)]
 
@@ -37,7 +37,7 @@ def native_questions(task, probe, setting, vocab, categories):
   )
   items = (i for i in probe.items(task, settings) if i.setting == setting)
   tokenizer = PromptTokenizer(
-    vocab, max_inputs=700, max_targets=64, min_demos_per_class=0
+    vocab, max_inputs=1024, max_targets=64, min_demos_per_class=0
   )
   return [tokenizer.tokenize(i.prompt) for i in itertools.islice(items, COUNT)]
 
@@ -83,14 +83,17 @@ def assert_card(seqio, tasks, task, tuning_task, vocab, categories):
 @pytest.mark.parametrize("name", list_cards())
 def test_every_card_has_the_same_tokens(seqio, real_tasks, shared_data, name):
   data = shared_data / "tasks"
-  task = read_task(load_card(name), data)
+  card = load_card(name)
+  if not (data / f"{card.rows}.jsonl").exists():
+    pytest.skip(f"the data folder has no rows of {card.rows}")
+  task = read_task(card, data)
   held_out = load_suite("symbol_tuning_eval", data)
   tuning_task = None
   if name not in {t.card.name for t in held_out}:
     leaks = find_leaks([task], held_out)
     tuning_task = apply_policy([task], leaks, LeakPolicy.DROP)[0]
   vocab = SentencePieceVocab(shared_data / "t5_tokenizer" / "spiece.model")
-  assert_card(seqio, real_tasks, task, tuning_task, vocab, tuple(SymbolCategory))
+  assert_card(seqio, real_tasks, task, tuning_task, vocab, ALL_CATEGORIES)
 
 
 @pytest.mark.parametrize("suite", ["microworld_train", "microworld_eval"])

@@ -220,7 +220,7 @@ def test_folder_with_other_files(run_cli, tmp_path):
     (("preview", "micro_medicine_room", "--shots", "99"), "has 24 rows"),
     (("tasks", "--suite", "symbol_tuning_evil"), "symbol_tuning_eval"),
     (("report", "nowhere"), "no results at nowhere"),
-    (("run", "microwave", "--out", "x"), "one of: microworld"),
+    (("run", "microwave", "--out", "x"), "expected a .gin file or one of: ablation"),
     (("run", "microworld", "--out", "x", "--stepz=1"), "--gin.NAME=VALUE"),
     (("probe", "microworld", "--out", "x", "--step", "9", *QUICK), "one of [0]"),
     (("preview", "micro_bird_fish_car"), "symtune tasks --suite microworld_eval"),

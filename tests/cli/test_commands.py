@@ -26,7 +26,7 @@ def run_cli(monkeypatch, capsys):
 
 def test_tasks_lists_every_card(run_cli):
   printed = run_cli("tasks")
-  assert "33 tasks" in printed
+  assert "36 tasks" in printed
   for word in ("sst2", "tweet_eval_stance_atheism", "nli", "Positive Sentiment"):
     assert word in printed
 

@@ -126,7 +126,7 @@ def test_what_cannot_fit_is_refused_with_a_layout_that_does(capsys):
     SymtuneError, match=r"which has 14\.72 GiB to use\. It fits with --"
   ):
     plan(
-      "flan_t5_xxl", [*huge, "--gin.T5Config.mlp_dim=524288"], "v5e-8", Layout(), 0.3
+      "flan_t5_xxl", [*huge, "--gin.T5Config.mlp_dim=262144"], "v5e-8", Layout(), 0.3
     )
   assert "parameters, per device" in capsys.readouterr().out
 

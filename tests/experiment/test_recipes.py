@@ -1,6 +1,7 @@
 """Every recipe builds, shrunk to a toy: data, mixture, packing, network, probes."""
 
 import json
+import shutil
 
 import pytest
 
@@ -27,13 +28,15 @@ TOY_TEXT = [
   "symbols.categories=['integers']",
   "symbols.tuning_size=10",
   "symbols.evaluation_size=10",
+  "mixture.target_length=64",  # its words are many pieces
 ]
 
 
 @pytest.fixture(scope="module")
-def toy_rows(tmp_path_factory):
+def toy_rows(tmp_path_factory, question_files):
   """Rows for every card: 24 a class, half of them for each split."""
-  folder = tmp_path_factory.mktemp("rows")
+  folder = tmp_path_factory.mktemp("toy") / "rows"
+  shutil.copytree(question_files, folder)
   for card in map(load_card, list_cards()):
     rows = [
       {

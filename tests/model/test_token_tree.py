@@ -94,5 +94,5 @@ def test_encoder_runs_once_per_prompt(network, params):
 
 
 def test_no_candidates_are_a_mistake_of_the_caller():
-  with pytest.raises(AssertionError, match="whole targets"):
+  with pytest.raises(AssertionError, match="nothing to score"):
     make_tree([])

@@ -1,13 +1,13 @@
 """Made questions are right: recomputed by other means, or equal to what was given."""
 
 import json
+import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
 
-from symtune.cards.resources import resource_dir
-from symtune.cards.strict_yaml import read_yaml
 from symtune.errors import SymtuneError
 from symtune.probe.bbh import Bbh
 from symtune.probe.catalog import PROBES, make_probes
@@ -162,48 +162,8 @@ def test_turing_items_show_what_the_program_does(settings):
 
 
 @pytest.fixture
-def data_dir(tmp_path):
-  """Hand-made files in the layout of the real ones."""
-  functions = [
-    {
-      "concept": f"c{i:03d}",
-      "program": "(lambda $0)",
-      "examples": [{"input": [i, n], "output": [n]} for n in range(6)],
-    }
-    for i in range(1, 4)
-  ]
-  lines = [json.dumps(f) for f in functions]
-  (tmp_path / "list_functions.jsonl").write_text("\n".join(lines) + "\n")
-  rows = [
-    {
-      "subject": subject,
-      "question": f"what is {subject} {i}?",
-      **{f"choice{c}": f"{c} of {i}" for c in "ABCD"},
-      "label": i % 4,
-      "label_name": "ABCD"[i % 4],
-      "split": "train" if i < 5 else "validation",
-      "src": "made",
-    }
-    for subject in ("law", "logic")
-    for i in range(9)
-  ]
-  (tmp_path / "mmlu.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
-  (tmp_path / "bbh").mkdir()
-  tasks = {
-    "navigate": [(f"Go {i}?\nOptions:\n- Yes\n- No", "YN"[i % 2]) for i in range(8)],
-    "date_understanding": [
-      (f"When {i}?\nOptions:\n(A) x\n(B) y\n(C) z", "(B)") for i in range(8)
-    ],
-    "web_of_lies": [(f"Does {i} lie?", ("Yes", "No")[i % 2]) for i in range(8)],
-    "object_counting": [(f"{i} + 11 =", str(i + 11)) for i in range(8)],
-  }
-  words = {"Y": "Yes", "N": "No"}
-  listed = read_yaml(resource_dir("tasks") / "questions" / "bbh.yaml").section("tasks")
-  others = {key: [(f"Q{i}?", f"A{i}") for i in range(8)] for key in listed.values}
-  for name, pairs in (others | tasks).items():
-    examples = [{"input": x, "target": words.get(y, y)} for x, y in pairs]
-    (tmp_path / "bbh" / f"{name}.json").write_text(json.dumps({"examples": examples}))
-  return tmp_path
+def data_dir(question_files, tmp_path):
+  return pathlib.Path(shutil.copytree(question_files, tmp_path / "data"))
 
 
 def test_list_functions_show_and_ask_the_given_pairs(data_dir, settings):
