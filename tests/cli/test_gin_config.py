@@ -136,7 +136,7 @@ print(json.dumps(messages))
 
 
 def test_unknown_recipe_lists_those_there_are():
-  with pytest.raises(SymtuneError, match="one of: .*microworld,"):
+  with pytest.raises(SymtuneError, match=r"one of: .*microworld,"):
     load_recipe("microwave")
 
 
