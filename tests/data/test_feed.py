@@ -64,7 +64,8 @@ def test_resume_on_another_number_of_hosts(stream, before, after):
     shard = HostShard(index=i, count=after)
     resumed = BatchStream(stream, SHAPE, seed=5, shard=shard)
     resumed.set_state(state)
-    share = slice(i * 8 // after, (i + 1) * 8 // after)
+    size = SHAPE.batch_size // after
+    share = slice(i * size, (i + 1) * size)
     expected = [{n: rows[share] for n, rows in b.items()} for b in whole[4:]]
     _same(_take(resumed, 5), expected)
 
