@@ -114,11 +114,15 @@ class _Bucket(http.server.BaseHTTPRequestHandler):
     pass
 
 
+class _Server(http.server.ThreadingHTTPServer):
+  request_queue_size = 128  # the client opens many connections at once
+
+
 @pytest.fixture
 def bucket(t5x_golden, monkeypatch):
   """A local stand-in for gs://bucket, which TensorStore's own client talks to."""
   handler = type("Handler", (_Bucket,), {"root": t5x_golden.root})
-  server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+  server = _Server(("127.0.0.1", 0), handler)
   monkeypatch.setenv(
     "TENSORSTORE_GCS_HTTP_URL", f"http://127.0.0.1:{server.server_port}"
   )
