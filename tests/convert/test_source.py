@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
 from symtune.convert.t5x import open_t5x
@@ -78,6 +79,28 @@ def test_the_vocabulary_beside_a_t5x_checkpoint_is_found(t5x_golden):
   assert open_checkpoint(folder).vocab == vocab
 
 
+@pytest.mark.parametrize("name", ["spiece.model", "sentencepiece.model"])
+def test_tokenizers_beside_a_file_or_a_model_are_found(
+  name, t5x_golden, huggingface_golden, tmp_path
+):
+  folder = t5x_golden.folder("plain", "msgpack")
+  model = huggingface_golden / "t5_1_1"
+  weights = convert(
+    open_checkpoint(model),
+    Destination(path=tmp_path / "own" / "w.safetensors", format=Format.SYMTUNE),
+  )
+  for opened, place in (
+    (folder / "checkpoint", folder),
+    (folder.parent, folder.parent),
+    (model, model),
+    (weights, weights.parent),
+  ):
+    assert open_checkpoint(opened).vocab is None
+    (place / name).write_bytes(b"x")
+    assert open_checkpoint(opened).vocab == place / name
+    (place / name).unlink()
+
+
 class _Bucket(http.server.BaseHTTPRequestHandler):
   """As much of Google Cloud Storage's JSON API as reading takes."""
 
@@ -139,6 +162,18 @@ def test_buckets_are_read_like_folders(layout, bucket):
   assert found.step == 1000
   name = "decoder/layers_1/mlp/wo/kernel"
   np.testing.assert_array_equal(found.tensors[name].read(), local.params[name].read())
+
+
+def test_a_tokenizer_in_a_bucket_is_copied_here(bucket, monkeypatch, tmp_path):
+  monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+  (tmp_path / "temporary").mkdir()
+  address = "gs://bucket/plain/msgpack/checkpoint_1000"
+  assert open_checkpoint(address).vocab is None
+  above = bucket.folder("plain", "msgpack").parent
+  (above / "sentencepiece.model").write_bytes(b"pieces")
+  assert open_checkpoint(address).vocab.read_bytes() == b"pieces"
+  (above / "sentencepiece.model").write_bytes(b"others")
+  assert open_checkpoint(address).vocab.read_bytes() == b"others"
 
 
 def test_parameters_are_loaded_onto_a_mesh_part_by_part(huggingface_golden):
