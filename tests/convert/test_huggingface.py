@@ -189,7 +189,7 @@ def test_an_output_layer_is_taken_from_the_embedding_only_where_the_config_says_
   tied = huggingface_source(folder).tensors["decoder/logits_dense/kernel"]
   np.testing.assert_array_equal(tied.read(), tensors["shared.weight"].T)
   _edit_config(folder, tie_word_embeddings=False)
-  with pytest.raises(SymtuneError, match="Missing: lm_head.weight"):
+  with pytest.raises(SymtuneError, match=r"Missing: lm_head\.weight"):
     huggingface_source(folder)
 
 
