@@ -32,7 +32,7 @@ def run(
   if vocab is not None:
     _check_vocab(vocab, opened)
     opened = dataclasses.replace(opened, vocab=vocab)
-  numbers = sum(_count(t.shape) for t in opened.tensors.values())
+  numbers = sum(tensor.size for tensor in opened.tensors.values())
   console.print(
     f"{opened.where}: {len(opened.tensors)} tensors, {numbers / 1e6:.1f}M parameters",
     soft_wrap=True,
@@ -86,10 +86,3 @@ def _format(to: str | None, dest: pathlib.Path) -> Format:
     raise SymtuneError(
       f"--to: got {to!r}, expected one of {', '.join(Format)}."
     ) from error
-
-
-def _count(shape: tuple[int, ...]) -> int:
-  result = 1
-  for size in shape:
-    result *= size
-  return result

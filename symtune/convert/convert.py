@@ -14,7 +14,6 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import rich.console
 import rich.progress
 
@@ -141,7 +140,7 @@ def _write(
 def _check_space(
   source: SourceCheckpoint, destination: Destination, path: pathlib.Path
 ) -> None:
-  count = sum(int(np.prod(t.shape, dtype=np.int64)) for t in source.tensors.values())
+  count = sum(tensor.size for tensor in source.tensors.values())
   needed = count * destination.dtype.itemsize + _SPARE_BYTES
   free = shutil.disk_usage(path.parent).free
   if free < needed:

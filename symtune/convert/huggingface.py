@@ -211,7 +211,7 @@ def write_huggingface(
       )
     )
   if len(shards) > 1:
-    total = sum(_size(tensor, dtype.itemsize) for tensor in named.values())
+    total = dtype.itemsize * sum(tensor.size for tensor in named.values())
     index = {
       "metadata": {"total_size": total},
       "weight_map": dict(sorted(files.items())),
@@ -224,10 +224,6 @@ def write_huggingface(
   _write_json(folder / CONFIG, config)
 
 
-def _size(tensor: LazyTensor, itemsize: int) -> int:
-  return itemsize * int(np.prod(tensor.shape, dtype=np.int64))
-
-
 def _cut_shards(
   named: Mapping[str, LazyTensor], itemsize: int, limit: int
 ) -> list[list[str]]:
@@ -235,7 +231,7 @@ def _cut_shards(
   shards: list[list[str]] = [[]]
   filled = 0
   for name, tensor in named.items():
-    size = _size(tensor, itemsize)
+    size = itemsize * tensor.size
     if shards[-1] and filled + size > limit:
       shards.append([])
       filled = 0

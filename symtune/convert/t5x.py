@@ -213,17 +213,30 @@ def read_orbax(
     base = {"driver": "ocdbt", "base": base, "path": ""}
   inside = Folder(where=f"{folder.where}/{item}", spec=base, path=base["path"])
   drivers = {".zarray": "zarr", "zarr.json": "zarr3"}
+  written = list(filter(is_parameter, _written(folder, item)))
   opened = {}
-  for key in inside.files():
+  for key in _keys(inside, written):
     path, _, file = key.rpartition("/")
     if file in drivers:
       name = path.replace(".", "/")
       opened[name] = _open(inside, path, drivers[file], is_parameter(name))
-  written = filter(is_parameter, _written(folder, item))
   _refuse_missing(inside, [name for name in written if name not in opened])
   return {
     name: _array(inside, name, future, None, VERSION) for name, future in opened.items()
   }
+
+
+def _keys(inside: Folder, written: Sequence[str]) -> list[str]:
+  """All files of an item; of a damaged database the first tensor it lost is named."""
+  try:
+    return inside.files()
+  except SymtuneError as error:
+    for name in written:
+      try:
+        inside.read(f"{name.replace('/', '.')}/.zarray")
+      except SymtuneError as lost:
+        raise _damaged(inside, name, lost.__cause__ or lost) from error
+    raise
 
 
 def _written(folder: Folder, item: str) -> list[str]:
@@ -291,7 +304,7 @@ def _array(
   return LazyTensor(shape=shape, dtype=dtype, read=read)
 
 
-def _damaged(folder: Folder, name: str, error: Exception) -> SymtuneError:
+def _damaged(folder: Folder, name: str, error: BaseException) -> SymtuneError:
   first = (str(error).splitlines() or [""])[0]
   return SymtuneError(
     f"{folder.where}: tensor {name} cannot be read ({type(error).__name__}: {first}). "

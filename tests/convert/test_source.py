@@ -1,7 +1,10 @@
 """Addresses: the hub, buckets and local folders, and one line for what is none."""
 
 import http.server
+import os
 import pathlib
+import shutil
+import subprocess
 import sys
 import threading
 import types
@@ -45,6 +48,41 @@ def test_the_hub_is_asked_for_what_a_t5_needs(huggingface_golden, monkeypatch):
   assert not [p for p in patterns if p.endswith((".bin", ".h5", ".msgpack", "*"))]
   with pytest.raises(SymtuneError, match=r"\(ValueError: 404\).*HF_HUB_OFFLINE"):
     open_checkpoint("hf://no/model")
+
+
+def test_offline_the_real_library_finds_what_is_in_its_cache(
+  huggingface_golden, tmp_path
+):
+  """In a process of its own: the library reads its settings when it is imported."""
+  pytest.importorskip("huggingface_hub", reason="needs pip install 'symtune[hub]'")
+  commit = "0123456789abcdef0123456789abcdef01234567"
+  model = tmp_path / "cache" / "hub" / "models--org--tiny"
+  shutil.copytree(huggingface_golden / "t5_1_1", model / "snapshots" / commit)
+  (model / "refs").mkdir()
+  (model / "refs" / "main").write_text(commit)
+  settings = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
+  code = """
+import sys
+from symtune.convert.source import open_checkpoint
+from symtune.errors import SymtuneError
+for address in sys.argv[1:]:
+  try:
+    print(open_checkpoint(address).where)
+  except SymtuneError as error:
+    print(error)
+"""
+  addresses = [f"hf://org/tiny@{name}" for name in ("main", commit, "other")]
+  done = subprocess.run(
+    [sys.executable, "-c", code, *addresses],
+    env={**os.environ, **settings},
+    capture_output=True,
+    text=True,
+    timeout=300,
+    check=True,
+  )
+  first, second, third = done.stdout.splitlines()
+  assert first == second == f"hf://org/tiny@{commit}"
+  assert third.startswith("hf://org/tiny@other cannot be downloaded")
 
 
 @pytest.mark.parametrize("address", ["hf://", "hf://a/b/c", "hf://../x", "hf://a b"])
