@@ -207,7 +207,7 @@ def _check_vocab(name: str, start: Start, experiment: Experiment) -> None:
 def _in_dtype(start: Start, dtype: np.dtype | None) -> Start:
   if dtype is None:
     return start
-  config = start.source.config.replace(dtype=dtype)
+  config = dataclasses.replace(start.source.config, dtype=dtype)
   return dataclasses.replace(
     start, source=dataclasses.replace(start.source, config=config)
   )
