@@ -7,7 +7,9 @@ import rich.console
 import typer
 
 from symtune.convert.convert import WEIGHTS_SUFFIX, Destination, Format, convert
+from symtune.convert.huggingface import VOCAB
 from symtune.convert.source import open_checkpoint
+from symtune.convert.tensors import SourceCheckpoint
 from symtune.data.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
 
@@ -28,9 +30,9 @@ def run(
   names = None if activations is None else activations.split(",")
   opened = open_checkpoint(source, mlp_activations=names)
   if vocab is not None:
-    SentencePieceVocab(vocab)  # refuses a file that is none
+    _check_vocab(vocab, opened)
     opened = dataclasses.replace(opened, vocab=vocab)
-  numbers = sum(_count(t.shape) for t in opened.tensors.values())
+  numbers = sum(tensor.size for tensor in opened.tensors.values())
   console.print(
     f"{opened.where}: {len(opened.tensors)} tensors, {numbers / 1e6:.1f}M parameters",
     soft_wrap=True,
@@ -42,12 +44,36 @@ def run(
   except KeyboardInterrupt as error:
     console.print("Stopped; nothing was written.")
     raise typer.Exit(130) from error
-  if destination.format is Format.HUGGINGFACE and opened.vocab is None:
-    console.print(
+  note = _note_on_tokenizer(opened, written, destination.format)
+  if note is not None:
+    console.print(note, soft_wrap=True)
+  console.print(f"written: {written}", soft_wrap=True)
+
+
+def _check_vocab(path: pathlib.Path, source: SourceCheckpoint) -> None:
+  """Refuses a file that is no SentencePiece model, or one of another network."""
+  vocab, rows = SentencePieceVocab(path), source.config.vocab_size
+  if vocab.num_ids > rows:
+    raise SymtuneError(
+      f"--vocab {path}: got {vocab.num_ids} ids with the sentinels, the network of "
+      f"{source.where} has {rows}. Give the vocabulary that it was trained with."
+    )
+
+
+def _note_on_tokenizer(
+  source: SourceCheckpoint, written: pathlib.Path, format_: Format
+) -> str | None:
+  if source.vocab is None and format_ is not Format.SYMTUNE:
+    return (
       "no tokenizer was found beside the checkpoint, none was written: give its "
       "SentencePiece model with --vocab"
     )
-  console.print(f"written: {written}", soft_wrap=True)
+  if source.vocab is not None and format_ is Format.SYMTUNE:
+    return (
+      f"a weights file holds no tokenizer: give {source.vocab} with --vocab wherever "
+      f"the file is used, or copy it to {written.parent / VOCAB}"
+    )
+  return None
 
 
 def _format(to: str | None, dest: pathlib.Path) -> Format:
@@ -60,10 +86,3 @@ def _format(to: str | None, dest: pathlib.Path) -> Format:
     raise SymtuneError(
       f"--to: got {to!r}, expected one of {', '.join(Format)}."
     ) from error
-
-
-def _count(shape: tuple[int, ...]) -> int:
-  result = 1
-  for size in shape:
-    result *= size
-  return result

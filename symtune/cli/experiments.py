@@ -91,14 +91,20 @@ def probe(
   step: int | None,
   checkpoints: Sequence[str],
   probes: str | None,
+  dtype: str | None = None,
 ) -> None:
   """Probe one checkpoint of a run, the newest unless given, or any others."""
   console = rich.console.Console(stderr=True)
   if checkpoints and step is not None:
     raise SymtuneError("got --step and --checkpoint, expected one. Write RUN@STEP.")
+  if dtype is not None and not checkpoints:
+    raise SymtuneError(
+      "got --dtype without --checkpoint. A run computes in its recipe's type: set "
+      "T5Config.dtype = 'bfloat16' there."
+    )
   experiment, gin_text = _build(inputs, console, probes)
   if checkpoints:
-    opened = open_answerers(checkpoints, experiment, inputs.out)
+    opened = open_answerers(checkpoints, experiment, inputs.out, dtype)
     with claim(experiment, gin_text, inputs.out):
       for _, read in opened:
         ask(experiment, read(), inputs.out, console)

@@ -157,6 +157,12 @@ def probe(
     str | None,
     typer.Option(help="Names of probes with commas between them, or all."),
   ] = None,
+  dtype: Annotated[
+    str | None,
+    typer.Option(
+      help="With --checkpoint: type of parameters and activations, float32 or bfloat16."
+    ),
+  ] = None,
 ) -> None:
   """Probe one checkpoint of a run, or several of any runs."""
   from symtune.cli import experiments
@@ -164,7 +170,9 @@ def probe(
   inputs = experiments.Inputs(
     recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
   )
-  experiments.probe(inputs, step=step, checkpoints=checkpoint or [], probes=probes)
+  experiments.probe(
+    inputs, step=step, checkpoints=checkpoint or [], probes=probes, dtype=dtype
+  )
 
 
 @app.command()
@@ -346,7 +354,9 @@ def main() -> None:
     typer.secho(f"error: {error}", err=True, fg="red")
     sys.exit(2)
   except OSError as error:
-    typer.secho(f"error: {error.filename}: {error.strerror}", err=True, fg="red")
+    is_of_file = error.filename is not None and error.strerror is not None
+    about = f"{error.filename}: {error.strerror}" if is_of_file else str(error)
+    typer.secho(f"error: {about or type(error).__name__}", err=True, fg="red")
     sys.exit(2)
   except KeyboardInterrupt:
     typer.echo("Stopped. The same command continues where it stopped.", err=True)

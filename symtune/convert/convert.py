@@ -9,15 +9,15 @@ import dataclasses
 import enum
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import rich.console
 import rich.progress
 
-from symtune.convert.huggingface import write_huggingface
+from symtune.convert.huggingface import VOCAB, write_huggingface
 from symtune.convert.load import float_dtype
 from symtune.convert.own import write_weights
 from symtune.convert.t5x_write import write_t5x
@@ -25,6 +25,8 @@ from symtune.convert.tensors import SourceCheckpoint
 from symtune.errors import SymtuneError
 
 WEIGHTS_SUFFIX = ".safetensors"
+# A path has one slash where the address had two.
+_ADDRESS = re.compile(r"[a-z][a-z0-9]+:/")
 _SPARE_BYTES = 64 * 2**20
 
 
@@ -48,7 +50,8 @@ class Destination:
     step: for T5X; None takes the source's, or 0.
 
   Raises:
-    SymtuneError: a type that T5 cannot use, or a path that does not fit the format.
+    SymtuneError: a type that T5 cannot use, an address that is no local path, or a path
+      that does not fit the format.
   """
 
   path: pathlib.Path
@@ -58,6 +61,11 @@ class Destination:
 
   def __post_init__(self):
     object.__setattr__(self, "dtype", float_dtype(self.dtype, "dtype"))
+    if _ADDRESS.match(str(self.path)):
+      raise SymtuneError(
+        f"got {self.path} as the place to write to, expected a local path. Write the "
+        "checkpoint here and copy it there with the tool of that storage."
+      )
     is_file = self.path.suffix == WEIGHTS_SUFFIX
     if is_file != (self.format is Format.SYMTUNE):
       raise SymtuneError(
@@ -82,7 +90,8 @@ def convert(
     What was written: a folder or a file.
 
   Raises:
-    SymtuneError: the place is taken, the disk is too small, or a tensor is damaged.
+    SymtuneError: the place is taken, the disk is too small, the tokenizer is gone, or a
+      tensor is damaged.
   """
   path = destination.path
   step = destination.step if destination.step is not None else source.step or 0
@@ -90,6 +99,11 @@ def convert(
     path = path / f"checkpoint_{step}"
   if path.exists():
     raise SymtuneError(f"{path} is there already. Choose another place, or remove it.")
+  if source.vocab is not None and not source.vocab.is_file():
+    raise SymtuneError(
+      f"{source.where}: its tokenizer is not at {source.vocab} any more. Put it back, "
+      "or give another copy with --vocab."
+    )
   path.parent.mkdir(parents=True, exist_ok=True)
   _check_space(source, destination, path)
   with _temporary(path, is_folder=destination.format is not Format.SYMTUNE) as place:
@@ -108,6 +122,8 @@ def _write(
   if destination.format is Format.HUGGINGFACE:
     written = write_huggingface(place, source, dtype=dtype)
   elif destination.format is Format.T5X:
+    if source.vocab is not None:
+      shutil.copyfile(source.vocab, place / VOCAB)
     written = write_t5x(place, source.tensors, step=step, dtype=dtype)
   else:
     written = write_weights(place, source, dtype=dtype)
@@ -124,7 +140,7 @@ def _write(
 def _check_space(
   source: SourceCheckpoint, destination: Destination, path: pathlib.Path
 ) -> None:
-  count = sum(int(np.prod(t.shape, dtype=np.int64)) for t in source.tensors.values())
+  count = sum(tensor.size for tensor in source.tensors.values())
   needed = count * destination.dtype.itemsize + _SPARE_BYTES
   free = shutil.disk_usage(path.parent).free
   if free < needed:

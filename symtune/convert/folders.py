@@ -1,6 +1,7 @@
 """Folders that checkpoints lie in: local ones and gs:// buckets, read the same way."""
 
 import dataclasses
+import functools
 import pathlib
 import re
 from typing import Any
@@ -120,6 +121,7 @@ def open_folder(path: str) -> Folder:
   return Folder(where=path, spec={"driver": "file"}, path=f"{local}/")
 
 
+@functools.cache
 def context() -> tensorstore.Context:
-  """How many reads and copies run at once."""
+  """How many reads and copies run at once; one for all, which shares connections."""
   return tensorstore.Context(_CONTEXT)

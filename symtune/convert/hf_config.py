@@ -89,9 +89,15 @@ def config_from_huggingface(where: str, content: Mapping[str, Any]) -> T5Config:
     **sizes,
     num_decoder_layers=content["num_layers"] if layers is None else layers,
     mlp_activations=_ACTIVATIONS[projection],
-    dropout_rate=float(content.get("dropout_rate", 0.1)),
+    dropout_rate=_dropout_rate(where, content.get("dropout_rate", 0.1)),
     logits_via_embedding=bool(is_scaled),
   )
+
+
+def _dropout_rate(where: str, value: Any) -> float:
+  if isinstance(value, bool) or not isinstance(value, int | float):
+    raise SymtuneError(f"{where}: dropout_rate is {value!r}, expected a number.")
+  return float(value)
 
 
 def config_to_huggingface(config: T5Config, dtype: str) -> dict[str, Any]:

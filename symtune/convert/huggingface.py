@@ -64,11 +64,13 @@ def huggingface_source(folder: pathlib.Path) -> SourceCheckpoint:
       tensors are missing, unknown or misshapen; names every one.
   """
   where = str(folder)
-  config = config_from_huggingface(str(folder / CONFIG), _read_json(folder / CONFIG))
+  content = _read_json(folder / CONFIG)
+  config = config_from_huggingface(str(folder / CONFIG), content)
   found = _open_tensors(folder)
   ignored = _check_copies(where, found, config)
   names = {name: t for name, t in found.items() if name not in ignored}
-  if not config.logits_via_embedding and LM_HEAD not in names and SHARED in names:
+  is_shared = content.get("tie_word_embeddings") is not False and SHARED in names
+  if is_shared and not config.logits_via_embedding and LM_HEAD not in names:
     # Transformers 5 ties the output layer even where it does not scale the outputs.
     names[LM_HEAD] = names[SHARED]
   by_name = {huggingface_name(path): path for path in expected_shapes(config)}
@@ -82,12 +84,10 @@ def huggingface_source(folder: pathlib.Path) -> SourceCheckpoint:
     )
   tensors = {by_name[name]: _turned(by_name[name], t) for name, t in names.items()}
   check_tensors(where, tensors, config)
-  vocab = folder / VOCAB
   return SourceCheckpoint(
     where=where,
     config=config,
     tensors=tensors,
-    vocab=vocab if vocab.is_file() else None,
     left_out=tuple(f"{name}, a copy or unused" for name in ignored),
   )
 
@@ -130,7 +130,14 @@ def _open_tensors(folder: pathlib.Path) -> dict[str, LazyTensor]:
   for file in dict.fromkeys(by_name.values()):
     if not isinstance(file, str) or pathlib.PurePath(file).name != file:
       raise SymtuneError(f"{folder / INDEX} names {file!r}, expected a file beside it.")
-    found |= read_safetensors(folder / file)
+    shard = read_safetensors(folder / file)
+    twice = sorted(found.keys() & shard.keys())
+    if twice:
+      raise SymtuneError(
+        f"{folder / file} holds tensors that another shard holds too: "
+        f"{list_some(twice)}. The folder mixes two models: download it again."
+      )
+    found |= shard
   absent = [name for name in by_name if name not in found]
   if absent:
     raise SymtuneError(
@@ -204,7 +211,7 @@ def write_huggingface(
       )
     )
   if len(shards) > 1:
-    total = sum(_size(tensor, dtype.itemsize) for tensor in named.values())
+    total = dtype.itemsize * sum(tensor.size for tensor in named.values())
     index = {
       "metadata": {"total_size": total},
       "weight_map": dict(sorted(files.items())),
@@ -217,10 +224,6 @@ def write_huggingface(
   _write_json(folder / CONFIG, config)
 
 
-def _size(tensor: LazyTensor, itemsize: int) -> int:
-  return itemsize * int(np.prod(tensor.shape, dtype=np.int64))
-
-
 def _cut_shards(
   named: Mapping[str, LazyTensor], itemsize: int, limit: int
 ) -> list[list[str]]:
@@ -228,7 +231,7 @@ def _cut_shards(
   shards: list[list[str]] = [[]]
   filled = 0
   for name, tensor in named.items():
-    size = _size(tensor, itemsize)
+    size = itemsize * tensor.size
     if shards[-1] and filled + size > limit:
       shards.append([])
       filled = 0

@@ -116,15 +116,20 @@ def fingerprint(checkpoint: SourceCheckpoint) -> str:
   Raises:
     SymtuneError: a tensor is damaged.
   """
-  digest = hashlib.sha256()
-  numbers = sum(int(np.prod(t.shape)) for t in checkpoint.tensors.values())
-  for name in sorted(checkpoint.tensors):
-    tensor = checkpoint.tensors[name]
-    digest.update(f"{name} {tensor.shape} {tensor.dtype.name}\n".encode())
-    is_few = len(tensor.shape) == 1 or name.endswith("/rel_embedding")
-    if is_few or numbers <= _READ_WHOLE:
-      digest.update(np.ascontiguousarray(tensor.read()).tobytes())
-  return digest.hexdigest()
+  numbers = sum(tensor.size for tensor in checkpoint.tensors.values())
+  # In the file's order, in which reading is cheapest and holds one array at a time.
+  digests = {
+    name: _digest(name, tensor, is_small=numbers <= _READ_WHOLE)
+    for name, tensor in checkpoint.tensors.items()
+  }
+  return hashlib.sha256(b"".join(digests[n] for n in sorted(digests))).hexdigest()
+
+
+def _digest(name: str, tensor: LazyTensor, *, is_small: bool) -> bytes:
+  digest = hashlib.sha256(f"{name} {tensor.shape} {tensor.dtype.name}\n".encode())
+  if is_small or len(tensor.shape) == 1 or name.endswith("/rel_embedding"):
+    digest.update(np.ascontiguousarray(tensor.read()).data.cast("B"))
+  return digest.digest()
 
 
 def held_tensors(params: Mapping[str, Any]) -> dict[str, LazyTensor]:

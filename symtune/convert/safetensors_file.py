@@ -143,7 +143,7 @@ def write_safetensors(plan: PlannedFile) -> Iterator[str]:
   end = 0
   for name, tensor in plan.tensors.items():
     start, dtype = end, plan.dtypes[name]
-    end += dtype.itemsize * int(np.prod(tensor.shape, dtype=np.int64))
+    end += dtype.itemsize * tensor.size
     header[name] = {
       "dtype": _NAMES[dtype],
       "shape": list(tensor.shape),

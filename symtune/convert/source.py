@@ -1,11 +1,14 @@
 """hf://..., gs://... or a local path -> SourceCheckpoint, whatever its format."""
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 import re
+import tempfile
 from collections.abc import Sequence
 
+from symtune.convert.folders import open_folder
 from symtune.convert.huggingface import (
   CONFIG,
   VOCAB,
@@ -17,9 +20,12 @@ from symtune.convert.t5x import is_t5x
 from symtune.convert.t5x_tree import t5x_source
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.errors import SymtuneError
+from symtune.files import write_whole
 
 HF, GS = "hf://", "gs://"
-_HUB_FILES = (CONFIG, "*.safetensors", "*.safetensors.index.json", VOCAB)
+# Transformers' name for a SentencePiece model, and T5X's.
+VOCABS = (VOCAB, "sentencepiece.model")
+_HUB_FILES = (CONFIG, "*.safetensors", "*.safetensors.index.json", *VOCABS)
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?:@[\w./-]+)?|[\w.-]+(?:@[\w./-]+)?")
 _EXPECTED = (
   "hf://ORGANISATION/MODEL[@REVISION], gs://BUCKET/FOLDER of a T5X checkpoint, a "
@@ -39,7 +45,8 @@ def open_checkpoint(
     mlp_activations: for T5X checkpoints of unusual networks (`t5x_tree.infer_config`).
 
   Returns:
-    The checkpoint. Its `where` names the commit that a hub's revision stands for.
+    The checkpoint, with the tokenizer that lies beside it: in its folder, for T5X also
+    in the one above. Its `where` names the commit that a hub's revision stands for.
 
   Raises:
     SymtuneError: nothing there, an unknown format, a damaged checkpoint, or no network.
@@ -48,28 +55,54 @@ def open_checkpoint(
   if text.startswith(HF):
     return _open_hub(text)
   if text.startswith(GS):
-    return t5x_source(text, mlp_activations)
+    return _with_bucket_vocab(t5x_source(text, mlp_activations))
   path = pathlib.Path(text).expanduser()
   if path.is_file() and path.name != "checkpoint":
-    return weights_source(path)
+    return _with_vocab(weights_source(path), path.parent)
   if path.is_file():
-    return t5x_source(str(path), mlp_activations)
+    path = path.parent
   if not path.is_dir():
     raise SymtuneError(f"no checkpoint at {text}; expected {_EXPECTED}.")
   if is_huggingface(path):
-    return huggingface_source(path)
+    return _with_vocab(huggingface_source(path), path)
   if is_run(path):
     return run_source(path)
   if is_t5x(str(path)):
     source = t5x_source(str(path), mlp_activations)
-    return dataclasses.replace(source, vocab=_vocab_beside(path))
+    step = pathlib.Path(source.where).absolute()
+    return _with_vocab(source, step, step.parent)
   raise SymtuneError(f"{text} holds no checkpoint that is known; expected {_EXPECTED}.")
 
 
-def _vocab_beside(path: pathlib.Path) -> pathlib.Path | None:
-  """A SentencePiece model in a checkpoint's folder or the one above."""
-  places = (path / VOCAB, path.parent / VOCAB)
-  return next((place for place in places if place.is_file()), None)
+def _with_vocab(source: SourceCheckpoint, *folders: pathlib.Path) -> SourceCheckpoint:
+  """The checkpoint with the first SentencePiece model that these folders hold."""
+  places = (folder / name for folder in folders for name in VOCABS)
+  found = next((place for place in places if place.is_file()), None)
+  return dataclasses.replace(source, vocab=found)
+
+
+def _with_bucket_vocab(source: SourceCheckpoint) -> SourceCheckpoint:
+  """The same for a step in a bucket; the model is copied to this machine, once."""
+  above = source.where.rstrip("/").rpartition("/")[0]
+  folders = [source.where] if above in ("gs:/", "gs:") else [source.where, above]
+  for place in (open_folder(folder) for folder in folders):
+    for name in VOCABS:
+      found = place.read(name)
+      if found is not None:
+        return dataclasses.replace(source, vocab=_kept(found))
+  return source
+
+
+def _kept(model: bytes) -> pathlib.Path:
+  """A file of these bytes, in a folder of this user's that is named after them."""
+  name = hashlib.sha256(model).hexdigest()[:16]
+  user = pathlib.Path(tempfile.gettempdir()) / f"symtune-{os.getuid()}"
+  user.mkdir(mode=0o700, exist_ok=True)
+  path = user / name / VOCAB
+  path.parent.mkdir(mode=0o700, exist_ok=True)
+  if not path.is_file() or path.read_bytes() != model:
+    write_whole(path, model)
+  return path
 
 
 def _open_hub(address: str) -> SourceCheckpoint:
@@ -95,7 +128,7 @@ def _open_hub(address: str) -> SourceCheckpoint:
       "name and the network; without one, set HF_HUB_OFFLINE=1 to use what was "
       "downloaded before, or give a local folder."
     ) from error
-  source = huggingface_source(pathlib.Path(folder))
+  source = _with_vocab(huggingface_source(pathlib.Path(folder)), pathlib.Path(folder))
   # The cache names a snapshot's folder after its commit.
   commit = pathlib.Path(folder).name
   return dataclasses.replace(source, where=f"{HF}{repository}@{commit}")

@@ -13,8 +13,9 @@ it was once written to) is never followed: arrays are read from where the file i
 """
 
 import dataclasses
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.serialization
@@ -24,13 +25,16 @@ import tensorstore
 from flax.traverse_util import flatten_dict
 
 from symtune.convert.folders import Folder, context, open_folder
-from symtune.convert.tensors import LazyTensor
+from symtune.convert.tensors import LazyTensor, list_some
 from symtune.errors import SymtuneError
 
 # Since 2021-06; before, bfloat16 was written as uint16 (t5x/checkpoints.py, VERSION).
 VERSION = 3
 TARGET = "target/"
 _STEP = "state/step"
+_STATES = "state/param_states/"
+# What Adafactor keeps of a parameter, below the parameter's own path.
+_MOMENTS = ("m", "v", "v_row", "v_col")
 _MSGPACK = "checkpoint"
 _ORBAX = "state"
 _STEP_FOLDER = re.compile(r"checkpoint_(\d+)")
@@ -63,7 +67,7 @@ def open_t5x(path: str) -> T5XCheckpoint:
   Raises:
     SymtuneError: there is no T5X checkpoint, or it is damaged; names the tensor.
   """
-  folder = open_folder(re.sub(r"(?<=/)checkpoint$", "", path) or path)
+  folder = open_folder(re.sub(r"(^|/)checkpoint$", r"\1", path) or ".")
   folder = _newest_step(folder)
   packed = folder.read(_MSGPACK)
   leaves = _orbax_leaves(folder) if packed is None else _msgpack_leaves(folder, packed)
@@ -79,12 +83,36 @@ def open_t5x(path: str) -> T5XCheckpoint:
       "It is damaged, or another program's."
     )
   rest = {name: leaf for name, leaf in leaves.items() if not name.startswith(TARGET)}
+  if packed is None:
+    _check_states(folder, params, rest)
   return T5XCheckpoint(
     where=folder.where,
     step=None if step is None else int(step.read()),
     params=params,
     optimizer=rest,
   )
+
+
+def _check_states(
+  folder: Folder, params: Mapping[str, Any], optimizer: Mapping[str, Any]
+) -> None:
+  """Refuses a checkpoint whose optimizer knows parameters that are not there."""
+  stacks = {name.split("/")[0] for name in params}
+  moments = [name.removeprefix(_STATES).rpartition("/") for name in optimizer]
+  known = [
+    parameter
+    for parameter, _, moment in moments
+    if moment in _MOMENTS and parameter.split("/")[0] in stacks
+  ]
+  _refuse_missing(folder, [f"{TARGET}{n}" for n in known if n not in params])
+
+
+def _refuse_missing(folder: Folder, names: Sequence[str]) -> None:
+  if names:
+    raise SymtuneError(
+      f"{folder.where} lacks tensors that were written: "
+      f"{list_some(dict.fromkeys(names))}. Files were lost: copy the checkpoint again."
+    )
 
 
 def is_t5x(path: str) -> bool:
@@ -177,22 +205,53 @@ def read_orbax(
     is_parameter: whether an array of that path must be there whole.
 
   Raises:
-    SymtuneError: the storage cannot be reached, or an array is damaged; names it.
+    SymtuneError: the storage cannot be reached, or an array is damaged or lost; names
+      it.
   """
   base = folder.store(item)
   if folder.read(f"{item}/manifest.ocdbt") is not None:
     base = {"driver": "ocdbt", "base": base, "path": ""}
   inside = Folder(where=f"{folder.where}/{item}", spec=base, path=base["path"])
   drivers = {".zarray": "zarr", "zarr.json": "zarr3"}
+  written = list(filter(is_parameter, _written(folder, item)))
   opened = {}
-  for key in inside.files():
+  for key in _keys(inside, written):
     path, _, file = key.rpartition("/")
     if file in drivers:
       name = path.replace(".", "/")
       opened[name] = _open(inside, path, drivers[file], is_parameter(name))
+  _refuse_missing(inside, [name for name in written if name not in opened])
   return {
     name: _array(inside, name, future, None, VERSION) for name, future in opened.items()
   }
+
+
+def _keys(inside: Folder, written: Sequence[str]) -> list[str]:
+  """All files of an item; of a damaged database the first tensor it lost is named."""
+  try:
+    return inside.files()
+  except SymtuneError as error:
+    for name in written:
+      try:
+        inside.read(f"{name.replace('/', '.')}/.zarray")
+      except SymtuneError as lost:
+        raise _damaged(inside, name, lost.__cause__ or lost) from error
+    raise
+
+
+def _written(folder: Folder, item: str) -> list[str]:
+  """Slash-joined paths of what Orbax says it wrote; none without its `_METADATA`."""
+  found = folder.read(f"{item}/_METADATA")
+  if found is None:
+    return []
+  try:
+    entries = json.loads(found)["tree_metadata"].values()
+    return ["/".join(str(k["key"]) for k in e["key_metadata"]) for e in entries]
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise SymtuneError(
+      f"{folder.where}/{item}/_METADATA cannot be read ({type(error).__name__}: "
+      f"{error}); expected what Orbax wrote. The checkpoint is damaged: copy it again."
+    ) from error
 
 
 def _open(folder: Folder, path: str, driver: str, must_be_whole: bool) -> Any:
@@ -245,7 +304,7 @@ def _array(
   return LazyTensor(shape=shape, dtype=dtype, read=read)
 
 
-def _damaged(folder: Folder, name: str, error: Exception) -> SymtuneError:
+def _damaged(folder: Folder, name: str, error: BaseException) -> SymtuneError:
   first = (str(error).splitlines() or [""])[0]
   return SymtuneError(
     f"{folder.where}: tensor {name} cannot be read ({type(error).__name__}: {first}). "

@@ -37,7 +37,8 @@ def is_scanned(names: Mapping[str, object]) -> bool:
 def unscan(where: str, tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
   """Takes stacked layers apart; other tensors are passed on.
 
-  An array is read once and its layers are views of it, so read the result in order.
+  An array is read once for all its layers, and held until each of them was read: read
+  the result in order, so that one is held at a time.
 
   Args:
     where: the checkpoint, for messages.
@@ -75,12 +76,15 @@ def _split_layers(where: str, name: str, tensor: LazyTensor) -> list[LazyTensor]
   shape = tensor.shape[:SCAN_AXIS] + tensor.shape[SCAN_AXIS + 1 :]
   flat = _joined_shape(name, shape)
   count = tensor.shape[SCAN_AXIS]
+  left = set(range(count))
 
   def layer(i: int) -> Callable[[], np.ndarray]:
     def read() -> np.ndarray:
       value = np.take(read_stack(), i, axis=SCAN_AXIS).reshape(flat)
-      if i == count - 1:
+      left.discard(i)
+      if not left:  # every layer was read, in whatever order
         read_stack.cache_clear()
+        left.update(range(count))
       return value
 
     return read

@@ -15,6 +15,7 @@ from flax.traverse_util import unflatten_dict
 from symtune.convert.folders import context
 from symtune.convert.t5x import TARGET, VERSION
 from symtune.convert.tensors import LazyTensor
+from symtune.errors import SymtuneError
 from symtune.files import write_whole
 
 # T5X aims at chunks of 64 MiB (_DESIRED_CHUNK_SIZE_BYTES); smaller ones keep less
@@ -45,7 +46,7 @@ def write_t5x(
       `t5x.open_t5x` returns it; None leaves it out, as for a checkpoint to start from.
 
   Raises:
-    SymtuneError: a tensor cannot be read.
+    SymtuneError: a tensor cannot be read, or not be written; names it.
   """
   tree: dict[str, object] = {"state/step": np.int32(step)}
   named = {f"{TARGET}{name}": tensor for name, tensor in params.items()}
@@ -55,7 +56,14 @@ def write_t5x(
       tree[name] = np.array(tensor.read())
       continue
     kind = dtype if dtype is not None and name in named else tensor.dtype
-    tree[name] = _write_array(folder, name.replace("/", "."), tensor, np.dtype(kind))
+    try:
+      tree[name] = _write_array(folder, name.replace("/", "."), tensor, np.dtype(kind))
+    except (ValueError, OSError) as error:
+      first = (str(error).splitlines() or [""])[0]
+      raise SymtuneError(
+        f"{folder}: tensor {name} cannot be written ({type(error).__name__}: {first}). "
+        "Check the disk's space and the folder's permissions."
+      ) from error
     yield name
   content = {"version": VERSION, "optimizer": unflatten_dict(tree, sep="/")}
   write_whole(folder / "checkpoint", flax.serialization.msgpack_serialize(content))

@@ -1,6 +1,7 @@
 """What every checkpoint format is read as: named arrays that are not in memory yet."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -29,6 +30,11 @@ class LazyTensor:
   shape: tuple[int, ...]
   dtype: np.dtype
   read: Callable[[], np.ndarray]
+
+  @property
+  def size(self) -> int:
+    """Numbers in it."""
+    return math.prod(self.shape)
 
   def map(
     self, shape: tuple[int, ...], change: Callable[[np.ndarray], np.ndarray]

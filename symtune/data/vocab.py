@@ -16,7 +16,7 @@ from symtune.errors import SymtuneError
 # 128 rows: 32,128 (t5x/examples/t5/t5_1_1/base.gin).
 EXTRA_IDS = 100
 _SIZE_MULTIPLE = 128
-_SENTINEL = re.compile(r"<extra_id_(\d+)>")
+_SENTINEL = re.compile(r"<extra_id_(?:0|[1-9]\d{0,3})>", re.ASCII)
 
 
 @runtime_checkable
@@ -51,7 +51,11 @@ class Vocab(Protocol):
 
 
 class SentencePieceVocab:
-  """A SentencePiece model with T5's ids: pad 0, EOS 1, unknown 2."""
+  """A SentencePiece model with T5's ids: pad 0, EOS 1, unknown 2.
+
+  Attributes:
+    num_ids: pieces and sentinels; `size` is this, rounded up.
+  """
 
   pad_id = 0
   eos_id = 1
@@ -62,7 +66,8 @@ class SentencePieceVocab:
 
     Args:
       path: a `.model` file, such as T5's `spiece.model`.
-      extra_ids: sentinels above the pieces; they count in `size` only.
+      extra_ids: sentinels to add above the pieces; none are added to a model that has
+        them as pieces, such as T5X's cc_all.32000.100extra.
 
     Raises:
       SymtuneError: the file is missing, is no SentencePiece model, or has other ids.
@@ -76,40 +81,52 @@ class SentencePieceVocab:
       )
     self.fingerprint = hashlib.sha256(self._model.serialized_model_proto()).hexdigest()
     self._num_pieces = self._model.get_piece_size()
-    self._num_ids = self._num_pieces + extra_ids
-    self.size = -(-self._num_ids // _SIZE_MULTIPLE) * _SIZE_MULTIPLE
+    self._sentinels = _own_sentinels(self._model)
+    if not self._sentinels:  # they count down from the top, as in T5
+      top = self._num_pieces + extra_ids - 1
+      self._sentinels = {f"<extra_id_{i}>": top - i for i in range(extra_ids)}
+    self._sentinel_texts = {i: text for text, i in self._sentinels.items()}
+    self.num_ids = 1 + max([self._num_pieces - 1, *self._sentinels.values()])
+    self.size = -(-self.num_ids // _SIZE_MULTIPLE) * _SIZE_MULTIPLE
 
   def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
     """Ids of `text`, without EOS. Newlines become spaces (T5's normaliser).
 
     `<extra_id_0>` is the last of the sentinels' ids, as in T5.
     """
-    if "<extra_id_" not in text:
-      return np.asarray(self._model.encode(text), np.int32)
     ids: list[int] = []
-    for i, part in enumerate(_SENTINEL.split(text)):
-      is_number = i % 2 == 1
-      if is_number and int(part) < self._num_ids - self._num_pieces:
-        ids.append(self._num_ids - 1 - int(part))
-      else:
-        ids += self._model.encode(f"<extra_id_{part}>" if is_number else part)
-    return np.asarray(ids, np.int32)
+    start = 0
+    for match in _SENTINEL.finditer(text):
+      sentinel = self._sentinels.get(match[0])
+      if sentinel is not None:
+        ids += [*self._model.encode(text[start : match.start()]), sentinel]
+        start = match.end()
+    return np.asarray(ids + self._model.encode(text[start:]), np.int32)
 
   def decode(self, ids: Iterable[SupportsInt]) -> str:
-    """The text of `ids`; padding, EOS and sentinels are left out."""
-    known = [int(i) for i in ids if self.eos_id < int(i) < self._num_pieces]
-    return self._model.decode(known)
+    """The text of `ids` with its sentinels; padding and EOS are left out."""
+    text, run = "", []
+    for i in map(int, ids):
+      if i in self._sentinel_texts:
+        text += self._decode_run(run, is_start=not text) + self._sentinel_texts[i]
+        run = []
+      elif self.eos_id < i < self._num_pieces:
+        run.append(i)
+    return text + self._decode_run(run, is_start=not text)
+
+  def _decode_run(self, ids: list[int], *, is_start: bool) -> str:
+    """Text between sentinels; only at the start is the first word's space dropped."""
+    begins = bool(ids) and self._model.id_to_piece(ids[0]).startswith("▁")
+    return f"{'' if is_start or not begins else ' '}{self._model.decode(ids)}"
 
   def pieces(self, ids: Iterable[SupportsInt]) -> list[str]:
     """One piece per id; `▁` stands for the white space before a word."""
     return [self._piece(int(i)) for i in ids]
 
   def _piece(self, i: int) -> str:
-    if i < self._num_pieces:
-      return self._model.id_to_piece(i)
-    if i < self._num_ids:  # sentinels count down from the top, as in T5
-      return f"<extra_id_{self._num_ids - 1 - i}>"
-    return "<unused>"
+    if i in self._sentinel_texts:
+      return self._sentinel_texts[i]
+    return self._model.id_to_piece(i) if i < self._num_pieces else "<unused>"
 
 
 def _load_model(path: pathlib.Path) -> sentencepiece.SentencePieceProcessor:
@@ -127,6 +144,27 @@ def _load_model(path: pathlib.Path) -> sentencepiece.SentencePieceProcessor:
       f"such as T5's spiece.model, with --vocab."
     ) from error
   return model
+
+
+def _own_sentinels(model: sentencepiece.SentencePieceProcessor) -> dict[str, int]:
+  """The sentinels that are pieces of the model, by their text."""
+  found: dict[str, int] = {}
+  for number in range(model.get_piece_size()):
+    text = f"<extra_id_{number}>"
+    i = model.piece_to_id(text)
+    if i == model.unk_id():
+      break
+    found[text] = i
+  return found
+
+
+def have_same_ids(left: Vocab, right: Vocab) -> bool:
+  """Whether every id stands for the same piece in both, whatever their files."""
+  if left.fingerprint == right.fingerprint:
+    return True
+  if left.size != right.size:
+    return False
+  return left.pieces(range(left.size)) == right.pieces(range(right.size))
 
 
 class ToyVocab:

@@ -15,8 +15,11 @@ import pathlib
 import re
 from collections.abc import Callable, Sequence
 
-from symtune.convert.load import load_params
+import numpy as np
+
+from symtune.convert.load import float_dtype, load_params
 from symtune.convert.source import HF
+from symtune.data.vocab import SentencePieceVocab, have_same_ids
 from symtune.errors import SymtuneError
 from symtune.experiment.build import Experiment, make_probe_tokenizer
 from symtune.experiment.start import Start, find_start
@@ -63,7 +66,10 @@ class Answerer:
 
 
 def open_answerers(
-  names: Sequence[str], experiment: Experiment, out: pathlib.Path
+  names: Sequence[str],
+  experiment: Experiment,
+  out: pathlib.Path,
+  dtype: str | None = None,
 ) -> list[tuple[CheckpointLabel, Callable[[], Answerer]]]:
   """Checks every name before any is read.
 
@@ -71,13 +77,17 @@ def open_answerers(
     names: as the module's docstring shows.
     experiment: vocabulary, lengths and probes.
     out: folder of the results; keeps the cache of scores.
+    dtype: of parameters and activations, float32 or bfloat16; None takes float32
+      parameters and the activations' type of the checkpoint's settings.
 
   Returns:
     Per name a label without the size, and a function that reads the weights.
 
   Raises:
-    SymtuneError: a name stands for nothing, or two for the same.
+    SymtuneError: a name stands for nothing, two for the same, a type that T5 cannot
+      use, or a checkpoint with another tokenizer than the experiment's.
   """
+  kind_of_numbers = None if dtype is None else float_dtype(dtype, "--dtype")
   titles = _titles(names)
   opened = []
   for name, title in zip(names, titles, strict=True):
@@ -90,8 +100,13 @@ def open_answerers(
       opened.append((label, _transformers(label, rest, experiment)))
     else:
       start = _find(name)
-      label = CheckpointLabel(name=title, step=start.source.step or 0)
-      opened.append((label, _native(label, start, experiment, out)))
+      label = CheckpointLabel(
+        name=title if dtype in (None, "float32") else f"{title} ({dtype})",
+        step=start.source.step or 0,
+      )
+      _check_vocab(name, start, experiment)
+      start = _in_dtype(start, kind_of_numbers)
+      opened.append((label, _native(label, start, experiment, out, kind_of_numbers)))
   known = [(label.name, label.step) for label, _ in opened]
   if len(set(known)) < len(known):
     raise SymtuneError(
@@ -177,12 +192,38 @@ def _transformers(
   return read
 
 
+def _check_vocab(name: str, start: Start, experiment: Experiment) -> None:
+  """Refuses to ask a network in ids that mean other pieces to it."""
+  path = start.source.vocab
+  if path is None or have_same_ids(SentencePieceVocab(path), experiment.vocab):
+    return
+  raise SymtuneError(
+    f"--checkpoint {name}: its tokenizer, {path}, is not the one that this experiment "
+    "uses, so that its answers would mean nothing. Give the checkpoint's own with "
+    f"--vocab {path}."
+  )
+
+
+def _in_dtype(start: Start, dtype: np.dtype | None) -> Start:
+  if dtype is None:
+    return start
+  config = dataclasses.replace(start.source.config, dtype=dtype)
+  return dataclasses.replace(
+    start, source=dataclasses.replace(start.source, config=config)
+  )
+
+
 def _native(
-  label: CheckpointLabel, start: Start, experiment: Experiment, out: pathlib.Path
+  label: CheckpointLabel,
+  start: Start,
+  experiment: Experiment,
+  out: pathlib.Path,
+  dtype: np.dtype | None,
 ) -> Callable[[], Answerer]:
   def read() -> Answerer:
     network = Transformer(config=start.source.config)
-    return native_answerer(experiment, label, network, load_params(start.source), out)
+    params = load_params(start.source, dtype=dtype or np.float32)
+    return native_answerer(experiment, label, network, params, out)
 
   return read
 

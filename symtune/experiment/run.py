@@ -9,6 +9,7 @@ import json
 import pathlib
 
 import jax
+import optax
 import rich.console
 
 from symtune.data.batches import HostShard
@@ -20,13 +21,14 @@ from symtune.experiment.folder import git_commit
 from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.start import load_start
 from symtune.files import DATA_FILE, RESULTS_FILE, write_whole
+from symtune.model.axes import Rules
 from symtune.model.network import Params, param_axes, param_shapes
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
 from symtune.train import checkpoint, hosts, partition
 from symtune.train.loop import CHECKPOINTS, FitResult, fit
 from symtune.train.optim import make_optimizer, make_schedule
 from symtune.train.progress import Progress
-from symtune.train.state import create_state
+from symtune.train.state import TrainState, create_state
 from symtune.train.step import jit_train_step
 
 BEFORE, AFTER = "before", "after"
@@ -53,9 +55,7 @@ def train_model(
     SymtuneError: the loss is not finite, or a checkpoint is damaged.
   """
   recipe, layout = experiment.recipe, layout or partition.Layout()
-  params = load_start(experiment.start, experiment.network, recipe.train.seed)
-  optimizer = make_optimizer(recipe.optimizer, params)
-  state = create_state(params, optimizer, recipe.train.seed)
+  optimizer = make_optimizer(recipe.optimizer, param_shapes(experiment.network))
   step = functools.partial(
     jit_train_step,
     network=experiment.network,
@@ -77,21 +77,50 @@ def train_model(
     progress=Progress(recipe.train.steps, console),
   )
   if jax.device_count() == 1:
+    params = load_start(experiment.start, experiment.network, recipe.train.seed)
+    state = create_state(params, optimizer, recipe.train.seed)
     result = fit_here(state=state, train_step=step())
   else:
     mesh = partition.make_mesh(model_devices=layout.model_devices)
-    axes, rules = param_axes(experiment.network), partition.layout_rules(layout)
-    shardings = partition.state_shardings(
-      state, partition.param_shardings(params, axes, mesh, rules), mesh
-    )
+    rules = partition.layout_rules(layout)
+    state, shardings = sharded_state(experiment, optimizer, mesh, rules)
     result = fit_here(
-      state=partition.place(state, shardings),
+      state=state,
       train_step=step(mesh=mesh, rules=rules, shardings=shardings),
       put_batch=partition.batch_putter(mesh),
     )
   if hosts.is_first():
     _report_data(experiment, batches.counts, run_dir, console)
   return result
+
+
+def sharded_state(
+  experiment: Experiment,
+  optimizer: optax.GradientTransformation,
+  mesh: jax.sharding.Mesh,
+  rules: Rules,
+) -> tuple[TrainState, TrainState]:
+  """The state before the first step, of which no device ever holds more than its part.
+
+  Args:
+    experiment: its network, and where the parameters come from.
+    optimizer: as made by `make_optimizer`.
+    mesh: the devices.
+    rules: how parameters are cut.
+
+  Returns:
+    The state, and the sharding of each of its arrays.
+
+  Raises:
+    SymtuneError: the checkpoint is damaged, or an axis does not divide.
+  """
+  network, seed = experiment.network, experiment.recipe.train.seed
+  shapes = param_shapes(network)
+  places = partition.param_shardings(shapes, param_axes(network), mesh, rules)
+  make = functools.partial(create_state, optimizer=optimizer, seed=seed)
+  shardings = partition.state_shardings(jax.eval_shape(make, shapes), places, mesh)
+  params = load_start(experiment.start, network, seed, places)
+  return jax.jit(make, out_shardings=shardings, donate_argnums=0)(params), shardings
 
 
 def probe_model(

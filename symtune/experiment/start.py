@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import jax
 
@@ -10,6 +11,7 @@ from symtune.convert.load import check_config, fingerprint, load_params
 from symtune.convert.source import open_checkpoint
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.model.network import Params, Transformer, init_params
+from symtune.train import partition
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,21 +47,27 @@ def find_start(name: str) -> Start:
   return Start(source=source, fingerprint=fingerprint(source))
 
 
-def load_start(start: Start | None, network: Transformer, seed: int) -> Params:
+def load_start(
+  start: Start | None, network: Transformer, seed: int, shardings: Any = None
+) -> Params:
   """The parameters before the first step.
 
   Args:
     start: where they come from; None draws them.
     network: what they are for.
     seed: of the drawn ones.
+    shardings: where each parameter goes, as `partition.param_shardings` returns it; the
+      host holds one tensor of a checkpoint at a time, a device only its parts. None:
+      all on the first device.
 
   Returns:
-    Nested dict of float32 arrays on the first device.
+    Nested dict of float32 arrays.
 
   Raises:
     SymtuneError: the checkpoint is damaged, or of another network.
   """
   if start is None:
-    return init_params(network, jax.random.key(seed))
+    params = init_params(network, jax.random.key(seed))
+    return params if shardings is None else partition.place(params, shardings)
   check_config(start.source, network.config)
-  return load_params(start.source)
+  return load_params(start.source, shardings=shardings)

@@ -5,6 +5,7 @@ import sys
 import jax
 import pytest
 
+from symtune.cards.resources import resource_dir
 from symtune.cli.main import main
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.load import held_tensors
@@ -14,7 +15,7 @@ from symtune.model.config import T5Config
 from symtune.model.network import Transformer, init_params
 
 CONFIG = T5Config(
-  vocab_size=16,
+  vocab_size=256,
   emb_dim=4,
   num_heads=2,
   num_encoder_layers=1,
@@ -64,6 +65,18 @@ def test_without_a_tokenizer_it_says_so(weights, run_cli, tmp_path):
   assert "no tokenizer was found" in printed
 
 
+def test_t5x_gets_the_tokenizer_and_weights_say_that_they_hold_none(
+  weights, small_vocab_path, run_cli, tmp_path
+):
+  options = ("--to", "t5x", "--vocab", small_vocab_path)
+  assert run_cli(weights, tmp_path / "t5x", *options)[0] == 0
+  found = open_checkpoint(tmp_path / "t5x").vocab
+  assert found.read_bytes() == small_vocab_path.read_bytes()
+  code, printed = run_cli(tmp_path / "t5x", tmp_path / "again.safetensors")
+  assert code == 0
+  assert "a weights file holds no tokenizer" in printed
+
+
 def test_t5x_with_a_step(weights, run_cli, tmp_path):
   code, _ = run_cli(weights, tmp_path / "t5x", "--to", "t5x", "--step", "7")
   assert code == 0
@@ -83,6 +96,45 @@ def test_bad_options(arguments, message, weights, run_cli, tmp_path):
   assert code == 2
   assert message in printed
   assert not (tmp_path / "out").exists()
+
+
+def test_a_vocabulary_of_a_larger_network_is_refused(weights, run_cli, tmp_path):
+  vocab = resource_dir("tasks") / "microworld" / "vocab.model"
+  code, printed = run_cli(weights, tmp_path / "out", "--vocab", vocab)
+  assert code == 2
+  assert "ids with the sentinels, the network of" in printed
+  assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("dest", ["gs://bucket/model", "hf://org/model"])
+def test_only_local_places_are_written_to(
+  dest, weights, run_cli, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  code, printed = run_cli(weights, dest)
+  assert code == 2
+  assert "expected a local path" in printed
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+  ("error", "message"),
+  [
+    (OSError("the network is down"), "error: the network is down"),
+    (OSError(28, "No space left on device"), "error: [Errno 28] No space left"),
+    (FileNotFoundError(2, "No such file", "a.txt"), "error: a.txt: No such file"),
+  ],
+)
+def test_errors_of_the_system_say_what_they_know(
+  error, message, weights, run_cli, tmp_path, monkeypatch
+):
+  def fail(*_args, **_kwargs):
+    raise error
+
+  monkeypatch.setattr("symtune.convert.safetensors_file._write_tensor", fail)
+  code, printed = run_cli(weights, tmp_path / "hf")
+  assert code == 2
+  assert message in printed
 
 
 def test_a_stopped_conversion_says_that_nothing_is_there(

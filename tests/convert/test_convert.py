@@ -138,6 +138,22 @@ def test_a_taken_place_is_left_alone(source, tmp_path):
     convert(source, _destination(tmp_path, Format.HUGGINGFACE))
 
 
+def test_a_tokenizer_that_is_gone_is_named_before_any_work(source, tmp_path):
+  gone = dataclasses.replace(source, vocab=tmp_path / "gone.model")
+  with pytest.raises(SymtuneError, match=r"is not at .*gone\.model any more"):
+    convert(gone, _destination(tmp_path / "out", Format.HUGGINGFACE))
+  assert not list(tmp_path.iterdir())
+
+
+def test_storage_that_fails_names_the_tensor(source, tmp_path, monkeypatch):
+  def fail(*_args, **_kwargs):
+    raise ValueError("RESOURCE_EXHAUSTED: disk full")
+
+  monkeypatch.setattr("tensorstore.open", fail)
+  with pytest.raises(SymtuneError, match=r"tensor target/\S+ cannot be written.*full"):
+    convert(source, _destination(tmp_path, Format.T5X))
+
+
 def test_paths_fit_their_format(tmp_path):
   with pytest.raises(SymtuneError, match=r"ends in \.safetensors"):
     Destination(path=tmp_path / "x", format=Format.SYMTUNE)

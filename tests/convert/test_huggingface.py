@@ -2,11 +2,13 @@
 
 import functools
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from symtune.convert.huggingface import huggingface_source, write_huggingface
 from symtune.convert.load import held_tensors, load_params
@@ -113,6 +115,8 @@ def test_configs_of_transformers_4_are_read(huggingface_golden):
     ({"d_ff": None}, "lacks d_ff"),
     ({"d_ff": 24}, r"wi_0/kernel has shape \[12, 20\], expected \[12, 24\]"),
     ({"d_ff": "20"}, "d_ff is '20'"),
+    ({"dropout_rate": "much"}, "dropout_rate is 'much', expected a number"),
+    ({"dropout_rate": True}, "dropout_rate is True, expected a number"),
     ({"num_layers": 3}, "Missing: encoder.block.2"),
     ({"num_layers": 1}, "Unknown: encoder.block.1"),
     ({"scale_decoder_outputs": True}, "lm_head.weight differs from shared.weight"),
@@ -128,8 +132,6 @@ def test_configs_that_do_not_fit_are_refused(changes, message, huggingface_golde
 def test_copies_in_older_files_are_left_out(huggingface_golden, tmp_path):
   source = huggingface_source(huggingface_golden / "t5_1_0")
   path = huggingface_golden / "t5_1_0" / "model.safetensors"
-  import safetensors.numpy
-
   tensors = safetensors.numpy.load_file(path)
   for name in ("encoder.embed_tokens.weight", "lm_head.weight"):
     tensors[name] = tensors["shared.weight"]
@@ -164,6 +166,31 @@ def test_a_missing_shard_and_a_foreign_path_are_named(huggingface_golden, tmp_pa
   index.write_text(json.dumps({"weight_map": {"shared.weight": "../x.safetensors"}}))
   with pytest.raises(SymtuneError, match="expected a file beside it"):
     huggingface_source(tmp_path)
+
+
+def test_a_tensor_in_two_shards_is_refused(huggingface_golden, tmp_path):
+  source = huggingface_source(huggingface_golden / "t5_1_1")
+  list(write_huggingface(tmp_path, source, dtype=F32, shard_bytes=4000))
+  first, second = sorted(tmp_path.glob("model-*"))[:2]
+  name = next(iter(read_safetensors(first)))
+  shutil.copyfile(first, second)
+  with pytest.raises(SymtuneError, match=f"another shard holds too: .*{name}"):
+    huggingface_source(tmp_path)
+
+
+def test_an_output_layer_is_taken_from_the_embedding_only_where_the_config_says_so(
+  huggingface_golden,
+):
+  folder = huggingface_golden / "t5_1_1"
+  tensors = safetensors.numpy.load_file(folder / "model.safetensors")
+  del tensors["lm_head.weight"]
+  safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+  _edit_config(folder, scale_decoder_outputs=False, tie_word_embeddings=True)
+  tied = huggingface_source(folder).tensors["decoder/logits_dense/kernel"]
+  np.testing.assert_array_equal(tied.read(), tensors["shared.weight"].T)
+  _edit_config(folder, tie_word_embeddings=False)
+  with pytest.raises(SymtuneError, match=r"Missing: lm_head\.weight"):
+    huggingface_source(folder)
 
 
 def test_pickles_are_not_read(huggingface_golden):

@@ -8,6 +8,9 @@ import pytest
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.load import check_config, fingerprint
 from symtune.convert.source import open_checkpoint
+from symtune.convert.t5x import open_t5x
+from symtune.convert.t5x_tree import infer_config, unscan
+from symtune.convert.tensors import SourceCheckpoint
 from symtune.errors import SymtuneError
 
 
@@ -34,6 +37,29 @@ def test_the_fingerprint_is_of_the_parameters_not_of_the_format(source, tmp_path
   for format_, name in ((Format.T5X, "t5x"), (Format.SYMTUNE, "w.safetensors")):
     written = convert(source, Destination(path=tmp_path / name, format=format_))
     assert fingerprint(open_checkpoint(written)) == found
+
+
+def test_the_fingerprint_of_stacked_layers_holds_one_array_at_a_time(
+  t5x_golden, monkeypatch
+):
+  """Layers are read as the file stacks them, and a stack is read once."""
+  reads, found = [], open_t5x(str(t5x_golden.folder("scanned", "msgpack")))
+
+  def counted(name, tensor):
+    return tensor.map(tensor.shape, lambda value: reads.append(name) or value)
+
+  stacked = {name: counted(name, tensor) for name, tensor in found.params.items()}
+  tensors = unscan("x", stacked)
+  config = infer_config("x", tensors)
+  reads.clear()
+  other = dict(sorted(tensors.items()))
+  source = SourceCheckpoint(where="x", config=config, tensors=tensors)
+  wanted = fingerprint(source)
+  assert len(reads) == len(set(reads))
+  # And in another order the same, with nothing held afterwards.
+  assert fingerprint(dataclasses.replace(source, tensors=other)) == wanted
+  held = [name for name in set(reads) if reads.count(name) != 2]
+  assert not held
 
 
 def test_the_fingerprint_changes_with_a_norm(source):

@@ -1,7 +1,10 @@
 """Addresses: the hub, buckets and local folders, and one line for what is none."""
 
 import http.server
+import os
 import pathlib
+import shutil
+import subprocess
 import sys
 import threading
 import types
@@ -12,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
 from symtune.convert.t5x import open_t5x
@@ -46,6 +50,41 @@ def test_the_hub_is_asked_for_what_a_t5_needs(huggingface_golden, monkeypatch):
     open_checkpoint("hf://no/model")
 
 
+def test_offline_the_real_library_finds_what_is_in_its_cache(
+  huggingface_golden, tmp_path
+):
+  """In a process of its own: the library reads its settings when it is imported."""
+  pytest.importorskip("huggingface_hub", reason="needs pip install 'symtune[hub]'")
+  commit = "0123456789abcdef0123456789abcdef01234567"
+  model = tmp_path / "cache" / "hub" / "models--org--tiny"
+  shutil.copytree(huggingface_golden / "t5_1_1", model / "snapshots" / commit)
+  (model / "refs").mkdir()
+  (model / "refs" / "main").write_text(commit)
+  settings = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
+  code = """
+import sys
+from symtune.convert.source import open_checkpoint
+from symtune.errors import SymtuneError
+for address in sys.argv[1:]:
+  try:
+    print(open_checkpoint(address).where)
+  except SymtuneError as error:
+    print(error)
+"""
+  addresses = [f"hf://org/tiny@{name}" for name in ("main", commit, "other")]
+  done = subprocess.run(
+    [sys.executable, "-c", code, *addresses],
+    env={**os.environ, **settings},
+    capture_output=True,
+    text=True,
+    timeout=300,
+    check=True,
+  )
+  first, second, third = done.stdout.splitlines()
+  assert first == second == f"hf://org/tiny@{commit}"
+  assert third.startswith("hf://org/tiny@other cannot be downloaded")
+
+
 @pytest.mark.parametrize("address", ["hf://", "hf://a/b/c", "hf://../x", "hf://a b"])
 def test_bad_hub_addresses(address):
   with pytest.raises(SymtuneError, match="expected hf://ORGANISATION/MODEL"):
@@ -76,6 +115,28 @@ def test_the_vocabulary_beside_a_t5x_checkpoint_is_found(t5x_golden):
   vocab = folder.parent / "spiece.model"
   vocab.write_bytes(b"x")
   assert open_checkpoint(folder).vocab == vocab
+
+
+@pytest.mark.parametrize("name", ["spiece.model", "sentencepiece.model"])
+def test_tokenizers_beside_a_file_or_a_model_are_found(
+  name, t5x_golden, huggingface_golden, tmp_path
+):
+  folder = t5x_golden.folder("plain", "msgpack")
+  model = huggingface_golden / "t5_1_1"
+  weights = convert(
+    open_checkpoint(model),
+    Destination(path=tmp_path / "own" / "w.safetensors", format=Format.SYMTUNE),
+  )
+  for opened, place in (
+    (folder / "checkpoint", folder),
+    (folder.parent, folder.parent),
+    (model, model),
+    (weights, weights.parent),
+  ):
+    assert open_checkpoint(opened).vocab is None
+    (place / name).write_bytes(b"x")
+    assert open_checkpoint(opened).vocab == place / name
+    (place / name).unlink()
 
 
 class _Bucket(http.server.BaseHTTPRequestHandler):
@@ -143,6 +204,18 @@ def test_buckets_are_read_like_folders(layout, bucket):
   assert found.step == 1000
   name = "decoder/layers_1/mlp/wo/kernel"
   np.testing.assert_array_equal(found.tensors[name].read(), local.params[name].read())
+
+
+def test_a_tokenizer_in_a_bucket_is_copied_here(bucket, monkeypatch, tmp_path):
+  monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+  (tmp_path / "temporary").mkdir()
+  address = "gs://bucket/plain/msgpack/checkpoint_1000"
+  assert open_checkpoint(address).vocab is None
+  above = bucket.folder("plain", "msgpack").parent
+  (above / "sentencepiece.model").write_bytes(b"pieces")
+  assert open_checkpoint(address).vocab.read_bytes() == b"pieces"
+  (above / "sentencepiece.model").write_bytes(b"others")
+  assert open_checkpoint(address).vocab.read_bytes() == b"others"
 
 
 def test_parameters_are_loaded_onto_a_mesh_part_by_part(huggingface_golden):

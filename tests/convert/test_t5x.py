@@ -3,12 +3,16 @@
 import json
 import pathlib
 import re
+import shutil
 
 import flax.serialization
 import jax
 import ml_dtypes
 import numpy as np
+import orbax.checkpoint
 import pytest
+import tensorstore
+from flax.traverse_util import unflatten_dict
 
 from symtune.convert.load import held_tensors, load_params
 from symtune.convert.t5x import open_t5x
@@ -144,12 +148,100 @@ def test_a_shape_that_the_file_does_not_say_names_the_tensor(t5x_golden):
     open_t5x(str(folder))
 
 
-def test_damaged_orbax_data_names_a_tensor(t5x_golden):
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_damaged_orbax_data_names_a_tensor(damage, t5x_golden):
+  """So small a database keeps all arrays in one block, and none survives."""
   folder = t5x_golden.folder("plain", "orbax")
   for file in (folder / "state").glob("**/d/*"):
-    file.write_bytes(file.read_bytes()[:50])
-  with pytest.raises(SymtuneError, match="cannot be read"):
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    file.write_bytes(data if damage == "flipped" else data[:50])
+  with pytest.raises(
+    SymtuneError, match="tensor target/decoder/decoder_norm/scale cannot be read"
+  ):
     _read_all(folder)
+
+
+def _as_folders(folder: pathlib.Path) -> pathlib.Path:
+  """The same Orbax checkpoint without a database: one folder for each array."""
+  state = folder / "state"
+  store = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{state}/"}}
+  database = tensorstore.KvStore.open(store).result()
+  plain = folder.with_name("folders") / folder.name / "state"
+  for key in database.list().result():
+    file = plain / key.decode()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(database.read(key).result().value)
+  (plain / "_METADATA").write_bytes((state / "_METADATA").read_bytes())
+  return plain.parent
+
+
+def test_orbax_as_folders_is_bit_equal(t5x_golden):
+  found = open_t5x(str(_as_folders(t5x_golden.folder("plain", "orbax"))))
+  wanted = t5x_golden.arrays("plain", "params/")
+  assert found.step == 1000
+  assert found.params.keys() == wanted.keys()
+  for name, value in wanted.items():
+    np.testing.assert_array_equal(found.params[name].read(), value, err_msg=name)
+
+
+def _scanned_orbax(folder: pathlib.Path, t5x_golden, dtype) -> dict[str, np.ndarray]:
+  """Writes the scanned golden's parameters with Orbax itself, as T5X's manager does."""
+  arrays = t5x_golden.arrays("scanned", "params/")
+  arrays = {name: value.astype(dtype) for name, value in arrays.items()}
+  tree = unflatten_dict({f"target/{n}": v for n, v in arrays.items()}, sep="/")
+  with orbax.checkpoint.PyTreeCheckpointer() as checkpointer:
+    checkpointer.save(folder / "state", {**tree, "state": {"step": np.int32(7)}})
+  return arrays
+
+
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+def test_stacked_layers_in_orbax_are_bit_equal(dtype, t5x_golden, tmp_path):
+  arrays = _scanned_orbax(tmp_path / "checkpoint_7", t5x_golden, dtype)
+  found = open_t5x(str(tmp_path))
+  assert found.step == 7
+  assert found.params.keys() == arrays.keys()
+  for name, value in arrays.items():
+    read = found.params[name].read()
+    assert found.params[name].dtype == read.dtype == dtype
+    np.testing.assert_array_equal(read, value, err_msg=name)
+  source = t5x_source(str(tmp_path))
+  kernel = arrays["decoder/decoder/self_attention/query/kernel"][:, 1]
+  np.testing.assert_array_equal(
+    source.tensors["decoder/layers_1/self_attention/query/kernel"].read(),
+    kernel.reshape(len(kernel), -1),
+  )
+
+
+@pytest.mark.parametrize("record", ["metadata", "optimizer"])
+def test_lost_folders_are_named_and_give_no_other_network(record, t5x_golden):
+  """Without them the rest would be a whole network of one layer with tied outputs."""
+  folder = _as_folders(t5x_golden.folder("plain", "orbax"))
+  lost = ["target.decoder.logits_dense.kernel", "target.encoder.layers_1."]
+  if record == "metadata":  # either record of what was written is enough
+    lost.append("state.param_states.")
+  else:
+    about = folder / "state" / "_METADATA"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "tree_metadata": {}}))
+  for path in list((folder / "state").iterdir()):
+    if path.name.startswith(tuple(lost)):
+      shutil.rmtree(path)
+  with pytest.raises(SymtuneError, match="lacks tensors that were written") as error:
+    open_t5x(str(folder))
+  assert "target/decoder/logits_dense/kernel" in str(error.value)
+  assert "target/encoder/layers_1/mlp/wo/kernel" in str(error.value)
+
+
+def test_damaged_orbax_metadata_is_named(t5x_golden):
+  folder = t5x_golden.folder("plain", "orbax")
+  (folder / "state" / "_METADATA").write_text("{")
+  with pytest.raises(SymtuneError, match="state/_METADATA cannot be read"):
+    open_t5x(str(folder))
+
+
+def test_the_file_in_its_own_folder_is_the_checkpoint(t5x_golden, monkeypatch):
+  monkeypatch.chdir(t5x_golden.folder("plain", "msgpack"))
+  assert open_t5x("checkpoint").step == 1000
 
 
 @pytest.mark.parametrize("cut", [0, 10, 3000])

@@ -1,8 +1,10 @@
 """Checkpoints by path, baselines by name; sizes are read from the model."""
 
 import dataclasses
+import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -91,6 +93,39 @@ def test_a_vocabulary_that_is_too_small_is_refused(
   ((_, read),) = open_answerers([str(path)], experiment, tmp_path)
   with pytest.raises(SymtuneError, match="Give the vocabulary that it was trained"):
     read()
+
+
+def test_another_tokenizer_beside_the_checkpoint_is_refused(
+  weights, experiment, small_vocab, small_vocab_path, tmp_path
+):
+  path, _ = weights
+  shutil.copyfile(small_vocab_path, path.parent / "spiece.model")
+  with pytest.raises(SymtuneError, match=r"its tokenizer, .*--vocab .*spiece\.model"):
+    open_answerers([str(path)], experiment, tmp_path)
+  object.__setattr__(experiment, "vocab", small_vocab)
+  assert open_answerers([str(path)], experiment, tmp_path)
+
+
+def test_the_type_is_chosen_at_load(weights, experiment, tmp_path, monkeypatch):
+  path, _ = weights
+  made = []
+  make = answerers.native_answerer
+
+  def spy(*args):
+    made.append((args[2], args[3]))
+    return make(*args)
+
+  monkeypatch.setattr(answerers, "native_answerer", spy)
+  for dtype in (None, "bfloat16"):
+    ((label, read),) = open_answerers([str(path)], experiment, tmp_path, dtype)
+    read()
+  assert label.name == "small.safetensors (bfloat16)"
+  (plain, floats), (rounded, halves) = made
+  assert (plain.config.dtype, rounded.config.dtype) == (jnp.float32, jnp.bfloat16)
+  assert {leaf.dtype.name for leaf in jax.tree.leaves(floats)} == {"float32"}
+  assert {leaf.dtype.name for leaf in jax.tree.leaves(halves)} == {"bfloat16"}
+  with pytest.raises(SymtuneError, match="--dtype: got float16"):
+    open_answerers([str(path)], experiment, tmp_path, "float16")
 
 
 @pytest.mark.parametrize("name", BASELINES)

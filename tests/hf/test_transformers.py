@@ -32,6 +32,7 @@ TEXTS = (
   "unknown to T5: < \\ ^ ` { } ~",
   "tabs\tand\r\nreturns",
   "<extra_id_0> first <extra_id_1> second <extra_id_99>",
+  "a<extra_id_0>b <extra_id_007> <extra_id_100> <extra_id_٣> <extra_id_99>",
   "",
 )
 
@@ -83,6 +84,8 @@ def test_networks_agree_both_ways(variant, seed, maker, tmp_path):
   network, params = Transformer(source.config), load_params(source)
   logits = _logits(network, params, tokens["inputs"], jnp.asarray(tokens["targets"]))
   real = tokens["targets"] > 0
+  largest = np.abs(np.asarray(logits)[real] - wanted["logits"][real]).max()
+  print(f"\n{variant}: largest difference of logits {largest:.1e}")
   np.testing.assert_allclose(
     np.asarray(logits)[real], wanted["logits"][real], atol=2e-5, rtol=0
   )
@@ -108,6 +111,35 @@ def test_networks_agree_both_ways(variant, seed, maker, tmp_path):
   )
 
 
+@pytest.mark.parametrize("variant", ["t5_1_0", "t5_1_1"])
+def test_long_outputs_agree_token_for_token(variant, maker, tmp_path):
+  """Beyond 128 tokens the decoder's relative buckets are all in use."""
+  import torch
+
+  projection, tied, d_kv = VARIANTS[variant]
+  model = maker.make_model(
+    {"feed_forward_proj": projection, "tie_word_embeddings": tied, "d_kv": d_kv}, 3
+  )
+  with torch.no_grad():
+    model.get_output_embeddings().weight[:2] = 0  # no padding, and no row ends
+  inputs = maker.make_tokens(3)["inputs"]
+  theirs = model.generate(
+    input_ids=torch.from_numpy(inputs).long(),
+    attention_mask=torch.from_numpy(inputs > 0).long(),
+    max_new_tokens=200,
+    do_sample=False,
+    num_beams=1,
+  )
+  model.save_pretrained(tmp_path)
+  source = huggingface_source(tmp_path)
+  ours = jax.jit(generate_greedy, static_argnums=(0, 3))(
+    Transformer(source.config), load_params(source), jnp.asarray(inputs), 200
+  )
+  assert not (theirs[:, 1:] < 2).any()
+  np.testing.assert_array_equal(ours, theirs[:, 1:].numpy())
+  print(f"\n{variant}: {ours.shape[0]} rows of {ours.shape[1]} tokens are equal")
+
+
 @pytest.mark.shared
 def test_tokens_are_those_of_transformers(maker, shared_data, tmp_path):
   """With the tokenizer files that we write, from the SentencePiece model alone."""
@@ -128,7 +160,9 @@ def test_tokens_are_those_of_transformers(maker, shared_data, tmp_path):
   theirs = transformers.AutoTokenizer.from_pretrained(folder)
   ours = SentencePieceVocab(spiece)
   for text in TEXTS:
-    assert theirs(text)["input_ids"] == [*ours.encode(text).tolist(), 1], text
+    ids = ours.encode(text).tolist()
+    assert theirs(text)["input_ids"] == [*ids, 1], text
+    assert ours.decode(ids).replace(" ⁇ ", "<unk>") == theirs.decode(ids), text
   assert theirs.convert_tokens_to_ids(["<extra_id_0>", "<extra_id_99>"]) == [
     32099,
     32000,
