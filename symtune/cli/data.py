@@ -10,6 +10,7 @@ import typer
 
 from symtune.cards.card import Task, TaskCard
 from symtune.cards.load import read_suite
+from symtune.data.leaks import DEFAULT_OVERLAP
 from symtune.errors import SymtuneError
 
 app = typer.Typer(
@@ -118,7 +119,7 @@ def leaks(
   ] = None,
   overlap: Annotated[
     float, typer.Option(help="Share of n-grams that makes two texts the same.")
-  ] = 0.5,
+  ] = DEFAULT_OVERLAP,
 ) -> None:
   """Report texts that two suites share, exactly or nearly; exit code 1 if they do."""
   from symtune.cards.load import load_suite
@@ -148,7 +149,8 @@ def leaks(
   console.print(table)
   console.print(
     f"{sum(len(x.rows) for x in near)} tuning rows are in an evaluation task (n-gram "
-    f"overlap from {overlap}). A recipe refuses them, or drops them with "
+    f"overlap from {overlap:g}). A recipe whose mixture.leak_overlap is the same, "
+    f"{DEFAULT_OVERLAP:g} unless set, refuses them, or drops them with "
     "mixture.leaks = 'drop'.",
     soft_wrap=True,
   )

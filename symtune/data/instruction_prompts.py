@@ -62,7 +62,7 @@ class InstructionMaker:
   """Renders the rows of one task of instruction data."""
 
   def __init__(self, task: InstructionTask):
-    self._task = task
+    self.task = task
     self.fingerprints = (task.fingerprint,)
 
   def prompt(self, rng: np.random.Generator, *, seed: int, position: int) -> Prompt:
@@ -77,7 +77,7 @@ class InstructionMaker:
       A prompt with a single turn and a single choice, its target.
     """
     del seed, position
-    task = self._task
+    task = self.task
     row = task.rows[int(rng.integers(len(task.rows)))]
     if task.form is InstructionForm.ALPACA:
       parts = _alpaca(row.instruction, row.input)

@@ -9,7 +9,8 @@ from symtune.cards.load import load_suite
 from symtune.cards.resources import resource_dir
 from symtune.data.batches import BatchStream, HostShard
 from symtune.data.feed import FeedSettings, prefetched_windows
-from symtune.data.leaks import Leak, apply_policy, find_leaks
+from symtune.data.instruction_prompts import Instructions
+from symtune.data.leaks import Leak, apply_policy, drop_instruction_leaks, find_leaks
 from symtune.data.mixture import Ingredient, Mixture
 from symtune.data.skills import Skill
 from symtune.data.symbols import PoolSplit, SymbolPool, check_disjoint, make_pool
@@ -210,18 +211,23 @@ def _make_mixture(
     suite: find_leaks(tasks, probe_tasks, overlap=settings.leak_overlap)
     for suite, tasks in tasks_by_suite.items()
   }
-  ingredients = [
-    load_instructions(i, data_dir)
-    if isinstance(i, InstructionSettings)
-    else _make_ingredient(
-      i, apply_policy(tasks_by_suite[i.suite], leaks_by_suite[i.suite], settings.leaks)
-    )
-    for i in settings.ingredients
-  ]
-  for i in ingredients:
-    if isinstance(i, Ingredient):
-      for task in i.tasks:
+  leaks = [leak for found in leaks_by_suite.values() for leak in found]
+  ingredients: list[Ingredient | Skill | Instructions] = []
+  for i in settings.ingredients:
+    if isinstance(i, InstructionSettings):
+      made = load_instructions(i, data_dir)
+      files, found = drop_instruction_leaks(
+        made.tasks, probe_tasks, settings.leaks, overlap=settings.leak_overlap
+      )
+      leaks += [leak for leak in found if leak not in leaks]  # a file may occur twice
+      ingredients.append(dataclasses.replace(made, tasks=files))
+      continue
+    suite = tasks_by_suite[i.suite]
+    tasks = apply_policy(suite, leaks_by_suite[i.suite], settings.leaks)
+    for task in tasks:
+      if isinstance(i, IngredientSettings):
         _check_targets(task.card.labels, vocab, recipe)
+    ingredients.append(_make_ingredient(i, tasks))
   mixture = Mixture(
     ingredients,
     pool,
@@ -229,7 +235,7 @@ def _make_mixture(
     mixing=settings.mixing,
     formats=settings.formats,
   )
-  return mixture, tuple(leak for leaks in leaks_by_suite.values() for leak in leaks)
+  return mixture, tuple(leaks)
 
 
 def _make_ingredient(

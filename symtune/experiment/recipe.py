@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from symtune.data.episodes import Shots
-from symtune.data.leaks import LeakPolicy
+from symtune.data.leaks import DEFAULT_OVERLAP, LeakPolicy
 from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.skills import SkillKind
@@ -156,7 +156,7 @@ def mixture(
   formats: Sequence[str] = tuple(f.name for f in ALL_FORMATS),
   min_demos_per_class: int = 1,
   leaks: str = "refuse",
-  leak_overlap: float | None = None,
+  leak_overlap: float | None = DEFAULT_OVERLAP,
 ) -> MixtureSettings:
   """The tuning data; the paper's is batch 32, lengths 2048 and 512, packed.
 
@@ -172,8 +172,8 @@ def mixture(
     min_demos_per_class: exemplars that a prompt too long for a row keeps at least.
     leaks: what to do with tuning rows whose text a probe task has too: "refuse" or
       "drop" them.
-    leak_overlap: share of word n-grams from which on two texts count as the same, 0.5
-      say; None takes equal texts only.
+    leak_overlap: share of word n-grams from which on two texts count as the same; None
+      takes equal texts only.
 
   Returns:
     The typed settings.

@@ -3,7 +3,7 @@
 import dataclasses
 
 from symtune.data.episodes import Shots
-from symtune.data.leaks import LeakPolicy
+from symtune.data.leaks import DEFAULT_OVERLAP, LeakPolicy
 from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import PromptFormat
 from symtune.data.skills import SkillKind
@@ -60,7 +60,7 @@ class MixtureSettings:
   formats: tuple[PromptFormat, ...]
   min_demos_per_class: int
   leaks: LeakPolicy
-  leak_overlap: float | None = None
+  leak_overlap: float | None = DEFAULT_OVERLAP
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
