@@ -11,7 +11,9 @@ import typer
 from symtune.cards.card import Task, TaskCard
 from symtune.cards.load import read_suite
 from symtune.data.leaks import DEFAULT_OVERLAP
+from symtune.data.mixture import MAX_EXAMPLES_PER_TASK
 from symtune.errors import SymtuneError
+from symtune.fetch.hub import HUB_ROOT
 
 app = typer.Typer(
   help="Download data sets, check them, and find leaks.",
@@ -37,11 +39,11 @@ def get(
   ] = None,
   hub: Annotated[
     str, typer.Option(help="The hub, or a folder with the same paths.")
-  ] = "hf://datasets",
+  ] = HUB_ROOT,
   seed: Annotated[int, typer.Option(help="Of the cap and of held-out rows.")] = 0,
   max_rows: Annotated[
     int, typer.Option(help="Most training rows of a task.", min=1)
-  ] = 25_000,
+  ] = MAX_EXAMPLES_PER_TASK,
 ) -> None:
   """Download the rows of a suite; finished tasks are not downloaded again."""
   from etils import epath
@@ -68,7 +70,9 @@ def verify(folder: Folder, suite: AllCards = None) -> None:
   from symtune.fetch.verify import check_folder
 
   path = _existing(folder)
-  reports = check_folder(_present(path, suite), path)
+  reports = check_folder(_present(path, suite), path, others=not suite)
+  if not reports:
+    raise SymtuneError(f"{path} holds no row file of a known card.")
   console = rich.console.Console(highlight=False, soft_wrap=True, markup=False)
   for report in reports:
     known = "hash as downloaded" if report.provenance else "no provenance"
@@ -95,7 +99,10 @@ def stats(folder: Folder, suite: AllCards = None) -> None:
   table = rich.table.Table(
     "task", "train", "valid.", "bad", "dupl.", "classes", "revision"
   )
-  for report in check_folder(_present(path, suite), path, hashes=False):
+  cards = _present(path, suite)
+  if not cards:
+    raise SymtuneError(f"{path} holds no row file of a known card.")
+  for report in check_folder(cards, path, hashes=False):
     classes = ", ".join(f"{name} {n:,}" for name, n in sorted(report.classes.items()))
     revision = report.provenance.revision if report.provenance else ""
     table.add_row(
@@ -191,7 +198,4 @@ def _present(folder, suites: Sequence[str] | None) -> list[TaskCard]:
   if suites:
     return [card for suite in suites for card in _cards(suite)]
   cards = [load_card(name) for name in list_cards()]
-  present = [card for card in cards if (folder / f"{card.rows}.jsonl").exists()]
-  if not present:
-    raise SymtuneError(f"{folder} holds no row file of a known card.")
-  return present
+  return [card for card in cards if (folder / f"{card.rows}.jsonl").exists()]

@@ -119,6 +119,14 @@ def test_super_ni_mixes_the_five_encodings(tmp_path):
       "instance 1: key 'output'",
     ),
     ("super_ni", SUPER_NI | {"Instances": []}, "got no row"),
+    (
+      "super_ni",
+      SUPER_NI | {"Positive Examples": [{"input": "x", "output": None}]},
+      "Positive Examples 1: got output None",
+    ),
+    ("pairs", '{"inputs": "\\ud83d", "targets": "y"}', "line 1: the text holds a lone"),
+    ("pairs", "[" * 100_000, "nested too deep"),
+    ("pairs", '{"inputs": ' + "1" * 5_000 + "}", "line 1: holds a number"),
   ],
 )
 def test_bad_files_name_file_and_place(form, content, problem, tmp_path):
