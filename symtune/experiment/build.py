@@ -13,7 +13,13 @@ from symtune.data.instruction_prompts import Instructions
 from symtune.data.leaks import Leak, apply_policy, drop_instruction_leaks, find_leaks
 from symtune.data.mixture import Ingredient, Mixture
 from symtune.data.skills import Skill
-from symtune.data.symbols import PoolSplit, SymbolPool, check_disjoint, make_pool
+from symtune.data.symbols import (
+  PoolSplit,
+  SymbolPool,
+  check_disjoint,
+  make_pool,
+  read_synonyms,
+)
 from symtune.data.token_stream import TokenStream
 from symtune.data.tokens import PromptTokenizer
 from symtune.data.vocab import SentencePieceVocab, Vocab
@@ -104,6 +110,8 @@ def build_experiment(
   fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in probe_tasks)]
   if start is not None:
     fingerprints.append(start.fingerprint)
+  if recipe.symbols.synonyms is not None:
+    fingerprints.append(str(sorted(tuning_pool.synonyms.items())))
   experiment = Experiment(
     recipe=recipe,
     vocab=vocab,
@@ -183,7 +191,14 @@ def _load_vocab(
 def _make_pools(recipe: Recipe, vocab: Vocab) -> tuple[SymbolPool, SymbolPool]:
   symbols = recipe.symbols
   tuning, evaluation = (
-    make_pool(split, symbols.categories, size, rules=symbols.rules, vocab=vocab)
+    make_pool(
+      split,
+      symbols.categories,
+      size,
+      synonyms=read_synonyms(symbols.synonyms and pathlib.Path(symbols.synonyms)),
+      rules=symbols.rules,
+      vocab=vocab,
+    )
     for split, size in (
       (PoolSplit.TUNING, symbols.tuning_size),
       (PoolSplit.EVALUATION, symbols.evaluation_size),

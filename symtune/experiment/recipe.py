@@ -205,6 +205,7 @@ def symbols(
   evaluation_size: int | None = None,
   prefix_free: bool = False,
   same_length: bool = False,
+  synonyms: str | None = None,
 ) -> SymbolSettings:
   """The symbol pools; the defaults are the paper's 3 x 10,000 and 3 x 90,000.
 
@@ -214,6 +215,7 @@ def symbols(
     evaluation_size: symbols per category held out for probes.
     prefix_free: no symbol of a prompt starts with the tokens of another.
     same_length: the symbols of a prompt have the same number of tokens.
+    synonyms: a file like `tasks/symbols/synonyms.yaml`, whose words join those of it.
 
   Returns:
     The typed settings.
@@ -227,6 +229,7 @@ def symbols(
     tuning_size=tuning_size,
     evaluation_size=evaluation_size,
     rules=SymbolRules(prefix_free=prefix_free, same_length=same_length),
+    synonyms=synonyms,
   )
 
 

@@ -48,6 +48,7 @@ class SymbolSettings:
   tuning_size: int | None = None
   evaluation_size: int | None = None
   rules: SymbolRules | None = None
+  synonyms: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
