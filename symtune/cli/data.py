@@ -46,8 +46,7 @@ def get(
   ] = MAX_EXAMPLES_PER_TASK,
 ) -> None:
   """Download the rows of a suite; finished tasks are not downloaded again."""
-  from etils import epath
-
+  from symtune.cards.resources import data_path
   from symtune.fetch.get import GetSettings, get_tasks
 
   cards = _cards(suite)
@@ -58,7 +57,7 @@ def get(
   with console.status("downloading"):
     get_tasks(
       [card for card in cards if not task or card.name in task],
-      epath.Path(to),
+      data_path(to),
       GetSettings(seed=seed, max_training_rows=max_rows, root=hub),
       console.print,
     )
@@ -183,9 +182,9 @@ def _cards(suite: str) -> tuple[TaskCard, ...]:
 
 
 def _existing(folder: str):
-  from etils import epath
+  from symtune.cards.resources import data_path
 
-  path = epath.Path(folder)
+  path = data_path(folder)
   if not path.is_dir():
     raise SymtuneError(f"no folder at {folder}, expected one with <task>.jsonl files.")
   return path

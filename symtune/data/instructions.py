@@ -15,11 +15,13 @@ import dataclasses
 import enum
 import hashlib
 import os
-import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from etils import epath
+
 from symtune.cards.examples import parse_json
+from symtune.cards.resources import data_path
 from symtune.errors import SymtuneError
 
 
@@ -95,7 +97,7 @@ def read_instructions(
   Raises:
     SymtuneError: nothing is there, or a file has another form; names file and line.
   """
-  path = pathlib.Path(path)
+  path = data_path(path)
   files = [path]
   if path.is_dir():
     files = sorted(f for f in path.iterdir() if f.suffix in (".json", ".jsonl"))
@@ -108,7 +110,7 @@ def read_instructions(
 
 
 def _read_file(
-  path: pathlib.Path, form: InstructionForm, leave_out: bool
+  path: epath.Path, form: InstructionForm, leave_out: bool
 ) -> InstructionTask:
   content = path.read_bytes()
   rows: list[InstructionRow] = []
@@ -147,7 +149,7 @@ def _read_file(
 
 
 def _line_rows(
-  content: bytes, path: pathlib.Path, form: InstructionForm
+  content: bytes, path: epath.Path, form: InstructionForm
 ) -> Iterator[tuple[str, InstructionRow]]:
   """(place, row) of a file with one JSON object a line, or one list of them."""
   if content.lstrip()[:1] == b"[":

@@ -1,6 +1,7 @@
 """Recipe -> Experiment: data read and everything checked before any work."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterable
 
@@ -69,7 +70,7 @@ class Experiment:
 def build_experiment(
   recipe: Recipe,
   *,
-  data_dir: pathlib.Path | None,
+  data_dir: str | os.PathLike[str] | None,
   vocab_path: pathlib.Path | None,
   feed: FeedSettings | None = None,
 ) -> Experiment:
@@ -77,7 +78,8 @@ def build_experiment(
 
   Args:
     recipe: all settings.
-    data_dir: folder with `<rows>.jsonl` files; the microworld needs none.
+    data_dir: folder with `<rows>.jsonl` files, local or gs://; the microworld needs
+      none, and probes with files of their own need a local one.
     vocab_path: a SentencePiece model; None takes the recipe's own, or the one that lies
       beside its checkpoint.
     feed: how batches are built ahead; not at all unless given.
@@ -116,7 +118,7 @@ def build_experiment(
     recipe=recipe,
     vocab=vocab,
     mixture=mixture,
-    probes=make_probes(recipe.probe.probes, data_dir),
+    probes=make_probes(recipe.probe.probes, _local(data_dir)),
     probe_tasks=probe_tasks,
     probe_settings=settings,
     leaks=leaks,
@@ -188,6 +190,12 @@ def _load_vocab(
   return SentencePieceVocab(path)
 
 
+def _local(data_dir: str | os.PathLike[str] | None) -> pathlib.Path | None:
+  if data_dir is None or "://" in os.fspath(data_dir):
+    return None
+  return pathlib.Path(data_dir)
+
+
 def _make_pools(recipe: Recipe, vocab: Vocab) -> tuple[SymbolPool, SymbolPool]:
   symbols = recipe.symbols
   tuning, evaluation = (
@@ -213,7 +221,7 @@ def _make_mixture(
   pool: SymbolPool,
   vocab: Vocab,
   probe_tasks: tuple[Task, ...],
-  data_dir: pathlib.Path | None,
+  data_dir: str | os.PathLike[str] | None,
 ) -> tuple[Mixture, tuple[Leak, ...]]:
   settings = recipe.mixture
   suites = tuple(

@@ -1,8 +1,11 @@
 """Instruction data in a recipe: files beside the row files of the data folder."""
 
 import dataclasses
-import pathlib
+import os
 
+from etils import epath
+
+from symtune.cards.resources import data_path
 from symtune.data.instruction_prompts import Instructions
 from symtune.data.instructions import InstructionForm, read_instructions
 from symtune.errors import SymtuneError
@@ -63,11 +66,11 @@ def instructions(
 
 
 def load_instructions(
-  settings: InstructionSettings, data_dir: pathlib.Path | None
+  settings: InstructionSettings, data_dir: str | os.PathLike[str] | None
 ) -> Instructions:
   """Reads the files that the settings name; raises SymtuneError if that fails."""
   tasks = read_instructions(
-    (data_dir or pathlib.Path()) / settings.path,
+    _join(data_dir, settings.path),
     settings.form,
     leave_out=settings.leave_out,
   )
@@ -77,3 +80,10 @@ def load_instructions(
     cap=settings.cap,
     temperature=settings.temperature,
   )
+
+
+def _join(data_dir: str | os.PathLike[str] | None, path: str) -> epath.Path:
+  """Inside the data folder, unless the path is absolute or of a bucket."""
+  if data_dir is None or "://" in path:
+    return data_path(path)
+  return data_path(data_dir) / path
