@@ -50,12 +50,15 @@ class Instructions:
       Super-NI tasks at 5,000 and chain-of-thought tasks at 100,000 (Chung et al. 2022).
     temperature: weights are (capped rows) ** (1 / temperature): 1 is proportional, and
       the higher, the more alike (Raffel et al. 2020, section 3.5.2).
+    num_tasks: how many of the files are used, drawn at random with the mixture's seed;
+      all unless given.
   """
 
   tasks: tuple[InstructionTask, ...]
   rate: float = 1.0
   cap: int = 30_000
   temperature: float = 1.0
+  num_tasks: int | None = None
 
 
 class InstructionMaker:

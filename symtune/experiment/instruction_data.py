@@ -21,6 +21,7 @@ class InstructionSettings:
   cap: int
   temperature: float
   leave_out: bool
+  num_tasks: int | None = None
 
 
 def instructions(
@@ -31,6 +32,7 @@ def instructions(
   cap: int = 30_000,
   temperature: float = 1.0,
   leave_out: bool = False,
+  num_tasks: int | None = None,
 ) -> InstructionSettings:
   """Instruction data in the mixture; ablation B.3 has 0.84 of it beside symbols.
 
@@ -41,6 +43,7 @@ def instructions(
     cap: rows of a file that count towards its weight.
     temperature: files weigh (capped rows) ** (1 / temperature).
     leave_out: leave out and count rows without instruction or output.
+    num_tasks: how many of the files are used, drawn at random; all unless given.
 
   Returns:
     The typed settings.
@@ -62,6 +65,7 @@ def instructions(
     cap=cap,
     temperature=float(temperature),
     leave_out=leave_out,
+    num_tasks=num_tasks,
   )
 
 
@@ -79,6 +83,7 @@ def load_instructions(
     rate=settings.rate,
     cap=settings.cap,
     temperature=settings.temperature,
+    num_tasks=settings.num_tasks,
   )
 
 

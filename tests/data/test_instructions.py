@@ -173,6 +173,24 @@ def test_a_dose_of_symbol_data_is_its_share(make_task, toy_pools, tmp_path):
   assert len(mixture.fingerprints) == 2
 
 
+def test_task_count_of_instruction_data(toy_pools, tmp_path):
+  for name in ("a.json", "b.json", "c.json"):
+    _write(tmp_path, name, [ROW | {"output": name}])
+  tasks = read_instructions(tmp_path, InstructionForm.ALPACA)
+
+  def used(count, seed):
+    mixed = Mixture(
+      [Instructions(tasks=tasks, num_tasks=count)], toy_pools[0], seed=seed
+    )
+    return {mixed.prompt(i).choices[0] for i in range(60)}
+
+  assert len(used(None, 0)) == 3
+  assert all(len(used(2, seed)) == 2 for seed in range(5))
+  assert len({min(used(1, seed)) for seed in range(12)}) == 3
+  with pytest.raises(SymtuneError, match="got num_tasks 4, expected 1 to 3"):
+    used(4, 0)
+
+
 def test_task_count_and_temperature_of_symbol_data(make_task, toy_pools):
   labels = [("animal", "fruit"), ("fruit", "tool"), ("animal", "tool")]
   tasks = tuple(make_task(pair, copies=i + 1) for i, pair in enumerate(labels))
