@@ -1,7 +1,11 @@
 """Names of a run folder's files, and writing a file whole or not at all."""
 
+import contextlib
+import fcntl
 import os
 import pathlib
+import secrets
+from collections.abc import Iterator
 
 # The files of a run folder that more than one layer knows of.
 RUN_FILE = "run.json"
@@ -18,9 +22,25 @@ def write_whole(path: pathlib.Path, content: str | bytes) -> None:
     content: text, written as UTF-8, or bytes.
   """
   data = content.encode("utf-8") if isinstance(content, str) else content
-  temporary = path.with_name(f".{path.name}.tmp")
-  with temporary.open("wb") as file:
-    file.write(data)
-    file.flush()
-    os.fsync(file.fileno())
-  temporary.replace(path)
+  # Each writer has a name of its own: two of them must not write into one file.
+  temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+  try:
+    with temporary.open("xb") as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+  """Waits until no other process holds this lock file, then holds it.
+
+  Args:
+    path: the lock file; made if missing, and left there.
+  """
+  with path.open("w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)  # ends when the file is closed
+    yield

@@ -27,7 +27,12 @@ from symtune.cards.card import Task
 from symtune.cards.examples import read_task
 from symtune.cards.load import load_card, load_suite, read_suite
 from symtune.cards.resources import resource_dir
-from symtune.data.leaks import LeakPolicy, apply_policy, find_leaks
+from symtune.data.leaks import (
+  DEFAULT_OVERLAP,
+  LeakPolicy,
+  apply_policy,
+  find_leaks,
+)
 from symtune.data.symbols import (
   ALL_CATEGORIES,
   PoolSplit,
@@ -225,7 +230,9 @@ def _without_leaks(key: CardKey, suite: str, settings: SeqioSettings) -> Task:
     load_task(CardKey(name=name, suite=kind), settings)
     for name in sorted(_suite_names(suite))
   ]
-  leaks = find_leaks([task], others)
+  # As in the recipes: the microworld's short texts are made to differ.
+  overlap = DEFAULT_OVERLAP if key.suite is None else None
+  leaks = find_leaks([task], others, overlap=overlap)
   return apply_policy([task], leaks, LeakPolicy.DROP)[0]
 
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from etils import epath
 
@@ -188,7 +189,11 @@ def _example(card: TaskCard, row: int, line: bytes) -> Example:
       f"got a line of {len(line):,} bytes, expected at most {MAX_LINE_BYTES:,}; put "
       "each row on a line of its own, or shorten or drop it"
     )
-  values = _parse(line)
+  values = parse_json(line)
+  if not isinstance(values, dict):
+    raise SymtuneError(
+      f"got {type(values).__name__}, expected a JSON object with the keys of the card"
+    )
   texts = {}
   for field in card.fields:
     text = _text(values, field)
@@ -214,9 +219,23 @@ def _example(card: TaskCard, row: int, line: bytes) -> Example:
   return Example(row=row, fields=texts, label=label, split=split)
 
 
-def _parse(line: bytes) -> dict[str, object]:
+def parse_json(content: bytes) -> Any:
+  """What a line or a file of JSON holds.
+
+  Raises:
+    SymtuneError: it is not UTF-8, no JSON, holds a key twice or a lone surrogate, or is
+      nested or long beyond reason. The message does not say where.
+  """
   try:
-    values = _DECODER.decode(line.decode("utf-8"))
+    values = _DECODER.decode(content.decode("utf-8"))
+    if b"\\u" in content:  # the only way to write half of a surrogate pair
+      json.dumps(values, ensure_ascii=False).encode("utf-8")
+    return values
+  except UnicodeEncodeError as error:
+    raise SymtuneError(
+      f"the text holds a lone surrogate ({error.object[error.start]!a}), which is no "
+      "character; remove it"
+    ) from error
   except UnicodeDecodeError as error:
     raise SymtuneError(
       f"not UTF-8 at byte {error.start} of the line; save the file as UTF-8"
@@ -225,11 +244,10 @@ def _parse(line: bytes) -> dict[str, object]:
     raise SymtuneError(
       f"not JSON: {error.msg} at column {error.colno}; expected one object a line"
     ) from error
-  if not isinstance(values, dict):
-    raise SymtuneError(
-      f"got {type(values).__name__}, expected a JSON object with the keys of the card"
-    )
-  return values
+  except RecursionError as error:
+    raise SymtuneError("nested too deep; expected an object of texts") from error
+  except ValueError as error:  # Python reads no number of more than 4,300 digits
+    raise SymtuneError(f"holds a number that is too long ({error})") from error
 
 
 def _value(values: dict[str, object], key: str) -> object:

@@ -11,13 +11,11 @@ import os
 import pathlib
 from collections.abc import Iterable
 
-from etils import epath
-
 from symtune.cards import card as card_lib
 from symtune.cards import microworld, strict_yaml
 from symtune.cards.card import Task, TaskCard
 from symtune.cards.examples import read_task
-from symtune.cards.resources import resource_dir
+from symtune.cards.resources import data_path, resource_dir
 from symtune.errors import SymtuneError
 
 _CARD_FOLDERS = ("train", "eval")
@@ -117,7 +115,7 @@ def load_suite(
       f"suite {suite.name!r} reads real data, but no data folder was given: pass "
       f"--data DIR, the folder that holds {rows} and the other row files"
     )
-  if not epath.Path(data_dir).is_dir():
+  if not data_path(data_dir).is_dir():
     raise SymtuneError(
       f"the data folder {os.fspath(data_dir)!r} is not a folder: pass --data DIR, the "
       f"folder that holds {rows} and the other row files of suite {suite.name!r}"

@@ -1,7 +1,10 @@
-"""Find the task cards and gin files, in a checkout or in an installed wheel."""
+"""Find cards and gin files, in a checkout or an installed wheel, and data folders."""
 
+import os
 import pathlib
 from typing import Literal
+
+from etils import epath
 
 from symtune.errors import SymtuneError
 
@@ -35,3 +38,21 @@ def resource_dir(
     f"the folder {name!r} is neither at {checkout} (a checkout) nor at {installed} "
     "(an installed wheel): reinstall symtune, or run it from a whole checkout"
   )
+
+
+def data_path(path: str | os.PathLike[str]) -> epath.Path:
+  """Returns a path to data, local or in a bucket such as `gs://...`.
+
+  Raises:
+    SymtuneError: If no package that reads the bucket is installed.
+  """
+  found = epath.Path(path)
+  if "://" in os.fspath(path):
+    try:
+      found.exists()
+    except ImportError as error:
+      raise SymtuneError(
+        f"{os.fspath(path)}: no installed package reads such addresses ({error}): pip "
+        "install 'etils[epath-gcs]', or copy the files to a local folder"
+      ) from error
+  return found

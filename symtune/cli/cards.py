@@ -16,7 +16,7 @@ from symtune.cards.load import (
   load_suite,
   read_suite,
 )
-from symtune.cards.resources import resource_dir
+from symtune.cards.resources import data_path, resource_dir
 from symtune.data.episodes import Shots
 from symtune.data.mixture import LabelStyle, PromptMaker
 from symtune.data.prompts import Prompt
@@ -55,7 +55,7 @@ def list_tasks(suite: str | None) -> None:
 
 def preview(
   name: str,
-  data: pathlib.Path | None,
+  data: str | None,
   vocab_path: pathlib.Path | None,
   *,
   labels: str,
@@ -96,7 +96,7 @@ def preview(
       _show_tokens(console, prompt, vocab, max_inputs)
 
 
-def _find_task(name: str, data: pathlib.Path | None) -> Task:
+def _find_task(name: str, data: str | None) -> Task:
   if name.startswith(_MICROWORLD_PREFIX):
     tasks = {t.card.name: t for s in _MICROWORLD_SUITES for t in load_suite(s, None)}
     if name not in tasks:
@@ -110,7 +110,7 @@ def _find_task(name: str, data: pathlib.Path | None) -> Task:
     raise SymtuneError(
       f"task {name} needs rows: give the folder of {card.rows}.jsonl with --data."
     )
-  return read_task(card, data)
+  return read_task(card, data_path(data))
 
 
 def _find_vocab(path: pathlib.Path | None, *, is_microworld: bool) -> Vocab | None:

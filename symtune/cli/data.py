@@ -10,7 +10,10 @@ import typer
 
 from symtune.cards.card import Task, TaskCard
 from symtune.cards.load import read_suite
+from symtune.data.leaks import DEFAULT_OVERLAP
+from symtune.data.mixture import MAX_EXAMPLES_PER_TASK
 from symtune.errors import SymtuneError
+from symtune.fetch.hub import HUB_ROOT
 
 app = typer.Typer(
   help="Download data sets, check them, and find leaks.",
@@ -36,15 +39,14 @@ def get(
   ] = None,
   hub: Annotated[
     str, typer.Option(help="The hub, or a folder with the same paths.")
-  ] = "hf://datasets",
+  ] = HUB_ROOT,
   seed: Annotated[int, typer.Option(help="Of the cap and of held-out rows.")] = 0,
   max_rows: Annotated[
     int, typer.Option(help="Most training rows of a task.", min=1)
-  ] = 25_000,
+  ] = MAX_EXAMPLES_PER_TASK,
 ) -> None:
   """Download the rows of a suite; finished tasks are not downloaded again."""
-  from etils import epath
-
+  from symtune.cards.resources import data_path
   from symtune.fetch.get import GetSettings, get_tasks
 
   cards = _cards(suite)
@@ -55,7 +57,7 @@ def get(
   with console.status("downloading"):
     get_tasks(
       [card for card in cards if not task or card.name in task],
-      epath.Path(to),
+      data_path(to),
       GetSettings(seed=seed, max_training_rows=max_rows, root=hub),
       console.print,
     )
@@ -67,7 +69,9 @@ def verify(folder: Folder, suite: AllCards = None) -> None:
   from symtune.fetch.verify import check_folder
 
   path = _existing(folder)
-  reports = check_folder(_present(path, suite), path)
+  reports = check_folder(_present(path, suite), path, others=not suite)
+  if not reports:
+    raise SymtuneError(f"{path} holds no row file of a known card.")
   console = rich.console.Console(highlight=False, soft_wrap=True, markup=False)
   for report in reports:
     known = "hash as downloaded" if report.provenance else "no provenance"
@@ -94,7 +98,10 @@ def stats(folder: Folder, suite: AllCards = None) -> None:
   table = rich.table.Table(
     "task", "train", "valid.", "bad", "dupl.", "classes", "revision"
   )
-  for report in check_folder(_present(path, suite), path, hashes=False):
+  cards = _present(path, suite)
+  if not cards:
+    raise SymtuneError(f"{path} holds no row file of a known card.")
+  for report in check_folder(cards, path, hashes=False):
     classes = ", ".join(f"{name} {n:,}" for name, n in sorted(report.classes.items()))
     revision = report.provenance.revision if report.provenance else ""
     table.add_row(
@@ -118,7 +125,7 @@ def leaks(
   ] = None,
   overlap: Annotated[
     float, typer.Option(help="Share of n-grams that makes two texts the same.")
-  ] = 0.5,
+  ] = DEFAULT_OVERLAP,
 ) -> None:
   """Report texts that two suites share, exactly or nearly; exit code 1 if they do."""
   from symtune.cards.load import load_suite
@@ -148,7 +155,8 @@ def leaks(
   console.print(table)
   console.print(
     f"{sum(len(x.rows) for x in near)} tuning rows are in an evaluation task (n-gram "
-    f"overlap from {overlap}). A recipe refuses them, or drops them with "
+    f"overlap from {overlap:g}). A recipe whose mixture.leak_overlap is the same, "
+    f"{DEFAULT_OVERLAP:g} unless set, refuses them, or drops them with "
     "mixture.leaks = 'drop'.",
     soft_wrap=True,
   )
@@ -174,9 +182,9 @@ def _cards(suite: str) -> tuple[TaskCard, ...]:
 
 
 def _existing(folder: str):
-  from etils import epath
+  from symtune.cards.resources import data_path
 
-  path = epath.Path(folder)
+  path = data_path(folder)
   if not path.is_dir():
     raise SymtuneError(f"no folder at {folder}, expected one with <task>.jsonl files.")
   return path
@@ -189,7 +197,4 @@ def _present(folder, suites: Sequence[str] | None) -> list[TaskCard]:
   if suites:
     return [card for suite in suites for card in _cards(suite)]
   cards = [load_card(name) for name in list_cards()]
-  present = [card for card in cards if (folder / f"{card.rows}.jsonl").exists()]
-  if not present:
-    raise SymtuneError(f"{folder} holds no row file of a known card.")
-  return present
+  return [card for card in cards if (folder / f"{card.rows}.jsonl").exists()]

@@ -39,7 +39,7 @@ class Inputs:
   Attributes:
     recipe: a .gin file or the name of one.
     overrides: arguments of the form --gin.NAME=VALUE.
-    data: folder of rows, or None.
+    data: folder of rows, local or gs://, or None.
     vocab: SentencePiece model, or None for the recipe's own.
     out: the run's folder.
     feed: how training batches are built ahead.
@@ -47,7 +47,7 @@ class Inputs:
 
   recipe: str
   overrides: Sequence[str]
-  data: pathlib.Path | None
+  data: str | None
   vocab: pathlib.Path | None
   out: pathlib.Path
   feed: FeedSettings | None = None

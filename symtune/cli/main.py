@@ -34,8 +34,10 @@ Overrides = Annotated[
   ),
 ]
 Data = Annotated[
-  pathlib.Path | None,
-  typer.Option("--data", help="Folder of <task>.jsonl files; none for microworld."),
+  str | None,  # a Path would make gs:/ of gs://
+  typer.Option(
+    "--data", help="Folder of <task>.jsonl files, local or gs://; microworld: none."
+  ),
 ]
 VocabPath = Annotated[
   pathlib.Path | None,

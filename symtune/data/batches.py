@@ -31,6 +31,13 @@ class HostShard:
   index: int = 0
   count: int = 1
 
+  def __post_init__(self):
+    if not 0 <= self.index < self.count:
+      raise SymtuneError(
+        f"batches: got host {self.index} of {self.count}, expected 0 to "
+        f"{self.count - 1} of at least 1."
+      )
+
 
 class BatchStream:
   """An endless iterator of batches whose position can be saved and restored."""

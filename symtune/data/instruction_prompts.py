@@ -50,19 +50,22 @@ class Instructions:
       Super-NI tasks at 5,000 and chain-of-thought tasks at 100,000 (Chung et al. 2022).
     temperature: weights are (capped rows) ** (1 / temperature): 1 is proportional, and
       the higher, the more alike (Raffel et al. 2020, section 3.5.2).
+    num_tasks: how many of the files are used, drawn at random with the mixture's seed;
+      all unless given.
   """
 
   tasks: tuple[InstructionTask, ...]
   rate: float = 1.0
   cap: int = 30_000
   temperature: float = 1.0
+  num_tasks: int | None = None
 
 
 class InstructionMaker:
   """Renders the rows of one task of instruction data."""
 
   def __init__(self, task: InstructionTask):
-    self._task = task
+    self.task = task
     self.fingerprints = (task.fingerprint,)
 
   def prompt(self, rng: np.random.Generator, *, seed: int, position: int) -> Prompt:
@@ -77,7 +80,7 @@ class InstructionMaker:
       A prompt with a single turn and a single choice, its target.
     """
     del seed, position
-    task = self._task
+    task = self.task
     row = task.rows[int(rng.integers(len(task.rows)))]
     if task.form is InstructionForm.ALPACA:
       parts = _alpaca(row.instruction, row.input)

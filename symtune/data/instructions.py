@@ -14,12 +14,14 @@ with file and line, unless it is asked to be left out and counted.
 import dataclasses
 import enum
 import hashlib
-import json
 import os
-import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from etils import epath
+
+from symtune.cards.examples import parse_json
+from symtune.cards.resources import data_path
 from symtune.errors import SymtuneError
 
 
@@ -95,7 +97,7 @@ def read_instructions(
   Raises:
     SymtuneError: nothing is there, or a file has another form; names file and line.
   """
-  path = pathlib.Path(path)
+  path = data_path(path)
   files = [path]
   if path.is_dir():
     files = sorted(f for f in path.iterdir() if f.suffix in (".json", ".jsonl"))
@@ -108,7 +110,7 @@ def read_instructions(
 
 
 def _read_file(
-  path: pathlib.Path, form: InstructionForm, leave_out: bool
+  path: epath.Path, form: InstructionForm, leave_out: bool
 ) -> InstructionTask:
   content = path.read_bytes()
   rows: list[InstructionRow] = []
@@ -147,7 +149,7 @@ def _read_file(
 
 
 def _line_rows(
-  content: bytes, path: pathlib.Path, form: InstructionForm
+  content: bytes, path: epath.Path, form: InstructionForm
 ) -> Iterator[tuple[str, InstructionRow]]:
   """(place, row) of a file with one JSON object a line, or one list of them."""
   if content.lstrip()[:1] == b"[":
@@ -215,32 +217,29 @@ def _super_ni_rows(
 def _shown(task: Mapping[str, Any], key: str, where: str) -> tuple[Shown, ...]:
   if key not in task:
     return ()
-  items = [_object(item, f"{where}, {key}") for item in _list(task, key, where)]
-  return tuple(
-    Shown(
-      input=_text(item, "input", f"{where}, {key}"),
-      output=_first(item.get("output")),
-      explanation=str(item.get("explanation", "")),
+  shown = []
+  for i, item in enumerate(_list(task, key, where)):
+    place = f"{where}, {key} {i + 1}"
+    item = _object(item, place)
+    output, explanation = item.get("output"), item.get("explanation") or ""
+    if isinstance(output, list) and output:
+      output = output[0]
+    if not isinstance(output, str) or not isinstance(explanation, str):
+      raise SymtuneError(
+        f"{place}: got output {output!r:.40} and explanation {explanation!r:.40}, "
+        f"expected text; complete the example or remove it."
+      )
+    shown.append(
+      Shown(input=_text(item, "input", place), output=output, explanation=explanation)
     )
-    for item in items
-  )
-
-
-def _first(value: Any) -> str:
-  return str(value[0]) if isinstance(value, list) and value else str(value)
+  return tuple(shown)
 
 
 def _parse(content: bytes, where: str) -> Any:
   try:
-    return json.loads(content.decode("utf-8"))
-  except UnicodeDecodeError as error:
-    raise SymtuneError(
-      f"{where}: not UTF-8 at byte {error.start}; save as UTF-8."
-    ) from error
-  except json.JSONDecodeError as error:
-    raise SymtuneError(
-      f"{where}: not JSON: {error.msg} at column {error.colno}."
-    ) from error
+    return parse_json(content)
+  except SymtuneError as error:
+    raise SymtuneError(f"{where}: {error}") from error
 
 
 def _object(value: Any, where: str) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ import dataclasses
 import enum
 import functools
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from symtune.data.instruction_prompts import (
   Instructions,
   mixing_weights,
 )
+from symtune.data.instructions import InstructionTask
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
 from symtune.data.remap import LabelMap, flip_labels, remap_labels, scramble_labels
 from symtune.data.rng import keyed_generator
@@ -34,6 +36,7 @@ from symtune.errors import SymtuneError
 # "At most 25k examples per dataset" (Wei et al. 2023, section 3.3). Here it bounds a
 # task's weight; which rows there are is decided where the data is made.
 MAX_EXAMPLES_PER_TASK = 25_000
+_AnyTask = TypeVar("_AnyTask", Task, InstructionTask)
 
 
 class LabelStyle(enum.StrEnum):
@@ -222,9 +225,10 @@ class Mixture:
     weights: list[float] = []
     for ingredient in ingredients:
       if isinstance(ingredient, Instructions):
-        self.entries += [InstructionMaker(task) for task in ingredient.tasks]
+        files = _chosen(ingredient.tasks, ingredient.num_tasks, seed)
+        self.entries += [InstructionMaker(task) for task in files]
         shares = mixing_weights(
-          [len(task.rows) for task in ingredient.tasks],
+          [len(task.rows) for task in files],
           cap=ingredient.cap,
           temperature=ingredient.temperature,
         )
@@ -235,7 +239,7 @@ class Mixture:
         weights.append(ingredient.rate)
         continue
       borrowed = ingredient.labels is LabelStyle.BORROWED
-      tasks = _chosen_tasks(ingredient, seed)
+      tasks = _chosen(ingredient.tasks, ingredient.num_tasks, seed)
       self.entries += [
         TaskEntry(
           maker=PromptMaker(task, ingredient.shots),
@@ -271,9 +275,10 @@ def _label_pool(tasks: Sequence[Task]) -> SymbolPool:
   )
 
 
-def _chosen_tasks(ingredient: Ingredient, seed: int) -> tuple[Task, ...]:
+def _chosen(
+  tasks: tuple[_AnyTask, ...], count: int | None, seed: int
+) -> tuple[_AnyTask, ...]:
   """The tasks of an ingredient that are used, in their order."""
-  count, tasks = ingredient.num_tasks, ingredient.tasks
   if count is None:
     return tasks
   if not 1 <= count <= len(tasks):

@@ -119,7 +119,11 @@ def _relevant(
   known: Mapping[str, set[PoolSplit]],
 ) -> dict[str, tuple[str, ...]]:
   synonyms = pools[0].synonyms if pools else {}
+  by_folded: dict[str, list[str]] = collections.defaultdict(list)
+  for symbol in known:
+    by_folded[symbol.casefold()].append(symbol)
   near = {c.name: relevant_words(c.labels, synonyms) for c in cards}
   return {
-    name: tuple(sorted(w for w in words if w in known)) for name, words in near.items()
+    name: tuple(sorted(s for word in words for s in by_folded.get(word, ())))
+    for name, words in near.items()
   }

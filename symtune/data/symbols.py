@@ -162,16 +162,23 @@ def make_pool(
 
 @functools.cache
 def read_synonyms(path: pathlib.Path | None = None) -> Mapping[str, tuple[str, ...]]:
-  """Words that come near a label word, by that word.
+  """Words that come near a label word, by that word; all case-folded.
 
   Args:
-    path: a file like `tasks/symbols/synonyms.yaml`, which is read unless one is given.
+    path: a file like `tasks/symbols/synonyms.yaml`, whose words join those of it.
 
   Raises:
     SymtuneError: the file is missing or has another form.
   """
-  keys = read_yaml(path or resource_dir("tasks") / "symbols" / "synonyms.yaml")
-  return {str(word): keys.texts(word) for word in keys.values}
+  shipped = resource_dir("tasks") / "symbols" / "synonyms.yaml"
+  found: dict[str, tuple[str, ...]] = {}
+  for file in (shipped,) if path is None else (shipped, path):
+    keys = read_yaml(file)
+    for word in keys.values:
+      folded = str(word).casefold()
+      more = tuple(text.casefold() for text in keys.texts(word))
+      found[folded] = (*found.get(folded, ()), *more)
+  return found
 
 
 def draw_symbols(

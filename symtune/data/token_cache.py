@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -104,8 +105,11 @@ def _tokenize(task: Task, vocab: Vocab, folder: pathlib.Path | None) -> TokenTas
 def _write(task: TokenTask, key: str) -> None:
   """Writes a folder under a temporary name and renames it; another's may win."""
   assert task.folder is not None
-  temporary = task.folder.with_name(f".{task.folder.name}.{os.getpid()}")
-  temporary.mkdir(parents=True, exist_ok=True)
+  parent = task.folder.parent
+  parent.mkdir(parents=True, exist_ok=True)
+  # Process ids repeat themselves across hosts that share a folder; these names do not.
+  temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{task.folder.name}.", dir=parent))
+  temporary.chmod(parent.stat().st_mode)  # it is made for its owner alone
   np.save(temporary / "tokens.npy", task.tokens)
   np.save(temporary / "ends.npy", task.ends)
   index = task.index

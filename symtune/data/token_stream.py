@@ -133,12 +133,10 @@ class TokenMaker:
     tokens = self._task.tokens
     *texts, text = [tokens[i:j] for i, j in zip(starts, ends, strict=True)]
     # What stands between two texts: the cue, the label, and the next turn's head.
-    between = [
-      np.concatenate((cues.demo_cue, tokenizer.encode(word), cues.head))
-      for word in words
-    ]
+    labels = [tokenizer.encode(word) for word in words]
+    around = [len(cues.demo_cue) + len(ids) + len(cues.head) for ids in labels]
     lengths = [
-      len(ids) + len(between[label]) for ids, label in zip(texts, classes, strict=True)
+      len(ids) + around[label] for ids, label in zip(texts, classes, strict=True)
     ]
     lengths.append(len(text) + cues.query_length)
     dropped = tokenizer.choose_dropped(
@@ -147,7 +145,7 @@ class TokenMaker:
     parts: list[np.ndarray] = [cues.head]
     for i, label in enumerate(classes):
       if i not in dropped:
-        parts += (texts[i], between[label])
+        parts += (texts[i], cues.demo_cue, labels[label], cues.head)
     parts += (text, cues.query_end)
     return TokenizedPrompt(
       inputs=np.concatenate(parts, dtype=np.int32),

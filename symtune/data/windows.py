@@ -131,17 +131,18 @@ def build_window(
     SymtuneError: no prompt of the window fits.
   """
   pairs: list[TokenPair] = []
-  counts = np.zeros(4, np.int64)
+  shortened = demos_dropped = skipped = 0
   error: PromptTooLongError | None = None
   start = number * shape.window
   for position in range(start, start + shape.window):
     try:
       prompt = prompt_at(position)
       pairs.append(prompt.pair)
-      counts += (1, prompt.demos_dropped > 0, prompt.demos_dropped, 0)
+      shortened += prompt.demos_dropped > 0
+      demos_dropped += prompt.demos_dropped
     except PromptTooLongError as caught:
       error = caught
-      counts += (1, 0, 0, 1)
+      skipped += 1
   if not pairs:
     raise SymtuneError(f"batches: no prompt of a window fits; {error}") from error
   if shape.pack:
@@ -149,6 +150,7 @@ def build_window(
   else:
     rows = [[i] for i in range(len(pairs))]
   order = keyed_generator(seed, "rows", number).permutation(len(rows))
+  counts = np.asarray((shape.window, shortened, demos_dropped, skipped), np.int64)
   return _join([[pairs[i] for i in rows[r]] for r in order], counts)
 
 

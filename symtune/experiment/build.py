@@ -1,6 +1,7 @@
 """Recipe -> Experiment: data read and everything checked before any work."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterable
 
@@ -9,10 +10,17 @@ from symtune.cards.load import load_suite
 from symtune.cards.resources import resource_dir
 from symtune.data.batches import BatchStream, HostShard
 from symtune.data.feed import FeedSettings, prefetched_windows
-from symtune.data.leaks import Leak, apply_policy, find_leaks
+from symtune.data.instruction_prompts import Instructions
+from symtune.data.leaks import Leak, apply_policy, drop_instruction_leaks, find_leaks
 from symtune.data.mixture import Ingredient, Mixture
 from symtune.data.skills import Skill
-from symtune.data.symbols import PoolSplit, SymbolPool, check_disjoint, make_pool
+from symtune.data.symbols import (
+  PoolSplit,
+  SymbolPool,
+  check_disjoint,
+  make_pool,
+  read_synonyms,
+)
 from symtune.data.token_stream import TokenStream
 from symtune.data.tokens import PromptTokenizer
 from symtune.data.vocab import SentencePieceVocab, Vocab
@@ -62,7 +70,7 @@ class Experiment:
 def build_experiment(
   recipe: Recipe,
   *,
-  data_dir: pathlib.Path | None,
+  data_dir: str | os.PathLike[str] | None,
   vocab_path: pathlib.Path | None,
   feed: FeedSettings | None = None,
 ) -> Experiment:
@@ -70,7 +78,8 @@ def build_experiment(
 
   Args:
     recipe: all settings.
-    data_dir: folder with `<rows>.jsonl` files; the microworld needs none.
+    data_dir: folder with `<rows>.jsonl` files, local or gs://; the microworld needs
+      none, and probes with files of their own need a local one.
     vocab_path: a SentencePiece model; None takes the recipe's own, or the one that lies
       beside its checkpoint.
     feed: how batches are built ahead; not at all unless given.
@@ -103,11 +112,13 @@ def build_experiment(
   fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in probe_tasks)]
   if start is not None:
     fingerprints.append(start.fingerprint)
+  if recipe.symbols.synonyms is not None:
+    fingerprints.append(str(sorted(tuning_pool.synonyms.items())))
   experiment = Experiment(
     recipe=recipe,
     vocab=vocab,
     mixture=mixture,
-    probes=make_probes(recipe.probe.probes, data_dir),
+    probes=make_probes(recipe.probe.probes, _local(data_dir)),
     probe_tasks=probe_tasks,
     probe_settings=settings,
     leaks=leaks,
@@ -179,10 +190,23 @@ def _load_vocab(
   return SentencePieceVocab(path)
 
 
+def _local(data_dir: str | os.PathLike[str] | None) -> pathlib.Path | None:
+  if data_dir is None or "://" in os.fspath(data_dir):
+    return None
+  return pathlib.Path(data_dir)
+
+
 def _make_pools(recipe: Recipe, vocab: Vocab) -> tuple[SymbolPool, SymbolPool]:
   symbols = recipe.symbols
   tuning, evaluation = (
-    make_pool(split, symbols.categories, size, rules=symbols.rules, vocab=vocab)
+    make_pool(
+      split,
+      symbols.categories,
+      size,
+      synonyms=read_synonyms(symbols.synonyms and pathlib.Path(symbols.synonyms)),
+      rules=symbols.rules,
+      vocab=vocab,
+    )
     for split, size in (
       (PoolSplit.TUNING, symbols.tuning_size),
       (PoolSplit.EVALUATION, symbols.evaluation_size),
@@ -197,7 +221,7 @@ def _make_mixture(
   pool: SymbolPool,
   vocab: Vocab,
   probe_tasks: tuple[Task, ...],
-  data_dir: pathlib.Path | None,
+  data_dir: str | os.PathLike[str] | None,
 ) -> tuple[Mixture, tuple[Leak, ...]]:
   settings = recipe.mixture
   suites = tuple(
@@ -210,18 +234,23 @@ def _make_mixture(
     suite: find_leaks(tasks, probe_tasks, overlap=settings.leak_overlap)
     for suite, tasks in tasks_by_suite.items()
   }
-  ingredients = [
-    load_instructions(i, data_dir)
-    if isinstance(i, InstructionSettings)
-    else _make_ingredient(
-      i, apply_policy(tasks_by_suite[i.suite], leaks_by_suite[i.suite], settings.leaks)
-    )
-    for i in settings.ingredients
-  ]
-  for i in ingredients:
-    if isinstance(i, Ingredient):
-      for task in i.tasks:
+  leaks = [leak for found in leaks_by_suite.values() for leak in found]
+  ingredients: list[Ingredient | Skill | Instructions] = []
+  for i in settings.ingredients:
+    if isinstance(i, InstructionSettings):
+      made = load_instructions(i, data_dir)
+      files, found = drop_instruction_leaks(
+        made.tasks, probe_tasks, settings.leaks, overlap=settings.leak_overlap
+      )
+      leaks += [leak for leak in found if leak not in leaks]  # a file may occur twice
+      ingredients.append(dataclasses.replace(made, tasks=files))
+      continue
+    suite = tasks_by_suite[i.suite]
+    tasks = apply_policy(suite, leaks_by_suite[i.suite], settings.leaks)
+    for task in tasks:
+      if isinstance(i, IngredientSettings):
         _check_targets(task.card.labels, vocab, recipe)
+    ingredients.append(_make_ingredient(i, tasks))
   mixture = Mixture(
     ingredients,
     pool,
@@ -229,7 +258,7 @@ def _make_mixture(
     mixing=settings.mixing,
     formats=settings.formats,
   )
-  return mixture, tuple(leak for leaks in leaks_by_suite.values() for leak in leaks)
+  return mixture, tuple(leaks)
 
 
 def _make_ingredient(

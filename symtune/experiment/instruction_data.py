@@ -1,8 +1,11 @@
 """Instruction data in a recipe: files beside the row files of the data folder."""
 
 import dataclasses
-import pathlib
+import os
 
+from etils import epath
+
+from symtune.cards.resources import data_path
 from symtune.data.instruction_prompts import Instructions
 from symtune.data.instructions import InstructionForm, read_instructions
 from symtune.errors import SymtuneError
@@ -18,6 +21,7 @@ class InstructionSettings:
   cap: int
   temperature: float
   leave_out: bool
+  num_tasks: int | None = None
 
 
 def instructions(
@@ -28,6 +32,7 @@ def instructions(
   cap: int = 30_000,
   temperature: float = 1.0,
   leave_out: bool = False,
+  num_tasks: int | None = None,
 ) -> InstructionSettings:
   """Instruction data in the mixture; ablation B.3 has 0.84 of it beside symbols.
 
@@ -38,6 +43,7 @@ def instructions(
     cap: rows of a file that count towards its weight.
     temperature: files weigh (capped rows) ** (1 / temperature).
     leave_out: leave out and count rows without instruction or output.
+    num_tasks: how many of the files are used, drawn at random; all unless given.
 
   Returns:
     The typed settings.
@@ -59,15 +65,16 @@ def instructions(
     cap=cap,
     temperature=float(temperature),
     leave_out=leave_out,
+    num_tasks=num_tasks,
   )
 
 
 def load_instructions(
-  settings: InstructionSettings, data_dir: pathlib.Path | None
+  settings: InstructionSettings, data_dir: str | os.PathLike[str] | None
 ) -> Instructions:
   """Reads the files that the settings name; raises SymtuneError if that fails."""
   tasks = read_instructions(
-    (data_dir or pathlib.Path()) / settings.path,
+    _join(data_dir, settings.path),
     settings.form,
     leave_out=settings.leave_out,
   )
@@ -76,4 +83,12 @@ def load_instructions(
     rate=settings.rate,
     cap=settings.cap,
     temperature=settings.temperature,
+    num_tasks=settings.num_tasks,
   )
+
+
+def _join(data_dir: str | os.PathLike[str] | None, path: str) -> epath.Path:
+  """Inside the data folder, unless the path is absolute or of a bucket."""
+  if data_dir is None or "://" in path:
+    return data_path(path)
+  return data_path(data_dir) / path

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from symtune.data.episodes import Shots
-from symtune.data.leaks import LeakPolicy
+from symtune.data.leaks import DEFAULT_OVERLAP, LeakPolicy
 from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.skills import SkillKind
@@ -156,7 +156,7 @@ def mixture(
   formats: Sequence[str] = tuple(f.name for f in ALL_FORMATS),
   min_demos_per_class: int = 1,
   leaks: str = "refuse",
-  leak_overlap: float | None = None,
+  leak_overlap: float | None = DEFAULT_OVERLAP,
 ) -> MixtureSettings:
   """The tuning data; the paper's is batch 32, lengths 2048 and 512, packed.
 
@@ -172,8 +172,8 @@ def mixture(
     min_demos_per_class: exemplars that a prompt too long for a row keeps at least.
     leaks: what to do with tuning rows whose text a probe task has too: "refuse" or
       "drop" them.
-    leak_overlap: share of word n-grams from which on two texts count as the same, 0.5
-      say; None takes equal texts only.
+    leak_overlap: share of word n-grams from which on two texts count as the same; None
+      takes equal texts only.
 
   Returns:
     The typed settings.
@@ -205,6 +205,7 @@ def symbols(
   evaluation_size: int | None = None,
   prefix_free: bool = False,
   same_length: bool = False,
+  synonyms: str | None = None,
 ) -> SymbolSettings:
   """The symbol pools; the defaults are the paper's 3 x 10,000 and 3 x 90,000.
 
@@ -214,6 +215,7 @@ def symbols(
     evaluation_size: symbols per category held out for probes.
     prefix_free: no symbol of a prompt starts with the tokens of another.
     same_length: the symbols of a prompt have the same number of tokens.
+    synonyms: a file like `tasks/symbols/synonyms.yaml`, whose words join those of it.
 
   Returns:
     The typed settings.
@@ -227,6 +229,7 @@ def symbols(
     tuning_size=tuning_size,
     evaluation_size=evaluation_size,
     rules=SymbolRules(prefix_free=prefix_free, same_length=same_length),
+    synonyms=synonyms,
   )
 
 

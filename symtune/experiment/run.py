@@ -13,6 +13,7 @@ import optax
 import rich.console
 
 from symtune.data.batches import HostShard
+from symtune.data.instruction_prompts import InstructionMaker
 from symtune.data.windows import StreamCounts
 from symtune.errors import SymtuneError
 from symtune.experiment.answerers import Answerer, native_answerer
@@ -230,6 +231,8 @@ def _report_data(
   console: rich.console.Console,
 ) -> None:
   """Writes and prints what became of the tuning prompts: nothing is lost unseen."""
+  makers = (e for e in experiment.mixture.entries if isinstance(e, InstructionMaker))
+  left_out = {m.task.name: m.task.left_out for m in makers if m.task.left_out}
   about = {
     "prompts": dataclasses.asdict(counts),
     "leaks_dropped": [
@@ -240,9 +243,12 @@ def _report_data(
       }
       for leak in experiment.leaks
     ],
+    "instructions_left_out": left_out,
   }
   write_whole(run_dir / DATA_FILE, json.dumps(about, indent=2) + "\n")
   console.print(
     f"tuning prompts: {counts.prompts} built, {counts.shortened} lost "
     f"{counts.demos_dropped} exemplars to fit, {counts.skipped} did not fit"
   )
+  for name, count in left_out.items():
+    console.print(f"{name}: {count} rows without instruction or output left out")

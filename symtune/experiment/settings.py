@@ -3,7 +3,7 @@
 import dataclasses
 
 from symtune.data.episodes import Shots
-from symtune.data.leaks import LeakPolicy
+from symtune.data.leaks import DEFAULT_OVERLAP, LeakPolicy
 from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import PromptFormat
 from symtune.data.skills import SkillKind
@@ -48,6 +48,7 @@ class SymbolSettings:
   tuning_size: int | None = None
   evaluation_size: int | None = None
   rules: SymbolRules | None = None
+  synonyms: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class MixtureSettings:
   formats: tuple[PromptFormat, ...]
   min_demos_per_class: int
   leaks: LeakPolicy
-  leak_overlap: float | None = None
+  leak_overlap: float | None = DEFAULT_OVERLAP
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

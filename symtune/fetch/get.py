@@ -1,7 +1,8 @@
 """Public data sets -> a data folder: one row file a task, and provenance.json.
 
-A task is finished when provenance.json says so, and that entry is written after its
-row file. So whenever the command stops, running it again does the tasks that are left.
+A task is finished when its row file is what provenance.json says. The entry is written
+first, so a row file without one is a stranger's; whenever the command stops, running it
+again does the tasks that are left.
 """
 
 import collections
@@ -14,18 +15,18 @@ from collections.abc import Callable, Sequence
 from etils import epath
 
 from symtune.cards.card import TaskCard
+from symtune.data.mixture import MAX_EXAMPLES_PER_TASK
 from symtune.data.rng import keyed_generator
 from symtune.errors import SymtuneError
 from symtune.fetch import hub
 from symtune.fetch.provenance import (
   Provenance,
   SplitCounts,
+  add_entry,
   read_provenance,
   write_anywhere,
-  write_provenance,
 )
 from symtune.fetch.rows import (
-  MAX_TRAINING_ROWS,
   SplitRows,
   UniformRow,
   cap_rows,
@@ -46,7 +47,7 @@ class GetSettings:
   """
 
   seed: int = 0
-  max_training_rows: int = MAX_TRAINING_ROWS
+  max_training_rows: int = MAX_EXAMPLES_PER_TASK
   root: str = hub.HUB_ROOT
   retry_seconds: tuple[float, ...] = hub.RETRY_SECONDS
 
@@ -86,8 +87,8 @@ def get_tasks(
       report(f"{head}: already there")
       continue
     entry, content = _make(card, settings)
+    add_entry(folder, entry)
     write_anywhere(folder / file, content)
-    write_provenance(folder, {**entries, file: entry})
     report(f"{head}: {describe(entry)}")
 
 

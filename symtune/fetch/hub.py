@@ -7,7 +7,6 @@ Every data set is read from the hub's Parquet branch, so no loading script ever 
 A folder with the same paths stands in for the hub where there is no network.
 """
 
-import itertools
 import os
 import time
 import urllib.parse
@@ -21,6 +20,9 @@ from symtune.errors import SymtuneError
 HUB_ROOT = "hf://datasets"
 # Seconds before each new try: short for a hiccup, about four minutes in all.
 RETRY_SECONDS = (2.0, 8.0, 30.0, 60.0, 120.0)
+_ROWS_AT_ONCE = 1_000
+# HTTP answers that no new try changes: not signed in, not allowed, not there.
+_FINAL_STATUS = (401, 403, 404)
 _Result = TypeVar("_Result")
 
 
@@ -77,7 +79,8 @@ def read_split(
   """Yields (place, row) of one split, in file order.
 
   A row maps "label" and each field of the card to what the data set holds; class ids
-  become their names where the card lists names. Nothing is checked yet.
+  become their names where the card lists names. Text that is not UTF-8 comes as empty
+  bytes. Nothing is checked yet.
 
   Args:
     card: The card.
@@ -107,12 +110,35 @@ def read_split(
   if names is None or not all(isinstance(v, str) for v in download.values):
     names = ()  # the column holds what the card lists
   table = table.select_columns(sorted({column for column, _ in wanted.values()}))
-  for number, row in zip(itertools.count(), table, strict=False):
+  for number, row in enumerate(_rows(table)):
     values = {name: _item(row[column], i) for name, (column, i) in wanted.items()}
     label = values["label"]
     if isinstance(label, int) and 0 <= label < len(names):
       values["label"] = names[label]
     yield f"{place}#{number}", values
+
+
+def _rows(table: Any) -> Iterator[Mapping[str, Any]]:
+  """The rows of a data set, read many at a time."""
+  for start in range(0, len(table), _ROWS_AT_ONCE):
+    stop = min(start + _ROWS_AT_ONCE, len(table))
+    try:
+      columns = table[start:stop]
+    except UnicodeDecodeError:  # one text of them: look at each
+      yield from (_row(table, i) for i in range(start, stop))
+      continue
+    for values in zip(*columns.values(), strict=True):
+      yield dict(zip(columns, values, strict=True))
+
+
+def _row(table: Any, number: int) -> Mapping[str, Any]:
+  row = {}
+  for column in table.column_names:
+    try:
+      row[column] = table.select_columns([column])[number][column]
+    except UnicodeDecodeError:
+      row[column] = b""
+  return row
 
 
 def with_retries(
@@ -130,7 +156,8 @@ def with_retries(
     sleep: Waits; an argument for tests.
 
   Raises:
-    SymtuneError: If every try failed, or the file is not there.
+    SymtuneError: If every try failed, or at once if the file is not there or the hub
+      refuses it.
   """
   for wait in (*waits, None):
     try:
@@ -144,6 +171,12 @@ def with_retries(
       ) from error
     # The client raises its own errors and those of whichever HTTP library it uses.
     except Exception as error:
+      status = getattr(getattr(error, "response", None), "status_code", None)
+      if status in _FINAL_STATUS:
+        raise SymtuneError(
+          f"{place}: the hub answers {status} ({_line(error)}). Check 'hub' in the "
+          "card's source; a gated data set needs `huggingface-cli login`"
+        ) from error
       if wait is None:
         raise SymtuneError(
           f"{place}: cannot be read after {len(waits) + 1} tries: {_line(error)}. Run "
@@ -176,6 +209,8 @@ def _glob(pattern: str) -> list[str]:
 def _item(value: Any, item: int | None) -> Any:
   if item is None:
     return value
+  if isinstance(value, bytes):
+    return value  # not UTF-8, see `read_split`
   return value[item] if isinstance(value, list) and item < len(value) else None
 
 

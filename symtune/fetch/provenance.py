@@ -10,7 +10,7 @@ from typing import Any
 from etils import epath
 
 from symtune.errors import SymtuneError
-from symtune.files import write_whole
+from symtune.files import locked, write_whole
 
 PROVENANCE_FILE = "provenance.json"
 _SCHEMA = 1
@@ -91,6 +91,19 @@ def read_provenance(folder: epath.Path) -> dict[str, Provenance]:
       f"{path}: not a provenance file of symtune ({type(error).__name__}: {error}). "
       "Delete it, and get the data again"
     ) from error
+
+
+def add_entry(folder: epath.Path, entry: Provenance) -> None:
+  """Adds one entry, or replaces it; those of other writers stay.
+
+  Local writers wait for each other. A bucket has no locks: there, entries are read
+  again just before they are written, and a writer in that moment can be overtaken.
+  """
+  if "://" in str(folder):
+    write_provenance(folder, {**read_provenance(folder), entry.file: entry})
+    return
+  with locked(pathlib.Path(folder) / f".{PROVENANCE_FILE}.lock"):
+    write_provenance(folder, {**read_provenance(folder), entry.file: entry})
 
 
 def write_provenance(folder: epath.Path, entries: Mapping[str, Provenance]) -> None:

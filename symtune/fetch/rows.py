@@ -1,7 +1,8 @@
 """Rows of a public data set -> the uniform rows of a card, each kept or counted.
 
 read    400   rows of the split
-dropped   3   no gold label, empty or missing text, duplicate input, over the cap
+dropped   3   no gold label, empty, missing or broken text, line too long, duplicate
+              input, over the cap
 kept    397   rows of <task>.jsonl
 """
 
@@ -15,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from symtune.cards.card import Example, TaskCard
+from symtune.cards.examples import MAX_LINE_BYTES
 from symtune.errors import SymtuneError
 
-# "At most 25k examples per dataset" (Wei et al. 2023, section 3.3).
-MAX_TRAINING_ROWS = 25_000
 _SHOWN_PLACES = 5
 
 
@@ -29,6 +29,7 @@ class Dropped(enum.StrEnum):
   EMPTY_TEXT = "empty text"
   MISSING_TEXT = "missing text"
   BAD_TEXT = "text is no Unicode"
+  TOO_LONG = "line too long"
   DUPLICATE = "duplicate input"
   OVER_CAP = "over the cap"
 
@@ -107,7 +108,10 @@ def make_rows(
       text = card.input_text(
         Example(row=0, fields=row.fields, label=row.label, split=split)
       )
-      reason = Dropped.DUPLICATE if text in seen else None
+      if _is_too_long(card, row):
+        reason = Dropped.TOO_LONG
+      elif text in seen:
+        reason = Dropped.DUPLICATE
       seen.add(text)
       if reason is None:
         kept.append(row)
@@ -173,6 +177,8 @@ def _problem(card: TaskCard, values: Mapping[str, Any]) -> Dropped | None:
     text = values[field]
     if text is None:
       return Dropped.MISSING_TEXT
+    if isinstance(text, bytes):
+      return Dropped.BAD_TEXT  # the data set's own bytes, which are not UTF-8
     if not isinstance(text, str):
       continue  # `_uniform` says so: another type is the card's mistake
     if not text or text.isspace():
@@ -180,6 +186,14 @@ def _problem(card: TaskCard, values: Mapping[str, Any]) -> Dropped | None:
     if any("\ud800" <= character <= "\udfff" for character in text):
       return Dropped.BAD_TEXT  # a lone surrogate, which no UTF-8 file can hold
   return None
+
+
+def _is_too_long(card: TaskCard, row: UniformRow) -> bool:
+  """Whether `read_task` would refuse the line."""
+  # JSON needs at most six bytes a character: short rows need no second look.
+  if 8 * sum(map(len, row.fields.values())) < MAX_LINE_BYTES:
+    return False
+  return len(row.to_json(card).encode()) > MAX_LINE_BYTES
 
 
 def _uniform(

@@ -43,7 +43,11 @@ class FileReport:
 
 
 def check_folder(
-  cards: Sequence[TaskCard], folder: epath.Path, *, hashes: bool = True
+  cards: Sequence[TaskCard],
+  folder: epath.Path,
+  *,
+  hashes: bool = True,
+  others: bool = False,
 ) -> tuple[FileReport, ...]:
   """Reads every row file of the cards and compares it with its provenance.
 
@@ -51,15 +55,20 @@ def check_folder(
     cards: The cards whose files are read.
     folder: The data folder, local or `gs://...`.
     hashes: Whether files are hashed as well.
+    others: Whether files that provenance.json names, but no card, are hashed too.
 
   Returns:
-    One report per card, in their order.
+    One report per card, in their order, then one per other file.
 
   Raises:
     SymtuneError: If provenance.json is damaged.
   """
   entries = read_provenance(folder)
-  return tuple(_check_file(card, folder, entries, hashes=hashes) for card in cards)
+  reports = [_check_file(card, folder, entries, hashes=hashes) for card in cards]
+  if others:
+    known = {f"{card.rows}.jsonl" for card in cards}
+    reports += [_check_other(folder, e) for n, e in entries.items() if n not in known]
+  return tuple(reports)
 
 
 def _check_file(
@@ -86,6 +95,25 @@ def _check_file(
     rows=collections.Counter(e.split for e in examples),
     classes=collections.Counter(card.label_names[e.label] for e in examples),
     duplicates=len(examples) - len(inputs),
+    provenance=entry,
+  )
+
+
+def _check_other(folder: epath.Path, entry: Provenance) -> FileReport:
+  """A file that provenance.json names, judged by its hash alone."""
+  path = folder / entry.file
+  if path.exists():
+    problem = _hash_problem(path, entry)
+  else:
+    problem = f"{path}: no such file, though provenance.json names it. Get it again"
+  return FileReport(
+    task=entry.task,
+    path=str(path),
+    problem=problem,
+    bad=(),
+    rows={"as downloaded": entry.rows},
+    classes={},
+    duplicates=0,
     provenance=entry,
   )
 

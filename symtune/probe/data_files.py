@@ -20,8 +20,8 @@ def find_data(data_dir: pathlib.Path | None, name: str, probe: str) -> pathlib.P
   """
   if data_dir is None:
     raise SymtuneError(
-      f"probe {probe} reads {name}, but no data folder was given. Pass --data DIR, or "
-      f"leave the probe out with --probes."
+      f"probe {probe} reads {name}, but no local data folder was given. Pass --data "
+      f"DIR, or leave the probe out with --probes."
     )
   for folder in (data_dir, data_dir.resolve().parent):
     if (folder / name).exists():

@@ -109,7 +109,7 @@ def test_invalid_utf8_is_an_error_with_its_line(tmp_path):
 
 def test_a_lone_surrogate_is_an_error_with_its_row(tmp_path):
   write(tmp_path, [*GOOD, json.dumps(row(0, "train", text="\ud83d"))])
-  with pytest.raises(SymtuneError, match=r"row 4: .*lone surrogate \('\\ud83d'\)"):
+  with pytest.raises(SymtuneError, match=r"line 5 .*lone surrogate \('\\ud83d'\)"):
     read_task(CARD, tmp_path)
 
 

@@ -119,3 +119,9 @@ def test_batch_that_does_not_divide_among_hosts_is_refused():
 def test_impossible_sizes_are_refused():
   with pytest.raises(SymtuneError, match="got batch_size 0"):
     BatchShape(batch_size=0, input_length=1, target_length=1)
+
+
+@pytest.mark.parametrize(("index", "count"), [(-1, 2), (2, 2), (0, 0)])
+def test_a_host_that_is_none_of_them_is_refused(index, count):
+  with pytest.raises(SymtuneError, match=f"got host {index} of {count}"):
+    HostShard(index=index, count=count)

@@ -119,6 +119,14 @@ def test_super_ni_mixes_the_five_encodings(tmp_path):
       "instance 1: key 'output'",
     ),
     ("super_ni", SUPER_NI | {"Instances": []}, "got no row"),
+    (
+      "super_ni",
+      SUPER_NI | {"Positive Examples": [{"input": "x", "output": None}]},
+      "Positive Examples 1: got output None",
+    ),
+    ("pairs", '{"inputs": "\\ud83d", "targets": "y"}', "line 1: the text holds a lone"),
+    ("pairs", "[" * 100_000, "nested too deep"),
+    ("pairs", '{"inputs": ' + "1" * 5_000 + "}", "line 1: holds a number"),
   ],
 )
 def test_bad_files_name_file_and_place(form, content, problem, tmp_path):
@@ -163,6 +171,24 @@ def test_a_dose_of_symbol_data_is_its_share(make_task, toy_pools, tmp_path):
   symbols = sum(len(mixture.prompt(i).choices) == 2 for i in range(2000))
   assert abs(symbols / 2000 - 0.16) < 0.03
   assert len(mixture.fingerprints) == 2
+
+
+def test_task_count_of_instruction_data(toy_pools, tmp_path):
+  for name in ("a.json", "b.json", "c.json"):
+    _write(tmp_path, name, [ROW | {"output": name}])
+  tasks = read_instructions(tmp_path, InstructionForm.ALPACA)
+
+  def used(count, seed):
+    mixed = Mixture(
+      [Instructions(tasks=tasks, num_tasks=count)], toy_pools[0], seed=seed
+    )
+    return {mixed.prompt(i).choices[0] for i in range(60)}
+
+  assert len(used(None, 0)) == 3
+  assert all(len(used(2, seed)) == 2 for seed in range(5))
+  assert len({min(used(1, seed)) for seed in range(12)}) == 3
+  with pytest.raises(SymtuneError, match="got num_tasks 4, expected 1 to 3"):
+    used(4, 0)
 
 
 def test_task_count_and_temperature_of_symbol_data(make_task, toy_pools):

@@ -5,7 +5,19 @@ import dataclasses
 import pytest
 
 from symtune.cards.load import load_suite
-from symtune.data.leaks import LeakPolicy, apply_policy, describe_leaks, find_leaks
+from symtune.data.instructions import (
+  InstructionForm,
+  InstructionRow,
+  InstructionTask,
+  Shown,
+)
+from symtune.data.leaks import (
+  LeakPolicy,
+  apply_policy,
+  describe_leaks,
+  drop_instruction_leaks,
+  find_leaks,
+)
 from symtune.errors import SymtuneError
 
 
@@ -78,9 +90,40 @@ def test_subj_is_reported_as_in_the_notes_on_the_data(shared_data):
   assert set(leaks) == {("sst2", "subj"), ("rotten_tomatoes", "subj")}
   subj = next(task for task in evaluation if task.card.name == "subj")
   subjective = {e.row for e in subj.examples if e.label == 0}
+  # The notes say 84% and 41% of the whole sets; of samples of 1,000 rows a split, as
+  # here, fewer meet.
+  assert [len(leak.evaluation_rows) for leak in leaks.values()] == [136, 164]
   for leak in leaks.values():
     assert set(leak.evaluation_rows) <= subjective
-    assert len(leak.evaluation_rows) > 100
+
+
+def test_rows_and_shown_examples_of_instruction_data_leak_too(make_task):
+  task = make_task(("animal", "fruit"))
+  text = task.card.input_text(task.examples[0])
+  rows = (
+    InstructionRow(instruction="Name it.", input=text.upper(), outputs=("x",)),
+    InstructionRow(instruction=f" {text}", input="", outputs=("x",)),
+    InstructionRow(instruction="Name it.", input="a new one", outputs=("x",)),
+  )
+  shown = tuple(Shown(input=t, output="x", explanation="") for t in ("fine", text))
+  file = InstructionTask(
+    name="names",
+    form=InstructionForm.SUPER_NI,
+    rows=rows,
+    positive=shown,
+    negative=shown[::-1],
+    fingerprint="",
+  )
+  with pytest.raises(SymtuneError, match="4 rows of names are in toy_animal_fruit"):
+    drop_instruction_leaks([file], [task], LeakPolicy.REFUSE)
+  (kept,), (leak,) = drop_instruction_leaks([file], [task], LeakPolicy.DROP)
+  assert leak.rows == (0, 1, 4, 5)
+  assert (kept.rows, kept.positive, kept.negative) == (rows[2:], shown[:1], shown[:1])
+  (same,), none = drop_instruction_leaks([kept], [task], LeakPolicy.REFUSE)
+  assert (same, none) == (kept, ())
+  only = dataclasses.replace(file, rows=rows[:2])
+  with pytest.raises(SymtuneError, match="every row is in an evaluation task"):
+    drop_instruction_leaks([only], [task], LeakPolicy.DROP)
 
 
 def test_near_duplicates_count_only_where_an_overlap_is_asked_for(make_task):

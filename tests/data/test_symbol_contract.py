@@ -81,7 +81,7 @@ def test_synonyms_of_a_label_are_never_drawn():
 def test_synonyms_can_be_ones_own(tmp_path):
   path = tmp_path / "mine.yaml"
   path.write_text("animal: [beast]\n")
-  assert read_synonyms(path) == {"animal": ("beast",)}
+  assert read_synonyms(path)["animal"][-1] == "beast"
   path = tmp_path / "bad.yaml"
   path.write_text("animal: beast\n")
   with pytest.raises(SymtuneError, match="expected a list of texts"):
@@ -117,3 +117,18 @@ def test_the_contract_holds_for_t5(shared_data):
   assert [group.count for group in report.groups] == [10_000] * 4 + [90_000] * 4
   assert report.holds
   assert "good" in report.relevant["sst2"]
+
+
+def test_a_list_of_ones_own_joins_the_shipped_one_whatever_its_case(tmp_path):
+  path = tmp_path / "own.yaml"
+  path.write_text("Positive: [River, GOOD]\nHaiku: [Poem]\n")
+  found, shipped = read_synonyms(path), read_synonyms()
+  assert found["positive"] == (*shipped["positive"], "river", "good")
+  assert found["haiku"] == ("poem",)
+  assert found["negative"] == shipped["negative"]
+
+
+def test_symbols_near_a_label_are_found_whatever_their_case(toy_pools, toy_vocab):
+  pool = dataclasses.replace(toy_pools[0], symbols={INTEGERS[0]: ("A", "CAT", "b")})
+  card = dataclasses.replace(load_card("sst2"), labels=("a", "cat"))
+  assert check_contract([pool], [card], toy_vocab).relevant == {"sst2": ("A", "CAT")}

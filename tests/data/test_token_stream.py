@@ -120,6 +120,25 @@ def test_the_cache_is_used_and_changes_nothing(make_task, small_vocab, tmp_path)
   assert len(pickle.dumps(first)) < len(pickle.dumps(in_memory))
 
 
+def test_writers_of_one_cache_do_not_meet(
+  make_task, small_vocab, tmp_path, monkeypatch
+):
+  # Two hosts that share the folder may have the same process id, as here.
+  task, save, calls = make_task(), np.save, []
+
+  def slow(*args):
+    calls.append(args)
+    if len(calls) == 2:
+      tokenize_task(task, small_vocab, tmp_path)
+    save(*args)
+
+  monkeypatch.setattr(np, "save", slow)
+  found = tokenize_task(task, small_vocab, tmp_path)
+  np.testing.assert_array_equal(found.ends, tokenize_task(task, small_vocab).ends)
+  (folder,) = tmp_path.iterdir()
+  assert folder.stat().st_mode == tmp_path.stat().st_mode
+
+
 def test_other_rows_or_words_are_another_cache(make_task, small_vocab, tmp_path):
   task = _task(make_task, [f"text {i}" for i in range(20)])
   tokenize_task(task, small_vocab, tmp_path)

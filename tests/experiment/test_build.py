@@ -10,10 +10,11 @@ import rich.console
 
 from symtune.cards.load import load_suite
 from symtune.cli.gin_config import load_recipe
-from symtune.data.leaks import text_key
+from symtune.data.leaks import LeakPolicy, text_key
 from symtune.errors import SymtuneError
 from symtune.experiment.build import build_experiment, make_batches
 from symtune.experiment.folder import claim_folder
+from symtune.experiment.instruction_data import instructions
 from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.run import train_model
 from symtune.experiment.start import find_start, load_start
@@ -100,7 +101,7 @@ def test_more_probes_may_be_asked_in_the_same_folder():
 def test_real_recipe_drops_leaked_rows_and_reports_each_once(real, tmp_path):
   experiment = real()
   assert [(k.tuning, k.evaluation, len(k.rows)) for k in experiment.leaks] == [
-    ("sst2", "subj", 51),
+    ("sst2", "subj", 140),
     ("rotten_tomatoes", "subj", 164),
   ]
   (subj,) = (t for t in experiment.probe_tasks if t.card.name == "subj")
@@ -110,8 +111,37 @@ def test_real_recipe_drops_leaked_rows_and_reports_each_once(real, tmp_path):
       assert not leaked & {" ".join(part.casefold().split()) for part in turn}
   train_model(experiment, tmp_path, rich.console.Console(quiet=True))
   about = json.loads((tmp_path / "data.json").read_text())
-  assert [leak["rows"] for leak in about["leaks_dropped"]] == [51, 164]
+  assert [leak["rows"] for leak in about["leaks_dropped"]] == [140, 164]
   assert about["prompts"]["prompts"] == 64
+
+
+def test_instruction_data_is_checked_for_leaks_and_counted(tmp_path):
+  (probed,) = (t for t in load_suite("microworld_eval", None)[:1])
+  texts = [probed.card.input_text(probed.examples[0]), "a text of its own", "  "]
+  rows = [{"inputs": f"{text}", "targets": "x"} for text in texts]
+  lines = "".join(json.dumps(row) + "\n" for row in rows)
+  (tmp_path / "pairs.jsonl").write_text(lines)
+  recipe, _ = load_recipe("microworld", SMALL)
+  pairs = instructions(
+    path=str(tmp_path / "pairs.jsonl"), form="pairs", rate=9.0, leave_out=True
+  )
+  mixed = dataclasses.replace(
+    recipe.mixture, ingredients=(*recipe.mixture.ingredients, pairs)
+  )
+  recipe = dataclasses.replace(recipe, mixture=mixed)
+  with pytest.raises(SymtuneError, match="1 rows of pairs are in"):
+    build_experiment(recipe, data_dir=None, vocab_path=None)
+  mixed = dataclasses.replace(mixed, leaks=LeakPolicy.DROP)
+  recipe = dataclasses.replace(recipe, mixture=mixed)
+  experiment = build_experiment(recipe, data_dir=None, vocab_path=None)
+  assert {leak.tuning for leak in experiment.leaks} == {"pairs"}
+  asked = {experiment.mixture.prompt(i).inputs for i in range(40)}
+  assert texts[1] in asked
+  assert texts[0] not in asked
+  console = rich.console.Console(record=True, quiet=True)
+  train_model(experiment, tmp_path / "run", console)
+  about = json.loads((tmp_path / "run" / "data.json").read_text())
+  assert about["instructions_left_out"] == {"pairs": 1}
 
 
 @pytest.mark.shared

@@ -8,7 +8,8 @@ import pytest
 from symtune.cards.load import list_cards, load_card
 from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_recipe
-from symtune.experiment.build import build_experiment, make_batches
+from symtune.data.vocab import SentencePieceVocab
+from symtune.experiment.build import _make_pools, build_experiment, make_batches
 from symtune.model.network import param_shapes
 
 RECIPES = sorted((resource_dir("gin_configs") / "recipes").glob("*.gin"))
@@ -101,3 +102,12 @@ def test_model_files_have_the_published_sizes(size):
     PublishedSize(size), dtype="bfloat16", dropout_rate=recipe.model.dropout_rate
   )
   assert recipe.model == published
+
+
+def test_a_recipe_may_bring_synonyms_of_its_own(tmp_path):
+  path = tmp_path / "own.yaml"
+  path.write_text("noun: [thing]\n")
+  recipe, _ = load_recipe("microworld", [f"symbols.synonyms='{path}'"])
+  assert recipe.symbols.synonyms == str(path)
+  pools = _make_pools(recipe, SentencePieceVocab(resource_dir("tasks") / recipe.vocab))
+  assert [pool.synonyms["noun"][-1] for pool in pools] == ["thing"] * 2

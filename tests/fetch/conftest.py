@@ -31,7 +31,7 @@ def write_split(
     else:
       table[name] = (
         [[*a, v] for a, v in zip(table[name], values, strict=True)]
-        if (item)
+        if item
         else [[v] for v in values]
       )
   table[download.label] = [row["label"] for row in rows]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import pytest
 from etils import epath
@@ -170,16 +171,71 @@ def test_finished_tasks_are_kept_and_others_done(hub, tmp_path, monkeypatch):
     root = hub(card, "validation", made)
   folder = get(SST2, tmp_path, root)
   settings = GetSettings(root=str(root))
-  monkeypatch.setattr(get_lib, "write_provenance", _stop)
-  with pytest.raises(KeyboardInterrupt):  # killed after the rows, before the entry
-    get_tasks([SST2, cola], folder, settings, lambda line: None)
-  monkeypatch.undo()
-  assert set(read_provenance(folder)) == {"sst2.jsonl"}
-  (folder / "cola.jsonl").unlink()
+  for write in ("add_entry", "write_anywhere"):  # killed before each of the two writes
+    with monkeypatch.context() as patch:
+      patch.setattr(get_lib, write, _stop)
+      with pytest.raises(KeyboardInterrupt):
+        get_tasks([SST2, cola], folder, settings, lambda line: None)
+    assert not (folder / "cola.jsonl").exists()
   lines = []
   get_tasks([SST2, cola], folder, settings, lines.append)
   assert lines[0] == "[1/2] sst2: already there"
   assert lines[1].startswith("[2/2] cola: 16 rows")
+
+
+def test_entries_that_another_process_wrote_meanwhile_stay(hub, tmp_path, monkeypatch):
+  cola = load_card("cola")
+  for card in (SST2, cola):
+    values = card.source.download.values
+    made = [{"text": f"t {i}", "label": values[i % 2]} for i in range(8)]
+    hub(card, "train", made)
+    root = hub(card, "validation", made)
+  make = get_lib._make
+
+  def slow(card, settings):
+    if card is SST2:  # while this one is read, the other is written
+      get(cola, tmp_path, root)
+    return make(card, settings)
+
+  monkeypatch.setattr(get_lib, "_make", slow)
+  assert set(read_provenance(get(SST2, tmp_path, root))) == {"sst2.jsonl", "cola.jsonl"}
+
+
+def test_text_that_is_not_utf8_and_lines_too_long_are_counted(hub, tmp_path):
+  pa = pytest.importorskip("pyarrow")
+  parquet = pytest.importorskip("pyarrow.parquet")
+  made = rows(6)
+  made[4]["text"] = "x" * 1_000_001
+  hub(SST2, "train", made)
+  root = hub(SST2, "validation", rows(4, "other"))
+  path = next(root.rglob("train/*.parquet"))
+  table = parquet.read_table(path)
+  texts = [text.encode() for text in table["sentence"].to_pylist()]
+  texts[2] = b"caf\xe9"
+  broken = pa.array(texts, pa.binary()).view(pa.string())
+  place = table.column_names.index("sentence")
+  parquet.write_table(table.set_column(place, table.field("sentence"), broken), path)
+  folder = get(SST2, tmp_path, root)
+  counts = read_provenance(folder)["sst2.jsonl"].splits["train"]
+  assert counts.dropped == {"text is no Unicode": 1, "line too long": 1}
+  assert counts.places["text is no Unicode"] == ("stanfordnlp/sst2/default/train#2",)
+  assert len(read_task(SST2, folder).examples) == 8
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_the_hub_refuses_is_not_asked_again(status):
+  class RefusedError(Exception):
+    response = types.SimpleNamespace(status_code=status)
+
+  calls = []
+
+  def work():
+    calls.append(1)
+    raise RefusedError("no")
+
+  with pytest.raises(SymtuneError, match=f"the hub answers {status}"):
+    with_retries(work, "here", (1.0, 4.0), calls.append)
+  assert calls == [1]
 
 
 def _stop(*args):

@@ -18,6 +18,12 @@ BAD = {
   "empty text": (GOOD.replace(b'"fine"', b'"  "'), "key 'text': empty text"),
   "invalid UTF-8": (GOOD.replace(b"fine", b"f\xffne"), "not UTF-8 at byte"),
   "no JSON": (b"fine, 1", "not JSON"),
+  "lone surrogate": (GOOD.replace(b"fine", b"\\ud83d"), "a lone surrogate"),
+  "deep nesting": (GOOD.replace(b"1,", b"[" * 100_000 + b"1,"), "nested too deep"),
+  "long number": (
+    GOOD.replace(b": 1", b": " + b"1" * 5_000),
+    "number that is too long",
+  ),
   "huge line": (GOOD.replace(b"fine", b"x" * 10_000_000), "a line of 10,000,0"),
 }
 
@@ -67,6 +73,11 @@ def test_a_file_that_changed_after_the_download_is_found(hub, tmp_path):
   assert "it changed after the download" in report.problem
   path.unlink()
   assert "no such file" in check_folder([SST2], folder)[0].problem
+  (report,) = check_folder([], folder, others=True)
+  assert "provenance.json names it" in report.problem
+  path.write_text("{}\n")  # of a card that this package does not have
+  (report,) = check_folder([], folder, others=True)
+  assert "it changed after the download" in report.problem
 
 
 @pytest.mark.shared
