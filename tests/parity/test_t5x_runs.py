@@ -229,7 +229,8 @@ for path in sorted((root / "recipes" / "t5x").glob("*.gin")):
     [str(root), t5x_root], [str(path)],
     ["MODEL_DIR='x'", "config.T5Config.emb_dim=8", "config.T5Config.num_heads=2",
      "config.T5Config.head_dim=4", "config.T5Config.mlp_dim=16",
-     "config.T5Config.num_encoder_layers=1", "config.T5Config.num_decoder_layers=1"])
+     "config.T5Config.num_encoder_layers=1", "config.T5Config.num_decoder_layers=1",
+     "USE_CACHED_TASKS=True"])
   model = gin.query_parameter("%MODEL").scoped_configurable_fn()
   shapes = {"encoder_input_tokens": (1, 4), "decoder_input_tokens": (1, 4)}
   tree = jax.eval_shape(
@@ -243,6 +244,12 @@ for path in sorted((root / "recipes" / "t5x").glob("*.gin")):
   assert len(mixture.tasks) >= 22, mixture
   assert config.task_feature_lengths == {"inputs": 2048, "targets": 512}
   assert (config.batch_size, config.pack) == (32, True)
+  assert config.use_cached
+  for scope in ("train_eval", "infer_eval"):  # evaluation tasks cannot be cached
+    with gin.config_scope(scope):
+      questions = gin.get_configurable(utils.DatasetConfig)()
+    assert questions.use_cached is False
+    assert questions.task_feature_lengths["inputs"] == 2048
   print("built", path.stem, mixture.name)
 """
   environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
