@@ -241,7 +241,7 @@ def _checked_pools(
 
 
 def _local_copy(path: str) -> pathlib.Path:
-  """The file itself, or a copy of one in a bucket; each version of it is copied once."""
+  """The file itself, or a copy of one in a bucket, made once a version."""
   if "://" not in path:
     return pathlib.Path(path)
   folder, name = path.rsplit("/", 1)
