@@ -237,7 +237,10 @@ def test_a_file_in_a_bucket_is_copied_again_when_it_changes(
   monkeypatch.setattr(seqio_settings.tempfile, "gettempdir", lambda: str(tmp_path))
   path = "ram://bucket/rows.jsonl"  # TensorFlow's file system in memory
   for text in ("old", "newer"):
-    tf.io.gfile.GFile(path, "w").write(text)
+    if tf.io.gfile.exists(path):
+      tf.io.gfile.remove(path)  # this file system appends
+    with tf.io.gfile.GFile(path, "w") as file:
+      file.write(text)
     assert seqio_settings._local_copy(path).read_text() == text
   copy = seqio_settings._local_copy(path)
   copy.write_text("kept")
