@@ -23,6 +23,10 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev,seqio]'
 	@touch $@ $(VENV)/core.stamp
 
+$(VENV)/t5x.stamp: $(VENV)/dev.stamp
+	$(INSTALL) -e '.[dev,t5x]'
+	@touch $@
+
 $(VENV)/hf.stamp: $(VENV)/dev.stamp
 	$(INSTALL) -e '.[dev,hf]'
 	@touch $@
@@ -33,7 +37,7 @@ demo: $(VENV)/core.stamp  ## run the embedded default: tune, probe, report
 test: $(VENV)/dev.stamp  ## run the tests
 	$(BIN)/python -m pytest -n 2
 
-test-t5x: $(VENV)/dev.stamp  ## run the T5X tests; see CONTRIBUTING.md for PYTHONPATH
+test-t5x: $(VENV)/t5x.stamp  ## run the T5X tests; see CONTRIBUTING.md for PYTHONPATH
 	$(BIN)/python -m pytest -m t5x
 
 test-hf: $(VENV)/hf.stamp  ## run the tests that need PyTorch and Transformers

@@ -29,7 +29,7 @@ ACTIONS = {
 @pytest.fixture
 def launch(tmp_path):
   """Runs a script where gcloud, xpk, docker and sbatch betray that they were called."""
-  for name in ("gcloud", "xpk", "docker", "sbatch", "python3"):
+  for name in ("gcloud", "xpk", "docker", "sbatch", "python3", "rm"):
     fake = tmp_path / name
     fake.write_text(f"#!{shutil.which('bash')}\ntouch {tmp_path}/called\n")
     fake.chmod(0o755)
@@ -67,7 +67,10 @@ def test_a_tpu_slice_is_made_used_and_deleted(launch):
   assert verbs[0] == "gcloud compute tpus queued-resources create"
   assert "--accelerator-type=v4-32" in lines[0]
   assert verbs[-1] == "gcloud compute tpus queued-resources delete"
-  install, run = lines[4], lines[5]
+  # Wheels of other versions, here and there, would make two of the one below.
+  assert lines[2] == ["rm", "-rf", "dist"]
+  assert lines[4][-1] == "--command=rm -rf ~/dist"
+  install, run = lines[6], lines[7]
   assert "--worker=all" in install
   assert "[t5x]" in install[-1]
   assert run[-1].endswith(SETTINGS["COMMAND"])
@@ -78,7 +81,27 @@ def test_slurm_starts_one_process_a_gpu(launch):
   _, (line,), _ = launch("slurm.sh", "--dry-run", NODES="2", GPUS="4", PARTITION="big")
   assert {"--nodes=2", "--ntasks-per-node=4", "--gpus-per-node=4"} < set(line)
   assert "--partition=big" in line
-  assert line[-1].endswith(f"srun --kill-on-bad-exit=1 {SETTINGS['COMMAND']}")
+  assert f"--wait=60 {SETTINGS['COMMAND']}" in line[-1]
+  assert "--cpus-per-task=8" in line  # of the job, and of srun, which asks for itself
+  assert "srun --cpus-per-task=8" in line[-1]
+
+
+@pytest.mark.parametrize(("status", "is_queued"), [(130, True), (0, False), (1, False)])
+def test_slurm_queues_a_stopped_run_again(launch, tmp_path, status, is_queued):
+  _, (line,), _ = launch("slurm.sh", "--dry-run")
+  folder = tmp_path / "slurm"
+  folder.mkdir()
+  for name, text in (("srun", f"exit {status}"), ("scontrol", f"echo $@ > {folder}/q")):
+    (folder / name).write_text(f"#!{shutil.which('bash')}\n{text}\n")
+    (folder / name).chmod(0o755)
+  done = subprocess.run(
+    ["sh", "-c", line[-1].removeprefix("--wrap=")],
+    env={"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "17"},
+  )
+  assert done.returncode == status
+  assert (folder / "q").exists() is is_queued
+  if is_queued:
+    assert (folder / "q").read_text() == "requeue 17\n"
 
 
 def test_without_dry_run_the_commands_run(launch):

@@ -31,11 +31,15 @@ run() {
   [[ -n "$DRY_RUN" ]] || "$@"
 }
 
-# SLURM sends SIGTERM two minutes before the time is up, and queues the job again: the
-# run saves a checkpoint, and the same command goes on from there.
+# Two minutes before the time is up SLURM sends SIGTERM: the run saves a checkpoint and
+# ends with 130. Then the job queues itself again, and the same command goes on from
+# there; --requeue alone only covers nodes that fail. The processes end within seconds of
+# each other: --wait lets them, where killing at the first would lose the 130.
 OPTIONS=(--job-name="$NAME" --nodes="$NODES" --ntasks-per-node="$GPUS"
   --gpus-per-node="$GPUS" --cpus-per-task="$CPUS" --time="$HOURS:00:00"
   --signal=TERM@120 --requeue --open-mode=append --output="$NAME-%j.log")
 [[ -z "$PARTITION" ]] || OPTIONS+=(--partition="$PARTITION")
+SRUN="srun --cpus-per-task=$CPUS --kill-on-bad-exit=0 --wait=60"
 run sbatch "${OPTIONS[@]}" \
-  --wrap="export PATH=$ENVIRONMENT/bin:\$PATH; srun --kill-on-bad-exit=1 $COMMAND"
+  --wrap="export PATH=$ENVIRONMENT/bin:\$PATH; rc=0; $SRUN $COMMAND || rc=\$?;\
+ [ \$rc -ne 130 ] || scontrol requeue \$SLURM_JOB_ID; exit \$rc"

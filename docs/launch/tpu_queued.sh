@@ -61,7 +61,9 @@ wait_active() {
 }
 
 install() {
+  run rm -rf dist                                   # another version's wheel
   run python3 -m build --wheel --outdir dist
+  on_all_workers "rm -rf ~/dist"
   run gcloud compute tpus tpu-vm scp dist/ constraints.txt "$NAME:~/" --recurse \
     "${WHERE[@]}" --worker=all
   on_all_workers "python3.11 -m venv ~/venv && ~/venv/bin/pip install --quiet \

@@ -1,7 +1,8 @@
 """What SeqIO tasks are made of: settings, rows, vocabulary and symbols.
 
 SeqIO imports a module by name and asks it for tasks, so settings cannot be arguments.
-They are environment variables, read when a dataset is built, not when it is named:
+They are environment variables, read when a dataset is built, except SYMTUNE_VOCAB: a
+task's features hold their vocabulary, so set that before importing the tasks.
 
   SYMTUNE_DATA              folder of <rows>.jsonl, local or gs://; microworld: none
   SYMTUNE_VOCAB             SentencePiece model, local or gs://; T5's own unless set
@@ -247,18 +248,21 @@ def _checked_pools(
 
 
 def _local_copy(path: str) -> pathlib.Path:
-  """The file itself, or a copy of one in a bucket; a copy is made once."""
+  """The file itself, or a copy of one in a bucket, made once a version."""
   if "://" not in path:
     return pathlib.Path(path)
-  folder = hashlib.sha256(path.rsplit("/", 1)[0].encode()).hexdigest()[:16]
-  copy = pathlib.Path(tempfile.gettempdir()) / f"symtune-{os.getuid()}" / folder
-  copy.mkdir(parents=True, exist_ok=True, mode=0o700)
-  target = copy / path.rsplit("/", 1)[1]
-  if not target.exists():
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+  folder, name = path.rsplit("/", 1)
+  try:
+    found = tf.io.gfile.stat(path)
+    version = f"{folder} {found.length} {found.mtime_nsec}"
+    key = hashlib.sha256(version.encode()).hexdigest()[:16]
+    copy = pathlib.Path(tempfile.gettempdir()) / f"symtune-{os.getuid()}" / key
+    copy.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target = copy / name
+    if not target.exists():
+      partial = target.with_name(f".{name}.{os.getpid()}")
       tf.io.gfile.copy(path, str(partial), overwrite=True)
-    except tf.errors.OpError as error:
-      raise SymtuneError(f"{path} cannot be read: {error.message}") from error
-    partial.replace(target)
+      partial.replace(target)
+  except tf.errors.OpError as error:
+    raise SymtuneError(f"{path} cannot be read: {error.message}") from error
   return target

@@ -107,15 +107,19 @@ def mix(name: str, parts: Sequence[tuple[str, float]]) -> seqio.Mixture:
   Raises:
     SymtuneError: an unknown name, or a share that is not above 0.
   """
-  known = {*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()}
   for part, rate in parts:
-    if part not in known or not rate > 0:
+    if not is_registered(part) or not rate > 0:
       raise SymtuneError(
         f"mixture {name}: got part {part!r} with share {rate}, expected a registered "
         f"name such as {task_name('symbol_tuning_train', LabelStyle.SYMBOLS)!r} and a "
         f"share above 0."
       )
   return seqio.Mixture(name, [(part, float(rate)) for part, rate in parts])
+
+
+def is_registered(name: str) -> bool:
+  """Whether SeqIO knows a task or mixture of this name."""
+  return name in seqio.TaskRegistry.names() or name in seqio.MixtureRegistry.names()
 
 
 def register_all() -> None:
@@ -127,7 +131,7 @@ def register_all() -> None:
       prompts = TaskPrompts(key=key, labels=labels, instruction=instruction)
       for rank in (False, True):
         task = make_task(prompts, rank=rank)
-        if task.name not in seqio.TaskRegistry.names():
+        if not is_registered(task.name):
           seqio.TaskRegistry.add_provider(task.name, task)
   for suite in list_suites():
     _register_suite(suite)
@@ -138,9 +142,9 @@ def _register_suite(suite: str) -> None:
   for labels, instruction in _settings():
     for rank in (False, True):
       tasks = [task_name(n, labels, instruction=instruction, rank=rank) for n in names]
-      tasks = [task for task in tasks if task in seqio.TaskRegistry.names()]
+      tasks = [task for task in tasks if is_registered(task)]
       mixture = task_name(suite, labels, instruction=instruction, rank=rank)
-      if tasks and mixture not in seqio.MixtureRegistry.names():
+      if tasks and not is_registered(mixture):
         seqio.MixtureRegistry.add(mixture, tasks, default_rate=_rate)
 
 

@@ -5,12 +5,12 @@
 All flags are T5X's. `symtune t5x` starts this module; on a pod it may be started alone.
 """
 
-import importlib.util
 import runpy
 import sys
 from collections.abc import Sequence
 
 from symtune.cards.resources import resource_dir
+from symtune.cli.doctor import has_module
 from symtune.errors import SymtuneError
 
 MODULES = {"train": "t5x.train", "eval": "t5x.eval", "infer": "t5x.infer"}
@@ -20,8 +20,8 @@ _SEARCH_PATHS = "--gin_search_paths"
 
 
 def missing_modules(needed: Sequence[str] = NEEDED) -> list[str]:
-  """Those that Python does not find."""
-  return [name for name in needed if importlib.util.find_spec(name) is None]
+  """Those that Python does not find, or finds without the files that T5X needs."""
+  return [name for name in needed if not has_module(name)]
 
 
 def t5x_arguments(flags: Sequence[str]) -> list[str]:
@@ -35,11 +35,14 @@ def t5x_arguments(flags: Sequence[str]) -> list[str]:
   """
   paths: list[str] = []
   others = []
-  for flag in flags:
-    if flag.startswith(f"{_SEARCH_PATHS}="):
-      paths += flag.split("=", 1)[1].split(",")
-    else:
+  rest = iter(flags)
+  for flag in rest:
+    name, equals, value = flag.partition("=")
+    if name not in (_SEARCH_PATHS, _SEARCH_PATHS[1:]):  # absl takes one dash or two
       others.append(flag)
+    else:
+      paths += (value if equals else next(rest, "")).split(",")
+  paths = [path for path in paths if path]
   paths.append(str(resource_dir("gin_configs")))
   return [f"{_SEARCH_PATHS}={','.join(paths)}", *others]
 

@@ -22,8 +22,7 @@ def task_vocabulary(name: str) -> seqio.Vocabulary:
   Raises:
     SymtuneError: nothing of that name is registered.
   """
-  known = {*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()}
-  if name not in known:
+  if not seqio_tasks.is_registered(name):
     mine = sorted(n for n in seqio.MixtureRegistry.names() if _is_ours(n))
     raise SymtuneError(
       f"no SeqIO task or mixture {name!r}. Mixtures of symtune: {', '.join(mine)}; "

@@ -17,6 +17,9 @@ _EXTRAS = {
   "dev": ("beartype", "hypothesis", "pytest"),
 }
 
+# Packages that have no __init__.py of their own, and a module that they must hold.
+_INSIDE = {"airio": "core"}
+
 
 def check() -> int:
   """Prints what was found; 1 if something that the core needs is wrong, else 0."""
@@ -69,7 +72,7 @@ def _numbers(version: str) -> list[int]:
 
 def _show_extras(console: rich.console.Console) -> None:
   for extra, modules in _EXTRAS.items():
-    missing = [m for m in modules if importlib.util.find_spec(m) is None]
+    missing = [m for m in modules if not has_module(m)]
     if not missing:
       console.print(f"  [{extra}] complete")
       continue
@@ -77,6 +80,19 @@ def _show_extras(console: rich.console.Console) -> None:
     if "t5x" in missing:
       fix += ", then T5X from its repository (docs/tpu_pods.md)"
     console.print(f"  [{extra}] lacks {', '.join(missing)}; if needed: {fix}")
+
+
+def has_module(name: str) -> bool:
+  """Whether a package is installed; a mere folder of its name is none.
+
+  Python takes any folder of the working directory for a package without an
+  __init__.py, also the clone of a repository. airio really is such a package.
+  """
+  spec = importlib.util.find_spec(name)
+  if spec is None or spec.origin is not None:
+    return spec is not None
+  inside = _INSIDE.get(name)
+  return inside is not None and importlib.util.find_spec(f"{name}.{inside}") is not None
 
 
 def _check_devices(console: rich.console.Console) -> list[str]:

@@ -162,7 +162,7 @@ def _claim_once(
     if hosts.is_first():
       try:
         stack.enter_context(claim(experiment, gin_text, out))
-      except SymtuneError as error:
+      except (SymtuneError, OSError) as error:  # the others wait for this one
         problem = error
     if hosts.any_of_all(problem is not None):
       raise problem or SymtuneError(f"process 0 could not open {out}; see its message.")

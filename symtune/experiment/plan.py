@@ -3,8 +3,10 @@
 Memory of one device, in bytes:
 
   parameters   float32, cut by the partitioning rules
-  gradients    as large as the parameters
-  optimizer    Adafactor's factored moments are small and copied to every device
+  gradients    as large as the parameters; with micro-batches twice that, the sum so
+               far and the newest term
+  optimizer    moments of a parameter's shape are cut as it is; factored ones are small
+               and copied to every device
   activations  what `jax.vjp` keeps of one micro-batch for the backward pass
 
 Activations are traced, not guessed: the shapes of what this very network saves, with
@@ -91,7 +93,7 @@ class Workload:
     recipe: all settings.
     shapes: the parameters' shapes.
     axes: the names of their axes.
-    optimizer_bytes: the optimizer's state.
+    opt_state: the optimizer state's shapes.
     step_flops: work of a step.
   """
 
@@ -102,7 +104,7 @@ class Workload:
     self.shapes = param_shapes(network)
     self.axes = param_axes(network)
     optimizer = make_optimizer(recipe.optimizer, self.shapes)
-    self.optimizer_bytes = _bytes(jax.eval_shape(optimizer.init, self.shapes))
+    self.opt_state = jax.eval_shape(optimizer.init, self.shapes)
     self.step_flops = _step_flops(recipe, self.shapes)
     self._row_bytes: dict[int, int] = {}
 
@@ -139,21 +141,21 @@ def make_plan(
     raise SymtuneError(f"plan: got mfu {mfu}, expected more than 0, at most 1.")
   recipe = work.recipe
   _check_layout(recipe, target, layout)
-  param_bytes = _local_param_bytes(work, target, layout)
+  param_bytes, optimizer_bytes = _local_bytes(work, target, layout)
   data_devices = target.devices // layout.model_devices
   rows = recipe.mixture.batches.batch_size // data_devices // layout.microbatches
   seconds = work.step_flops / (target.devices * target.flops * mfu)
   return Plan(
     parameters=sum(math.prod(s.shape) for s in jax.tree.leaves(work.shapes)),
     param_bytes=param_bytes,
-    gradient_bytes=param_bytes,
-    optimizer_bytes=work.optimizer_bytes,
+    gradient_bytes=param_bytes * (2 if layout.microbatches > 1 else 1),
+    optimizer_bytes=optimizer_bytes,
     activation_bytes=rows * work.row_bytes(layout.model_devices),
     device_bytes=int(target.memory * USABLE_SHARE),
     step_flops=work.step_flops,
     step_seconds=seconds,
     hours=seconds * recipe.train.steps / 3600,
-    checkpoint_bytes=_bytes(work.shapes) + work.optimizer_bytes,
+    checkpoint_bytes=_bytes(work.shapes) + _bytes(work.opt_state),
     rows_per_device=rows,
   )
 
@@ -215,7 +217,11 @@ def _check_layout(recipe: Recipe, target: Slice, layout: Layout) -> None:
     )
 
 
-def _local_param_bytes(work: Workload, target: Slice, layout: Layout) -> int:
+def _local_bytes(work: Workload, target: Slice, layout: Layout) -> tuple[int, int]:
+  """Bytes of parameters and of optimizer state on one device.
+
+  The cuts are those of `symtune.train.partition.state_shardings`.
+  """
   sizes = {
     DATA_AXIS: target.devices // layout.model_devices,
     MODEL_AXIS: layout.model_devices,
@@ -223,11 +229,26 @@ def _local_param_bytes(work: Workload, target: Slice, layout: Layout) -> int:
   }
   rules = dict(layout_rules(layout))
 
-  def local(shape, axes) -> int:
-    used = {rules.get(name) for name in axes}
-    return shape.size * shape.dtype.itemsize // math.prod(sizes[axis] for axis in used)
+  def parts(axes) -> int:
+    return math.prod(sizes[axis] for axis in {rules.get(name) for name in axes})
 
-  return sum(jax.tree.leaves(jax.tree.map(local, work.shapes, work.axes)))
+  leaves = jax.tree_util.tree_leaves_with_path(work.shapes)
+  cuts = jax.tree.leaves(jax.tree.map(lambda _, a: parts(a), work.shapes, work.axes))
+  by_path = {
+    path: (leaf.shape, cut) for (path, leaf), cut in zip(leaves, cuts, strict=True)
+  }
+
+  def local(path, leaf) -> int:
+    for start in range(len(path)):
+      shape, cut = by_path.get(path[start:], (None, 1))
+      if shape == leaf.shape:
+        return _bytes(leaf) // cut
+    return _bytes(leaf)
+
+  with_path = jax.tree_util.tree_map_with_path
+  trees = (with_path(local, tree) for tree in (work.shapes, work.opt_state))
+  params, optimizer = (sum(jax.tree.leaves(tree)) for tree in trees)
+  return params, optimizer
 
 
 def local_config(config: T5Config, model_devices: int) -> T5Config:

@@ -76,7 +76,8 @@ def check_same(value: str, what: str) -> None:
   if (everyone != mine[None]).any():
     raise SymtuneError(
       f"the processes have different values of the {what}; this one has {value}. Start "
-      f"all with the same command, data, vocabulary and version of symtune."
+      f"all with the same command, data, vocabulary and version of symtune, and an "
+      f"--out that all of them see."
     )
 
 

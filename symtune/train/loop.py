@@ -248,6 +248,7 @@ def _resume(
   """Returns the newest checkpoint's state, or the given one when there is none."""
   directory = run_dir / CHECKPOINTS
   step = checkpoint.latest_step(directory)
+  hosts.check_same(str(step), f"newest checkpoint in {directory}")
   sums = MetricSums()
   if step is not None:
     wanted = abstract_state(state)

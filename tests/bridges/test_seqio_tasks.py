@@ -225,3 +225,25 @@ def test_missing_rows_name_the_variable(seqio, tasks):
   task = seqio.get_mixture_or_task("symtune_rte_symbols")
   with pytest.raises(SymtuneError, match="set SYMTUNE_DATA"):
     task.get_dataset(LENGTHS, split="validation")
+
+
+def test_a_file_in_a_bucket_is_copied_again_when_it_changes(
+  seqio, tasks, tmp_path, monkeypatch
+):
+  import tensorflow as tf
+
+  from symtune.bridges import seqio_settings
+
+  monkeypatch.setattr(seqio_settings.tempfile, "gettempdir", lambda: str(tmp_path))
+  path = "ram://bucket/rows.jsonl"  # TensorFlow's file system in memory
+  for text in ("old", "newer"):
+    if tf.io.gfile.exists(path):
+      tf.io.gfile.remove(path)  # this file system appends
+    with tf.io.gfile.GFile(path, "w") as file:
+      file.write(text)
+    assert seqio_settings._local_copy(path).read_text() == text
+  copy = seqio_settings._local_copy(path)
+  copy.write_text("kept")
+  assert seqio_settings._local_copy(path).read_text() == "kept"
+  with pytest.raises(SymtuneError, match="cannot be read"):
+    seqio_settings._local_copy("ram://bucket/gone.jsonl")

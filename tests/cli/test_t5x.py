@@ -1,5 +1,6 @@
 """`symtune t5x`: what it starts, with which settings, and what it says if it cannot."""
 
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -18,6 +19,21 @@ def test_t5xs_flags_are_passed_on_and_gin_files_are_found():
   assert t5x_main.t5x_arguments(flags) == [f"--gin_search_paths={gin_dir}", *flags]
   mine = ["--gin_search_paths=a,b", *flags]
   assert t5x_main.t5x_arguments(mine)[0] == f"--gin_search_paths=a,b,{gin_dir}"
+  apart = [flags[0], "--gin_search_paths", "a,b", flags[1]]
+  assert t5x_main.t5x_arguments(apart) == [f"--gin_search_paths=a,b,{gin_dir}", *flags]
+
+
+def test_a_clone_in_the_working_directory_is_no_installed_t5x(tmp_path, monkeypatch):
+  for folder in ("t5x/t5x", "airio/airio/core", "clone/airio/core"):
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "__init__.py").touch()
+  for name in ("t5x", "airio"):
+    monkeypatch.delitem(sys.modules, name, raising=False)
+  monkeypatch.setattr(sys, "path", [str(tmp_path)])
+  assert t5x_main.missing_modules(["t5x", "airio"]) == ["t5x", "airio"]
+  monkeypatch.setattr(sys, "path", [str(tmp_path / "t5x"), str(tmp_path / "clone")])
+  importlib.invalidate_caches()
+  assert t5x_main.missing_modules(["t5x", "airio"]) == []
 
 
 def test_options_become_environment_variables(tmp_path):

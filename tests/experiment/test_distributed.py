@@ -100,3 +100,21 @@ def test_a_bad_number_names_its_variable(name):
 
   with pytest.raises(SymtuneError, match=name):
     hosts.join({name: "two"})
+
+
+def test_a_folder_that_cannot_be_opened_stops_every_process(monkeypatch, tmp_path):
+  from symtune.cli import experiments
+
+  def full(*_):
+    raise OSError("no space left on device")
+
+  asked = []
+  blank = object.__new__(experiments.Experiment)  # what it holds is not looked at
+  monkeypatch.setattr(experiments, "claim", full)
+  monkeypatch.setattr(experiments.hosts, "any_of_all", lambda f: asked.append(f) or f)
+  with (
+    pytest.raises(OSError, match="no space left"),
+    experiments._claim_once(blank, "", tmp_path),
+  ):
+    pass
+  assert asked == [True]  # the others are told, and do not wait

@@ -1,6 +1,8 @@
 """Plans: known sizes, work by hand, memory beside the compiler's, refusals."""
 
 import dataclasses
+import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,7 @@ from symtune.experiment.slices import find_slice
 from symtune.model.config import T5Config
 from symtune.model.loss import sum_losses
 from symtune.model.network import Transformer, param_shapes
+from symtune.train.optim import OptimizerName
 from symtune.train.partition import Layout
 
 TINY = T5Config(
@@ -96,6 +99,62 @@ def test_cuts_divide_parameters_and_activations():
   assert halves.activation_bytes * 2 == whole.activation_bytes
   assert pairs.param_bytes < 0.6 * whole.param_bytes
   assert pairs.step_flops == whole.step_flops
+
+
+def test_moments_are_cut_as_their_parameters():
+  recipe = make_recipe(batch=8)
+  adamw = dataclasses.replace(recipe.optimizer, name=OptimizerName.ADAMW)
+  work = Workload(dataclasses.replace(recipe, optimizer=adamw))
+  target = find_slice("v5e-4")
+  for layout in (Layout(), Layout(shard_params=True), Layout(model_devices=2)):
+    plan = make_plan(work, target, layout)
+    counts = plan.optimizer_bytes - 2 * plan.param_bytes
+    assert 0 < counts <= 16  # two moments a parameter, and the step
+  whole = make_plan(work, target, Layout(shard_params=True))
+  assert whole.checkpoint_bytes == 3 * 4 * whole.parameters + counts
+
+
+@pytest.mark.parametrize("layout", [Layout(shard_params=True), Layout(model_devices=2)])
+def test_plans_cut_a_state_as_training_does(layout):
+  from symtune.train.optim import make_optimizer
+  from symtune.train.partition import (
+    layout_rules,
+    make_mesh,
+    param_shardings,
+    state_shardings,
+  )
+  from symtune.train.state import create_state
+
+  recipe = make_recipe()
+  target = dataclasses.replace(find_slice("v5e-4"), devices=jax.device_count())
+  for name in OptimizerName:
+    settings = dataclasses.replace(recipe.optimizer, name=name)
+    work = Workload(dataclasses.replace(recipe, optimizer=settings))
+    create = functools.partial(
+      create_state, optimizer=make_optimizer(settings, work.shapes), seed=0
+    )
+    state = jax.eval_shape(create, work.shapes)
+    mesh = make_mesh(model_devices=layout.model_devices)
+    params = param_shardings(state.params, work.axes, mesh, layout_rules(layout))
+    shardings = state_shardings(state, params, mesh)
+
+    def local_bytes(leaf, sharding):
+      return math.prod(sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+
+    plan = make_plan(work, target, layout)
+    for found, shapes, cut in (
+      (plan.param_bytes, state.params, params),
+      (plan.optimizer_bytes, state.opt_state, shardings.opt_state),
+    ):
+      assert found == sum(jax.tree.leaves(jax.tree.map(local_bytes, shapes, cut)))
+
+
+def test_micro_batches_hold_a_sum_beside_the_newest_gradient():
+  work, target = Workload(make_recipe()), find_slice("v5e-4")
+  one = make_plan(work, target, Layout())
+  two = make_plan(work, target, Layout(microbatches=2))
+  assert one.gradient_bytes == one.param_bytes
+  assert two.gradient_bytes == 2 * two.param_bytes
 
 
 @pytest.mark.parametrize("rows", [4, 8])

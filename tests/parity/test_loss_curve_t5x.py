@@ -68,7 +68,7 @@ def t5x_losses(params, batches):
   from t5x import adafactor, losses, models, train_state, trainer
   from t5x.examples.t5 import network
 
-  names = CONFIG.__dataclass_fields__
+  names = network.T5Config.__dataclass_fields__
   config = network.T5Config(**{name: getattr(CONFIG, name) for name in names})
   optimizer = adafactor.Adafactor(
     decay_rate=0.8,

@@ -26,7 +26,6 @@ STEPS = 20
 TRAIN = """
 from __gin__ import dynamic_registration
 
-import __main__ as train_script
 from symtune.model import config
 from t5x import utils
 
@@ -47,7 +46,7 @@ config.T5Config.dtype = 'float32'
 config.T5Config.dropout_rate = 0.0
 utils.CheckpointConfig.restore = None
 utils.SaveCheckpointConfig.period = {steps}
-train_script.train.infer_eval_dataset_cfg = None
+infer_eval/utils.DatasetConfig.task_feature_lengths = {{'inputs': 512, 'targets': 16}}
 """
 OTHER = """
 from __gin__ import dynamic_registration
@@ -106,10 +105,11 @@ def trained(run_t5x, tmp_path_factory):
 
 
 def read_params(path):
+  """By Orbax alone, as T5X reads them."""
   import orbax.checkpoint as ocp
 
   with ocp.PyTreeCheckpointer() as checkpointer:
-    tree = checkpointer.restore(path)
+    tree = checkpointer.restore(path / "state")
   return tree["target"]
 
 
@@ -139,7 +139,7 @@ def test_native_probes_score_t5xs_checkpoint_as_t5x_does(trained, shared_data):
   from symtune.convert.source import open_checkpoint
 
   checkpoint = open_checkpoint(str(path))
-  params = load_params(checkpoint)
+  params, their_params = load_params(checkpoint), read_params(path)
   task = read_task(load_card("subj"), shared_data / "tasks")
   vocab = SentencePieceVocab(shared_data / "t5_tokenizer" / "spiece.model")
   pool = make_pool(PoolSplit.EVALUATION)
@@ -154,7 +154,9 @@ def test_native_probes_score_t5xs_checkpoint_as_t5x_does(trained, shared_data):
   theirs = [
     value
     for item in items
-    for value in t5x_scores(params, checkpoint.config, tokenizer.tokenize(item.prompt))
+    for value in t5x_scores(
+      their_params, checkpoint.config, tokenizer.tokenize(item.prompt)
+    )
   ]
   print("largest difference in nats:", np.abs(np.subtract(ours, theirs)).max())
   np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=0)
@@ -207,7 +209,8 @@ def test_infer_answers_every_question(trained, run_t5x, tmp_path):
     CHECKPOINT_PATH=str(trained / "ours" / f"checkpoint_{STEPS}"),
     INFER_OUTPUT_DIR=str(tmp_path / "infer"),
   )
-  (file,) = (tmp_path / "infer").rglob("*predict.jsonl*")
+  files = (tmp_path / "infer").rglob("*predict.jsonl*")
+  (file,) = [file for file in files if file.suffix != ".COMPLETED"]
   rows = [json.loads(line) for line in file.read_text().splitlines()]
   assert len(rows) == 4
   assert all("prediction" in row and "inputs" in row for row in rows)
@@ -229,7 +232,8 @@ for path in sorted((root / "recipes" / "t5x").glob("*.gin")):
     [str(root), t5x_root], [str(path)],
     ["MODEL_DIR='x'", "config.T5Config.emb_dim=8", "config.T5Config.num_heads=2",
      "config.T5Config.head_dim=4", "config.T5Config.mlp_dim=16",
-     "config.T5Config.num_encoder_layers=1", "config.T5Config.num_decoder_layers=1"])
+     "config.T5Config.num_encoder_layers=1", "config.T5Config.num_decoder_layers=1",
+     "USE_CACHED_TASKS=True"])
   model = gin.query_parameter("%MODEL").scoped_configurable_fn()
   shapes = {"encoder_input_tokens": (1, 4), "decoder_input_tokens": (1, 4)}
   tree = jax.eval_shape(
@@ -243,6 +247,12 @@ for path in sorted((root / "recipes" / "t5x").glob("*.gin")):
   assert len(mixture.tasks) >= 22, mixture
   assert config.task_feature_lengths == {"inputs": 2048, "targets": 512}
   assert (config.batch_size, config.pack) == (32, True)
+  assert config.use_cached
+  for scope in ("train_eval", "infer_eval"):  # evaluation tasks cannot be cached
+    with gin.config_scope(scope):
+      questions = gin.get_configurable(utils.DatasetConfig)()
+    assert questions.use_cached is False
+    assert questions.task_feature_lengths["inputs"] == 2048
   print("built", path.stem, mixture.name)
 """
   environment = {**os.environ, "JAX_PLATFORMS": "cpu"}

@@ -283,6 +283,19 @@ def test_another_configuration_is_not_resumed(tiny, train_step, whole):
     tiny.tiny_fit(whole[0], STEPS, train_step=train_step, config_hash="other")
 
 
+def test_processes_must_see_the_same_newest_checkpoint(
+  tiny, train_step, tmp_path, monkeypatch
+):
+  def gather(mine):
+    others = np.frombuffer(b"8".ljust(64, b"\0"), np.uint8)
+    return np.stack([mine, others])  # another process sees a checkpoint of step 8
+
+  monkeypatch.setattr(jax, "process_count", lambda: 2)
+  monkeypatch.setattr("symtune.train.hosts.multihost_utils.process_allgather", gather)
+  with pytest.raises(SymtuneError, match="different values of the newest checkpoint"):
+    tiny.tiny_fit(tmp_path, STEPS, train_step=train_step)
+
+
 def test_a_step_may_not_move_data_unseen(tiny, train_step, tmp_path):
   """A batch left on the host would be copied inside every step."""
   with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
