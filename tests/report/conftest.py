@@ -27,6 +27,7 @@ def _make_rows(
       schema_version=SCHEMA_VERSION,
       checkpoint=checkpoint,
       step=step,
+      identity=checkpoint,
       parameters=parameters,
       probe=probe,
       setting=setting,
