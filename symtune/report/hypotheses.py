@@ -3,10 +3,11 @@
 import collections
 from collections.abc import Sequence
 
+from symtune.probe.clusters import TaskAnswers
 from symtune.probe.hypotheses import Outcome, judge_row
 from symtune.probe.results import ResultRow
 from symtune.probe.run import CheckpointLabel
-from symtune.probe.stats import Estimate, TaskAnswers, macro_mean
+from symtune.probe.stats import Estimate, macro_mean
 from symtune.report.results import (
   PairedResults,
   SettingRows,
