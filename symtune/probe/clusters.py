@@ -6,8 +6,8 @@ of a crossed random-effects design (Searle, Casella and McCulloch 1992, section 
 
   (MS_queries + max(0, MS_seeds - MS_residual)) / answers
 
-A test has Satterthwaite's degrees of freedom (1946). A few seeds tell little of how much
-seeds matter, so they widen an interval even where they happen to agree.
+A test has Satterthwaite's degrees of freedom (1946). A few seeds tell little of how
+much seeds matter, and what they add widens an interval all the more.
 """
 
 import dataclasses
