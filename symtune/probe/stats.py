@@ -96,7 +96,9 @@ def wilson_interval(
   tails = 1.0 - CONFIDENCE if quantile is None else 2.0 * scipy.stats.norm.sf(quantile)
   ends = proportion_confint(mean * n, n, float(tails), method="wilson")
   low, high = (float(np.asarray(end)) for end in ends)
-  return Estimate(n=round(n), mean=mean, low=max(0.0, low), high=min(1.0, high))
+  # Rounding must not leave the mean outside.
+  low, high = max(0.0, min(low, mean)), min(1.0, max(high, mean))
+  return Estimate(n=round(n), mean=mean, low=low, high=high)
 
 
 def mcnemar_p_value(better: int, worse: int) -> float:
