@@ -108,7 +108,7 @@ def probe(
     with claim(experiment, gin_text, inputs.out):
       for _, read in opened:
         ask(experiment, read(), inputs.out, console)
-      report(inputs.out)
+      report(inputs.out, order=[(label.name, label.step) for label, _ in opened])
     return
   newest = checkpoint.latest_step(inputs.out / CHECKPOINTS) or 0
   chosen = newest if step is None else step
@@ -119,11 +119,15 @@ def probe(
     report(inputs.out)
 
 
-def report(run_dir: pathlib.Path, rule: str = Rule.SUM) -> None:
+def report(
+  run_dir: pathlib.Path,
+  rule: str = Rule.SUM,
+  order: Sequence[tuple[str, int]] = (),
+) -> None:
   """Write and print the report of a run."""
   if rule not in set(Rule):
     raise SymtuneError(f"--rule: got {rule!r}, expected one of {', '.join(Rule)}.")
-  table = write_report(run_dir, Rule(rule))
+  table = write_report(run_dir, Rule(rule), order)
   console = rich.console.Console()
   console.print(table)
   console.print(f"run folder: {run_dir}")

@@ -41,6 +41,8 @@ from symtune.probe.scorers import (
 from symtune.train import checkpoint
 from symtune.train.loop import CHECKPOINTS
 
+_STEP = re.compile(r"(.+)@(\d+)")  # RUN@STEP
+
 BASELINES: dict[str, ScoreFn] = {
   "oracle": score_by_oracle,
   "prior": score_by_prior,
@@ -97,7 +99,7 @@ def open_answerers(
       opened.append((label, _baseline(label, rest)))
     elif kind == "transformers":
       label = CheckpointLabel(name=title, step=0)
-      opened.append((label, _transformers(label, rest, experiment)))
+      opened.append((label, _transformers(label, rest, experiment, out)))
     else:
       start = _find(name)
       label = CheckpointLabel(
@@ -150,16 +152,26 @@ def native_answerer(
     cache=DiskCache(out / CACHE_FILE),
   )
   return Answerer(
-    label=dataclasses.replace(label, parameters=model.num_parameters), score=scorer
+    label=dataclasses.replace(
+      label, parameters=model.num_parameters, identity=model.identity
+    ),
+    score=scorer,
   )
 
 
 def _titles(names: Sequence[str]) -> list[str]:
-  """Short names for tables: the last part of a path if that tells them apart."""
+  """Short names for tables: the last part of a path if that tells them apart.
+
+  The step of RUN@STEP is no part of it, as it has a place of its own; a revision is.
+  """
   if len(set(names)) < len(names):
     raise SymtuneError(f"--checkpoint: got {list(names)}, expected each once.")
-  short = [pathlib.PurePath(n.partition("@")[0]).name or n for n in names]
-  keys = list(zip(short, (n.partition("@")[2] for n in names), strict=True))
+  parts = [_STEP.fullmatch(n) if not n.startswith(HF) else None for n in names]
+  short = [
+    pathlib.PurePath(part[1] if part else n).name or n
+    for part, n in zip(parts, names, strict=True)
+  ]
+  keys = list(zip(short, (part[2] if part else "" for part in parts), strict=True))
   return [
     s if keys.count(key) == 1 else name
     for s, key, name in zip(short, keys, names, strict=True)
@@ -171,11 +183,12 @@ def _baseline(label: CheckpointLabel, name: str) -> Callable[[], Answerer]:
     raise SymtuneError(
       f"--checkpoint baseline:{name}: expected one of {', '.join(BASELINES)}."
     )
-  return lambda: Answerer(label=label, score=BASELINES[name])
+  named = dataclasses.replace(label, identity=f"baseline:{name}")
+  return lambda: Answerer(label=named, score=BASELINES[name])
 
 
 def _transformers(
-  label: CheckpointLabel, name: str, experiment: Experiment
+  label: CheckpointLabel, name: str, experiment: Experiment, out: pathlib.Path
 ) -> Callable[[], Answerer]:
   from symtune.probe import hf
 
@@ -184,9 +197,14 @@ def _transformers(
 
   def read() -> Answerer:
     scorer = hf.load_scorer(
-      name, max_inputs=plan.max_inputs, max_targets=plan.max_targets
+      name,
+      max_inputs=plan.max_inputs,
+      max_targets=plan.max_targets,
+      cache=DiskCache(out / CACHE_FILE),
     )
-    sized = dataclasses.replace(label, parameters=scorer.num_parameters)
+    sized = dataclasses.replace(
+      label, parameters=scorer.num_parameters, identity=scorer.identity
+    )
     return Answerer(label=sized, score=scorer)
 
   return read
@@ -230,7 +248,7 @@ def _native(
 
 def _find(name: str) -> Start:
   """Opens a checkpoint; RUN@STEP is the folder of that step."""
-  found = re.fullmatch(r"(.+)@(\d+)", name)
+  found = _STEP.fullmatch(name)
   if found is None or name.startswith(HF):
     return find_start(name)
   folder, step = pathlib.Path(found[1]) / CHECKPOINTS, int(found[2])

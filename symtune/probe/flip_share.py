@@ -4,6 +4,8 @@ Wei et al. 2023 (arXiv 2303.03846, section 3): the labels of 0, 25, 50, 75 or 10
 the exemplars are flipped, the expected answer is not. Below chance means that the
 exemplars override the prior. With K classes a flipped exemplar gets the word of another
 class by a derangement drawn for each prompt, which for two classes is the other class.
+Settings say "flipped" for two classes and "deranged" for more: their chance
+levels differ, and so does what a wrong label tells.
 
 The flipped exemplars of a smaller share are among those of a larger one. What the
 context demands is what most exemplars of the query's class show; if none has most, it
@@ -40,6 +42,7 @@ class FlipShare:
 
     def questions(seed: int, episode: Episode) -> list[Question]:
       rng = asker.rng(seed, episode.query, "flip share")
+      kind = "flipped" if len(subject.card.labels) == 2 else "deranged"
       order = derange(rng, len(subject.card.labels))
       places = rng.permutation(len(episode.demos))
       asked = []
@@ -48,7 +51,7 @@ class FlipShare:
         flipped = frozenset(int(i) for i in places[:count])
         asked.append(
           Question(
-            setting=f"{share:03d}% flipped",
+            setting=f"{share:03d}% {kind}",
             episode=_flip(episode, flipped, order),
             context=_majority(episode, flipped, order),
             prior=episode.query.label,

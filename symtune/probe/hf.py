@@ -10,11 +10,16 @@ tokenized apart, so that every candidate has the same prompt.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from symtune.data.prompts import TURN_SEPARATOR, Prompt
 from symtune.errors import SymtuneError
+from symtune.probe.cache import MemoryCache, ScoreCache, question_key
 from symtune.probe.probe import AnswerKind, ProbeItem, Score
 
 
@@ -30,13 +35,16 @@ def check_installed() -> None:
     ) from error
 
 
-def load_scorer(name: str, *, max_inputs: int, max_targets: int) -> "HfScorer":
+def load_scorer(
+  name: str, *, max_inputs: int, max_targets: int, cache: ScoreCache | None = None
+) -> "HfScorer":
   """Reads a model and its tokenizer; remote code is never run.
 
   Args:
     name: of a model on the hub, or a folder.
     max_inputs: longest prompt in tokens; longer ones lose exemplars.
     max_targets: most tokens to generate.
+    cache: of answers; None keeps them in memory.
 
   Raises:
     SymtuneError: it cannot be read.
@@ -60,17 +68,28 @@ def load_scorer(name: str, *, max_inputs: int, max_targets: int) -> "HfScorer":
       f"transformers:{name} cannot be read: {error}. Expected a folder or a hub name "
       f"with config.json, a tokenizer and *.safetensors."
     ) from error
-  return HfScorer(model, tokenizer, max_inputs=max_inputs, max_targets=max_targets)
+  return HfScorer(
+    model, tokenizer, max_inputs=max_inputs, max_targets=max_targets, cache=cache
+  )
 
 
 class HfScorer:
   """Answers items through a Transformers model.
 
   Attributes:
+    identity: SHA-256 of settings and parameters.
     num_parameters: numbers in the model.
   """
 
-  def __init__(self, model: Any, tokenizer: Any, *, max_inputs: int, max_targets: int):
+  def __init__(
+    self,
+    model: Any,
+    tokenizer: Any,
+    *,
+    max_inputs: int,
+    max_targets: int,
+    cache: ScoreCache | None = None,
+  ):
     """Wraps a model.
 
     Args:
@@ -78,6 +97,7 @@ class HfScorer:
       tokenizer: its tokenizer.
       max_inputs: longest prompt in tokens.
       max_targets: most tokens to generate.
+      cache: of answers; None keeps them in memory.
     """
     import torch
 
@@ -87,6 +107,8 @@ class HfScorer:
     self._is_causal = not model.config.is_encoder_decoder
     self._max_inputs = max_inputs
     self._max_targets = max_targets
+    self._cache = cache or MemoryCache()
+    self.identity = _fingerprint(model)
     self.num_parameters = sum(p.numel() for p in model.parameters())
 
   def __call__(self, items: Sequence[ProbeItem]) -> list[Score]:
@@ -99,7 +121,8 @@ class HfScorer:
       One score per item, in their order.
 
     Raises:
-      SymtuneError: a query does not fit even without exemplars.
+      SymtuneError: a query does not fit even without exemplars, or a score is not
+        finite.
     """
     import torch
 
@@ -117,13 +140,35 @@ class HfScorer:
   def _answer(self, item: ProbeItem) -> Score:
     ids, demos = self._fit(item)
     if item.kind is AnswerKind.GENERATE:
-      return Score(text=self._generate(ids), demos=demos)
+      output = self._cached(item, ids, [[self._max_targets]], self._generate)
+      return Score(text=self._decode([int(i) for i in output]), demos=demos)
     targets = [self._target(choice) for choice in item.prompt.choices]
-    values = (
-      self._causal(ids, targets) if self._is_causal else self._seq2seq(ids, targets)
-    )
+    rank = self._causal if self._is_causal else self._seq2seq
+    values = self._cached(item, ids, targets, lambda ids: rank(ids, targets))
+    if not all(math.isfinite(value) for value in values):
+      raise SymtuneError(
+        f"probe {item.probe}, task {item.task}, query row {item.query}: got scores "
+        f"{values}, expected finite ones. The model is broken, or its numbers "
+        f"overflow: load it in float32 or bfloat16."
+      )
     lengths = tuple(len(target) for target in targets)
     return Score(log_likelihoods=tuple(values), tokens=lengths, demos=demos)
+
+  def _cached(
+    self,
+    item: ProbeItem,
+    ids: list[int],
+    asked: list[list[int]],
+    compute: Callable[[list[int]], Sequence[float]],
+  ) -> list[float]:
+    """What was computed for these tokens before, or is now."""
+    arrays = [np.array(row, np.int32) for row in (ids, *asked)]
+    key = question_key(f"{item.kind} {self.identity}", arrays[0], arrays[1:])
+    known = self._cache.get([key])
+    if key not in known:
+      known = {key: np.array(compute(ids), np.float64)}
+      self._cache.put(known)
+    return known[key].tolist()
 
   def _fit(self, item: ProbeItem) -> tuple[list[int], int]:
     """The prompt's ids; whole exemplars are dropped, of the largest class first."""
@@ -172,7 +217,8 @@ class HfScorer:
     start = first.logits[:, -1:].expand(len(targets), -1, -1)
     return _sum_log_p(torch.cat([start, rest], dim=1), labels, targets)
 
-  def _generate(self, ids: list[int]) -> str:
+  def _generate(self, ids: list[int]) -> list[int]:
+    """The new tokens."""
     inputs = self._tensor([ids])
     pad = self._tokenizer.pad_token_id
     output = self._model.generate(
@@ -183,8 +229,10 @@ class HfScorer:
       num_beams=1,
       pad_token_id=self._tokenizer.eos_token_id if pad is None else pad,
     )[0]
-    start = len(ids) if self._is_causal else 0
-    text = self._tokenizer.decode(output[start:], skip_special_tokens=True)
+    return output[len(ids) if self._is_causal else 0 :].tolist()
+
+  def _decode(self, ids: list[int]) -> str:
+    text = self._tokenizer.decode(ids, skip_special_tokens=True)
     return text.strip().split(TURN_SEPARATOR)[0] if self._is_causal else text
 
   def _shift(self, labels: Any) -> Any:
@@ -201,6 +249,19 @@ class HfScorer:
     import torch
 
     return torch.tensor(rows, dtype=torch.int64, device=self._model.device)
+
+
+def _fingerprint(model: Any) -> str:
+  """Of the kind of model, its settings and its parameters, wherever they lie."""
+  import torch
+
+  settings = model.config.to_json_string(use_diff=False)
+  digest = hashlib.sha256(f"{type(model).__name__} {settings}".encode())
+  for name, value in sorted(model.state_dict().items()):
+    digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+    flat = value.detach().cpu().contiguous().reshape(-1)
+    digest.update(flat.view(torch.uint8).numpy().tobytes())
+  return digest.hexdigest()
 
 
 def _sum_log_p(logits: Any, labels: Any, targets: list[list[int]]) -> list[float]:

@@ -7,8 +7,9 @@ Algorithm 1 of Wei et al. 2023 (arXiv 2303.03846, section 5). For each prompt:
   2. k times, draw an x with <a, x> > t (Bar) and one with <a, x> <= t (Foo);
   3. draw the query's x without condition; Bar if <a, x> > t, else Foo.
 
-The paper's `np.random.randint(1, 1000)` stops at 999. Where p leaves one side without
-any x among a thousand draws (p of all 999, say), a and p are drawn again. Exemplars are
+The paper's `np.random.randint(1, 1000)` stops at 999. Inputs are drawn in blocks until
+both sides have their k. Where a hundred thousand draws do not give them, as p is at an
+edge (all 999, say, leaves nothing above), a and p are drawn again. Exemplars are
 shuffled. The peer is a support vector machine with a polynomial kernel
 (`baselines.score_by_svm`).
 """
@@ -26,7 +27,7 @@ from symtune.probe.probe import ProbeItem, ProbeSettings
 
 LABELS = ("Foo", "Bar")
 _LOWEST, _END = 1, 1_000
-_DRAWS = 1_000
+_BLOCK, _MOST_BLOCKS = 1_000, 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,11 +95,10 @@ def draw_problem(seed: int, dimensions: int, query: int, shots: int) -> LinearPr
   while True:
     coefficients = rng.integers(_LOWEST, _END, dimensions)
     pivot = rng.integers(_LOWEST, _END, dimensions)
-    drawn = rng.integers(_LOWEST, _END, (_DRAWS, dimensions))
-    above = drawn @ coefficients > coefficients @ pivot
-    if min(above.sum(), (~above).sum()) >= shots:
+    sides = _draw_sides(rng, coefficients, pivot, shots)
+    if sides is not None:
       break
-  demos = np.concatenate([drawn[~above][:shots], drawn[above][:shots]])
+  demos = np.concatenate(sides)
   labels = np.repeat([0, 1], shots)
   order = rng.permutation(2 * shots)
   asked = rng.integers(_LOWEST, _END, (1, dimensions))
@@ -109,3 +109,18 @@ def draw_problem(seed: int, dimensions: int, query: int, shots: int) -> LinearPr
     inputs=np.concatenate([demos[order], asked]),
     labels=(*(int(i) for i in labels[order]), answer),
   )
+
+
+def _draw_sides(
+  rng: np.random.Generator, coefficients: np.ndarray, pivot: np.ndarray, shots: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+  """The first inputs not above the plane and above it, [shots, dimensions] each."""
+  sides = [np.empty((0, len(pivot)), np.int64) for _ in range(2)]
+  for _ in range(_MOST_BLOCKS):
+    drawn = rng.integers(_LOWEST, _END, (_BLOCK, len(pivot)))
+    above = drawn @ coefficients > coefficients @ pivot
+    for i, found in enumerate((drawn[~above], drawn[above])):
+      sides[i] = np.concatenate([sides[i], found])[:shots]
+    if min(map(len, sides)) == shots:
+      return sides[0], sides[1]
+  return None

@@ -8,7 +8,7 @@ from typing import Any
 from symtune.checks import find_mistyped
 from symtune.errors import SymtuneError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,8 @@ class ResultRow:
     schema_version: of this format.
     checkpoint: name in tables, such as "before".
     step: training step of the checkpoint.
+    identity: of what answered: a hash of its weights and settings, or a baseline's
+      name.
     parameters: numbers in the model; None for a scorer that has none.
     probe: name of the probe.
     setting: name of the setting inside the probe.
@@ -55,6 +57,7 @@ class ResultRow:
   schema_version: int
   checkpoint: str
   step: int
+  identity: str
   parameters: int | None
   probe: str
   setting: str

@@ -27,6 +27,8 @@ from symtune.probe.probe import (
 )
 from symtune.probe.results import SCHEMA_VERSION, ResultRow, read_results, to_json
 
+_Key = tuple[str, str, str, int, int]  # of a question, as ProbeItem.key
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointLabel:
@@ -36,11 +38,14 @@ class CheckpointLabel:
     name: in tables.
     step: training step.
     parameters: numbers in the model; None for a scorer that has none.
+    identity: of what answers: a hash of its weights and settings, or a baseline's name.
+      Rows of another one under the same name are refused.
   """
 
   name: str
   step: int
   parameters: int | None = None
+  identity: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,16 +89,13 @@ def run_probes(
     baselines: extra prompts whose scores the rows keep.
 
   Raises:
-    SymtuneError: the file is damaged, or holds rows that this call would not write.
+    SymtuneError: the file is damaged, or holds rows that this call would not write:
+      answers of another model under this name, or to questions made of other data.
   """
   groups = [(p, s) for p in probes for s in p.subjects(tasks, settings)]
   _drop_torn_line(results_path)
   done = read_results(results_path) if results_path.exists() else []
-  places = {
-    row.pair_key: i
-    for i, row in enumerate(done)
-    if (row.checkpoint, row.step) == (label.name, label.step)
-  }
+  places = _find_places(results_path, done, label)
   columns = (
     rich.progress.TextColumn("{task.description}"),
     rich.progress.BarColumn(),
@@ -105,6 +107,7 @@ def run_probes(
     for probe, subject in groups:
       progress.update(shown, description=f"{label.name}: {probe.name}")
       items = tuple(probe.items(subject, settings))
+      _check_data(results_path, done, places, items)
       if not _is_done(results_path, len(done), places, items):
         answers = score(items)
         extras = score_baselines(score, items, baselines)
@@ -116,10 +119,49 @@ def run_probes(
       progress.advance(shown)
 
 
+def _find_places(
+  path: pathlib.Path, rows: Sequence[ResultRow], label: CheckpointLabel
+) -> dict[_Key, int]:
+  """Where the checkpoint's rows are, by question; all must be of the same model."""
+  places = {}
+  for i, row in enumerate(rows):
+    if (row.checkpoint, row.step) != (label.name, label.step):
+      continue
+    if row.identity != label.identity:
+      raise SymtuneError(
+        f"{path}, line {i + 1}: got answers of another model named "
+        f"{label.name}, step {label.step} (identity {row.identity[:24]}), expected "
+        f"{label.identity[:24]}. Probe this one into another folder (--out), or move "
+        f"{path.name} away."
+      )
+    places[row.pair_key] = i
+  return places
+
+
+def _check_data(
+  path: pathlib.Path,
+  rows: Sequence[ResultRow],
+  places: dict[_Key, int],
+  items: Sequence[ProbeItem],
+) -> None:
+  """Refuses to go on with answers to questions that other data was made into."""
+  wanted = {(item.probe, item.task): item.fingerprint for item in items}
+  for place in places.values():
+    row = rows[place]
+    expected = wanted.get((row.probe, row.task), row.data_fingerprint)
+    if row.data_fingerprint != expected:
+      raise SymtuneError(
+        f"{path}, line {place + 1}: got an answer of probe {row.probe}, task "
+        f"{row.task} with data_fingerprint {row.data_fingerprint[:16]}, expected "
+        f"{expected[:16]}: the task's rows or card have changed since. Probe into "
+        f"another folder with --out, or move {path.name} away."
+      )
+
+
 def _is_done(
   path: pathlib.Path,
   num_rows: int,
-  places: dict[tuple[str, str, str, int, int], int],
+  places: dict[_Key, int],
   items: Sequence[ProbeItem],
 ) -> bool:
   """Whether the items' rows are there; takes a torn group off the end of the file."""
@@ -130,8 +172,10 @@ def _is_done(
     if found != list(range(num_rows - len(found), num_rows)):
       raise SymtuneError(
         f"{path}: got {len(found)} rows of probe {items[0].probe}, task "
-        f"{items[0].task} and what is asked with it, expected {len(items)}. The file "
-        f"was edited; move it away and probe again."
+        f"{items[0].task} and what is asked with it, expected {len(items)} or that the "
+        f"{len(found)} are the file's last lines, as a killed run leaves them. Other "
+        f"rows follow: lines were removed, or the file was joined from two. Move "
+        f"{path.name} away and probe again; cached answers are not computed twice."
       )
     _keep_lines(path, found[0])
     for item in items:
@@ -156,6 +200,7 @@ def _to_row(
     schema_version=SCHEMA_VERSION,
     checkpoint=label.name,
     step=label.step,
+    identity=label.identity,
     parameters=label.parameters,
     probe=item.probe,
     setting=item.setting,

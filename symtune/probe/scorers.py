@@ -35,12 +35,16 @@ def score_by_majority(items: Sequence[ProbeItem]) -> list[Score]:
 
 
 def make_random_scorer(seed: int) -> ScoreFn:
-  """A guesser: each item's answer comes from a generator keyed by the item."""
+  """A guesser: each item's answer comes from a generator keyed by the item.
+
+  It ranks or writes one of several choices, so that its accuracy is chance either way;
+  an open question gets a digit.
+  """
 
   def score(items: Sequence[ProbeItem]) -> list[Score]:
     return [
       prefer(item, int(rng.integers(len(item.prompt.choices))))
-      if item.kind is AnswerKind.RANK
+      if len(item.prompt.choices) > 1
       else Score(text=str(rng.integers(10)), demos=len(item.prompt.demo_labels))
       for item in items
       for rng in (keyed_generator(seed, *item.key),)

@@ -1,16 +1,20 @@
 """Means, intervals and p-values of right and wrong answers.
 
-The mean over tasks weighs every task alike (Wei et al. 2023, Table 1). Answers are not
-independent: those to one query under several exemplar seeds belong together, and so may
-those of one seed. A task's variance is therefore clustered both ways (Cameron, Gelbach
-and Miller 2011, equation 2.11): by query plus by seed minus by both. Tasks are taken as
-given; `PairedDifference.new_tasks` alone takes them as a sample.
+The mean over tasks weighs every task alike (Wei et al. 2023, Table 1). Tasks are taken
+as given; `PairedDifference.new_tasks` alone takes them as a sample. Inside a task,
+answers are clustered by query and by exemplar seed (`clusters.py`).
 
 - Accuracies have Wilson's interval for the number of independent answers that would
-  have this variance; it keeps its width where every answer is right.
-- Two checkpoints are compared on the same questions: a paired bootstrap that draws the
-  queries of each task again, with all their answers, spread to the clustered variance;
-  and McNemar's exact test over queries.
+  have this variance; it keeps its width where every answer is right. What seeds add to
+  the variance counts with Student's quantile.
+- Two checkpoints are compared on the same questions. The interval is a paired
+  bootstrap that draws the queries of each task again, with all their answers, spread to
+  the clustered error. Where fewer than ten queries changed in another way than most, or
+  not at all, there is little to draw from: the interval is then Newcombe's (1998,
+  method 10), which joins both accuracies' intervals by their correlation.
+- The p-value is McNemar's exact test over queries where there is one exemplar seed.
+  Where there are several, queries are not independent, and it is Student's test of the
+  clustered error.
 
 scipy and statsmodels do what they have; tests/probe/test_stats_simulated.py shows that
 the intervals cover what they claim.
@@ -21,11 +25,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.stats
-from jaxtyping import Float, Int
+from jaxtyping import Float
+
+from symtune.probe.clusters import Spread, TaskAnswers, measure_spread, per_query
 
 CONFIDENCE = 0.95
 POWER = 0.8
 RESAMPLES = 10_000
+FEW_CHANGES = 10  # queries; with fewer, the bootstrap draws nearly the same each time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,9 +61,9 @@ class PairedDifference:
     difference: mean of the last minus mean of the first, -1 to 1.
     low: lower end of the interval, for these tasks.
     high: upper end of the interval, for these tasks.
-    new_tasks: the interval for tasks of this kind (Student's t over tasks); None if
-      there is one task only.
-    p_value: two-sided, exact, of the queries that got better or worse.
+    new_tasks: the interval for tasks of this kind (Student's t over tasks), never
+      narrower than that for these; None if there is one task only.
+    p_value: two-sided; exact where there is one exemplar seed.
     detectable: the smallest true difference that such an experiment would call
       significant at 5% in 80 of 100 repetitions.
   """
@@ -70,34 +77,8 @@ class PairedDifference:
   detectable: float
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TaskAnswers:
-  """Answers of one checkpoint to one task.
-
-  Attributes:
-    queries: the query that each answer is to.
-    seeds: the exemplar seed of each answer.
-    values: 1 for a right answer, 0 for a wrong one; or any other number that is to be
-      averaged.
-  """
-
-  queries: Int[np.ndarray, " answers"]
-  seeds: Int[np.ndarray, " answers"]
-  values: Float[np.ndarray, " answers"]
-
-  def __post_init__(self):
-    sizes = {len(self.queries), len(self.seeds), len(self.values)}
-    assert len(sizes) == 1, "a query and a seed for each answer"
-    assert 0 not in sizes, "no answers"
-
-  @property
-  def mean(self) -> float:
-    """Of the values."""
-    return float(self.values.mean())
-
-
 def wilson_interval(
-  mean: float, n: int | float, confidence: float = CONFIDENCE
+  mean: float, n: int | float, quantile: float | None = None
 ) -> Estimate:
   """The share of right answers with Wilson's score interval (Wilson 1927).
 
@@ -106,15 +87,18 @@ def wilson_interval(
   Args:
     mean: share of right answers, 0 to 1.
     n: number of independent answers; need not be whole.
-    confidence: how often such intervals hold the truth.
+    quantile: standard errors on each side; None takes 1.96, for 95%.
   """
   # Imported here: it takes a second, and only reports need it.
   from statsmodels.stats.proportion import proportion_confint
 
   assert n > 0, "a share of something"
-  ends = proportion_confint(mean * n, n, 1.0 - confidence, method="wilson")
+  tails = 1.0 - CONFIDENCE if quantile is None else 2.0 * scipy.stats.norm.sf(quantile)
+  ends = proportion_confint(mean * n, n, float(tails), method="wilson")
   low, high = (float(np.asarray(end)) for end in ends)
-  return Estimate(n=round(n), mean=mean, low=max(0.0, low), high=min(1.0, high))
+  # Rounding must not leave the mean outside.
+  low, high = max(0.0, min(low, mean)), min(1.0, max(high, mean))
+  return Estimate(n=round(n), mean=mean, low=low, high=high)
 
 
 def mcnemar_p_value(better: int, worse: int) -> float:
@@ -147,41 +131,24 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
   return tuple(corrected.tolist())
 
 
-def clustered_variance(task: TaskAnswers) -> float:
-  """Variance of a task's mean, clustered by query and by seed.
-
-  By query plus by seed minus by both, but never less than by query alone: the part of
-  the seeds is an estimate from a few of them.
-
-  Args:
-    task: its answers.
-
-  Returns:
-    0 if there is a single query.
-  """
-  by_query = _variance_by(task.queries, task.values)
-  by_seed = _variance_by(task.seeds, task.values)
-  by_both = _variance_by(_pair_ids(task.queries, task.seeds), task.values)
-  return by_query + max(0.0, by_seed - by_both)
-
-
-def macro_mean(
-  tasks: Sequence[TaskAnswers], confidence: float = CONFIDENCE
-) -> Estimate:
+def macro_mean(tasks: Sequence[TaskAnswers]) -> Estimate:
   """The mean over tasks of the share of right answers, with Wilson's interval.
 
   Args:
     tasks: at least one; values from 0 to 1.
-    confidence: how often such intervals hold the truth, for these tasks.
+
+  Returns:
+    The mean and its 95% interval, for these tasks.
   """
   mean = float(np.mean([t.mean for t in tasks]))
-  variance = sum(_smoothed_variance(t) for t in tasks) / len(tasks) ** 2
-  if 0.0 < mean < 1.0 and variance > 0.0:
+  spread = measure_spread(tasks, smooth=True)
+  if 0.0 < mean < 1.0 and spread.variance > 0.0:
     # With one task and one seed the variance is mean (1 - mean) / (n - 1): this is n.
-    number = mean * (1.0 - mean) / variance + 1.0
+    number = mean * (1.0 - mean) / spread.variance + 1.0
   else:
     number = float(_count_queries(tasks))
-  interval = wilson_interval(mean, number, confidence)
+  quantile = spread.joint_quantile((1.0 + CONFIDENCE) / 2)
+  interval = wilson_interval(mean, number, quantile)
   return dataclasses.replace(interval, n=sum(len(t.values) for t in tasks))
 
 
@@ -191,7 +158,6 @@ def paired_difference(
   rng: np.random.Generator,
   *,
   resamples: int = RESAMPLES,
-  confidence: float = CONFIDENCE,
 ) -> PairedDifference:
   """The mean over tasks of what changed between two checkpoints.
 
@@ -200,48 +166,105 @@ def paired_difference(
     last: answers of the last checkpoint: same tasks, same questions, same order.
     rng: draws the queries, the same for both checkpoints.
     resamples: of the bootstrap.
-    confidence: how often such intervals hold the truth.
 
   Returns:
-    The difference. McNemar's pairs are queries: one that several seeds asked counts
-    once, as better or worse on the whole.
+    The difference, with 95% intervals. McNemar's pairs are queries: one that several
+    seeds asked counts once, as better or worse on the whole.
   """
   changes = [_change(a, b) for a, b in zip(first, last, strict=True)]
-  mean, error = mean_and_error(changes)
-  low, high = _bootstrap(changes, error, rng, resamples, confidence)
-  signs = np.concatenate(
-    [np.sign(_per_query(t.queries, t.values)[:, 0]) for t in changes]
-  )
+  sums = np.concatenate([per_query(t)[:, 0] for t in changes])
+  most = int(np.unique(sums, return_counts=True)[1].max())
+  is_few = len(sums) - most < FEW_CHANGES
+  spread = measure_spread(changes)
+  if is_few:
+    low, high = weighted_interval((first, last), (-1.0, 1.0))
+  else:
+    low, high = _bootstrap(changes, spread, rng, resamples)
+  error = float(np.sqrt(spread.variance)) or 1.0 / _count_queries(changes)
   return PairedDifference(
     n=sum(len(t.values) for t in changes),
-    difference=mean,
-    low=low,
-    high=high,
-    new_tasks=_interval_over_tasks(changes, confidence),
-    p_value=mcnemar_p_value(int((signs > 0).sum()), int((signs < 0).sum())),
-    detectable=smallest_detectable(error or 1.0 / _count_queries(changes)),
+    difference=float(np.mean([t.mean for t in changes])),
+    low=max(-1.0, low),
+    high=min(1.0, high),
+    new_tasks=_interval_over_tasks(changes, low, high),
+    p_value=_p_value(changes, spread, sums, is_few),
+    detectable=smallest_detectable(error, spread),
   )
 
 
-def mean_and_error(tasks: Sequence[TaskAnswers]) -> tuple[float, float]:
-  """The mean over tasks and its clustered standard error.
+def weighted_interval(
+  checkpoints: Sequence[Sequence[TaskAnswers]], weights: Sequence[float]
+) -> tuple[float, float]:
+  """The 95% interval of a weighted sum of accuracies on the same questions.
+
+  Newcombe's method 10 (1998) for weights -1 and 1; for others as Zou (2009) extends it.
+  Each accuracy brings its own interval, so that it has a width even if nothing changed.
 
   Args:
-    tasks: at least one.
+    checkpoints: of each the answers, task by task; same questions in the same order.
+    weights: one per checkpoint.
   """
-  mean = float(np.mean([t.mean for t in tasks]))
-  variance = sum(clustered_variance(t) for t in tasks) / len(tasks) ** 2
-  return mean, float(np.sqrt(variance))
+  estimates = [macro_mean(tasks) for tasks in checkpoints]
+  means = np.array([e.mean for e in estimates])
+  down = means - np.array([e.low for e in estimates])
+  up = np.array([e.high for e in estimates]) - means
+  given = np.asarray(weights, np.float64)
+  correlation = _correlations(checkpoints)
+  centre = float(given @ means)
+  ends = []
+  for below, above in ((down, up), (up, down)):
+    steps = given * np.where(given > 0.0, below, above)
+    ends.append(float(np.sqrt(max(0.0, steps @ correlation @ steps))))
+  return centre - ends[0], centre + ends[1]
 
 
-def smallest_detectable(error: float) -> float:
+def smallest_detectable(error: float, spread: Spread | None = None) -> float:
   """The true difference that is called significant at 5% with power 80%.
 
   Args:
     error: standard error of the difference.
+    spread: how well the error is known; None takes it as known.
   """
-  quantiles = scipy.stats.norm.ppf([(1.0 + CONFIDENCE) / 2, POWER])
-  return float(quantiles.sum()) * error
+  shares = ((1.0 + CONFIDENCE) / 2, POWER)
+  if spread is None:
+    return float(scipy.stats.norm.ppf(shares).sum()) * error
+  return sum(spread.quantile(share) for share in shares) * error
+
+
+def _p_value(
+  changes: Sequence[TaskAnswers],
+  spread: Spread,
+  sums: Float[np.ndarray, " queries"],
+  is_few: bool,
+) -> float:
+  exact = mcnemar_p_value(int((sums > 0).sum()), int((sums < 0).sum()))
+  if spread.seed_df == 0 or spread.variance == 0.0:
+    return exact
+  clustered = spread.p_value(float(np.mean([t.mean for t in changes])))
+  # Student's test trusts a handful of changed queries too much.
+  return max(exact, clustered) if is_few else clustered
+
+
+def _correlations(
+  checkpoints: Sequence[Sequence[TaskAnswers]],
+) -> Float[np.ndarray, "checkpoints checkpoints"]:
+  """Between mean accuracies; what is positive is reduced as in Newcombe's method 10."""
+  smoothed = [measure_spread(tasks, smooth=True).variance for tasks in checkpoints]
+  plain = [measure_spread(tasks).variance for tasks in checkpoints]
+  counts = [len(np.unique(task.queries)) for task in checkpoints[0]]
+  less = sum(0.5 / (n * (n - 1)) for n in counts if n > 1) / len(counts) ** 2
+  found = np.eye(len(checkpoints))
+  for i in range(len(checkpoints)):
+    for j in range(i):
+      changes = [
+        _change(a, b) for a, b in zip(checkpoints[i], checkpoints[j], strict=True)
+      ]
+      both = (plain[i] + plain[j] - measure_spread(changes).variance) / 2
+      both = max(0.0, both - less) if both > 0.0 else both
+      scale = np.sqrt(smoothed[i] * smoothed[j])
+      value = np.clip(both / scale, -1.0, 1.0) if scale > 0.0 else 0.0
+      found[i, j] = found[j, i] = value
+  return found
 
 
 def _count_queries(tasks: Sequence[TaskAnswers]) -> int:
@@ -256,77 +279,39 @@ def _change(first: TaskAnswers, last: TaskAnswers) -> TaskAnswers:
   return dataclasses.replace(first, values=last.values - first.values)
 
 
-def _pair_ids(
-  queries: Int[np.ndarray, " answers"], seeds: Int[np.ndarray, " answers"]
-) -> Int[np.ndarray, " answers"]:
-  places = [np.unique(ids, return_inverse=True)[1] for ids in (queries, seeds)]
-  return places[0] * (places[1].max() + 1) + places[1]
-
-
-def _variance_by(
-  clusters: Int[np.ndarray, " answers"], values: Float[np.ndarray, " answers"]
-) -> float:
-  """Variance of the mean if clusters are independent; 0 if there is one only."""
-  _, places = np.unique(clusters, return_inverse=True)
-  sums = np.bincount(places.reshape(-1), weights=values - values.mean())
-  count = len(sums)
-  if count < 2:
-    return 0.0
-  return float(count / (count - 1) * np.sum(sums**2)) / len(values) ** 2
-
-
-def _smoothed_variance(task: TaskAnswers) -> float:
-  """As `clustered_variance`, but not 0 where all answers are right or all are wrong.
-
-  There it is that of Laplace's (right + 1) / (n + 2), since other queries of the task
-  might have been answered differently.
-  """
-  if task.values.min() < task.values.max():
-    return clustered_variance(task)
-  n = len(np.unique(task.queries))
-  share = (task.mean * n + 1.0) / (n + 2.0)
-  return share * (1.0 - share) / n
-
-
-def _per_query(
-  queries: Int[np.ndarray, " answers"], values: Float[np.ndarray, " answers"]
-) -> Float[np.ndarray, "queries 2"]:
-  """Sum of values and number of answers of each query, in order of queries.
-
-  queries  [7 3 7]
-  values   [1 1 0]   ->   [[1 1]     query 3
-                           [1 2]]    query 7
-  """
-  _, places = np.unique(queries, return_inverse=True)
-  counts = np.bincount(places)
-  sums = np.bincount(places, weights=values)
-  return np.stack([sums, counts.astype(np.float64)], axis=1)
-
-
 def _bootstrap(
   tasks: Sequence[TaskAnswers],
-  error: float,
+  spread: Spread,
   rng: np.random.Generator,
   resamples: int,
-  confidence: float,
 ) -> tuple[float, float]:
-  """Percentile interval of the mean over tasks, spread to its standard error."""
+  """Percentile interval of the mean over tasks, spread to its clustered error.
+
+  Queries that are drawn again show the queries' part of the variance. What seeds add,
+  and how little a few seeds tell of it, widens the interval by a factor.
+  """
   means = np.zeros(resamples)
-  variance = 0.0
   for task in tasks:
-    per_query = _per_query(task.queries, task.values)
-    means += _resampled_means(per_query, rng, resamples) / len(tasks)
-    queries = len(per_query)
-    variance += _variance_by(task.queries, task.values) * (queries - 1) / queries
+    means += _resampled_means(per_query(task), rng, resamples) / len(tasks)
   centre = float(np.mean([t.mean for t in tasks]))
-  spread = error / np.sqrt(variance / len(tasks) ** 2) if variance > 0.0 else 1.0
-  tail = (1.0 - confidence) / 2
-  low, high = centre + spread * np.quantile(means - centre, [tail, 1.0 - tail])
+  drawn = spread.queries * _share_drawn(tasks)
+  upper = (1.0 + CONFIDENCE) / 2
+  wider = np.sqrt(spread.variance / drawn) if drawn > 0.0 else 1.0
+  wider *= spread.quantile(upper) / scipy.stats.norm.ppf(upper)
+  low, high = centre + wider * np.quantile(means - centre, [1.0 - upper, upper])
   return float(low), float(high)
 
 
+def _share_drawn(tasks: Sequence[TaskAnswers]) -> float:
+  """Resampled queries vary by (n - 1) / n of what queries do."""
+  counts = np.array([len(np.unique(t.queries)) for t in tasks], np.float64)
+  parts = np.array([measure_spread([t]).queries for t in tasks])
+  total = float(parts.sum())
+  return float(parts @ ((counts - 1.0) / counts)) / total if total > 0.0 else 1.0
+
+
 def _resampled_means(
-  per_query: Float[np.ndarray, "queries 2"], rng: np.random.Generator, resamples: int
+  answers: Float[np.ndarray, "queries 2"], rng: np.random.Generator, resamples: int
 ) -> Float[np.ndarray, " resamples"]:
   """Means of one task, each over queries drawn with replacement.
 
@@ -334,24 +319,26 @@ def _resampled_means(
   kind is the same as drawing queries, with a handful of numbers per resample. Kinds
   stand in order of appearance, so that swapping two checkpoints mirrors the result.
   """
-  sums, counts = per_query.T
+  sums, counts = answers.T
   _, first_places, sizes = np.unique(
     sums + 1j * counts, return_index=True, return_counts=True
   )
   order = np.argsort(first_places)
-  kinds, sizes = per_query[first_places[order]], sizes[order]
-  num_queries = len(per_query)
+  kinds, sizes = answers[first_places[order]], sizes[order]
+  num_queries = len(answers)
   drawn = rng.multinomial(num_queries, sizes / num_queries, size=resamples)
   totals = drawn @ kinds
   return totals[:, 0] / totals[:, 1]
 
 
 def _interval_over_tasks(
-  tasks: Sequence[TaskAnswers], confidence: float
+  tasks: Sequence[TaskAnswers], low: float, high: float
 ) -> tuple[float, float] | None:
+  """Student's t over tasks; other tasks are known no better than these."""
   if len(tasks) < 2:
     return None
   means = np.array([t.mean for t in tasks])
   error = means.std(ddof=1) / np.sqrt(len(means))
-  half = scipy.stats.t.ppf((1.0 + confidence) / 2, len(means) - 1) * error
-  return float(means.mean() - half), float(means.mean() + half)
+  half = scipy.stats.t.ppf((1.0 + CONFIDENCE) / 2, len(means) - 1) * error
+  centre = float(means.mean())
+  return min(low, centre - float(half)), max(high, centre + float(half))

@@ -3,6 +3,10 @@
 SUL-ICL of Wei et al. 2023 (arXiv 2303.03846, section 4 and appendix B): Foo and Bar
 stand for the classes, or digits, letters or fruits, each also in reversed order, always
 the same word for the same class.
+
+Single digits and letters are among the symbols that symbol tuning draws from, so a
+tuned model has seen them as labels, though never for these tasks. Their settings say
+"tuned on"; only the others tell whether tuning reaches labels that it has not shown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +19,8 @@ from symtune.probe.probe import ProbeItem, ProbeSettings
 
 LABEL_SETS = {
   "foo bar": ("Foo", "Bar", "Iff", "Roc", "Ket", "Dal"),
-  "digits": ("0", "1", "2", "3", "4", "5"),
-  "letters": ("A", "B", "C", "D", "E", "F"),
+  "digits (tuned on)": ("0", "1", "2", "3", "4", "5"),
+  "letters (tuned on)": ("A", "B", "C", "D", "E", "F"),
   "fruits": ("Apple", "Orange", "Banana", "Peach", "Cherry", "Kiwi"),
 }
 MAX_CLASSES = 6

@@ -3,10 +3,11 @@
 import collections
 from collections.abc import Sequence
 
+from symtune.probe.clusters import TaskAnswers
 from symtune.probe.hypotheses import Outcome, judge_row
 from symtune.probe.results import ResultRow
 from symtune.probe.run import CheckpointLabel
-from symtune.probe.stats import Estimate, TaskAnswers, macro_mean
+from symtune.probe.stats import Estimate, macro_mean
 from symtune.report.results import (
   PairedResults,
   SettingRows,
@@ -106,14 +107,21 @@ def agreement(results: PairedResults, probe: str) -> list[tuple[str, float]]:
     for setting in results.settings:
       for task in setting.tasks if setting.probe == probe else ():
         for row in task.by_checkpoint[i]:
-          answers[row.task, row.seed, row.query].append(row.prediction)
+          answers[row.task, row.seed, row.query].append(_answer(row))
     shares = [_pair_share(a) for a in answers.values() if len(a) > 1]
     if shares:
       found.append((checkpoint_title(label), sum(shares) / len(shares)))
   return found
 
 
-def _pair_share(answers: Sequence[int | None]) -> float:
+def _answer(row: ResultRow) -> int | str:
+  """The choice; of texts that are none, the text: two of them may well differ."""
+  if row.prediction is not None:
+    return row.prediction
+  return " ".join((row.text or "").split()).casefold()
+
+
+def _pair_share(answers: Sequence[int | str]) -> float:
   """Of all pairs of answers, the share that are equal."""
   counts = collections.Counter(answers)
   pairs = len(answers) * (len(answers) - 1)

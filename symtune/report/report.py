@@ -13,6 +13,7 @@ from symtune.probe.format_sensitivity import FormatSensitivity
 from symtune.probe.order_sensitivity import OrderSensitivity
 from symtune.probe.results import ResultRow, read_results
 from symtune.probe.rules import Rule, apply_rule
+from symtune.probe.run import CheckpointLabel
 from symtune.report.figures import draw_accuracy
 from symtune.report.hypotheses import agreement, hypothesis_table
 from symtune.report.results import PairedResults, pair_rows
@@ -23,8 +24,9 @@ from symtune.report.scaling import (
   has_sizes,
   slope_table,
 )
-from symtune.report.summary import summarize_settings, summarize_tasks
+from symtune.report.summary import Summary, summarize_settings, summarize_tasks
 from symtune.report.tables import (
+  change_table,
   headline_table,
   show_percent,
   task_table,
@@ -45,24 +47,29 @@ _STATISTICS = """\
   an open answer has none.
 - Intervals are 95%. An accuracy has Wilson's interval for its clustered variance:
   answers to one query, and answers under one exemplar seed, belong together. It holds
-  for these tasks. With few tasks and few seeds it is a little narrow.
-- The difference is the last checkpoint minus the first, in percentage points, on the
-  same questions, with a paired bootstrap interval. "new tasks" is its interval for
+  for these tasks. Few seeds tell little of what seeds change, and make it wider.
+- A difference is a later checkpoint minus the first, in percentage points, on the
+  same questions, with a paired bootstrap interval, or Newcombe's where fewer than ten
+  queries set them apart. "new tasks" is its interval for
   other tasks of this kind, from how much the tasks differ.
 - detectable is the smallest true difference that such a comparison calls significant at
   5% in 80 of 100 repetitions: a smaller one is likely to be missed.
-- p is McNemar's exact test over the queries of all tasks. It weighs queries alike, not
-  tasks, so it may disagree with the interval. p (Holm) is corrected for all rows of its
-  table.
+- p is McNemar's exact test over the queries of all tasks where there is one exemplar
+  seed. It weighs queries alike, not tasks, so it may disagree with the interval. With
+  several seeds it is Student's test of the clustered error, as queries under one seed
+  are not independent. p (Holm) is corrected for all rows of its table.
 """
 
 
-def write_report(run_dir: pathlib.Path, rule: Rule = Rule.SUM) -> rich.table.Table:
+def write_report(
+  run_dir: pathlib.Path, rule: Rule = Rule.SUM, order: Sequence[tuple[str, int]] = ()
+) -> rich.table.Table:
   """Writes report.md, report.png and, for several model sizes, scaling.png.
 
   Args:
     run_dir: holds results.jsonl; run.json and data.json are used when they exist.
     rule: how log-likelihoods become answers.
+    order: of the checkpoints by name and step, see `pair_rows`.
 
   Returns:
     The headline table, for the terminal.
@@ -76,7 +83,7 @@ def write_report(run_dir: pathlib.Path, rule: Rule = Rule.SUM) -> rich.table.Tab
   about = _read_object(run_dir / RUN_FILE, ("recipe", "config_hash"))
   data = _read_data(run_dir / DATA_FILE)
   try:
-    results = pair_rows(apply_rule(rows, rule))
+    results = pair_rows(apply_rule(rows, rule), order)
   except SymtuneError as error:
     raise SymtuneError(f"{results_path}: {error}") from error
   settings = summarize_settings(results)
@@ -91,10 +98,11 @@ def write_report(run_dir: pathlib.Path, rule: Rule = Rule.SUM) -> rich.table.Tab
     *_head(about, rule),
     f"## {headline.title}\n",
     to_markdown(headline),
+    *_describe_changes(settings, results.checkpoints),
     f"![Accuracy by setting and checkpoint, with chance levels]({FIGURE_FILE})\n",
     _STATISTICS,
     *_describe_hypotheses(results),
-    *_describe_slopes(slopes),
+    *_describe_slopes(slopes, results.checkpoints),
     "## Probe prompts\n",
     _describe_shortened(rows),
     *([] if data is None else ["## Tuning data\n", data]),
@@ -129,10 +137,22 @@ def _describe_hypotheses(results: PairedResults) -> list[str]:
   return parts
 
 
-def _describe_slopes(slopes: tuple[Slope, ...]) -> list[str]:
+def _describe_changes(
+  summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
+) -> list[str]:
+  """More than two checkpoints need a table of their differences."""
+  if len(checkpoints) < 3:
+    return []
+  table = change_table(summaries, checkpoints)
+  return [f"## {table.title}\n", to_markdown(table)]
+
+
+def _describe_slopes(
+  slopes: tuple[Slope, ...], checkpoints: Sequence[CheckpointLabel]
+) -> list[str]:
   if not slopes:
     return []
-  table = slope_table(slopes)
+  table = slope_table(slopes, checkpoints)
   figure = f"![Accuracy by model size]({SCALING_FILE})\n"
   return [f"## {table.title}\n", to_markdown(table), figure]
 

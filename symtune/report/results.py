@@ -54,7 +54,7 @@ class PairedResults:
   """What every checkpoint answered to the same questions.
 
   Attributes:
-    checkpoints: in order of size, then of training step.
+    checkpoints: in the order given, the first is what others are compared with.
     settings: in the paper's order; probes that it lacks come last, by name.
   """
 
@@ -62,14 +62,18 @@ class PairedResults:
   settings: tuple[SettingRows, ...]
 
 
-def pair_rows(rows: Sequence[ResultRow]) -> PairedResults:
+def pair_rows(
+  rows: Sequence[ResultRow], order: Sequence[tuple[str, int]] = ()
+) -> PairedResults:
   """Puts the answers of all checkpoints side by side.
 
   Args:
-    rows: of any number of checkpoints, in any order (`probe.results.read_results`).
+    rows: of any number of checkpoints (`probe.results.read_results`).
+    order: name and step of checkpoints, the reference first. Those that it leaves out
+      follow as they come in the rows, and those without a size, baselines, last.
 
   Returns:
-    The same whatever the order of the rows.
+    Settings and tasks in the same order whatever that of the rows.
 
   Raises:
     SymtuneError: no rows, or the checkpoints were not asked the same questions.
@@ -79,12 +83,7 @@ def pair_rows(rows: Sequence[ResultRow]) -> PairedResults:
       "no results: expected at least one answered question. Probe a checkpoint first: "
       "symtune run or symtune probe."
     )
-  checkpoints = tuple(
-    CheckpointLabel(name=name, step=step, parameters=size or None)
-    for size, step, name in sorted(
-      {(r.parameters or 0, r.step, r.checkpoint) for r in rows}
-    )
-  )
+  checkpoints = _checkpoints(rows, order)
   by_key = [
     {r.pair_key: r for r in rows if (r.checkpoint, r.step) == (c.name, c.step)}
     for c in checkpoints
@@ -128,6 +127,23 @@ def setting_title(probe: str, setting: str) -> str:
   return f"{probe.replace('_', ' ')}: {setting}"
 
 
+def _checkpoints(
+  rows: Sequence[ResultRow], order: Sequence[tuple[str, int]]
+) -> tuple[CheckpointLabel, ...]:
+  sizes = {(row.checkpoint, row.step): row.parameters for row in rows}
+  places = {name: place for place, name in enumerate(order)}
+  return tuple(
+    CheckpointLabel(name=name, step=step, parameters=sizes[name, step])
+    for name, step in sorted(
+      sizes,  # sorting is stable: the rest stays in order of appearance
+      key=lambda key: (
+        places.get(key, len(places)),
+        key not in places and not sizes[key],
+      ),
+    )
+  )
+
+
 def _place(name: tuple[str, str]) -> tuple[int, tuple[str, str]]:
   return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
 
@@ -144,8 +160,9 @@ def _check_paired(
       f"got {len(unpaired)} of {len(asked)} questions that not every checkpoint was "
       f"asked, expected the same questions for all. For example {_words(unpaired[0])} "
       f"was asked of {checkpoint_title(present)} but not of "
-      f"{checkpoint_title(missing)}. Finish with symtune probe --step {missing.step}; "
-      f"answers that are there are kept."
+      f"{checkpoint_title(missing)}. Ask it the same probes: symtune probe --step "
+      f"{missing.step} for a step of this run, or symtune probe --checkpoint with the "
+      f"name that {missing.name} was given by; answers that are there are kept."
     )
   for label, found in zip(checkpoints[1:], by_key[1:], strict=True):
     different = [

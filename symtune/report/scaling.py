@@ -1,33 +1,36 @@
 """Stage 11: PairedResults -> a figure of accuracy against model size, with slopes.
 
 The slope is that of a least-squares line of accuracy over log10(parameters): points per
-tenfold size. It is a weighted sum of the accuracies, so its interval is that of a mean
-of per-question sums, clustered and paired across sizes: every model answered the same
-questions. Taken as given: the sizes, and that there is one model of each.
+tenfold size. It is a weighted sum of the accuracies of models that answered the same
+questions, with the interval of one (`stats.weighted_interval`). Taken as given: the
+sizes, and that there is one model of each. Models before and after tuning are separate
+lines; a baseline has no size, and is drawn as a horizontal line.
 """
 
 import dataclasses
 import io
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-import scipy.stats
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from symtune.probe.run import CheckpointLabel
-from symtune.probe.stats import CONFIDENCE, Estimate, macro_mean, mean_and_error
+from symtune.probe.stats import Estimate, macro_mean, weighted_interval
 from symtune.report.results import (
   PairedResults,
   SettingRows,
   checkpoint_title,
   setting_title,
 )
-from symtune.report.summary import task_answers
-from symtune.report.tables import Column, Table
+from symtune.report.summary import mean_chance, right_answers
+from symtune.report.tables import Column, Table, show_percent
 
 _COLUMNS = 4
+_COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9")
+_DASHES = (":", "-.", (0, (5, 1)), (0, (1, 3)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,15 +40,17 @@ class Slope:
   Attributes:
     probe: name of the probe.
     setting: name of the setting.
+    line: places of the checkpoints that the slope is of.
     per_decade: change of accuracy per tenfold parameters.
     low: lower end of its 95% interval.
     high: upper end of its 95% interval.
-    accuracy: one estimate per checkpoint.
+    accuracy: one estimate per checkpoint of the results.
     chance: of a uniform guesser, 0 to 1.
   """
 
   probe: str
   setting: str
+  line: tuple[int, ...]
   per_decade: float
   low: float
   high: float
@@ -54,116 +59,182 @@ class Slope:
 
 
 def has_sizes(results: PairedResults) -> bool:
-  """Whether there are models of at least two sizes, and nothing without a size."""
-  sizes = [label.parameters for label in results.checkpoints]
-  return None not in sizes and len(set(sizes)) > 1
+  """Whether there are models of at least two sizes; baselines have none."""
+  return bool(size_lines(results.checkpoints))
+
+
+def size_lines(checkpoints: Sequence[CheckpointLabel]) -> tuple[tuple[int, ...], ...]:
+  """Which checkpoints stand on one line: the first of every size, the second, ...
+
+  Models before and after tuning, given in the same order for each size, are two lines.
+
+  Args:
+    checkpoints: in any order of sizes.
+
+  Returns:
+    Places of the checkpoints of each line, of at least two sizes, small to large.
+  """
+  by_size: dict[int, list[int]] = {}
+  for place, label in enumerate(checkpoints):
+    if label.parameters is not None:
+      by_size.setdefault(label.parameters, []).append(place)
+  longest = max(map(len, by_size.values()), default=0)
+  lines = [
+    tuple(by_size[size][k] for size in sorted(by_size) if k < len(by_size[size]))
+    for k in range(longest)
+  ]
+  return tuple(line for line in lines if len(line) > 1)
 
 
 def fit_slopes(results: PairedResults) -> tuple[Slope, ...]:
-  """One slope per setting.
+  """One slope per setting and line.
 
   Args:
     results: of models of at least two sizes (`has_sizes`).
   """
-  assert has_sizes(results), "sizes to compare"
-  sizes = np.log10([float(label.parameters or 0) for label in results.checkpoints])
-  centred = sizes - sizes.mean()
-  weights = centred / (centred @ centred)
-  return tuple(_fit(setting, weights) for setting in results.settings)
+  lines = size_lines(results.checkpoints)
+  assert lines, "sizes to compare"
+  return tuple(
+    _fit(setting, line, results.checkpoints)
+    for setting in results.settings
+    for line in lines
+  )
 
 
-def slope_table(slopes: tuple[Slope, ...]) -> Table:
-  """One row per setting."""
+def slope_table(
+  slopes: Sequence[Slope], checkpoints: Sequence[CheckpointLabel]
+) -> Table:
+  """One row per setting and line."""
   return Table(
     title="Change of accuracy per tenfold model size, in points [95% interval]",
-    columns=(Column(title="setting", is_number=False), Column(title="slope")),
-    rows=tuple((setting_title(s.probe, s.setting), _show(s)) for s in slopes),
+    columns=(
+      Column(title="setting", is_number=False),
+      Column(title="checkpoints", is_number=False),
+      Column(title="slope"),
+    ),
+    rows=tuple(
+      (
+        setting_title(s.probe, s.setting),
+        ", ".join(checkpoint_title(checkpoints[i]) for i in s.line),
+        _show(s),
+      )
+      for s in slopes
+    ),
   )
 
 
 def draw_scaling(
-  slopes: tuple[Slope, ...], checkpoints: tuple[CheckpointLabel, ...]
+  slopes: Sequence[Slope], checkpoints: Sequence[CheckpointLabel]
 ) -> bytes:
-  """A PNG: one panel per setting, accuracies with intervals, line and slope.
+  """A PNG: one panel per setting, accuracies with intervals, lines and slopes.
 
   Args:
     slopes: of `fit_slopes`, at least one.
-    checkpoints: in the order of their estimates.
+    checkpoints: in the order of their estimates; those without a size are drawn as
+      horizontal lines.
   """
-  columns = min(_COLUMNS, len(slopes))
-  rows = -(-len(slopes) // columns)
+  panels: dict[tuple[str, str], list[Slope]] = {}
+  for slope in slopes:
+    panels.setdefault((slope.probe, slope.setting), []).append(slope)
+  columns = min(_COLUMNS, len(panels))
+  rows = -(-len(panels) // columns)
   with matplotlib.rc_context():
     matplotlib.rcdefaults()
     matplotlib.rcParams.update({"font.size": 10, "axes.titlesize": 10})
-    size = (1.0 + 3.1 * columns, 0.7 + 2.7 * rows)
+    size = (1.0 + 3.1 * columns, 1.0 + 2.7 * rows)
     figure = Figure(figsize=size, dpi=130, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for panel, slope in zip(axes.flat, slopes, strict=False):
-      _draw_panel(panel, slope, checkpoints)
-    for panel in axes.flat[len(slopes) :]:
+    for panel, found in zip(axes.flat, panels.values(), strict=False):
+      _draw_panel(panel, found, checkpoints)
+    for panel in axes.flat[len(panels) :]:
       panel.set_visible(False)
     figure.supxlabel("parameters")
     figure.supylabel("accuracy in %, mean over tasks")
+    shown = axes.flat[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside upper center", ncols=3, fontsize=8)
     buffer = io.BytesIO()
     canvas.print_png(buffer, metadata={"Software": None})
   return buffer.getvalue()
 
 
-def _fit(setting: SettingRows, weights: np.ndarray) -> Slope:
-  values, accuracy = [], []
-  for task in setting.tasks:
-    right = np.array([[r.correct for r in rows] for rows in task.by_checkpoint], float)
-    values.append(task_answers(task.by_checkpoint[0], (weights @ right).tolist()))
-  for i in range(len(weights)):
-    rows = [task.by_checkpoint[i] for task in setting.tasks]
-    accuracy.append(
-      macro_mean([task_answers(r, [float(x.correct) for x in r]) for r in rows])
-    )
-  mean, error = mean_and_error(values)
-  half = float(scipy.stats.norm.ppf((1.0 + CONFIDENCE) / 2)) * error
-  chances = [np.mean([r.chance for r in t.by_checkpoint[0]]) for t in setting.tasks]
+def _fit(
+  setting: SettingRows, line: tuple[int, ...], checkpoints: Sequence[CheckpointLabel]
+) -> Slope:
+  sizes = np.log10([float(checkpoints[i].parameters or 0) for i in line])
+  centred = sizes - sizes.mean()
+  weights = centred / (centred @ centred)
+  answers = [
+    [right_answers(task.by_checkpoint[i]) for task in setting.tasks]
+    for i in range(len(checkpoints))
+  ]
+  accuracy = tuple(macro_mean(tasks) for tasks in answers)
+  low, high = weighted_interval([answers[i] for i in line], weights.tolist())
   return Slope(
     probe=setting.probe,
     setting=setting.setting,
-    per_decade=mean,
-    low=mean - half,
-    high=mean + half,
-    accuracy=tuple(accuracy),
-    chance=float(np.mean(chances)),
+    line=line,
+    per_decade=float(weights @ [accuracy[i].mean for i in line]),
+    low=low,
+    high=high,
+    accuracy=accuracy,
+    chance=mean_chance(setting.tasks),
   )
 
 
 def _draw_panel(
-  axes: Axes, slope: Slope, checkpoints: tuple[CheckpointLabel, ...]
+  axes: Axes, slopes: Sequence[Slope], checkpoints: Sequence[CheckpointLabel]
 ) -> None:
-  sizes = np.array([float(label.parameters or 0) for label in checkpoints])
-  means, lows, highs = (
-    100 * np.array([getattr(e, end) for e in slope.accuracy])
-    for end in ("mean", "low", "high")
+  for number, slope in enumerate(slopes):
+    _draw_line(axes, slope, checkpoints, number)
+  slope = slopes[0]
+  bare = [i for i, label in enumerate(checkpoints) if label.parameters is None]
+  for number, i in enumerate(bare):
+    axes.axhline(
+      100 * slope.accuracy[i].mean,
+      color="#777777",
+      linestyle=_DASHES[number % len(_DASHES)],
+      linewidth=1.2,
+      label=checkpoint_title(checkpoints[i]),
+    )
+  axes.axhline(
+    100 * slope.chance, color="#d55e00", linestyle="--", linewidth=1.2, label="chance"
   )
-  errors = np.clip([means - lows, highs - means], 0, None)
-  axes.errorbar(
-    sizes, means, errors, fmt="o", color="#0072b2", ecolor="#222222", capsize=3
-  )
-  ends = np.array([sizes.min(), sizes.max()])
-  centre = np.log10(sizes).mean()
-  line = means.mean() + 100 * slope.per_decade * (np.log10(ends) - centre)
-  axes.plot(ends, line, color="#0072b2", linewidth=1.2)
-  axes.axhline(100 * slope.chance, color="#d55e00", linestyle="--", linewidth=1.2)
-  for label, size, low in zip(checkpoints, sizes, lows, strict=True):
-    axes.annotate(
-      checkpoint_title(label), (size, low), (0, -4), textcoords="offset points",
-      ha="center", va="top", fontsize=7, color="#555555",
-    )  # fmt: skip
+  shown = "\n".join(f"{_show(s)} per 10x" for s in slopes)
   axes.set_xscale("log")
   axes.margins(x=0.25)
   axes.set_ylim(0, 105)
-  axes.set_title(f"{setting_title(slope.probe, slope.setting)}\n{_show(slope)} per 10x")
+  axes.set_title(f"{setting_title(slope.probe, slope.setting)}\n{shown}")
   axes.grid(axis="y", color="#e4e4e4", linewidth=0.8)
   axes.spines[["top", "right"]].set_visible(False)
 
 
+def _draw_line(
+  axes: Axes, slope: Slope, checkpoints: Sequence[CheckpointLabel], number: int
+) -> None:
+  colour = _COLOURS[number % len(_COLOURS)]
+  labels = [checkpoints[i] for i in slope.line]
+  sizes = np.array([float(label.parameters or 0) for label in labels])
+  means, lows, highs = (
+    100 * np.array([getattr(slope.accuracy[i], end) for i in slope.line])
+    for end in ("mean", "low", "high")
+  )
+  errors = np.clip([means - lows, highs - means], 0, None)
+  axes.errorbar(
+    sizes, means, errors, fmt="o", color=colour, ecolor="#222222", capsize=3
+  )
+  ends = np.array([sizes.min(), sizes.max()])
+  centre = np.log10(sizes).mean()
+  line = means.mean() + 100 * slope.per_decade * (np.log10(ends) - centre)
+  name = ", ".join(map(checkpoint_title, labels))
+  axes.plot(ends, line, color=colour, linewidth=1.2, label=name)
+  for label, size, low in zip(labels, sizes, lows, strict=True):
+    axes.annotate(
+      checkpoint_title(label), (size, low), (0, -4), textcoords="offset points",
+      ha="center", va="top", fontsize=7, color="#555555",
+    )  # fmt: skip
+
+
 def _show(slope: Slope) -> str:
-  ends = f"[{100 * slope.low:.1f}, {100 * slope.high:.1f}]"
-  return f"{100 * slope.per_decade:+.1f} {ends}"
+  ends = f"[{show_percent(slope.low)}, {show_percent(slope.high)}]"
+  return f"{show_percent(slope.per_decade, '+')} {ends}"

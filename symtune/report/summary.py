@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from symtune.data.rng import keyed_generator
+from symtune.probe.clusters import TaskAnswers
 from symtune.probe.results import ResultRow
 from symtune.probe.stats import (
   Estimate,
   PairedDifference,
-  TaskAnswers,
   holm,
   macro_mean,
   paired_difference,
@@ -35,8 +35,8 @@ class Summary:
     n: answers of each checkpoint.
     chance: accuracy of a uniform guesser, 0 to 1.
     accuracy: one estimate per checkpoint.
-    change: last checkpoint minus first; None if there is one checkpoint only.
-    holm_p_value: its p-value, corrected for all lines of the table (Holm).
+    changes: each later checkpoint minus the first.
+    holm_p_values: their p-values, corrected for all of the table (Holm).
   """
 
   probe: str
@@ -45,8 +45,8 @@ class Summary:
   n: int
   chance: float
   accuracy: tuple[Estimate, ...]
-  change: PairedDifference | None
-  holm_p_value: float | None = None
+  changes: tuple[PairedDifference, ...]
+  holm_p_values: tuple[float, ...] = ()
 
 
 def summarize_settings(results: PairedResults) -> tuple[Summary, ...]:
@@ -77,10 +77,9 @@ def task_answers(rows: Sequence[ResultRow], values: Sequence[float]) -> TaskAnsw
 
 def _correct(summaries: list[Summary]) -> tuple[Summary, ...]:
   """The summaries of one table with corrected p-values."""
-  compared = [s.change.p_value for s in summaries if s.change is not None]
-  corrected = iter(holm(compared))
+  corrected = iter(holm([c.p_value for s in summaries for c in s.changes]))
   return tuple(
-    s if s.change is None else dataclasses.replace(s, holm_p_value=next(corrected))
+    dataclasses.replace(s, holm_p_values=tuple(next(corrected) for _ in s.changes))
     for s in summaries
   )
 
@@ -88,30 +87,32 @@ def _correct(summaries: list[Summary]) -> tuple[Summary, ...]:
 def _summarize(setting: SettingRows, tasks: tuple[TaskRows, ...]) -> Summary:
   names = tuple(task.task for task in tasks)
   by_checkpoint = [
-    [_answers(rows) for rows in checkpoint]
+    [right_answers(rows) for rows in checkpoint]
     for checkpoint in zip(*(task.by_checkpoint for task in tasks), strict=True)
   ]
   accuracy = tuple(macro_mean(answers) for answers in by_checkpoint)
-  change = None
-  if len(by_checkpoint) > 1:
-    rng = keyed_generator("report", "change", setting.probe, setting.setting, *names)
-    change = paired_difference(by_checkpoint[0], by_checkpoint[-1], rng)
+  key = ("report", "change", setting.probe, setting.setting, *names)
+  changes = tuple(
+    paired_difference(by_checkpoint[0], later, keyed_generator(*key))
+    for later in by_checkpoint[1:]
+  )
   return Summary(
     probe=setting.probe,
     setting=setting.setting,
     tasks=names,
     n=accuracy[0].n,
-    chance=_chance(tasks),
+    chance=mean_chance(tasks),
     accuracy=accuracy,
-    change=change,
+    changes=changes,
   )
 
 
-def _answers(rows: tuple[ResultRow, ...]) -> TaskAnswers:
+def right_answers(rows: Sequence[ResultRow]) -> TaskAnswers:
+  """Rows of one task as 1 for right and 0 for wrong."""
   return task_answers(rows, [float(row.correct) for row in rows])
 
 
-def _chance(tasks: Sequence[TaskRows]) -> float:
+def mean_chance(tasks: Sequence[TaskRows]) -> float:
   """The mean over tasks; questions of one task may have different choices."""
   return float(
     np.mean([np.mean([row.chance for row in t.by_checkpoint[0]]) for t in tasks])

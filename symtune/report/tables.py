@@ -6,7 +6,8 @@ variance. So it tells how sure the accuracy is on these tasks, not on other task
 difference of two checkpoints has a paired bootstrap interval, since both answer the
 same questions; where there are several tasks, a second interval is for other tasks of
 this kind. "detectable" is the smallest true difference that such an experiment finds.
-The p-value is McNemar's exact test over all queries, and Holm's for the whole table.
+The p-value is McNemar's exact test over all queries, or Student's clustered one where
+there are several exemplar seeds, and Holm's for the whole table.
 """
 
 import dataclasses
@@ -35,6 +36,14 @@ class Column:
   title: str
   is_number: bool = True
   is_detail: bool = False
+
+
+_CHANGE_COLUMNS = (
+  Column(title="new tasks", is_detail=True),
+  Column(title="detectable", is_detail=True),
+  Column(title="p", is_detail=True),
+  Column(title="p (Holm)"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,6 +117,37 @@ def task_table(
   )
 
 
+def change_table(
+  summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
+) -> Table:
+  """One row per setting and checkpoint after the first, which it is compared with.
+
+  Args:
+    summaries: of settings (`summary.summarize_settings`).
+    checkpoints: in the order of the summaries' estimates.
+  """
+  return Table(
+    title="Difference in points, on the same questions [95% interval]",
+    columns=(
+      Column(title="setting", is_number=False),
+      Column(title="compared", is_number=False),
+      Column(title="difference"),
+      *_CHANGE_COLUMNS,
+    ),
+    rows=tuple(
+      (
+        setting_title(s.probe, s.setting),
+        pair_title(checkpoints[0], later),
+        *change_cells(change, corrected),
+      )
+      for s in summaries
+      for later, change, corrected in zip(
+        checkpoints[1:], s.changes, s.holm_p_values, strict=True
+      )
+    ),
+  )
+
+
 def to_markdown(table: Table) -> str:
   """A pipe table without its title; ends with a newline."""
   lines = [
@@ -152,29 +192,35 @@ def _in_lines(cell: str) -> rich.text.Text:
 
 def _number_columns(checkpoints: Sequence[CheckpointLabel]) -> list[Column]:
   columns = [Column(title=t) for t in ("chance", *map(checkpoint_title, checkpoints))]
-  if len(checkpoints) > 1:
-    columns += [
-      Column(title="difference"),
-      Column(title="new tasks", is_detail=True),
-      Column(title="detectable", is_detail=True),
-      Column(title="p", is_detail=True),
-      Column(title="p (Holm)"),
-    ]
+  if len(checkpoints) == 2:  # more have a table of their own
+    columns += [Column(title=pair_title(*checkpoints)), *_CHANGE_COLUMNS]
   return columns
 
 
 def _number_cells(summary: Summary) -> list[str]:
   cells = [show_percent(summary.chance), *map(show_estimate, summary.accuracy)]
-  if summary.change is not None:
-    corrected = summary.holm_p_value
-    cells += [
-      _change(summary.change),
-      _interval(summary.change.new_tasks),
-      show_percent(summary.change.detectable),
-      _p_value(summary.change.p_value),
-      "" if corrected is None else _p_value(corrected),
-    ]
+  if len(summary.changes) == 1:
+    cells += change_cells(summary.changes[0], summary.holm_p_values[0])
   return cells
+
+
+def pair_title(first: CheckpointLabel, later: CheckpointLabel) -> str:
+  """What a difference is of: "after (minus before)"."""
+  names = [first.name, later.name]
+  if names[0] == names[1]:
+    names = [checkpoint_title(first), checkpoint_title(later)]
+  return f"{names[1]} (minus {names[0]})"
+
+
+def change_cells(change: PairedDifference, corrected: float) -> list[str]:
+  """A difference, its intervals and p-values; `corrected` is Holm's."""
+  return [
+    _change(change),
+    _interval(change.new_tasks),
+    show_percent(change.detectable),
+    _p_value(change.p_value),
+    _p_value(corrected),
+  ]
 
 
 def show_percent(share: float, sign: str = "") -> str:

@@ -134,6 +134,7 @@ def test_baselines_by_name(name, experiment, tmp_path):
   assert label.name == f"baseline:{name}"
   assert read().score is BASELINES[name]
   assert read().label.parameters is None
+  assert read().label.identity == f"baseline:{name}"
 
 
 @pytest.mark.parametrize(
@@ -158,3 +159,19 @@ def test_titles_are_short_where_that_tells_them_apart():
   assert answerers._titles(["runs/small", "runs/base"]) == ["small", "base"]
   assert answerers._titles(["a/run", "b/run"]) == ["a/run", "b/run"]
   assert answerers._titles(["a/run@5", "a/run@9"]) == ["run", "run"]  # steps differ
+  revisions = ["hf://g/t5@main", "hf://g/t5@v2", "hf://g/t5@7"]
+  assert answerers._titles(revisions) == ["t5@main", "t5@v2", "t5@7"]
+
+
+def test_who_answers_is_known_by_the_weights_not_by_the_name(
+  weights, config, experiment, tmp_path
+):
+  path, params = weights
+  ((_, read),) = open_answerers([str(path)], experiment, tmp_path)
+  first = read().label.identity
+  assert len(first) == 64
+  assert read().label.identity == first
+  save_weights(path, jax.tree.map(lambda x: x + 1.0, params), config)
+  ((label, read),) = open_answerers([str(path)], experiment, tmp_path)
+  assert label.name == path.name
+  assert read().label.identity != first

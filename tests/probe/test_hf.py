@@ -131,6 +131,48 @@ def test_a_folder_is_read_back(seq2seq, tokenizer, items, tmp_path):
   assert scorer.num_parameters == sum(p.numel() for p in seq2seq.parameters())
 
 
+def test_identity_is_that_of_the_weights(seq2seq, causal, tokenizer):
+  import copy
+
+  one = _scorer(seq2seq, tokenizer).identity
+  assert _scorer(copy.deepcopy(seq2seq), tokenizer).identity == one
+  assert _scorer(causal, tokenizer).identity != one
+  changed = copy.deepcopy(seq2seq)
+  with torch.no_grad():
+    changed.lm_head.weight[0, 0] += 1e-3
+  assert _scorer(changed, tokenizer).identity != one
+
+
+def test_answers_are_kept_on_disk(seq2seq, tokenizer, items, tmp_path, monkeypatch):
+  import dataclasses
+
+  from symtune.probe.cache import DiskCache
+  from symtune.probe.hf import HfScorer
+
+  asked = [*items, dataclasses.replace(items[0], kind=AnswerKind.GENERATE)]
+
+  def make():
+    cache = DiskCache(tmp_path / "scores.sqlite")
+    return HfScorer(seq2seq, tokenizer, max_inputs=1024, max_targets=6, cache=cache)
+
+  first = make()(asked)
+  again = make()
+  monkeypatch.setattr(again, "_model", None)  # nothing is left to compute
+  assert again(asked) == first
+
+
+def test_broken_weights_are_named(seq2seq, tokenizer, items):
+  import copy
+
+  from symtune.errors import SymtuneError
+
+  broken = copy.deepcopy(seq2seq)
+  with torch.no_grad():
+    broken.lm_head.weight.fill_(float("nan"))
+  with pytest.raises(SymtuneError, match="expected finite ones"):
+    _scorer(broken, tokenizer)(items)
+
+
 def test_a_path_that_is_no_model_is_named(tmp_path):
   from symtune.errors import SymtuneError
   from symtune.probe.hf import load_scorer

@@ -11,7 +11,11 @@ import pytest
 from symtune.errors import SymtuneError
 from symtune.probe.bbh import Bbh
 from symtune.probe.catalog import PROBES, make_probes
-from symtune.probe.linear_classification import LinearClassification, draw_problem
+from symtune.probe.linear_classification import (
+  LinearClassification,
+  _draw_sides,
+  draw_problem,
+)
 from symtune.probe.list_functions import SELECTION, ListFunctions
 from symtune.probe.mmlu import Mmlu
 from symtune.probe.p3 import all_concepts, all_inputs, run_program
@@ -50,6 +54,21 @@ def test_linear_items_are_separated_by_the_drawn_plane(dimensions, settings):
       assert all(1 <= n <= 999 for n in x)
       above = sum(u * v for u, v in zip(a, x, strict=True)) > threshold
       assert word == ("Bar" if above else "Foo")
+
+
+def test_linear_sides_are_sought_as_long_as_they_are_rare():
+  """With p near an edge, a side has 5 of 1,000 draws: drawn on, not drawn again."""
+  rng = np.random.default_rng(0)
+  ones, pivot = np.array([1]), np.array([994])  # 995 to 999 are above: 5 in 999
+  below, above = _draw_sides(rng, ones, pivot, 16)
+  assert (len(below), len(above)) == (16, 16)
+  assert below.max() <= 994 < above.min()
+  assert _draw_sides(rng, ones, np.array([999]), 16) is None
+
+
+def test_linear_random_scorer_is_at_chance(settings, accuracy):
+  found = accuracy(make_random_scorer(1), _items(LinearClassification((2,)), settings))
+  assert 0.2 < found["02 dimensions"] < 0.8
 
 
 def test_linear_baselines(settings, accuracy):

@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 
 from symtune.data.mixture import LabelStyle, PromptMaker
+from symtune.data.symbols import ALL_CATEGORIES, PoolSplit, make_pool
 from symtune.errors import SymtuneError
 from symtune.probe.flip_share import FlipShare
 from symtune.probe.flipped_labels import FlippedLabels
@@ -24,7 +25,7 @@ from symtune.probe.scorers import (
 )
 from symtune.probe.settings import FourSettings, Setting
 from symtune.probe.shots import NumberOfShots
-from symtune.probe.unrelated_labels import UnrelatedLabels
+from symtune.probe.unrelated_labels import LABEL_SETS, UnrelatedLabels
 
 PROBES = (
   FourSettings(),
@@ -144,8 +145,22 @@ def test_flip_share_prior_only_is_right_and_context_only_follows(
   assert context["000% flipped"] == 1.0
   assert context["100% flipped"] == 0.0
   order = ["000%", "025%", "050%", "075%", "100%"]
-  values = [context[f"{share} flipped"] for share in order]
-  assert values == sorted(values, reverse=True)
+  for kind in ("flipped", "deranged"):  # two classes, and more
+    values = [context[f"{share} {kind}"] for share in order]
+    assert values == sorted(values, reverse=True)
+
+
+def test_flip_share_outcomes(tasks, settings, outcomes):
+  items = _items(FlipShare(), tasks, settings)
+  for scorer, outcome in (
+    (score_by_context, Outcome.CONTEXT),
+    (score_by_prior, Outcome.PRIOR),
+  ):
+    found = outcomes(scorer, items)
+    for kind in ("flipped", "deranged"):
+      assert set(found[f"000% {kind}"]) == {None}  # nothing tells them apart
+      assert set(found[f"100% {kind}"]) == {outcome}
+      assert set(found[f"050% {kind}"]) <= {outcome, None}
 
 
 def test_flip_share_flips_that_share_and_keeps_the_target(toy_task, settings):
@@ -233,6 +248,13 @@ def test_unrelated_labels_are_fixed_and_reversed(tasks, settings):
   assert choices["foo bar"] == ("Foo", "Bar", "Iff")
   assert choices["foo bar, reversed"] == ("Iff", "Bar", "Foo")
   assert len(choices) == 8
+
+
+def test_label_sets_that_tuning_has_shown_say_so():
+  tuned = make_pool(PoolSplit.TUNING, ALL_CATEGORIES)
+  shown = {symbol for symbols in tuned.symbols.values() for symbol in symbols}
+  for name, words in LABEL_SETS.items():
+    assert bool(shown & set(words)) == name.endswith("(tuned on)")
 
 
 def test_task_that_uses_a_word_of_the_sets_is_not_asked(make_task, settings):

@@ -13,6 +13,7 @@ from symtune.probe.rules import Rule, apply_rule
 def _row(log_likelihoods, **changes):
   values = {
     "schema_version": SCHEMA_VERSION,
+    "identity": "weights",
     "checkpoint": "c",
     "step": 0,
     "parameters": None,

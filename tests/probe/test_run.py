@@ -1,5 +1,6 @@
 """results.jsonl is append-only, whole after any kill, and the same when resumed."""
 
+import dataclasses
 import json
 import math
 
@@ -32,14 +33,14 @@ def probe_into(make_task, toy_pools):
   )
   tasks = make_task(("animal", "fruit")), make_task(("animal", "fruit", "tool"))
 
-  def probe(path, name="before", scorer=None):
+  def probe(path, name="before", scorer=None, identity="weights", tasks=tasks):
     run_probes(
       scorer or make_random_scorer(0),
       (FourSettings(), FlippedLabels()),
       tasks,
       settings,
       results_path=path,
-      label=CheckpointLabel(name=name, step=0),
+      label=CheckpointLabel(name=name, step=0, identity=identity),
       context=CONTEXT,
       console=rich.console.Console(quiet=True),
     )
@@ -138,12 +139,33 @@ def test_baselines_are_kept_and_asked_of_ranked_items_only(toy_task, toy_pools):
   assert {item.prompt.turns[-1][-2] for item in asked[8:]} <= texts
 
 
+def test_answers_of_another_model_under_the_same_name_are_refused(probe_into, tmp_path):
+  path = tmp_path / "results.jsonl"
+  probe_into(path)
+  assert {row.identity for row in read_results(path)} == {"weights"}
+  before = path.read_bytes()
+  with pytest.raises(SymtuneError, match=r"results\.jsonl, line 1: got answers of ano"):
+    probe_into(path, identity="other weights")
+  assert path.read_bytes() == before
+
+
+def test_answers_to_questions_of_other_data_are_refused(
+  probe_into, make_task, tmp_path
+):
+  path = tmp_path / "results.jsonl"
+  probe_into(path)
+  task, other = make_task(("animal", "fruit")), make_task(("animal", "fruit", "tool"))
+  changed = dataclasses.replace(task, fingerprint="0" * 64)
+  with pytest.raises(SymtuneError, match=r"line \d+: got an answer of probe settings"):
+    probe_into(path, tasks=(changed, other))
+
+
 def test_edited_file_is_refused_not_repaired(probe_into, tmp_path):
   path = tmp_path / "results.jsonl"
   probe_into(path)
   lines = path.read_text().splitlines(keepends=True)
   path.write_text("".join(lines[1:]))
-  with pytest.raises(SymtuneError, match=r"got 19 rows .* expected 20. The file was"):
+  with pytest.raises(SymtuneError, match=r"got 19 rows .* expected 20 or that"):
     probe_into(path)
 
 
@@ -151,7 +173,7 @@ def test_edited_file_is_refused_not_repaired(probe_into, tmp_path):
   ("change", "message"),
   [
     (lambda line: line[:30], r"line 2: malformed JSON"),
-    (lambda line: line.replace('"schema_version": 2', '"schema_version": 9'), "9, exp"),
+    (lambda line: line.replace('"schema_version": 3', '"schema_version": 9'), "9, exp"),
     (
       lambda line: line.replace('"seed"', '"seeds"'),
       r"line 2: missing keys \['seed'\]",

@@ -12,6 +12,7 @@ from symtune.probe.hypotheses import Outcome
 from symtune.probe.made import labelled_prompt, open_prompt
 from symtune.probe.probe import AnswerKind, ProbeItem
 from symtune.probe.scorers import (
+  make_random_scorer,
   make_text_scorer,
   score_by_context,
   score_by_majority,
@@ -122,6 +123,14 @@ def test_neighbours_follow_exemplars_against_the_prior(predict, settings, toy_ta
     )
     chosen = predict(asked, score_by_neighbours([asked])[0])
     assert item.prompt.choices[chosen] == word
+
+
+def test_random_writes_a_choice_where_there_are_several(predict):
+  score = make_random_scorer(0)
+  for kind in AnswerKind:
+    items = [dataclasses.replace(_item(THREE, kind), query=i) for i in range(300)]
+    chosen = [predict(i, s) for i, s in zip(items, score(items), strict=True)]
+    assert all(60 < chosen.count(choice) < 140 for choice in range(3))
 
 
 def test_svm_wants_numbers():

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
 
 from symtune.data.rng import keyed_generator
+from symtune.probe.clusters import TaskAnswers, measure_spread
 from symtune.probe.stats import (
-  TaskAnswers,
-  clustered_variance,
   holm,
   macro_mean,
   mcnemar_p_value,
@@ -66,14 +65,37 @@ def test_seeds_with_equal_answers_do_not_narrow_the_interval_of_a_task():
   assert once.low == pytest.approx(wilson_interval(0.75, 4).low)
 
 
-def test_variance_is_that_of_queries_plus_seeds_minus_both():
-  # Two queries x two seeds, mean 0.5, deviations from it:
-  #   query 0  +.5 -.5    sums by query 0 0, by seed 1 -1, by answer .5 -.5 .5 -.5
-  #   query 1  +.5 -.5    by seed: 2/1 (1 + 1) / 16; by both: 4/3 (4 / 4) / 16
-  task = _answers([1, 0, 1, 0], [0, 0, 1, 1], [0, 1, 0, 1])
-  assert clustered_variance(task) == pytest.approx(4 / 16 - 4 / 3 / 16)
-  one_seed = _answers([1, 0, 1, 1])
-  assert clustered_variance(one_seed) == pytest.approx(0.75 * 0.25 / 3)
+def test_variance_is_that_of_queries_plus_seeds_minus_residual():
+  # Three queries x two seeds, mean 1/2; query means 1/2, 1/2, 1/2, seed means 2/3, 1/3:
+  # MS queries 0; MS seeds 3 (1/36 + 1/36) = 1/6; SS in all 6/4, so MS residual
+  # (3/2 - 1/6) / 2 = 2/3. The seeds' part is less than the residual.
+  ids = [0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1]
+  spread = measure_spread([_answers([1, 0, 1, 0, 0, 1], *ids)])
+  assert spread.queries == pytest.approx(0.0)
+  assert spread.seeds == pytest.approx(1 / 6 / 6)
+  assert spread.residual == pytest.approx(2 / 3 / 6)
+  assert spread.variance == 0.0
+  assert (spread.query_df, spread.seed_df) == (2, 1)
+  # All right under seed 0, wrong under seed 1: MS seeds 3 (1/4 + 1/4), no residual.
+  spread = measure_spread([_answers([1, 0, 1, 0, 1, 0], *ids)])
+  assert spread.variance == pytest.approx(3 / 2 / 6)
+  assert spread.quantile(0.975) == pytest.approx(scipy.stats.t.ppf(0.975, 1))
+  one_seed = measure_spread([_answers([1, 0, 1, 1])])
+  assert one_seed.variance == pytest.approx(0.75 * 0.25 / 3)
+
+
+def test_parts_equal_those_of_an_analysis_of_variance():
+  import pandas as pd
+  from statsmodels.formula.api import ols
+  from statsmodels.stats.anova import anova_lm
+
+  queries, seeds = np.repeat(np.arange(9), 3), np.tile(np.arange(3), 9)
+  values = _rng("anova").random(27) + 0.3 * seeds + 0.1 * queries
+  spread = measure_spread([_answers(values, queries, seeds)])
+  data = pd.DataFrame({"value": values, "query": queries, "seed": seeds})
+  table = anova_lm(ols("value ~ C(query) + C(seed)", data).fit())
+  expected = (table["mean_sq"] / 27).to_list()
+  assert (spread.queries, spread.seeds, spread.residual) == pytest.approx(expected)
 
 
 def test_holm_is_the_stepwise_bonferroni():
@@ -113,7 +135,7 @@ def test_bootstrap_of_one_task_has_the_binomial_quantiles():
   # 25 of 50 queries get better: resampled counts are binomial(50, 1/2), whose 2.5% and
   # 97.5% points are 18 and 32; the spread is that of an unbiased variance, 50/49.
   found = paired_difference([_answers([0] * 50)], [_answers([1, 0] * 25)], _rng())
-  half = 7 / 50 * np.sqrt(50 / 49)
+  half = 7 / 50 * np.sqrt(50 / 49) * scipy.stats.t.ppf(0.975, 49) / 1.959964
   assert found.low == pytest.approx(0.5 - half)
   assert found.high == pytest.approx(0.5 + half)
 
@@ -125,6 +147,8 @@ def test_interval_for_new_tasks_is_students():
   found = paired_difference(first, last, _rng())
   half = 4.302653 * 0.5 / np.sqrt(3)
   assert found.new_tasks == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
+  alike = paired_difference([last[1]] * 3, [last[1]] * 3, _rng())
+  assert alike.new_tasks == (alike.low, alike.high)  # known no better than these
   assert paired_difference(first[:1], last[:1], _rng()).new_tasks is None
 
 
@@ -165,7 +189,18 @@ def test_a_query_counts_once_for_mcnemar_whatever_its_seeds():
   last = _answers([1, 1, 0, 1, 0, 1], queries, seeds)
   found = paired_difference([first], [last], _rng())
   assert found.difference == pytest.approx((2 + 0 - 1) / 6)
-  assert found.p_value == mcnemar_p_value(1, 1) == 1.0
+  assert mcnemar_p_value(1, 1) == 1.0
+  assert found.p_value == 1.0
+
+
+def test_seeds_that_differ_are_no_evidence_but_one_seed_is():
+  # Every query is better under seed 0 alone: a seed's luck, not a checkpoint's.
+  queries, seeds = np.tile(np.arange(40), 3), np.repeat(np.arange(3), 40)
+  first = _answers(np.zeros(120), queries, seeds)
+  last = _answers((seeds == 0).astype(float) * (queries < 38), queries, seeds)
+  assert paired_difference([first], [last], _rng()).p_value > 0.2
+  alone = paired_difference([_answers([0] * 40)], [_answers([1] * 40)], _rng())
+  assert alone.p_value == mcnemar_p_value(40, 0)
 
 
 def test_p_value_is_over_the_queries_of_all_tasks():
@@ -181,10 +216,36 @@ def test_p_value_is_over_the_queries_of_all_tasks():
 def test_identical_answers_differ_by_nothing():
   answers = [_answers(_rng("same").random(20) < 0.5)]
   found = paired_difference(answers, answers, _rng())
-  assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
+  assert found.difference == 0.0
+  # Twenty others might have changed: 1 or 2 of 20 in either direction is no surprise.
+  assert found.low == pytest.approx(-found.high)
+  assert 0.05 < found.high < 0.15
   assert found.p_value == 1.0
   # As if one query in twenty had changed: nothing smaller would have been seen.
   assert found.detectable == pytest.approx(smallest_detectable(1 / 20))
+
+
+@pytest.mark.parametrize(
+  "cells", [(36, 4, 2, 8), (20, 0, 5, 3), (30, 0, 0, 10), (0, 0, 9, 0)]
+)
+def test_few_changes_have_newcombes_interval(cells):
+  both, worse, better, neither = cells
+  n = sum(cells)
+  first = [1] * both + [1] * worse + [0] * better + [0] * neither
+  last = [1] * both + [0] * worse + [1] * better + [0] * neither
+  found = paired_difference([_answers(first)], [_answers(last)], _rng())
+  # Newcombe 1998, method 10, from the four cells.
+  p1, p2 = (both + worse) / n, (both + better) / n
+  l1, u1 = scipy.stats.binomtest(both + worse, n).proportion_ci(0.95, "wilson")
+  l2, u2 = scipy.stats.binomtest(both + better, n).proportion_ci(0.95, "wilson")
+  cross = both * neither - worse * better
+  cross = max(cross - n / 2, 0.0) if cross > 0 else cross
+  margins = (both + worse) * (better + neither) * (both + better) * (worse + neither)
+  phi = cross / np.sqrt(margins) if margins else 0.0
+  low = np.sqrt((p2 - l2) ** 2 - 2 * phi * (p2 - l2) * (u1 - p1) + (u1 - p1) ** 2)
+  high = np.sqrt((u2 - p2) ** 2 - 2 * phi * (u2 - p2) * (p1 - l1) + (p1 - l1) ** 2)
+  assert found.low == pytest.approx(max(-1.0, p2 - p1 - low), abs=1e-9)
+  assert found.high == pytest.approx(min(1.0, p2 - p1 + high), abs=1e-9)
 
 
 def test_pairing_narrows_the_interval():

@@ -11,7 +11,13 @@ from scipy.special import expit
 from statsmodels.stats.proportion import proportions_ztest
 
 from symtune.data.rng import keyed_generator
-from symtune.probe.stats import TaskAnswers, macro_mean, paired_difference
+from symtune.probe.clusters import TaskAnswers
+from symtune.probe.stats import (
+  macro_mean,
+  mcnemar_p_value,
+  paired_difference,
+  weighted_interval,
+)
 
 EXPERIMENTS = 1_000
 TASKS = np.linspace(-0.5, 1.5, 4)  # logits of the tasks: 38% to 82%
@@ -127,3 +133,100 @@ def test_detectable_difference_is_found_with_the_power_it_names():
 
   expected = norm.cdf(2.8016 * truth / np.mean(detectable) - 1.96)
   assert abs(found / 300 - expected) < 0.06
+
+
+ONE_TASK = np.array([0.5])
+
+
+@pytest.mark.parametrize("seed_sd", [0.0, SEED_SD, 0.6])
+def test_accuracy_interval_of_one_task_with_three_seeds_covers(seed_sd):
+  """A row of the table by task: seeds are told from three of them."""
+  rng = keyed_generator("one task", str(seed_sd))
+  truth = _truth(tasks=ONE_TASK, seed_sd=seed_sd)
+  hits = 0
+  for _ in range(EXPERIMENTS):
+    found = macro_mean(_draw(rng, tasks=ONE_TASK, seed_sd=seed_sd, queries=100)[0])
+    hits += found.low <= truth <= found.high
+  assert 0.93 <= hits / EXPERIMENTS <= 0.97
+
+
+@pytest.mark.parametrize(
+  ("tasks", "seed_sd"), [(ONE_TASK, SEED_SD), (ONE_TASK, 0.8), (TASKS, SEED_SD)]
+)
+def test_differences_under_three_seeds_err_as_often_as_they_say(tasks, seed_sd):
+  """Seeds matter, to each checkpoint differently: queries alone would err more."""
+  rng = keyed_generator("seeds", len(tasks), str(seed_sd))
+  hits, errors, naive = 0, 0, 0
+  for _ in range(EXPERIMENTS):
+    first, last = _draw(rng, tasks=tasks, seed_sd=seed_sd)
+    found = paired_difference(first, last, rng, resamples=200)
+    hits += found.low <= 0.0 <= found.high
+    errors += found.p_value < 0.05
+    naive += _mcnemar_over_queries(first, last) < 0.05
+  assert 0.03 <= errors / EXPERIMENTS <= 0.07
+  assert 0.93 <= hits / EXPERIMENTS <= 0.97
+  assert naive / EXPERIMENTS > 0.1
+
+
+def _mcnemar_over_queries(first, last):
+  signs = np.concatenate(
+    [
+      np.sign((b.values - a.values).reshape(-1, SEEDS).sum(1))
+      for a, b in zip(first, last, strict=True)
+    ]
+  )
+  return mcnemar_p_value(int((signs > 0).sum()), int((signs < 0).sum()))
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0.01, 0.0), (0.02, 0.02), (0.9, 0.0)])
+def test_intervals_of_rare_or_one_sided_changes_cover(better, worse):
+  """One task and seed: few changes, or all the same way, must not look certain."""
+  rng = keyed_generator("rare", str(better), str(worse))
+  queries = 100
+  hits = 0
+  for _ in range(EXPERIMENTS):
+    chance = rng.random(queries)
+    change = (chance < better) * 1.0 - (chance > 1.0 - worse)
+    first = np.where(change == 0.0, rng.random(queries) < 0.5, change < 0.0)
+    sides = (_answer_each(first), _answer_each(first + change))
+    found = paired_difference(*([side] for side in sides), rng, resamples=200)
+    hits += found.low <= better - worse <= found.high
+  assert hits / EXPERIMENTS >= 0.93
+
+
+def _answer_each(values):
+  ids = np.arange(len(values))
+  values = np.asarray(values, np.float64)
+  return TaskAnswers(queries=ids, seeds=0 * ids, values=values)
+
+
+def test_slope_interval_covers():
+  rng = keyed_generator("slope", "three seeds")
+  weights = (-0.5, 0.5)
+  truth = (_truth(0.5, ONE_TASK) - _truth(0.0, ONE_TASK)) / 2
+  hits = 0
+  for _ in range(EXPERIMENTS):
+    sides = _draw(rng, 0.5, tasks=ONE_TASK)
+    low, high = weighted_interval(sides, weights)
+    hits += low <= truth <= high
+  assert 0.93 <= hits / EXPERIMENTS <= 0.97
+
+
+def test_override_rate_interval_covers():
+  """A share of those questions alone that set the hypotheses apart: 2 in 3 here."""
+  rng = keyed_generator("override")
+  truth, hits = _truth(), 0
+  for _ in range(EXPERIMENTS):
+    tasks = _draw(rng)[0]
+    kept = [rng.random(len(task.values)) < 2 / 3 for task in tasks]
+    asked = [
+      TaskAnswers(
+        queries=task.queries[chosen],
+        seeds=task.seeds[chosen],
+        values=task.values[chosen],
+      )
+      for task, chosen in zip(tasks, kept, strict=True)
+    ]
+    found = macro_mean(asked)
+    hits += found.low <= truth <= found.high
+  assert 0.93 <= hits / EXPERIMENTS <= 0.97

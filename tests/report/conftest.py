@@ -27,6 +27,7 @@ def _make_rows(
       schema_version=SCHEMA_VERSION,
       checkpoint=checkpoint,
       step=step,
+      identity=checkpoint,
       parameters=parameters,
       probe=probe,
       setting=setting,
@@ -74,8 +75,8 @@ def both_checkpoints() -> list[ResultRow]:
   """
   rows = []
   for name, step, ten, four in (
-    ("after", 40, [1] * 9 + [0], [1, 1, 1, 0]),
     ("before", 0, [0] * 9 + [1], [1, 1, 1, 0]),
+    ("after", 40, [1] * 9 + [0], [1, 1, 1, 0]),
   ):
     rows += _make_rows(name, step, "ten", ten[::-1], "flipped_labels", "flipped")
     for setting in ("neither", "labels", "instruction+labels", "instruction"):

@@ -19,7 +19,7 @@ def _draw(rows):
 def test_same_results_same_bytes_whatever_the_users_style(both_checkpoints):
   one = _draw(both_checkpoints)
   with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
-    other = _draw(both_checkpoints[::-1])
+    other = _draw(sorted(both_checkpoints, key=lambda row: row.step))
   assert one == other
   assert b"Software" not in one
   assert b"tIME" not in one

@@ -49,3 +49,24 @@ def test_agreement_is_the_share_of_equal_pairs(make_rows):
     ("a (step 0)", pytest.approx((1 + 1 / 3) / 2))
   ]
   assert agreement(pair_rows(rows), "format") == []
+
+
+def test_two_texts_that_are_no_choice_agree_if_they_are_equal(make_rows):
+  rows = [
+    dataclasses.replace(
+      row,
+      kind="generate",
+      prediction=None,
+      correct=False,
+      text=text,
+      log_likelihoods=(),
+      tokens=(),
+    )
+    for setting, text in (
+      ("order 1", "Maybe "),
+      ("order 2", "maybe"),
+      ("order 3", "no"),
+    )
+    for row in make_rows("a", 0, "one", [0], "order", setting)
+  ]
+  assert agreement(pair_rows(rows), "order") == [("a (step 0)", pytest.approx(1 / 3))]

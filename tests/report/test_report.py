@@ -62,7 +62,7 @@ def test_one_checkpoint_is_enough(run_dir):
   path.write_text("\n".join(lines) + "\n")
   write_report(run_dir)
   text = (run_dir / "report.md").read_text()
-  assert "| difference |" not in text
+  assert "(minus before)" not in text
   assert "after" not in text
 
 

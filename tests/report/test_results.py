@@ -19,12 +19,19 @@ def test_row_i_asks_the_same_question_of_every_checkpoint(both_checkpoints):
       }
 
 
-def test_checkpoints_stand_in_order_of_step(both_checkpoints):
-  results = pair_rows(both_checkpoints)
-  assert [(c.name, c.step) for c in results.checkpoints] == [
-    ("before", 0),
-    ("after", 40),
+def test_checkpoints_stand_in_the_order_given_baselines_last(make_rows):
+  rows = [
+    row
+    for name, size in (("oracle", None), ("zebra", 10), ("ape", 900), ("random", None))
+    for row in make_rows(name, 0, "ten", [1, 0], parameters=size)
   ]
+
+  def names(*order):
+    return [c.name for c in pair_rows(rows, [(n, 0) for n in order]).checkpoints]
+
+  assert names() == ["zebra", "ape", "oracle", "random"]
+  assert names("ape", "zebra") == ["ape", "zebra", "oracle", "random"]
+  assert names("random", "ape") == ["random", "ape", "zebra", "oracle"]
 
 
 def test_settings_stand_as_in_the_paper_and_unknown_probes_last(
@@ -46,8 +53,9 @@ def test_settings_stand_as_in_the_paper_and_unknown_probes_last(
   ]
 
 
-def test_order_of_rows_does_not_matter(both_checkpoints):
-  assert pair_rows(both_checkpoints) == pair_rows(both_checkpoints[::-1])
+def test_order_of_rows_does_not_matter_to_the_questions(both_checkpoints):
+  order = [("before", 0), ("after", 40)]
+  assert pair_rows(both_checkpoints, order) == pair_rows(both_checkpoints[::-1], order)
 
 
 def test_unpaired_rows_are_an_error_that_counts_them_and_says_what_to_do(make_rows):
@@ -58,6 +66,7 @@ def test_unpaired_rows_are_an_error_that_counts_them_and_says_what_to_do(make_ro
   assert "probe settings, setting neither, task ten, seed 0, query 1" in message
   assert "was asked of before (step 0) but not of after (step 40)" in message
   assert "symtune probe --step 40" in message
+  assert "symtune probe --checkpoint with the name that after was given" in message
 
 
 def test_equal_keys_with_different_content_are_an_error(make_rows):

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from symtune.data.rng import keyed_generator
+from symtune.probe.stats import weighted_interval
 from symtune.report.report import write_report
 from symtune.report.results import pair_rows
-from symtune.report.scaling import draw_scaling, fit_slopes, has_sizes
+from symtune.report.scaling import draw_scaling, fit_slopes, has_sizes, slope_table
+from symtune.report.summary import right_answers
 
 
 def _sizes(make_rows, right_by_size):
@@ -27,14 +29,49 @@ def test_slope_is_points_per_tenfold_size(make_rows):
     {10**8: [1] * 6 + [0] * 4, 10**6: [1] * 2 + [0] * 8, 10**7: [1] * 4 + [0] * 6},
   )
   results = pair_rows(rows)
-  assert [c.parameters for c in results.checkpoints] == [10**6, 10**7, 10**8]
+  assert [c.parameters for c in results.checkpoints] == [10**8, 10**6, 10**7]
   (slope,) = fit_slopes(results)
   assert slope.per_decade == pytest.approx(0.2)
   assert slope.low < 0.2 < slope.high
-  # Per question the slope is (right at 1e8 - right at 1e6) / 2: four halves of ten.
-  values = np.array([0.5] * 4 + [0.0] * 6)
-  error = values.std(ddof=1) / np.sqrt(10)
-  assert slope.high - slope.low == pytest.approx(2 * 1.959964 * error, abs=1e-6)
+  # Half the difference of the largest and the smallest, and so is its interval.
+  first, last = ([right_answers(r)] for r in _by_size(results, 10**6, 10**8))
+  low, high = weighted_interval([first, last], [-0.5, 0.5])
+  assert (slope.low, slope.high) == pytest.approx((low, high))
+
+
+def _by_size(results, *sizes):
+  (task,) = results.settings[0].tasks
+  places = [[c.parameters for c in results.checkpoints].index(size) for size in sizes]
+  return [task.by_checkpoint[place] for place in places]
+
+
+def test_models_before_and_after_tuning_are_two_lines(make_rows):
+  rows = [
+    row
+    for name, size, right in (
+      ("small before", 10**6, 2),
+      ("small after", 10**6, 4),
+      ("large before", 10**8, 4),
+      ("large after", 10**8, 10),
+      ("baseline:oracle", None, 10),
+    )
+    for row in make_rows(
+      name, 0, "ten", [1] * right + [0] * (10 - right), parameters=size
+    )
+  ]
+  results = pair_rows(rows)
+  assert has_sizes(results)
+  before, after = fit_slopes(results)
+  assert before.per_decade == pytest.approx(0.1)
+  assert after.per_decade == pytest.approx(0.3)
+  titles = [row[1] for row in slope_table((before, after), results.checkpoints).rows]
+  assert titles == [
+    "small before (step 0), large before (step 0)",
+    "small after (step 0), large after (step 0)",
+  ]
+  assert draw_scaling((before, after), results.checkpoints) != draw_scaling(
+    (before,), results.checkpoints
+  )
 
 
 def test_slope_is_that_of_least_squares(make_rows):
@@ -64,6 +101,8 @@ def test_sizes_are_needed_for_a_figure(make_rows):
   assert not has_sizes(pair_rows(one + same))
   none = make_rows("oracle", 0, "ten", [1, 1])
   assert not has_sizes(pair_rows(one + none))
+  larger = make_rows("c", 0, "ten", [1, 1], parameters=50)
+  assert has_sizes(pair_rows(one + larger + none))
   assert has_sizes(pair_rows(one + make_rows("c", 0, "ten", [1, 1], parameters=50)))
 
 

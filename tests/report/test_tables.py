@@ -8,7 +8,13 @@ import rich.console
 
 from symtune.report.results import pair_rows
 from symtune.report.summary import summarize_settings, summarize_tasks
-from symtune.report.tables import headline_table, task_table, to_markdown, to_terminal
+from symtune.report.tables import (
+  change_table,
+  headline_table,
+  task_table,
+  to_markdown,
+  to_terminal,
+)
 
 
 def _headline(rows):
@@ -36,7 +42,7 @@ def test_headline_holds_means_over_tasks(both_checkpoints):
   assert neither["chance"] == "37.5"  # (1/2 + 1/4) / 2
   assert neither["before (step 0)"].startswith("42.5 [")  # (1/10 + 3/4) / 2
   assert neither["after (step 40)"].startswith("82.5 [")  # (9/10 + 3/4) / 2
-  assert neither["difference"].startswith("+40.0 [")  # (8/10 + 0) / 2
+  assert neither["after (minus before)"].startswith("+40.0 [")  # (8/10 + 0) / 2
   assert neither["p"] == "0.021"  # McNemar of 9 better and 1 worse
   assert neither["p (Holm)"] == "0.107"  # times five settings, all alike
   # Student's t over the changes 0.8 and 0: 12.7062 * 0.4
@@ -63,10 +69,10 @@ def test_tasks_have_wilson_intervals(both_checkpoints):
   # (0.9 + z^2/20 +- z sqrt(0.09/10 + z^2/400)) / (1 + z^2/10) = 0.5958, 0.9821
   assert ten["after (step 40)"] == "90.0 [59.6, 98.2]"
   assert ten["before (step 0)"] == "10.0 [1.8, 40.4]"
-  assert ten["difference"].startswith("+80.0 [")
+  assert ten["after (minus before)"].startswith("+80.0 [")
   four = rows["neither", "four"]
   assert four["chance"] == "25.0"
-  assert (four["difference"], four["p"]) == ("+0.0 [0.0, 0.0]", "1.000")
+  assert (four["after (minus before)"], four["p"]) == ("+0.0 [-42.7, 42.7]", "1.000")
   assert four["new tasks"] == ""  # one task tells nothing of others
 
 
@@ -84,27 +90,36 @@ def test_a_single_checkpoint_has_no_difference(make_rows):
   assert titles == ["setting", "tasks", "n", "chance", "before (step 0)"]
 
 
-def test_difference_is_the_last_minus_the_first_of_many(make_rows):
+def test_each_later_checkpoint_is_compared_with_the_first(make_rows):
   rows = [
     row
     for name, step, correct in (
-      ("after", 40, [1, 1, 1, 0]),
-      ("step 20", 20, [1, 1, 1, 1]),
       ("before", 0, [1, 0, 0, 0]),
+      ("step 20", 20, [1, 1, 1, 1]),
+      ("after", 40, [1, 1, 1, 0]),
     )
     for row in make_rows(name, step, "ten", correct)
   ]
   row = _rows_by_first_cells(_headline(rows), 1)["neither"]
   assert row["step 20"].startswith("100.0 [")
-  assert row["difference"].startswith("+50.0 [")
-  assert row["p"] == "0.500"
+  assert "p" not in row
+  results = pair_rows(rows)
+  table = change_table(summarize_settings(results), results.checkpoints)
+  rows_by_pair = _rows_by_first_cells(table, 2)
+  assert set(rows_by_pair) == {
+    ("neither", "step 20 (minus before)"),
+    ("neither", "after (minus before)"),
+  }
+  found = rows_by_pair["neither", "after (minus before)"]
+  assert found["difference"].startswith("+50.0 [")
+  assert (found["p"], found["p (Holm)"]) == ("0.500", "0.500")
 
 
 def test_numbers_never_show_a_negative_zero(make_rows):
   rows = make_rows("before", 0, "big", [1] * 5000 + [0] * 5000)
   rows += make_rows("after", 40, "big", [1] * 4999 + [0] * 5001)
   row = _rows_by_first_cells(_headline(rows), 1)["neither"]
-  assert row["difference"].startswith("+0.0 [")
+  assert row["after (minus before)"].startswith("+0.0 [")
 
 
 def test_markdown_and_terminal_have_the_same_cells_but_for_details(both_checkpoints):
