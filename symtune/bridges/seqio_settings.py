@@ -29,11 +29,11 @@ from symtune.cards.examples import read_task
 from symtune.cards.load import load_card, load_suite, read_suite
 from symtune.cards.resources import resource_dir
 from symtune.data.leaks import (
-  DEFAULT_OVERLAP,
   LeakPolicy,
   apply_policy,
   find_leaks,
 )
+from symtune.data.limits import DEFAULT_OVERLAP
 from symtune.data.symbols import (
   ALL_CATEGORIES,
   PoolSplit,

@@ -33,7 +33,8 @@ from symtune.bridges.seqio_settings import (
 from symtune.bridges.seqio_stages import PromptSource, fit_prompts, render_prompts
 from symtune.cards.load import list_cards, list_suites, load_suite, read_suite
 from symtune.cards.load import load_card as read_card
-from symtune.data.mixture import MAX_EXAMPLES_PER_TASK, LabelStyle
+from symtune.data.limits import MAX_EXAMPLES_PER_TASK
+from symtune.data.mixture import LabelStyle
 from symtune.errors import SymtuneError
 
 PREFIX = "symtune_"

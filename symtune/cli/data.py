@@ -10,8 +10,7 @@ import typer
 
 from symtune.cards.card import Task, TaskCard
 from symtune.cards.load import read_suite
-from symtune.data.leaks import DEFAULT_OVERLAP
-from symtune.data.mixture import MAX_EXAMPLES_PER_TASK
+from symtune.data.limits import DEFAULT_OVERLAP, MAX_EXAMPLES_PER_TASK
 from symtune.errors import SymtuneError
 from symtune.fetch.hub import HUB_ROOT
 

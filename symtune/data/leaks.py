@@ -16,9 +16,6 @@ from symtune.data.instructions import InstructionTask, Shown
 from symtune.data.near_duplicates import find_overlaps
 from symtune.errors import SymtuneError
 
-# SST-2 and SUBJ cut the same sentences in other ways; half of the n-grams finds them.
-DEFAULT_OVERLAP = 0.5
-
 
 class LeakPolicy(enum.StrEnum):
   """What happens to tuning rows whose text an evaluation task has too."""

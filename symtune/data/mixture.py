@@ -21,6 +21,7 @@ from symtune.data.instruction_prompts import (
   mixing_weights,
 )
 from symtune.data.instructions import InstructionTask
+from symtune.data.limits import MAX_EXAMPLES_PER_TASK
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
 from symtune.data.remap import LabelMap, flip_labels, remap_labels, scramble_labels
 from symtune.data.rng import keyed_generator
@@ -33,9 +34,6 @@ from symtune.data.symbols import (
 )
 from symtune.errors import SymtuneError
 
-# "At most 25k examples per dataset" (Wei et al. 2023, section 3.3). Here it bounds a
-# task's weight; which rows there are is decided where the data is made.
-MAX_EXAMPLES_PER_TASK = 25_000
 _AnyTask = TypeVar("_AnyTask", Task, InstructionTask)
 
 

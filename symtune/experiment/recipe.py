@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from symtune.data.episodes import Shots
-from symtune.data.leaks import DEFAULT_OVERLAP, LeakPolicy
+from symtune.data.leaks import LeakPolicy
+from symtune.data.limits import DEFAULT_OVERLAP
 from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.skills import SkillKind

@@ -3,7 +3,8 @@
 import dataclasses
 
 from symtune.data.episodes import Shots
-from symtune.data.leaks import DEFAULT_OVERLAP, LeakPolicy
+from symtune.data.leaks import LeakPolicy
+from symtune.data.limits import DEFAULT_OVERLAP
 from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import PromptFormat
 from symtune.data.skills import SkillKind

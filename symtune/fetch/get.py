@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from etils import epath
 
 from symtune.cards.card import TaskCard
-from symtune.data.mixture import MAX_EXAMPLES_PER_TASK
+from symtune.data.limits import MAX_EXAMPLES_PER_TASK
 from symtune.data.rng import keyed_generator
 from symtune.errors import SymtuneError
 from symtune.fetch import hub
