@@ -14,6 +14,7 @@ from symtune.probe.order_sensitivity import OrderSensitivity
 from symtune.probe.results import ResultRow, read_results
 from symtune.probe.rules import Rule, apply_rule
 from symtune.probe.run import CheckpointLabel
+from symtune.report.contrasts import compare_settings, contrast_table
 from symtune.report.figures import draw_accuracy
 from symtune.report.hypotheses import agreement, hypothesis_table
 from symtune.report.results import PairedResults, pair_rows
@@ -101,6 +102,7 @@ def write_report(
     *_describe_changes(settings, results.checkpoints),
     f"![Accuracy by setting and checkpoint, with chance levels]({FIGURE_FILE})\n",
     _STATISTICS,
+    *_describe_contrasts(results),
     *_describe_hypotheses(results),
     *_describe_slopes(slopes, results.checkpoints),
     "## Probe prompts\n",
@@ -121,6 +123,12 @@ def _head(about: dict[str, Any] | None, rule: Rule) -> list[str]:
   if rule is not Rule.SUM:
     parts.append(f"Answers are those of the rule `{rule}`, not of the sum.\n")
   return parts
+
+
+def _describe_contrasts(results: PairedResults) -> list[str]:
+  """What labels and instructions add to one checkpoint's accuracy."""
+  table = contrast_table(compare_settings(results))
+  return [f"## {table.title}\n", to_markdown(table)] if table.rows else []
 
 
 def _describe_hypotheses(results: PairedResults) -> list[str]:

@@ -38,7 +38,7 @@ class Column:
   is_detail: bool = False
 
 
-_CHANGE_COLUMNS = (
+CHANGE_COLUMNS = (
   Column(title="new tasks", is_detail=True),
   Column(title="detectable", is_detail=True),
   Column(title="p", is_detail=True),
@@ -132,7 +132,7 @@ def change_table(
       Column(title="setting", is_number=False),
       Column(title="compared", is_number=False),
       Column(title="difference"),
-      *_CHANGE_COLUMNS,
+      *CHANGE_COLUMNS,
     ),
     rows=tuple(
       (
@@ -193,7 +193,7 @@ def _in_lines(cell: str) -> rich.text.Text:
 def _number_columns(checkpoints: Sequence[CheckpointLabel]) -> list[Column]:
   columns = [Column(title=t) for t in ("chance", *map(checkpoint_title, checkpoints))]
   if len(checkpoints) == 2:  # more have a table of their own
-    columns += [Column(title=pair_title(*checkpoints)), *_CHANGE_COLUMNS]
+    columns += [Column(title=pair_title(*checkpoints)), *CHANGE_COLUMNS]
   return columns
 
 
