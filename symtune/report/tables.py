@@ -65,16 +65,19 @@ class Table:
 
 
 def headline_table(
-  summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
+  summaries: Sequence[Summary],
+  checkpoints: Sequence[CheckpointLabel],
+  title: str = "Accuracy in %, mean over tasks [95% interval]",
 ) -> Table:
   """One row per setting.
 
   Args:
     summaries: of settings (`summary.summarize_settings`).
     checkpoints: in the order of the summaries' estimates.
+    title: above the table.
   """
   return Table(
-    title="Accuracy in %, mean over tasks [95% interval]",
+    title=title,
     columns=(
       Column(title="setting", is_number=False),
       Column(title="tasks"),
