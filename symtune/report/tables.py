@@ -218,7 +218,7 @@ def pair_title(first: CheckpointLabel, later: CheckpointLabel) -> str:
 def change_cells(change: PairedDifference, corrected: float) -> list[str]:
   """A difference, its intervals and p-values; `corrected` is Holm's."""
   return [
-    _change(change),
+    show_change(change.difference, change.low, change.high),
     _interval(change.new_tasks),
     show_percent(change.detectable),
     _p_value(change.p_value),
@@ -236,9 +236,9 @@ def show_estimate(value: Estimate) -> str:
   return f"{show_percent(value.mean)} {_interval((value.low, value.high))}"
 
 
-def _change(value: PairedDifference) -> str:
-  mean = show_percent(value.difference, "+")
-  return f"{mean} {_interval((value.low, value.high))}"
+def show_change(mean: float, low: float, high: float) -> str:
+  """A difference or slope and its interval, in points."""
+  return f"{show_percent(mean, '+')} {_interval((low, high))}"
 
 
 def _interval(ends: tuple[float, float] | None) -> str:
