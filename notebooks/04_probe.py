@@ -21,7 +21,9 @@ from symtune.probe.stats import wilson_interval
 
 # %%
 tasks = load_suite("microworld_eval", None)[:6]
-settings = ProbeSettings(pool=make_pool(PoolSplit.EVALUATION), max_queries=24)
+settings = ProbeSettings(
+  pool=make_pool(PoolSplit.EVALUATION), max_queries=24, seeds=(0,)
+)
 items = [
   item
   for probe in (FourSettings(), FlippedLabels())

@@ -41,6 +41,7 @@ STAGE_FILES = {
   "probe/probe.py": 10,
   "report/tables.py": 11,
   "report/figures.py": 11,
+  "report/contrasts.py": 11,
   "report/sizes.py": 11,
   "report/scaling.py": 11,
 }

@@ -134,7 +134,10 @@ def _mixture(prompts: TaskPrompts, settings: SeqioSettings) -> Mixture:
 @functools.cache
 def _questions(prompts: TaskPrompts, settings: SeqioSettings):
   maker = PromptMaker(load_task(prompts.key, settings), EVALUATION_SHOTS)
-  return maker, draw_queries(maker.source, settings.max_queries)
+  source = maker.source
+  return maker, draw_queries(
+    source.queries, source.task.fingerprint, settings.max_queries
+  )
 
 
 @functools.cache

@@ -102,7 +102,7 @@ def probe(
       "got --dtype without --checkpoint. A run computes in its recipe's type: set "
       "T5Config.dtype = 'bfloat16' there."
     )
-  experiment, gin_text = _build(inputs, console, probes)
+  experiment, gin_text = _build(inputs, console, probes, tunes=False)
   if checkpoints:
     opened = open_answerers(checkpoints, experiment, inputs.out, dtype)
     with claim(experiment, gin_text, inputs.out):
@@ -140,7 +140,11 @@ def _name(step: int, experiment: Experiment) -> str:
 
 
 def _build(
-  inputs: Inputs, console: rich.console.Console, probes: str | None = None
+  inputs: Inputs,
+  console: rich.console.Console,
+  probes: str | None = None,
+  *,
+  tunes: bool = True,
 ) -> tuple[Experiment, str]:
   """Reads and checks everything; bad input ends here and leaves nothing behind."""
   recipe, gin_text = load_recipe(inputs.recipe, split_overrides(inputs.overrides))
@@ -149,7 +153,11 @@ def _build(
     plan = dataclasses.replace(recipe.probe, probes=names)
     recipe = dataclasses.replace(recipe, probe=plan)
   experiment = build_experiment(
-    recipe, data_dir=inputs.data, vocab_path=inputs.vocab, feed=inputs.feed
+    recipe,
+    data_dir=inputs.data,
+    vocab_path=inputs.vocab,
+    feed=inputs.feed,
+    tunes=tunes,
   )
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")

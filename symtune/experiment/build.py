@@ -73,6 +73,7 @@ def build_experiment(
   data_dir: str | os.PathLike[str] | None,
   vocab_path: pathlib.Path | None,
   feed: FeedSettings | None = None,
+  tunes: bool = True,
 ) -> Experiment:
   """Reads and checks everything that a run needs.
 
@@ -83,6 +84,7 @@ def build_experiment(
     vocab_path: a SentencePiece model; None takes the recipe's own, or the one that lies
       beside its checkpoint.
     feed: how batches are built ahead; not at all unless given.
+    tunes: whether it is going to: if so, the first batches are built, as a trial.
 
   Returns:
     The experiment.
@@ -127,7 +129,8 @@ def build_experiment(
     config_hash=config_hash(recipe, fingerprints, vocab.fingerprint),
     feed=feed or FeedSettings(),
   )
-  make_batches(experiment)  # packs the first window
+  if tunes:
+    make_batches(experiment)  # packs the first window
   _check_probes(experiment)
   return experiment
 

@@ -7,6 +7,7 @@ settings of a probe differ in nothing but what the probe varies: comparisons are
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from symtune.data.symbols import SymbolCategory, draw_symbols
 from symtune.errors import SymtuneError
 from symtune.probe.probe import ProbeItem, ProbeSettings
 
+_Query = TypeVar("_Query")
 _VARIANT = 0  # one episode per (seed, query); tuning has one per position
 
 
@@ -65,7 +67,8 @@ class Asker:
   @property
   def queries(self) -> tuple[Example, ...]:
     """At most `max_queries` queries; see `draw_queries`."""
-    return draw_queries(self._source, self.settings.max_queries)
+    source, count = self._source, self.settings.max_queries
+    return draw_queries(source.queries, self.task.fingerprint, count)
 
   def episode(self, seed: int, query: Example) -> Episode:
     """The exemplars of (seed, query), with the task's own label words."""
@@ -128,11 +131,12 @@ class Asker:
     return text
 
 
-def draw_queries(source: EpisodeSource, max_queries: int) -> tuple[Example, ...]:
-  """At most `max_queries` queries of a task, drawn at random by its fingerprint."""
-  rng = keyed_generator(source.task.fingerprint, "queries")
-  order = rng.permutation(len(source.queries))[:max_queries]
-  return tuple(source.queries[int(i)] for i in order)
+def draw_queries(
+  queries: Sequence[_Query], fingerprint: str, max_queries: int
+) -> tuple[_Query, ...]:
+  """At most `max_queries` of a task's queries, drawn at random by its fingerprint."""
+  order = keyed_generator(fingerprint, "queries").permutation(len(queries))
+  return tuple(queries[int(i)] for i in order[:max_queries])
 
 
 def ask_each(

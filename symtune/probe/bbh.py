@@ -20,6 +20,7 @@ from symtune.cards.questions import QuestionTask, load_questions
 from symtune.data.prompts import PromptFormat
 from symtune.data.rng import keyed_generator
 from symtune.errors import SymtuneError
+from symtune.probe.ask import draw_queries
 from symtune.probe.data_files import find_data
 from symtune.probe.made import open_prompt
 from symtune.probe.probe import AnswerKind, ProbeItem, ProbeSettings
@@ -59,10 +60,8 @@ class Bbh:
   ) -> Iterator[ProbeItem]:
     """One item per seed and question."""
     questions = subject.questions
-    order = keyed_generator(subject.fingerprint, "queries").permutation(len(questions))
-    chosen = order[: settings.max_queries]
-    for seed, place in itertools.product(settings.seeds, chosen):
-      asked = questions[int(place)]
+    chosen = draw_queries(questions, subject.fingerprint, settings.max_queries)
+    for seed, asked in itertools.product(settings.seeds, chosen):
       rng = keyed_generator(seed, subject.fingerprint, asked.row, "exemplars")
       others = [(q.input, q.target) for q in questions if q.input != asked.input]
       shown = [others[int(i)] for i in rng.permutation(len(others))[: self.shots]]

@@ -11,6 +11,7 @@ much seeds matter, and what they add widens an interval all the more.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,6 +45,27 @@ class TaskAnswers:
   def mean(self) -> float:
     """Of the values."""
     return float(self.values.mean())
+
+  # Kept, since one comparison asks for them some ten times.
+  @functools.cached_property
+  def query_places(self) -> Int[np.ndarray, " answers"]:
+    """Each answer's query as its place among all: 0, 1, ..."""
+    return np.unique(self.queries, return_inverse=True)[1]
+
+  @functools.cached_property
+  def seed_places(self) -> Int[np.ndarray, " answers"]:
+    """Each answer's seed as its place among all: 0, 1, ..."""
+    return np.unique(self.seeds, return_inverse=True)[1]
+
+  @property
+  def num_queries(self) -> int:
+    """How many different ones."""
+    return int(self.query_places.max()) + 1
+
+  @property
+  def num_seeds(self) -> int:
+    """How many different ones."""
+    return int(self.seed_places.max()) + 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,8 +137,8 @@ def measure_spread(tasks: Sequence[TaskAnswers], *, smooth: bool = False) -> Spr
     queries=float(queries),
     seeds=float(seeds),
     residual=float(residual),
-    query_df=sum(len(np.unique(t.queries)) - 1 for t in tasks),
-    seed_df=sum(len(np.unique(t.seeds)) - 1 for t in tasks),
+    query_df=sum(t.num_queries - 1 for t in tasks),
+    seed_df=sum(t.num_seeds - 1 for t in tasks),
   )
 
 
@@ -127,34 +149,31 @@ def per_query(task: TaskAnswers) -> Float[np.ndarray, "queries 2"]:
   values   [1 1 0]   ->   [[1 1]     query 3
                            [1 2]]    query 7
   """
-  _, places = np.unique(task.queries, return_inverse=True)
-  counts = np.bincount(places)
-  sums = np.bincount(places, weights=task.values)
+  counts = np.bincount(task.query_places)
+  sums = np.bincount(task.query_places, weights=task.values)
   return np.stack([sums, counts.astype(np.float64)], axis=1)
 
 
 def _parts(task: TaskAnswers, smooth: bool) -> tuple[float, float, float]:
   """Mean squares of queries, seeds and residual, each over the number of answers."""
   if smooth and task.values.min() == task.values.max():
-    n = len(np.unique(task.queries))
+    n = task.num_queries
     share = (task.mean * n + 1.0) / (n + 2.0)
     return share * (1.0 - share) / n, 0.0, 0.0
   count = len(task.values)
   deviations = task.values - task.mean
-  by_query, query_means = _by_group(task.queries, deviations)
-  by_seed, seed_means = _by_group(task.seeds, deviations)
-  groups = len(np.unique(task.queries)), len(np.unique(task.seeds))
-  left = max(1, count - sum(groups) + 1)
+  by_query, query_means = _by_group(task.query_places, deviations)
+  by_seed, seed_means = _by_group(task.seed_places, deviations)
+  left = max(1, count - task.num_queries - task.num_seeds + 1)
   rest = deviations - query_means - seed_means
-  residual = float(rest @ rest) / left / count if groups[1] > 1 else 0.0
+  residual = float(rest @ rest) / left / count if task.num_seeds > 1 else 0.0
   return by_query, by_seed, residual
 
 
 def _by_group(
-  ids: Int[np.ndarray, " answers"], deviations: Float[np.ndarray, " answers"]
+  places: Int[np.ndarray, " answers"], deviations: Float[np.ndarray, " answers"]
 ) -> tuple[float, Float[np.ndarray, " answers"]]:
   """Variance of the mean if groups are independent, and each answer's group mean."""
-  _, places = np.unique(ids, return_inverse=True)
   sums = np.bincount(places, weights=deviations)
   means = (sums / np.bincount(places))[places]
   groups = len(sums)

@@ -11,13 +11,14 @@ import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from symtune.cards.card import Example, Task
+from symtune.cards.card import Task
 from symtune.cards.examples import read_task
 from symtune.cards.load import load_card
 from symtune.data.episodes import Episode
 from symtune.data.leaks import text_key
 from symtune.data.prompts import PromptFormat, render_prompt
 from symtune.data.rng import keyed_generator
+from symtune.probe.ask import draw_queries
 from symtune.probe.data_files import find_data
 from symtune.probe.probe import ProbeItem, ProbeSettings
 
@@ -50,7 +51,9 @@ class Mmlu:
     for example in subject.examples:
       if example.split in card.exemplar_splits:
         by_name[example.fields["subject"]].append(example)
-    for seed, query in itertools.product(settings.seeds, _draw(subject, settings)):
+    queries = [e for e in subject.examples if e.split in card.query_splits]
+    chosen = draw_queries(queries, subject.fingerprint, settings.max_queries)
+    for seed, query in itertools.product(settings.seeds, chosen):
       rng = keyed_generator(seed, subject.fingerprint, query.row, "exemplars")
       key = text_key(card, query)
       others = [e for e in by_name[query.fields["subject"]] if text_key(card, e) != key]
@@ -73,10 +76,3 @@ class Mmlu:
         kind=settings.kind,
         fingerprint=subject.fingerprint,
       )
-
-
-def _draw(subject: Task, settings: ProbeSettings) -> list[Example]:
-  queries = [e for e in subject.examples if e.split in subject.card.query_splits]
-  rng = keyed_generator(subject.fingerprint, "queries")
-  order = rng.permutation(len(queries))[: settings.max_queries]
-  return [queries[int(i)] for i in order]

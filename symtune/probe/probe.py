@@ -91,14 +91,15 @@ class ProbeSettings:
     pool: evaluation symbols, never seen in tuning.
     shots: exemplars per class; 4 in the paper.
     max_queries: queries per task, drawn at random; 100 in the paper.
-    seeds: one set of exemplars, formats and symbols for each.
+    seeds: one set of exemplars, formats and symbols for each; several tell how much
+      these matter.
     kind: how questions with several choices are answered.
   """
 
   pool: SymbolPool
   shots: Shots = EVALUATION_SHOTS
   max_queries: int = 100
-  seeds: tuple[int, ...] = (0,)
+  seeds: tuple[int, ...] = (0, 1, 2)
   kind: AnswerKind = AnswerKind.RANK
 
   def __post_init__(self):

@@ -2,8 +2,9 @@
 
 Wei et al. 2023 (arXiv 2303.03846, 1 to 32; arXiv 2305.08298, appendix C.4). The
 exemplars of a smaller number are among those of a larger one, in the same order. A task
-is asked with the numbers for which every class has enough rows; prompts that become too
-long lose exemplars, which every result row tells.
+is asked with the numbers for which every class has enough rows, so that larger numbers
+are averaged over fewer tasks: the report repeats the curve for the tasks that have them
+all. Prompts that become too long lose exemplars, which every result row tells.
 """
 
 import collections

@@ -251,7 +251,7 @@ def _correlations(
   """Between mean accuracies; what is positive is reduced as in Newcombe's method 10."""
   smoothed = [measure_spread(tasks, smooth=True).variance for tasks in checkpoints]
   plain = [measure_spread(tasks).variance for tasks in checkpoints]
-  counts = [len(np.unique(task.queries)) for task in checkpoints[0]]
+  counts = [task.num_queries for task in checkpoints[0]]
   less = sum(0.5 / (n * (n - 1)) for n in counts if n > 1) / len(counts) ** 2
   found = np.eye(len(checkpoints))
   for i in range(len(checkpoints)):
@@ -268,7 +268,7 @@ def _correlations(
 
 
 def _count_queries(tasks: Sequence[TaskAnswers]) -> int:
-  return sum(len(np.unique(t.queries)) for t in tasks)
+  return sum(t.num_queries for t in tasks)
 
 
 def _change(first: TaskAnswers, last: TaskAnswers) -> TaskAnswers:
@@ -304,7 +304,7 @@ def _bootstrap(
 
 def _share_drawn(tasks: Sequence[TaskAnswers]) -> float:
   """Resampled queries vary by (n - 1) / n of what queries do."""
-  counts = np.array([len(np.unique(t.queries)) for t in tasks], np.float64)
+  counts = np.array([t.num_queries for t in tasks], np.float64)
   parts = np.array([measure_spread([t]).queries for t in tasks])
   total = float(parts.sum())
   return float(parts @ ((counts - 1.0) / counts)) / total if total > 0.0 else 1.0

@@ -14,9 +14,10 @@ from symtune.probe.order_sensitivity import OrderSensitivity
 from symtune.probe.results import ResultRow, read_results
 from symtune.probe.rules import Rule, apply_rule
 from symtune.probe.run import CheckpointLabel
+from symtune.report.contrasts import compare_settings, contrast_table
 from symtune.report.figures import draw_accuracy
 from symtune.report.hypotheses import agreement, hypothesis_table
-from symtune.report.results import PairedResults, pair_rows
+from symtune.report.results import PairedResults, keep_common_tasks, pair_rows
 from symtune.report.scaling import (
   Slope,
   draw_scaling,
@@ -101,6 +102,8 @@ def write_report(
     *_describe_changes(settings, results.checkpoints),
     f"![Accuracy by setting and checkpoint, with chance levels]({FIGURE_FILE})\n",
     _STATISTICS,
+    *_describe_common_tasks(results),
+    *_describe_contrasts(results),
     *_describe_hypotheses(results),
     *_describe_slopes(slopes, results.checkpoints),
     "## Probe prompts\n",
@@ -121,6 +124,25 @@ def _head(about: dict[str, Any] | None, rule: Rule) -> list[str]:
   if rule is not Rule.SUM:
     parts.append(f"Answers are those of the rule `{rule}`, not of the sum.\n")
   return parts
+
+
+def _describe_common_tasks(results: PairedResults) -> list[str]:
+  """Probes whose settings have different tasks, on those that all of them have."""
+  common = keep_common_tasks(results)
+  if not common.settings:
+    return []
+  table = headline_table(
+    summarize_settings(common),
+    common.checkpoints,
+    "Accuracy in % on the tasks that all settings of a probe share [95% interval]",
+  )
+  return [f"## {table.title}\n", to_markdown(table)]
+
+
+def _describe_contrasts(results: PairedResults) -> list[str]:
+  """What labels and instructions add to one checkpoint's accuracy."""
+  table = contrast_table(compare_settings(results))
+  return [f"## {table.title}\n", to_markdown(table)] if table.rows else []
 
 
 def _describe_hypotheses(results: PairedResults) -> list[str]:

@@ -112,6 +112,32 @@ def pair_rows(
   )
 
 
+def keep_common_tasks(results: PairedResults) -> PairedResults:
+  """What is comparable along a probe whose settings were asked of different tasks.
+
+  Few tasks have rows for 32 exemplars per class, or synonyms of all labels: a curve
+  over settings then mixes what the setting does with which tasks it has.
+
+  Args:
+    results: of any probes.
+
+  Returns:
+    The settings of such probes with those tasks that all of them were asked of, where
+    there are any; no settings if there is no such probe.
+  """
+  kept = []
+  for probe in dict.fromkeys(setting.probe for setting in results.settings):
+    settings = [s for s in results.settings if s.probe == probe]
+    tasks = [{task.task for task in s.tasks} for s in settings]
+    common = set.intersection(*tasks)
+    if common and common != set.union(*tasks):
+      kept += [
+        dataclasses.replace(s, tasks=tuple(t for t in s.tasks if t.task in common))
+        for s in settings
+      ]
+  return dataclasses.replace(results, settings=tuple(kept))
+
+
 def checkpoint_title(label: CheckpointLabel) -> str:
   """A checkpoint's name in tables: "before (step 0)"."""
   step = f"step {label.step}"

@@ -26,7 +26,7 @@ from symtune.report.results import (
   setting_title,
 )
 from symtune.report.summary import mean_chance, right_answers
-from symtune.report.tables import Column, Table, show_percent
+from symtune.report.tables import Column, Table, show_change
 
 _COLUMNS = 4
 _COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9")
@@ -236,5 +236,4 @@ def _draw_line(
 
 
 def _show(slope: Slope) -> str:
-  ends = f"[{show_percent(slope.low)}, {show_percent(slope.high)}]"
-  return f"{show_percent(slope.per_decade, '+')} {ends}"
+  return show_change(slope.per_decade, slope.low, slope.high)

@@ -18,7 +18,7 @@ from symtune.errors import SymtuneError
 from symtune.probe.run import CheckpointLabel
 from symtune.report.results import setting_title
 from symtune.report.summary import Summary
-from symtune.report.tables import Column, Table
+from symtune.report.tables import Column, Table, show_estimate
 
 _COLOURS = ("#8a929a", "#0072b2", "#d55e00")
 
@@ -70,10 +70,7 @@ def size_table(sizes: Sequence[SizeResult]) -> Table:
           setting_title(summary.probe, summary.setting),
           label.name,
           str(summary.n),
-          *(
-            f"{100 * e.mean:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}]"
-            for e in estimates
-          ),
+          *(show_estimate(e) for e in estimates),
         )
       )
   return Table(

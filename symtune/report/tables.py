@@ -38,7 +38,7 @@ class Column:
   is_detail: bool = False
 
 
-_CHANGE_COLUMNS = (
+CHANGE_COLUMNS = (
   Column(title="new tasks", is_detail=True),
   Column(title="detectable", is_detail=True),
   Column(title="p", is_detail=True),
@@ -65,16 +65,19 @@ class Table:
 
 
 def headline_table(
-  summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
+  summaries: Sequence[Summary],
+  checkpoints: Sequence[CheckpointLabel],
+  title: str = "Accuracy in %, mean over tasks [95% interval]",
 ) -> Table:
   """One row per setting.
 
   Args:
     summaries: of settings (`summary.summarize_settings`).
     checkpoints: in the order of the summaries' estimates.
+    title: above the table.
   """
   return Table(
-    title="Accuracy in %, mean over tasks [95% interval]",
+    title=title,
     columns=(
       Column(title="setting", is_number=False),
       Column(title="tasks"),
@@ -132,7 +135,7 @@ def change_table(
       Column(title="setting", is_number=False),
       Column(title="compared", is_number=False),
       Column(title="difference"),
-      *_CHANGE_COLUMNS,
+      *CHANGE_COLUMNS,
     ),
     rows=tuple(
       (
@@ -193,7 +196,7 @@ def _in_lines(cell: str) -> rich.text.Text:
 def _number_columns(checkpoints: Sequence[CheckpointLabel]) -> list[Column]:
   columns = [Column(title=t) for t in ("chance", *map(checkpoint_title, checkpoints))]
   if len(checkpoints) == 2:  # more have a table of their own
-    columns += [Column(title=pair_title(*checkpoints)), *_CHANGE_COLUMNS]
+    columns += [Column(title=pair_title(*checkpoints)), *CHANGE_COLUMNS]
   return columns
 
 
@@ -215,7 +218,7 @@ def pair_title(first: CheckpointLabel, later: CheckpointLabel) -> str:
 def change_cells(change: PairedDifference, corrected: float) -> list[str]:
   """A difference, its intervals and p-values; `corrected` is Holm's."""
   return [
-    _change(change),
+    show_change(change.difference, change.low, change.high),
     _interval(change.new_tasks),
     show_percent(change.detectable),
     _p_value(change.p_value),
@@ -233,9 +236,9 @@ def show_estimate(value: Estimate) -> str:
   return f"{show_percent(value.mean)} {_interval((value.low, value.high))}"
 
 
-def _change(value: PairedDifference) -> str:
-  mean = show_percent(value.difference, "+")
-  return f"{mean} {_interval((value.low, value.high))}"
+def show_change(mean: float, low: float, high: float) -> str:
+  """A difference or slope and its interval, in points."""
+  return f"{show_percent(mean, '+')} {_interval((low, high))}"
 
 
 def _interval(ends: tuple[float, float] | None) -> str:

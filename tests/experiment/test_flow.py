@@ -100,7 +100,10 @@ def test_scores_equal_minus_the_training_loss_of_the_answer(
   toy_task, toy_pools, tokenizer, network, params
 ):
   settings = ProbeSettings(
-    pool=toy_pools[1], shots=Shots(minimum=2, maximum=2), max_queries=3
+    pool=toy_pools[1],
+    shots=Shots(minimum=2, maximum=2),
+    max_queries=3,
+    seeds=(0,),
   )
   items = list(FourSettings().items(toy_task, settings))
   model = NativeModel(network, params)

@@ -143,7 +143,7 @@ def test_native_probes_score_t5xs_checkpoint_as_t5x_does(trained, shared_data):
   task = read_task(load_card("subj"), shared_data / "tasks")
   vocab = SentencePieceVocab(shared_data / "t5_tokenizer" / "spiece.model")
   pool = make_pool(PoolSplit.EVALUATION)
-  settings = ProbeSettings(pool=pool, shots=EVALUATION_SHOTS, max_queries=4)
+  settings = ProbeSettings(pool=pool, shots=EVALUATION_SHOTS, max_queries=4, seeds=(0,))
   items = list(FourSettings().items(task, settings))
   tokenizer = PromptTokenizer(
     vocab, max_inputs=512, max_targets=32, min_demos_per_class=0

@@ -66,7 +66,10 @@ def causal(tokenizer):
 @pytest.fixture
 def items(toy_task, toy_pools):
   settings = ProbeSettings(
-    pool=toy_pools[1], shots=Shots(minimum=2, maximum=2), max_queries=3
+    pool=toy_pools[1],
+    shots=Shots(minimum=2, maximum=2),
+    max_queries=3,
+    seeds=(0,),
   )
   return list(FourSettings().items(toy_task, settings))
 

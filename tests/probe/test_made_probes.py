@@ -1,5 +1,7 @@
 """Made questions are right: recomputed by other means, or equal to what was given."""
 
+import collections
+import dataclasses
 import json
 import pathlib
 import re
@@ -7,6 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from symtune.errors import SymtuneError
 from symtune.probe.bbh import Bbh
@@ -64,11 +67,6 @@ def test_linear_sides_are_sought_as_long_as_they_are_rare():
   assert (len(below), len(above)) == (16, 16)
   assert below.max() <= 994 < above.min()
   assert _draw_sides(rng, ones, np.array([999]), 16) is None
-
-
-def test_linear_random_scorer_is_at_chance(settings, accuracy):
-  found = accuracy(make_random_scorer(1), _items(LinearClassification((2,)), settings))
-  assert 0.2 < found["02 dimensions"] < 0.8
 
 
 def test_linear_baselines(settings, accuracy):
@@ -256,7 +254,9 @@ def test_bbh_ranks_options_and_generates_the_rest(data_dir, settings):
   assert item.prompt.turns[-1] not in item.prompt.turns[:-1]
 
 
-@pytest.mark.parametrize("probe", [ListFunctions, Mmlu, Bbh])
+@pytest.mark.parametrize(
+  "probe", [ListFunctions, Mmlu, Bbh, lambda _: TuringConcepts()]
+)
 def test_oracle_prior_and_random_land_where_they_should(
   probe, data_dir, settings, accuracy
 ):
@@ -267,6 +267,28 @@ def test_oracle_prior_and_random_land_where_they_should(
     assert set(accuracy(make_random_scorer(0), open_items).values()) <= {0.0}
   if probe is Mmlu:  # knowledge is a prior: its exemplars demand nothing
     assert set(accuracy(score_by_prior, items).values()) == {1.0}
+
+
+@pytest.mark.parametrize(
+  "make",
+  [lambda _: LinearClassification((2, 4)), lambda _: TuringConcepts(), Mmlu, Bbh],
+)
+def test_random_scorer_stays_within_its_interval_of_chance(
+  make, data_dir, settings, predict
+):
+  """Of ranked questions by their choices; an open one is never guessed."""
+  seeds = dataclasses.replace(settings, seeds=tuple(range(40)))
+  items = _items(make(data_dir), seeds)
+  by_task = collections.defaultdict(list)
+  for item, score in zip(items, make_random_scorer(0)(items), strict=True):
+    of_kind = item.task if item.kind is AnswerKind.RANK else "open"
+    right = predict(item, score) == item.prompt.answer
+    by_task[of_kind, len(item.prompt.choices)].append(right)
+  assert sum(map(len, by_task.values())) >= 300
+  for (task, choices), right in by_task.items():
+    chance = 0.0 if task == "open" else 1 / choices
+    low, high = scipy.stats.binom.interval(0.999, len(right), chance)
+    assert low <= sum(right) <= high, task
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from symtune.probe.settings import FourSettings
 @pytest.fixture
 def items(make_task, toy_pools):
   settings = ProbeSettings(
-    pool=toy_pools[1], shots=Shots(minimum=4, maximum=4), max_queries=10
+    pool=toy_pools[1], shots=Shots(minimum=4, maximum=4), max_queries=10, seeds=(0,)
   )
   tasks = make_task(("animal", "fruit")), make_task(("animal", "fruit", "tool"))
   return [item for task in tasks for item in FourSettings().items(task, settings)]

@@ -343,7 +343,9 @@ def test_whole_words_are_replaced_whatever_their_case():
 def test_at_most_max_queries_and_each_once(toy_task, toy_pools):
   settings = ProbeSettings(pool=toy_pools[1], max_queries=7)
   items = _items(FlippedLabels(), [toy_task], settings)
-  assert len({item.query for item in items}) == len(items) == 7
+  assert {item.seed for item in items} == {0, 1, 2}  # by default
+  assert len({item.query for item in items}) == 7
+  assert len({item.key for item in items}) == len(items) == 7 * 3
 
 
 def test_no_queries_or_seeds_are_refused(toy_pools):

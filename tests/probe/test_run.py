@@ -29,7 +29,10 @@ CONTEXT = RunContext(config_hash="c" * 16, vocab_hash="v" * 16, git_commit=None)
 @pytest.fixture
 def probe_into(make_task, toy_pools):
   settings = ProbeSettings(
-    pool=toy_pools[1], shots=Shots(minimum=2, maximum=2), max_queries=5
+    pool=toy_pools[1],
+    shots=Shots(minimum=2, maximum=2),
+    max_queries=5,
+    seeds=(0,),
   )
   tasks = make_task(("animal", "fruit")), make_task(("animal", "fruit", "tool"))
 
@@ -88,7 +91,9 @@ def test_file_cut_anywhere_is_completed_to_the_same_bytes(probe_into, tmp_path, 
 
 def test_a_subject_of_several_tasks_is_completed_too(tmp_path):
   """Its rows are found by their keys, not by one task's name."""
-  settings = ProbeSettings(pool=SymbolPool(split=PoolSplit.EVALUATION, symbols={}))
+  settings = ProbeSettings(
+    pool=SymbolPool(split=PoolSplit.EVALUATION, symbols={}), seeds=(0,)
+  )
 
   def probe(path):
     run_probes(
@@ -122,7 +127,10 @@ def test_baselines_are_kept_and_asked_of_ranked_items_only(toy_task, toy_pools):
     return score_by_majority(items)
 
   settings = ProbeSettings(
-    pool=toy_pools[1], shots=Shots(minimum=1, maximum=1), max_queries=2
+    pool=toy_pools[1],
+    shots=Shots(minimum=1, maximum=1),
+    max_queries=2,
+    seeds=(0,),
   )
   items = list(FlippedLabels().items(toy_task, settings))
   found = score_baselines(score, items, tuple(Baseline))

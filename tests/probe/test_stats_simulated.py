@@ -5,6 +5,9 @@ real answers do: logit = task + query + seed, all normal. The truth is the mean 
 probabilities over queries and seeds, by Gauss-Hermite quadrature.
 """
 
+import functools
+
+import jaxtyping
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -23,6 +26,14 @@ EXPERIMENTS = 1_000
 TASKS = np.linspace(-0.5, 1.5, 4)  # logits of the tasks: 38% to 82%
 QUERIES, SEEDS = 80, 3
 QUERY_SD, SEED_SD = 1.5, 0.3
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _unchecked_shapes():
+  """Half the time would go into checking them; test_stats.py calls all that is here."""
+  jaxtyping.config.update("jaxtyping_disable", True)
+  yield
+  jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def _draw(rng, effect=0.0, tasks=TASKS, seed_sd=SEED_SD, queries=QUERIES):
@@ -175,7 +186,10 @@ def _mcnemar_over_queries(first, last):
       for a, b in zip(first, last, strict=True)
     ]
   )
-  return mcnemar_p_value(int((signs > 0).sum()), int((signs < 0).sum()))
+  return _mcnemar(int((signs > 0).sum()), int((signs < 0).sum()))
+
+
+_mcnemar = functools.cache(mcnemar_p_value)  # the same counts come again and again
 
 
 @pytest.mark.parametrize(("better", "worse"), [(0.01, 0.0), (0.02, 0.02), (0.9, 0.0)])

@@ -97,3 +97,20 @@ def test_damaged_files_are_named(run_dir, name, text):
   (run_dir / name).write_text(text)
   with pytest.raises(SymtuneError, match=f"{name} is damaged"):
     write_report(run_dir)
+
+
+def test_curves_over_different_tasks_are_repeated_for_common_ones(
+  make_rows, write_rows, tmp_path
+):
+  few, many = (f"symbols, {n:02d} per class" for n in (1, 32))
+  rows = make_rows("a", 0, "small", [0, 0, 0, 0], "shots", few)
+  rows += make_rows("a", 0, "large", [1, 1, 1, 0], "shots", few)
+  rows += make_rows("a", 0, "large", [1, 1, 1, 1], "shots", many)
+  write_rows(tmp_path, rows)
+  write_report(tmp_path)
+  text = (tmp_path / "report.md").read_text()
+  whole, common = text.split("on the tasks that all settings of a probe share")
+  common = common.split("##")[0]
+  assert "| shots: symbols, 01 per class | 2 | 8 | 50.0 | 37.5 [" in whole
+  assert "| shots: symbols, 01 per class | 1 | 4 | 50.0 | 75.0 [" in common
+  assert "| shots: symbols, 32 per class | 1 | 4 | 50.0 | 100.0 [" in common

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from symtune.errors import SymtuneError
-from symtune.report.results import pair_rows
+from symtune.report.results import keep_common_tasks, pair_rows
 
 
 def test_row_i_asks_the_same_question_of_every_checkpoint(both_checkpoints):
@@ -81,3 +81,26 @@ def test_equal_keys_with_different_content_are_an_error(make_rows):
 def test_no_rows_are_an_error():
   with pytest.raises(SymtuneError, match="no results"):
     pair_rows([])
+
+
+def test_common_tasks_of_probes_whose_settings_have_different_ones(make_rows):
+  def rows(task, probe, setting, right=(1, 0)):
+    return make_rows("a", 0, task, right, probe, setting)
+
+  results = pair_rows(
+    [
+      *rows("small", "shots", "natural, 01 per class"),
+      *rows("large", "shots", "natural, 01 per class"),
+      *rows("large", "shots", "natural, 32 per class"),
+      *rows("two", "flip_share", "000% flipped"),
+      *rows("three", "flip_share", "000% deranged"),  # nothing in common
+      *rows("one", "order", "order 1"),
+      *rows("one", "order", "order 2"),  # the same everywhere
+    ]
+  )
+  kept = keep_common_tasks(results)
+  assert [(s.setting, [t.task for t in s.tasks]) for s in kept.settings] == [
+    ("natural, 01 per class", ["large"]),
+    ("natural, 32 per class", ["large"]),
+  ]
+  assert kept.checkpoints == results.checkpoints

@@ -1,0 +1,153 @@
+"""PairedResults -> paired differences between settings of one checkpoint.
+
+Settings of a probe share queries, exemplars and seeds, so two of them are compared like
+two checkpoints: on the same questions, with the same intervals and tests. Natural
+labels minus symbols is what meaning adds, natural minus swapped what it costs to
+unlearn, and labels minus neither what the exemplars alone do not give.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from symtune.data.rng import keyed_generator
+from symtune.probe.label_semantics import LabelSemantics
+from symtune.probe.results import ResultRow
+from symtune.probe.run import CheckpointLabel
+from symtune.probe.settings import FourSettings, Setting
+from symtune.probe.stats import PairedDifference, holm, paired_difference
+from symtune.report.results import (
+  PairedResults,
+  SettingRows,
+  checkpoint_title,
+  setting_title,
+)
+from symtune.report.summary import right_answers
+from symtune.report.tables import CHANGE_COLUMNS, Column, Table, change_cells
+
+# What labels add, without and with an instruction; what an instruction adds.
+_OF_FOUR = (
+  (Setting.LABELS, Setting.NEITHER),
+  (Setting.INSTRUCTION_AND_LABELS, Setting.INSTRUCTION),
+  (Setting.INSTRUCTION, Setting.NEITHER),
+  (Setting.INSTRUCTION_AND_LABELS, Setting.LABELS),
+)
+_NATURAL = "natural"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contrast:
+  """One setting minus another.
+
+  Attributes:
+    probe: whose settings they are.
+    settings: what is taken from what: the later one minus the first.
+    checkpoint: who answered.
+    tasks: those asked in both settings.
+    change: the difference.
+    holm_p_value: its p-value, corrected for all contrasts of the results (Holm).
+  """
+
+  probe: str
+  settings: tuple[str, str]
+  checkpoint: CheckpointLabel
+  tasks: tuple[str, ...]
+  change: PairedDifference
+  holm_p_value: float
+
+
+def compare_settings(results: PairedResults) -> tuple[Contrast, ...]:
+  """The contrasts of the four settings and of label semantics.
+
+  Args:
+    results: of any probes.
+
+  Returns:
+    One per pair of settings and checkpoint, with the tasks that both were asked of.
+  """
+  found = [
+    contrast
+    for first, last in _pairs(results.settings)
+    for place, label in enumerate(results.checkpoints)
+    if (contrast := _compare(first, last, place, label)) is not None
+  ]
+  corrected = holm([contrast.change.p_value for contrast in found])
+  return tuple(
+    dataclasses.replace(contrast, holm_p_value=p_value)
+    for contrast, p_value in zip(found, corrected, strict=True)
+  )
+
+
+def contrast_table(contrasts: Sequence[Contrast]) -> Table:
+  """One row per pair of settings and checkpoint."""
+  return Table(
+    title="What labels and instructions add, in points [95% interval]",
+    columns=(
+      Column(title="compared", is_number=False),
+      Column(title="checkpoint", is_number=False),
+      Column(title="tasks"),
+      Column(title="n"),
+      Column(title="difference"),
+      *CHANGE_COLUMNS,
+    ),
+    rows=tuple(
+      (
+        f"{setting_title(c.probe, c.settings[1])} (minus {c.settings[0]})",
+        checkpoint_title(c.checkpoint),
+        str(len(c.tasks)),
+        str(c.change.n),
+        *change_cells(c.change, c.holm_p_value),
+      )
+      for c in contrasts
+    ),
+  )
+
+
+def _pairs(
+  settings: Sequence[SettingRows],
+) -> Iterator[tuple[SettingRows, SettingRows]]:
+  """(first, last): the last minus the first is shown."""
+  by_name = {(s.probe, s.setting): s for s in settings}
+  for last, first in _OF_FOUR:
+    names = [(FourSettings.name, str(s)) for s in (first, last)]
+    if all(name in by_name for name in names):
+      yield by_name[names[0]], by_name[names[1]]
+  natural = by_name.get((LabelSemantics.name, _NATURAL))
+  for setting in settings:
+    if natural is not None and setting.probe == natural.probe and setting != natural:
+      yield setting, natural
+
+
+def _compare(
+  first: SettingRows, last: SettingRows, place: int, label: CheckpointLabel
+) -> Contrast | None:
+  """None if no task was asked in both."""
+  by_task = {task.task: task.by_checkpoint[place] for task in first.tasks}
+  pairs = {
+    task.task: _same_questions(by_task[task.task], task.by_checkpoint[place])
+    for task in last.tasks
+    if task.task in by_task
+  }
+  pairs = {task: rows for task, rows in pairs.items() if rows[0]}
+  if not pairs:
+    return None
+  before, after = (
+    [right_answers(rows[side]) for rows in pairs.values()] for side in (0, 1)
+  )
+  key = ("report", "contrast", first.probe, first.setting, last.setting, *pairs)
+  return Contrast(
+    probe=first.probe,
+    settings=(first.setting, last.setting),
+    checkpoint=label,
+    tasks=tuple(pairs),
+    change=paired_difference(before, after, keyed_generator(*key)),
+    holm_p_value=1.0,
+  )
+
+
+def _same_questions(
+  first: Sequence[ResultRow], last: Sequence[ResultRow]
+) -> tuple[list[ResultRow], list[ResultRow]]:
+  """Rows of both with the same seed and query, in the same order."""
+  by_key = {(row.seed, row.query): row for row in first}
+  kept = [row for row in last if (row.seed, row.query) in by_key]
+  return [by_key[row.seed, row.query] for row in kept], kept

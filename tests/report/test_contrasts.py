@@ -1,0 +1,74 @@
+"""Settings of one checkpoint are compared on the questions that both were asked."""
+
+import pytest
+
+from symtune.report.contrasts import compare_settings, contrast_table
+from symtune.report.report import write_report
+from symtune.report.results import pair_rows
+
+NAMES = ("instruction+labels", "labels", "instruction", "neither")
+
+
+def _cells(rows):
+  table = contrast_table(compare_settings(pair_rows(rows)))
+  titles = [column.title for column in table.columns]
+  return {row[:2]: dict(zip(titles, row, strict=True)) for row in table.rows}
+
+
+def test_what_labels_and_instructions_add(make_rows):
+  right = {"instruction+labels": 9, "labels": 8, "instruction": 4, "neither": 2}
+  rows = [
+    row
+    for name in NAMES
+    for row in make_rows("a", 0, "t", [1] * right[name] + [0] * (10 - right[name]),
+                         setting=name)
+  ]  # fmt: skip
+  found = _cells(rows)
+  shown = {key[0]: cells["difference"].split(" ")[0] for key, cells in found.items()}
+  assert shown == {
+    "labels (minus neither)": "+60.0",
+    "instruction + labels (minus instruction)": "+50.0",
+    "instruction (minus neither)": "+20.0",
+    "instruction + labels (minus labels)": "+10.0",
+  }
+  labels = found["labels (minus neither)", "a (step 0)"]
+  assert labels["p"] == "0.031"  # McNemar of 6 better and none worse: 2 / 2^6
+  assert labels["p (Holm)"] == "0.125"  # times four contrasts
+  assert (labels["tasks"], labels["n"]) == ("1", "10")
+
+
+def test_natural_is_compared_with_every_other_kind_of_label(make_rows):
+  """Pairs are found by seed and query; a task that one lacks is left out of both."""
+  rows = []
+  for name, right in (("before", [1, 1, 1, 0]), ("after", [1, 1, 1, 1])):
+    of = {"probe": "label_semantics"}
+    rows += make_rows(name, 0, "one", right, setting="natural", **of)
+    rows += make_rows(name, 0, "two", [0, 0], setting="natural", **of)
+    rows += make_rows(name, 0, "one", [0, 0, 1, 1], setting="integers", **of)
+    rows += make_rows(name, 0, "one", right, setting="synonym", **of)
+  found = compare_settings(pair_rows(rows))
+  changes = {(c.settings, c.checkpoint.name): c.change.difference for c in found}
+  assert changes == {
+    (("integers", "natural"), "before"): pytest.approx(0.25),
+    (("integers", "natural"), "after"): pytest.approx(0.5),
+    (("synonym", "natural"), "before"): 0.0,
+    (("synonym", "natural"), "after"): 0.0,
+  }
+  assert {c.tasks for c in found} == {("one",)}
+  assert all(c.change.low < c.change.difference < c.change.high for c in found)
+
+
+def test_settings_without_a_counterpart_have_no_contrast(make_rows):
+  rows = make_rows("a", 0, "t", [1, 0], setting="labels")
+  rows += make_rows("a", 0, "t", [1, 0], "label_semantics", "integers")
+  assert compare_settings(pair_rows(rows)) == ()
+  apart = make_rows("a", 0, "one", [1], setting="labels")
+  apart += make_rows("a", 0, "two", [1], setting="neither")
+  assert compare_settings(pair_rows(apart)) == ()
+
+
+def test_report_has_the_table(run_dir):
+  write_report(run_dir)
+  text = (run_dir / "report.md").read_text()
+  assert "## What labels and instructions add, in points [95% interval]" in text
+  assert "| labels (minus neither) | after (step 40) | 2 | 14 | +0.0 [" in text
