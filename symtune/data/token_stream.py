@@ -5,6 +5,8 @@ can be put together from arrays without any text. The result is the same, id for
 `tokenizer.tokenize(mixture.prompt(position))`; only faster.
 """
 
+import bisect
+import itertools
 import os
 
 import numpy as np
@@ -18,6 +20,9 @@ from symtune.data.skills import SkillMaker
 from symtune.data.symbols import draw_symbols
 from symtune.data.token_cache import TokenTask, tokenize_task
 from symtune.data.tokens import PromptTokenizer, TokenizedPrompt
+
+# An exemplar's text and what follows it: the cue, the label, the next turn's head.
+_Turn = tuple[np.ndarray, ...]
 
 
 class TokenStream:
@@ -37,7 +42,7 @@ class TokenStream:
       cache_dir: folder of the token cache; None keeps the ids in memory.
     """
     self._seed = mixture.seed
-    self._cumulative = mixture.cumulative
+    self._cumulative = mixture.cumulative.tolist()
     self._tokenizer = tokenizer
     self._keyed = KeyedGenerator()
     tasks: dict[int, TokenTask] = {}  # several ingredients may share a task
@@ -59,8 +64,8 @@ class TokenStream:
       SymtuneError: a label is longer than a target may be.
     """
     rng = self._keyed.at(self._seed, "mixture", position)
-    drawn = np.searchsorted(self._cumulative, rng.random(), side="right")
-    entry = self._entries[min(int(drawn), len(self._entries) - 1)]
+    drawn = bisect.bisect_right(self._cumulative, rng.random())
+    entry = self._entries[min(drawn, len(self._entries) - 1)]
     if isinstance(entry, TokenMaker):
       return entry.prompt(rng, seed=self._seed, position=position)
     prompt = entry.prompt(rng, seed=self._seed, position=position)
@@ -85,7 +90,8 @@ class TokenMaker:
     shots = entry.ingredient.shots
     self._drawer = DemoDrawer(task.index, task.fingerprint, shots)
     self._keyed = KeyedGenerator()
-    self._starts = np.append(0, task.ends[:-1])
+    starts = np.append(0, task.ends[:-1])
+    self._spans = np.stack((starts, task.ends), axis=1)  # (rows, 2), read together
     instruction = task.card.instruction if entry.ingredient.instruction else None
     self._cues = [_Cues(tokenizer, f, instruction) for f in entry.formats]
 
@@ -102,8 +108,7 @@ class TokenMaker:
     words, classes, answer = self._relabel(key, classes, answer)
     formats = self._keyed.at(*key, "format")
     cues = self._cues[int(formats.integers(len(self._cues)))]
-    drawn = np.concatenate((drawn, (query,)))
-    return self._assemble(cues, drawn, classes, words, answer)
+    return self._assemble(cues, drawn, query, classes, words, answer)
 
   def _relabel(
     self, key: tuple[int | str, ...], classes: list[int], answer: int
@@ -124,36 +129,50 @@ class TokenMaker:
     self,
     cues: "_Cues",
     drawn: np.ndarray,
+    query: int,
     classes: list[int],
     words: tuple[str, ...],
     answer: int,
   ) -> TokenizedPrompt:
-    tokenizer = self._tokenizer
-    starts, ends = self._starts[drawn].tolist(), self._task.ends[drawn].tolist()
     tokens = self._task.tokens
-    *texts, text = [tokens[i:j] for i, j in zip(starts, ends, strict=True)]
-    # What stands between two texts: the cue, the label, and the next turn's head.
-    labels = [tokenizer.encode(word) for word in words]
-    around = [len(cues.demo_cue) + len(ids) + len(cues.head) for ids in labels]
-    lengths = [
-      len(ids) + around[label] for ids, label in zip(texts, classes, strict=True)
+    choices = tuple([self._tokenizer.target(word) for word in words])
+    between = [(cues.demo_cue, ids[:-1], cues.head) for ids in choices]
+    spans = self._spans[drawn].tolist()
+    turns = [
+      (tokens[start:end], *between[label])
+      for (start, end), label in zip(spans, classes, strict=True)
     ]
-    lengths.append(len(text) + cues.query_length)
-    dropped = tokenizer.choose_dropped(
-      classes, lengths, lambda: tokenizer.vocab.decode([*cues.head.tolist(), *text])
-    )
-    parts: list[np.ndarray] = [cues.head]
-    for i, label in enumerate(classes):
-      if i not in dropped:
-        parts += (texts[i], cues.demo_cue, labels[label], cues.head)
-    parts += (text, cues.query_end)
+    start, end = self._spans[query].tolist()
+    text = tokens[start:end]
+    inputs = _join(cues, turns, text)
+    if len(inputs) > self._tokenizer.max_inputs:
+      turns = self._drop(cues, turns, text, classes)
+      inputs = _join(cues, turns, text)
     return TokenizedPrompt(
-      inputs=np.concatenate(parts, dtype=np.int32),
-      choices=tuple([tokenizer.target(word) for word in words]),
+      inputs=inputs,
+      choices=choices,
       answer=answer,
-      demos_kept=len(texts) - len(dropped),
-      demos_dropped=len(dropped),
+      demos_kept=len(turns),
+      demos_dropped=len(classes) - len(turns),
     )
+
+  def _drop(
+    self, cues: "_Cues", turns: list[_Turn], text: np.ndarray, classes: list[int]
+  ) -> list[_Turn]:
+    """The turns that stay when a prompt is too long."""
+    dropped = self._tokenizer.choose_dropped(
+      classes,
+      [*(sum(map(len, turn)) for turn in turns), len(text) + cues.query_length],
+      lambda: self._tokenizer.vocab.decode([*cues.head.tolist(), *text]),
+    )
+    return [turn for i, turn in enumerate(turns) if i not in dropped]
+
+
+def _join(cues: "_Cues", turns: list[_Turn], text: np.ndarray) -> np.ndarray:
+  parts = itertools.chain.from_iterable(turns)
+  return np.concatenate(
+    [cues.head, *parts, text, cues.query_end], dtype=np.int32
+  )
 
 
 class _Cues:
