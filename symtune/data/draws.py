@@ -104,7 +104,7 @@ class DemoDrawer:
 def _draw_numbers(
   rng: np.random.Generator, sizes: tuple[int, ...], blocked: Sequence[int], k: int
 ) -> list[int]:
-  """k numbers of each class, none of them blocked, each set equally likely.
+  """K numbers of each class, none of them blocked, each set equally likely.
 
   Numbers count from 0 through all classes; `sizes` are those of the classes, `blocked`
   is ascending. This is `rng.choice(size, k, replace=False, shuffle=False)` of each
