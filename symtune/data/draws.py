@@ -5,9 +5,11 @@ one *group*: none of a query's group may be its exemplar.
 """
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int32, Int64
 
 from symtune.data.rng import KeyedGenerator
 from symtune.errors import SymtuneError
@@ -65,10 +67,10 @@ class DemoDrawer:
     self.shots = shots
     self._fingerprint = fingerprint
     self._keyed = KeyedGenerator()
-    self._by_group = [_positions_by_group(index.groups[e]) for e in index.exemplars]
+    # Below, an exemplar is its number in this list: class by class, ascending.
     self._exemplars = np.concatenate(index.exemplars)
-    sizes = [len(e) for e in index.exemplars]
-    self._offsets = (np.cumsum(sizes) - sizes)[:, None]
+    self._sizes = tuple(len(e) for e in index.exemplars)
+    self._starts, self._members = _numbers_by_group(index.groups, self._exemplars)
 
   def __getstate__(self):
     return (self.index, self._fingerprint, self.shots)
@@ -76,15 +78,9 @@ class DemoDrawer:
   def __setstate__(self, state):
     self.__init__(*state)
 
-  def blocked(self, label: int, position: int) -> Int32[np.ndarray, "_blocked"]:
-    """Which exemplars of a class, counted from 0, share the text of a row."""
-    starts, members = self._by_group[label]
-    group = int(self.index.groups[position])
-    if group + 1 >= len(starts):
-      return members[:0]
-    return members[starts[group] : starts[group + 1]]
-
-  def draw(self, position: int, *, seed: int, variant: int) -> np.ndarray:
+  def draw(
+    self, position: int, *, seed: int, variant: int
+  ) -> Int32[np.ndarray, "_demos"]:
     """Positions of the exemplars of (seed, task, query, variant), in prompt order.
 
     Args:
@@ -98,20 +94,63 @@ class DemoDrawer:
     row = int(self.index.rows[position])
     rng = self._keyed.at(seed, self._fingerprint, row, variant, "episode")
     k = int(rng.integers(self.shots.minimum, self.shots.maximum + 1))
-    chosen: np.ndarray = np.empty((len(self.index.exemplars), k), np.int64)
-    for label, exemplars in enumerate(self.index.exemplars):
-      blocked = self.blocked(label, position)
-      size = len(exemplars) - len(blocked)
-      chosen[label] = rng.choice(size, size=k, replace=False, shuffle=False)
+    group = int(self.index.groups[position])
+    blocked = self._members[self._starts[group] : self._starts[group + 1]].tolist()
+    chosen = _draw_numbers(rng, self._sizes, blocked, k)
+    rng.shuffle(chosen)
+    return self._exemplars[chosen]
+
+
+def _draw_numbers(
+  rng: np.random.Generator, sizes: tuple[int, ...], blocked: Sequence[int], k: int
+) -> list[int]:
+  """K numbers of each class, none of them blocked, each set equally likely.
+
+  Numbers count from 0 through all classes; `sizes` are those of the classes, `blocked`
+  is ascending. This is `rng.choice(size, k, replace=False, shuffle=False)` of each
+  class in turn, number for number, with one call for all of them.
+  """
+  free, start = list(sizes), 0
+  if blocked:
+    for label, size in enumerate(sizes):
+      free[label] -= sum(start <= b < start + size for b in blocked)
+      start += size
+  drawn = rng.integers(_floyd_bounds(tuple(free), k)).tolist()
+  chosen: list[int] = []
+  start = 0
+  for label, size in enumerate(sizes):
+    some = drawn[label * k : label * k + k]
+    if len(set(some)) < k:
+      some = _replace_repeats(some, free[label])
+    if start:
+      some = [number + start for number in some]
+    if free[label] < size:
       for skipped in blocked:  # ascending: step over what must not be shown
-        chosen[label] += chosen[label] >= skipped
-    chosen += self._offsets
-    return self._exemplars[chosen.ravel()[rng.permutation(chosen.size)]]
+        if start <= skipped < start + size:
+          some = [number + (number >= skipped) for number in some]
+    chosen += some
+    start += size
+  return chosen
 
 
-def _positions_by_group(groups: np.ndarray) -> tuple[list[int], np.ndarray]:
-  """Where each group starts in a list of positions sorted by group, and that list."""
-  order = np.argsort(groups, kind="stable").astype(np.int32)
-  starts = np.zeros(int(groups.max(initial=-1)) + 2, np.int32)
-  np.cumsum(np.bincount(groups, minlength=len(starts) - 1), out=starts[1:])
-  return [int(start) for start in starts], order
+@functools.lru_cache(maxsize=4096)
+def _floyd_bounds(sizes: tuple[int, ...], k: int) -> Int64[np.ndarray, "_draws"]:
+  """Floyd's sample of k in n draws below n - k + 1, then n - k + 2, up to n."""
+  return np.concatenate([np.arange(n - k, n, dtype=np.int64) + 1 for n in sizes])
+
+
+def _replace_repeats(drawn: list[int], size: int) -> list[int]:
+  """Floyd's sample without replacement: what was drawn before becomes its bound."""
+  chosen: list[int] = []
+  for i, number in enumerate(drawn, start=size - len(drawn)):
+    chosen.append(i if number in chosen else number)
+  return chosen
+
+
+def _numbers_by_group(
+  groups: np.ndarray, exemplars: np.ndarray
+) -> tuple[list[int], Int32[np.ndarray, "_exemplars"]]:
+  """Where each group starts in the exemplars' numbers sorted by group, and those."""
+  order = np.argsort(groups[exemplars], kind="stable").astype(np.int32)
+  counts = np.bincount(groups[exemplars], minlength=int(groups.max(initial=-1)) + 1)
+  return [0, *np.cumsum(counts).tolist()], order

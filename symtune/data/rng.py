@@ -3,12 +3,14 @@
 import functools
 import hashlib
 import json
+import struct
 import threading
 from typing import Any
 
 import numpy as np
 
 _quote = functools.lru_cache(maxsize=4096)(json.dumps)
+_two_words = struct.Struct("<QQ").unpack_from
 
 
 def keyed_generator(*key: int | str) -> np.random.Generator:
@@ -24,7 +26,9 @@ def keyed_generator(*key: int | str) -> np.random.Generator:
   Returns:
     A fresh generator.
   """
-  return np.random.Generator(np.random.Philox(key=_philox_key(key)))
+  return np.random.Generator(
+    np.random.Philox(key=np.asarray(_philox_key(key), np.uint64))
+  )
 
 
 class KeyedGenerator(threading.local):
@@ -38,7 +42,10 @@ class KeyedGenerator(threading.local):
   def __init__(self):
     self._bits = np.random.Philox(key=0)
     self._generator = np.random.Generator(self._bits)
-    self._state: Any = dict(self._bits.state)
+    # Plain numbers for arrays: NumPy reads them one by one, in half the time.
+    words = (0, 0, 0, 0)
+    state = {"counter": words, "key": (0, 0)}
+    self._state: Any = {**self._bits.state, "state": state, "buffer": words}
 
   def __reduce__(self):
     return KeyedGenerator, ()
@@ -50,8 +57,7 @@ class KeyedGenerator(threading.local):
     return self._generator
 
 
-def _philox_key(key: tuple[int | str, ...]) -> np.ndarray:
+def _philox_key(key: tuple[int | str, ...]) -> tuple[int, int]:
   # The same bytes as json.dumps with these separators, which takes four times as long.
   parts = [str(part) if type(part) is int else _quote(part) for part in key]
-  digest = hashlib.sha256(f"[{','.join(parts)}]".encode()).digest()
-  return np.frombuffer(digest[:16], "<u8")
+  return _two_words(hashlib.sha256(f"[{','.join(parts)}]".encode()).digest())

@@ -202,22 +202,25 @@ def draw_symbols(
   Raises:
     SymtuneError: the pool has too few symbols left.
   """
-  taken = set(pool.relevant_words(tuple(labels)))
+  relevant = pool.relevant_words(tuple(labels))
   groups = tuple(pool.symbols.values())
   drawn: list[str] = []
+  taken: list[str] = []  # those drawn, case-folded
   for tries in range(_MAX_REJECTIONS):
     if drawn and pool.rules and tries % _RESTART == 0:
       # The first symbol may be one that hardly any other goes with, by the rules.
-      taken.difference_update(symbol.casefold() for symbol in drawn)
       drawn.clear()
+      taken.clear()
     group = groups[int(rng.integers(len(groups)))]
     symbol = group[int(rng.integers(len(group)))]
-    if symbol.casefold() not in taken and _meets_rules(pool, drawn, symbol):
-      taken.add(symbol.casefold())
+    folded = symbol.casefold()
+    if folded in relevant or folded in taken:
+      continue
+    if pool.rules is None or _meets_rules(pool, drawn, symbol):
       drawn.append(symbol)
+      taken.append(folded)
       if len(drawn) == count:
         return tuple(drawn)
-  relevant = pool.relevant_words(tuple(labels))
   free = len({s.casefold() for s in pool.all_symbols()} - relevant)
   raise SymtuneError(
     f"{pool.split} symbol pool: got {free} usable symbols for {count} labels "

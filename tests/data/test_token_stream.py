@@ -16,7 +16,7 @@ from symtune.data.symbols import PoolSplit, make_pool
 from symtune.data.token_cache import tokenize_task
 from symtune.data.token_stream import TokenStream
 from symtune.data.tokens import PromptTokenizer, PromptTooLongError
-from symtune.data.vocab import SentencePieceVocab
+from symtune.data.vocab import SentencePieceVocab, ToyVocab
 from symtune.errors import SymtuneError
 
 # What T5's normaliser treats in its own ways: wide forms, ligatures, combining marks,
@@ -94,6 +94,20 @@ def test_ids_are_those_of_the_rendered_text(make_task, small_vocab, texts, seed)
     if expected != "too long" and expected["rest"][2] == 0:
       whole = small_vocab.encode(mixture.prompt(position).inputs)
       assert expected["inputs"][:-1] == whole.tolist()
+
+
+def test_vocabularies_of_more_than_two_bytes(make_task):
+  vocab = ToyVocab([str(n) for n in range(70_000)])
+  task = _task(make_task, [f"{69_000 + i} 7 <b>" for i in range(20)])
+  mixture = _mixture(task, make_pool(PoolSplit.TUNING, size_per_category=50), seed=1)
+  tokenizer = _tokenizer(vocab, max_inputs=40)
+  stream = TokenStream(mixture, tokenizer)
+  outcomes = [_outcome(stream, position) for position in range(40)]
+  assert max(max(found["inputs"]) for found in outcomes) > 2**16
+  assert any(found["rest"][2] for found in outcomes)  # some lost exemplars
+  for position, found in enumerate(outcomes):
+    expected = _outcome(lambda i: tokenizer.tokenize(mixture.prompt(i)), position)
+    assert found == expected
 
 
 def test_the_cache_is_used_and_changes_nothing(make_task, small_vocab, tmp_path):

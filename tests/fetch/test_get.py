@@ -108,6 +108,22 @@ def test_a_share_is_held_out_where_there_is_no_validation_split(hub, tmp_path):
   assert sum(e.split == "validation" for e in task.examples) == 10
 
 
+def test_financial_news_keeps_two_of_three_classes_and_holds_out_a_share(
+  hub, tmp_path
+):
+  card = load_card("financial_phrasebank")
+  names = ("negative", "neutral", "positive")
+  news = [{"text": f"Profit {i}", "label": names[i % 3]} for i in range(60)]
+  folder = get(card, tmp_path, hub(card, "train", news))
+  entry = read_provenance(folder)["financial_phrasebank.jsonl"]
+  assert entry.splits["train"].dropped == {"no gold label": 20}
+  examples = read_task(card, folder).examples
+  assert sum(e.split == "validation" for e in examples) == 8  # a fifth of 40
+  for example in examples:
+    number = int(example.fields["text"].split()[1])
+    assert card.labels[example.label] == names[number % 3].capitalize()
+
+
 def test_names_decide_not_the_order_of_the_source(hub, tmp_path):
   trec = load_card("trec")
   values = trec.source.download.values
