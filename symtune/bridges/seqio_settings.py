@@ -42,11 +42,13 @@ from symtune.data.symbols import (
   check_disjoint,
   make_pool,
 )
-from symtune.data.vocab import EXTRA_IDS, SentencePieceVocab
+from symtune.data.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
 
-# T5X's own vocabulary (t5x/examples/t5/t5_1_1/base.gin); its 100 sentinels are pieces.
+# T5X's own vocabulary (t5x/examples/t5/t5_1_1/base.gin).
 T5_VOCAB = "gs://t5-data/vocabs/cc_all.32000.100extra/sentencepiece.model"
+# Its 100 sentinels are pieces; known here, so that importing the tasks reads no bucket.
+_KNOWN_EXTRA_IDS = {T5_VOCAB: 0}
 MICROWORLD_EVALUATION = "microworld_eval"
 _MICROWORLD_VOCAB = "microworld/vocab.model"
 # The microworld's vocabulary has no pieces for words that it does not speak of.
@@ -124,7 +126,12 @@ def _whole_number(
 
 
 def make_vocabulary(key: CardKey) -> seqio.SentencePieceVocabulary:
-  """The SeqIO vocabulary of a task; its file is read on first use."""
+  """The SeqIO vocabulary of a task.
+
+  Raises:
+    SymtuneError: the file is missing or no SentencePiece model with T5's ids; T5's own
+      is read on first use only.
+  """
   path = _vocab_path(key, read_settings().vocab)
   return seqio.SentencePieceVocabulary(path, extra_ids=_extra_ids(path))
 
@@ -187,8 +194,9 @@ def _vocab_path(key: CardKey, path: str | None) -> str:
 
 
 def _extra_ids(path: str) -> int:
-  """Sentinels to add above the pieces; some files hold them already, and say so."""
-  return 0 if "100extra" in path else EXTRA_IDS
+  """Sentinels to add above the pieces; some models hold them already."""
+  known = _KNOWN_EXTRA_IDS.get(path)
+  return _read_vocab(path).extra_ids if known is None else known
 
 
 def _data_dir(key: CardKey, settings: SeqioSettings) -> str:
@@ -202,7 +210,7 @@ def _data_dir(key: CardKey, settings: SeqioSettings) -> str:
 
 @functools.cache
 def _read_vocab(path: str) -> SentencePieceVocab:
-  return SentencePieceVocab(_local_copy(path), _extra_ids(path))
+  return SentencePieceVocab(_local_copy(path))
 
 
 @functools.cache

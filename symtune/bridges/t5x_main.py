@@ -5,9 +5,10 @@
 All flags are T5X's. `symtune t5x` starts this module; on a pod it may be started alone.
 """
 
+import os
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from symtune.cards.resources import resource_dir
 from symtune.cli.doctor import has_module
@@ -17,6 +18,7 @@ MODULES = {"train": "t5x.train", "eval": "t5x.eval", "infer": "t5x.infer"}
 # What T5X needs; the first three come from repositories, the rest from [t5x].
 NEEDED = ("t5x", "airio", "jestimator", "seqio", "tensorflow", "clu", "fiddle", "grain")
 _SEARCH_PATHS = "--gin_search_paths"
+_JOIN = "multiprocess_gpu"  # of T5X's train alone
 
 
 def missing_modules(needed: Sequence[str] = NEEDED) -> list[str]:
@@ -47,6 +49,31 @@ def t5x_arguments(flags: Sequence[str]) -> list[str]:
   return [f"{_SEARCH_PATHS}={','.join(paths)}", *others]
 
 
+def check_processes(
+  mode: str, flags: Sequence[str], environment: Mapping[str, str] | None = None
+) -> None:
+  """Refuses processes of one SLURM step that would each do all the work alone.
+
+  Args:
+    mode: "train", "eval" or "infer".
+    flags: T5X's own.
+    environment: `os.environ` when None.
+
+  Raises:
+    SymtuneError: there are several processes, and T5X was not told to join them.
+  """
+  values = os.environ if environment is None else environment
+  count = values.get("SLURM_STEP_NUM_TASKS", "1")
+  joins = any(flag.lstrip("-") in (_JOIN, f"{_JOIN}=true") for flag in flags)
+  if count == "1" or (mode == "train" and joins):
+    return
+  fix = f"Give --{_JOIN}" if mode == "train" else "Start one (GPUS=1 of slurm.sh)"
+  raise SymtuneError(
+    f"t5x {mode}: SLURM started {count} processes, which would each do all the work "
+    f"and write the same files. {fix} (docs/tpu_pods.md, 'SLURM')."
+  )
+
+
 def main(arguments: Sequence[str]) -> None:
   """Becomes T5X's script.
 
@@ -54,7 +81,7 @@ def main(arguments: Sequence[str]) -> None:
     arguments: "train", "eval" or "infer", then T5X's flags.
 
   Raises:
-    SymtuneError: another mode, or T5X is not installed.
+    SymtuneError: another mode, T5X is not installed, or processes that do not join.
   """
   if not arguments or arguments[0] not in MODULES:
     raise SymtuneError(
@@ -67,6 +94,7 @@ def main(arguments: Sequence[str]) -> None:
       f"symtune[t5x], then T5X, airio and jestimator from their repositories "
       f"(docs/tpu_pods.md, 'Install')."
     )
+  check_processes(arguments[0], arguments[1:])
   module = MODULES[arguments[0]]
   sys.argv = [module, *t5x_arguments(arguments[1:])]
   # T5X's gin files speak of `__main__`: its script has to be that.

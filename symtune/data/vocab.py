@@ -55,6 +55,7 @@ class SentencePieceVocab:
 
   Attributes:
     num_ids: pieces and sentinels; `size` is this, rounded up.
+    extra_ids: sentinels added above the pieces.
   """
 
   pad_id = 0
@@ -82,6 +83,7 @@ class SentencePieceVocab:
     self.fingerprint = hashlib.sha256(self._model.serialized_model_proto()).hexdigest()
     self._num_pieces = self._model.get_piece_size()
     self._sentinels = _own_sentinels(self._model)
+    self.extra_ids = 0 if self._sentinels else extra_ids
     if not self._sentinels:  # they count down from the top, as in T5
       top = self._num_pieces + extra_ids - 1
       self._sentinels = {f"<extra_id_{i}>": top - i for i in range(extra_ids)}

@@ -247,3 +247,24 @@ def test_a_file_in_a_bucket_is_copied_again_when_it_changes(
   assert seqio_settings._local_copy(path).read_text() == "kept"
   with pytest.raises(SymtuneError, match="cannot be read"):
     seqio_settings._local_copy("ram://bucket/gone.jsonl")
+
+
+def test_sentinels_are_asked_of_the_pieces_not_of_the_name(
+  seqio, tasks, small_vocab_path, tmp_path, monkeypatch
+):
+  from sentencepiece import sentencepiece_model_pb2
+
+  from symtune.bridges.seqio_settings import CardKey, make_vocabulary
+
+  model = sentencepiece_model_pb2.ModelProto.FromString(small_vocab_path.read_bytes())
+  count = len(model.pieces)
+  for folder, added in (("100extra", 100), ("other", 0)):
+    path = tmp_path / folder / "spiece.model"
+    path.parent.mkdir()
+    path.write_bytes(model.SerializeToString())
+    monkeypatch.setenv("SYMTUNE_VOCAB", str(path))
+    vocabulary = make_vocabulary(CardKey(name="rte"))
+    assert (vocabulary.extra_ids, vocabulary.vocab_size) == (added, count + 100)
+    for number in reversed(range(100)):
+      kind = model.SentencePiece.USER_DEFINED
+      model.pieces.add(piece=f"<extra_id_{number}>", score=0.0, type=kind)

@@ -80,3 +80,30 @@ def test_another_mode_is_refused():
     t5x_main.main(["fly"])
   with pytest.raises(SymtuneError, match="got mode ''"):
     t5x_main.main([])
+
+
+@pytest.mark.parametrize(
+  ("mode", "count", "flags", "message"),
+  [
+    (
+      "train",
+      "8",
+      ["--gin_file=x.gin"],
+      "SLURM started 8 processes.*--multiprocess_gpu",
+    ),
+    ("train", "8", ["--nomultiprocess_gpu"], "SLURM started 8 processes"),
+    ("train", "8", ["--multiprocess_gpu"], None),
+    ("train", "8", ["--multiprocess_gpu=true", "--process_index=1"], None),
+    ("train", "1", [], None),
+    ("train", None, [], None),
+    ("eval", "8", ["--multiprocess_gpu"], "SLURM started 8 processes.*Start one"),
+    ("infer", "2", [], "SLURM started 2 processes.*Start one"),
+  ],
+)
+def test_processes_that_do_not_join_are_refused(mode, count, flags, message):
+  environment = {} if count is None else {"SLURM_STEP_NUM_TASKS": count}
+  if message is None:
+    t5x_main.check_processes(mode, flags, environment)
+    return
+  with pytest.raises(SymtuneError, match=message):
+    t5x_main.check_processes(mode, flags, environment)

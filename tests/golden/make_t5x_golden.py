@@ -31,7 +31,7 @@ GOLDEN = pathlib.Path(__file__).parent / "t5x_checkpoints.tar.xz"
 T5X_COMMIT = "cc342d4"
 STEP = 1000
 SIZES = {
-  "vocab_size": 32,
+  "vocab_size": 128,  # the fewest that a vocabulary of ours asks of a network
   "emb_dim": 8,
   "num_heads": 2,
   "num_encoder_layers": 2,
