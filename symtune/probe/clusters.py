@@ -128,10 +128,12 @@ def measure_spread(tasks: Sequence[TaskAnswers], *, smooth: bool = False) -> Spr
 
   Args:
     tasks: at least one.
-    smooth: for shares of right answers: where all are right or all are wrong, the part
-      of the queries is that of Laplace's (right + 1) / (n + 2), not 0.
+    smooth: for shares of right answers: where a task's are all right or all wrong, the
+      part of its queries is not 0 but that of Laplace's (right + 1) / (n + 2), of the
+      task or of all tasks together, whichever varies less.
   """
-  parts = np.array([_parts(task, smooth) for task in tasks])
+  floor = _laplace_variance(tasks) if smooth else None
+  parts = np.array([_parts(task, floor) for task in tasks])
   queries, seeds, residual = parts.sum(axis=0) / len(tasks) ** 2
   return Spread(
     queries=float(queries),
@@ -154,12 +156,19 @@ def per_query(task: TaskAnswers) -> Float[np.ndarray, "queries 2"]:
   return np.stack([sums, counts.astype(np.float64)], axis=1)
 
 
-def _parts(task: TaskAnswers, smooth: bool) -> tuple[float, float, float]:
+def _laplace_variance(tasks: Sequence[TaskAnswers]) -> float:
+  """Of one answer, at Laplace's share of right ones: (right + 1) / (n + 2)."""
+  n = sum(task.num_queries for task in tasks)
+  right = sum(task.mean * task.num_queries for task in tasks)
+  share = (right + 1.0) / (n + 2.0)
+  return share * (1.0 - share)
+
+
+def _parts(task: TaskAnswers, floor: float | None) -> tuple[float, float, float]:
   """Mean squares of queries, seeds and residual, each over the number of answers."""
-  if smooth and task.values.min() == task.values.max():
-    n = task.num_queries
-    share = (task.mean * n + 1.0) / (n + 2.0)
-    return share * (1.0 - share) / n, 0.0, 0.0
+  if floor is not None and task.values.min() == task.values.max():
+    variance = min(floor, _laplace_variance([task]))
+    return variance / task.num_queries, 0.0, 0.0
   count = len(task.values)
   deviations = task.values - task.mean
   by_query, query_means = _by_group(task.query_places, deviations)
