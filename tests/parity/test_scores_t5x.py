@@ -1,4 +1,4 @@
-"""Trained natively, T5X restores and scores alike; trained by T5X, so do native probes."""
+"""Trained natively, T5X scores alike; trained by T5X, so do native probes."""
 
 import gc
 import types
