@@ -1,4 +1,4 @@
-"""Trained natively, T5X scores alike; trained by T5X, so do native probes."""
+"""What one side trained the other restores and scores alike: T5X, native probes."""
 
 import gc
 import types

@@ -20,7 +20,12 @@ from symtune.probe.native_model import NativeModel
 from symtune.probe.probe import ProbeSettings
 from symtune.probe.settings import FourSettings
 
-pytestmark = [pytest.mark.t5x, pytest.mark.shared]
+pytestmark = [
+  pytest.mark.t5x,
+  pytest.mark.shared,
+  # T5X, TensorFlow and Orbax warn of their own deprecations.
+  pytest.mark.filterwarnings("ignore"),
+]
 
 STEPS = 20
 TRAIN = """
