@@ -108,9 +108,7 @@ def test_a_share_is_held_out_where_there_is_no_validation_split(hub, tmp_path):
   assert sum(e.split == "validation" for e in task.examples) == 10
 
 
-def test_financial_news_keeps_two_of_three_classes_and_holds_out_a_share(
-  hub, tmp_path
-):
+def test_financial_news_keeps_two_of_three_classes_and_holds_out_a_share(hub, tmp_path):
   card = load_card("financial_phrasebank")
   names = ("negative", "neutral", "positive")
   news = [{"text": f"Profit {i}", "label": names[i % 3]} for i in range(60)]
