@@ -229,7 +229,7 @@ def test_mmlu_shows_the_five_of_its_subject(data_dir, settings):
   items = _items(Mmlu(data_dir), settings)
   assert len(items) == 8 * 2
   for item in items:
-    subjects = re.findall(r"subject: (law|logic)", item.prompt.inputs)
+    subjects = re.findall(r"Subject: (law|logic)", item.prompt.inputs)
     assert len(subjects) == 6
     assert len(set(subjects)) == 1
     assert item.prompt.choices == ("A", "B", "C", "D")
