@@ -1,4 +1,4 @@
-"""PairedResults -> paired differences between settings of one checkpoint.
+"""Stage 11: PairedResults -> paired differences between settings of a checkpoint.
 
 Settings of a probe share queries, exemplars and seeds, so two of them are compared like
 two checkpoints: on the same questions, with the same intervals and tests. Natural
