@@ -32,7 +32,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-_NODE_MULTIPLE = 8
+_FEWEST_NODES = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,12 +115,13 @@ def make_tree(candidates: Sequence[Sequence[int]]) -> TokenTree:
 
 
 def padded_nodes(trees: Sequence[TokenTree]) -> int:
-  """Nodes that a batch of these trees is padded to: 8, 16, 32, ..."""
+  """Nodes that a batch of these trees is padded to: 8, 12, 16, 24, 32, 48, ..."""
   largest = max(len(tree.tokens) for tree in trees)
-  nodes = _NODE_MULTIPLE
+  nodes = _FEWEST_NODES
   while nodes < largest:
     nodes *= 2
-  return nodes
+  between = 3 * nodes // 4
+  return between if nodes > _FEWEST_NODES and largest <= between else nodes
 
 
 def batch_trees(trees: Sequence[TokenTree], rows: int, nodes: int) -> TreeBatch:

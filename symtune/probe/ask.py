@@ -4,10 +4,12 @@ Exemplars, their order, format and symbols depend on (seed, task, query) alone, 
 settings of a probe differ in nothing but what the probe varies: comparisons are paired.
 """
 
+import abc
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -129,6 +131,29 @@ class Asker:
     if text is None:
       text = self._texts[example.row] = self.task.card.input_text(example)
     return text
+
+
+class TaskProbe(abc.ABC):
+  """A probe that asks the same questions about every query of a task."""
+
+  name: ClassVar[str]
+
+  def subjects(
+    self, tasks: Sequence[Task], settings: ProbeSettings
+  ) -> tuple[Task, ...]:
+    """Every task."""
+    del settings
+    return tuple(tasks)
+
+  def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
+    """One item per seed, query and question, in this order."""
+    asker = Asker(self.name, subject, settings)
+    return ask_each(asker, functools.partial(self.questions, asker))
+
+  @abc.abstractmethod
+  def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
+    """What is asked about an episode's query, one question per setting."""
+    ...
 
 
 def draw_queries(

@@ -14,52 +14,38 @@ demands nothing.
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
 
-from symtune.cards.card import Task
 from symtune.data.episodes import Episode
-from symtune.probe.ask import Asker, Question, ask_each, derange
-from symtune.probe.probe import ProbeItem, ProbeSettings
+from symtune.probe.ask import Asker, Question, TaskProbe, derange
 
 SHARES = (0, 25, 50, 75, 100)  # per cent
 
 
-class FlipShare:
+class FlipShare(TaskProbe):
   """Accuracy on true targets, by the share of exemplars with flipped labels."""
 
   name = "flip_share"
 
-  def subjects(
-    self, tasks: Sequence[Task], settings: ProbeSettings
-  ) -> tuple[Task, ...]:
-    """Every task."""
-    del settings
-    return tuple(tasks)
-
-  def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
-    """Per seed and query, one item for each share."""
-    asker = Asker(self.name, subject, settings)
-
-    def questions(seed: int, episode: Episode) -> list[Question]:
-      rng = asker.rng(seed, episode.query, "flip share")
-      kind = "flipped" if len(subject.card.labels) == 2 else "deranged"
-      order = derange(rng, len(subject.card.labels))
-      places = rng.permutation(len(episode.demos))
-      asked = []
-      for share in SHARES:
-        count = round(share / 100 * len(places))
-        flipped = frozenset(int(i) for i in places[:count])
-        asked.append(
-          Question(
-            setting=f"{share:03d}% {kind}",
-            episode=_flip(episode, flipped, order),
-            context=_majority(episode, flipped, order),
-            prior=episode.query.label,
-          )
+  def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
+    """One for each share."""
+    labels = asker.task.card.labels
+    rng = asker.rng(seed, episode.query, "flip share")
+    kind = "flipped" if len(labels) == 2 else "deranged"
+    order = derange(rng, len(labels))
+    places = rng.permutation(len(episode.demos))
+    asked = []
+    for share in SHARES:
+      count = round(share / 100 * len(places))
+      flipped = frozenset(int(i) for i in places[:count])
+      asked.append(
+        Question(
+          setting=f"{share:03d}% {kind}",
+          episode=_flip(episode, flipped, order),
+          context=_majority(episode, flipped, order),
+          prior=episode.query.label,
         )
-      return asked
-
-    return ask_each(asker, questions)
+      )
+    return asked
 
 
 def _flip(episode: Episode, flipped: frozenset[int], order: tuple[int, ...]) -> Episode:

@@ -8,41 +8,25 @@ permutation that leaves no word in its place, drawn anew for each prompt. That i
 setting of its own, so the paper's number stays the paper's.
 """
 
-from collections.abc import Iterator, Sequence
-
-from symtune.cards.card import Task
 from symtune.data.episodes import Episode
-from symtune.probe.ask import Asker, Question, ask_each, derange, with_words
-from symtune.probe.probe import ProbeItem, ProbeSettings
+from symtune.probe.ask import Asker, Question, TaskProbe, derange, with_words
 
 
-class FlippedLabels:
+class FlippedLabels(TaskProbe):
   """Accuracy when exemplar labels and the expected answer are exchanged."""
 
   name = "flipped_labels"
 
-  def subjects(
-    self, tasks: Sequence[Task], settings: ProbeSettings
-  ) -> tuple[Task, ...]:
-    """Every task."""
-    del settings
-    return tuple(tasks)
-
-  def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
-    """One item per seed and query: "flipped" for two classes, "deranged" for more."""
-    asker = Asker(self.name, subject, settings)
-    labels = subject.card.labels
+  def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
+    """One: "flipped" for two classes, "deranged" for more."""
+    labels = asker.task.card.labels
     setting = "flipped" if len(labels) == 2 else "deranged"
-
-    def questions(seed: int, episode: Episode) -> list[Question]:
-      # Class c is called labels[order[c]].
-      order = derange(asker.rng(seed, episode.query, "derange"), len(labels))
-      flipped = with_words(episode, tuple(labels[i] for i in order))
-      label = episode.query.label
-      return [
-        Question(
-          setting=setting, episode=flipped, context=label, prior=order.index(label)
-        )
-      ]
-
-    return ask_each(asker, questions)
+    # Class c is called labels[order[c]].
+    order = derange(asker.rng(seed, episode.query, "derange"), len(labels))
+    flipped = with_words(episode, tuple(labels[i] for i in order))
+    label = episode.query.label
+    return [
+      Question(
+        setting=setting, episode=flipped, context=label, prior=order.index(label)
+      )
+    ]

@@ -126,21 +126,22 @@ class ModelScorer:
     self, questions: list[_Question]
   ) -> list[tuple[list[_Question], tuple[int, int], int]]:
     """(questions, shape of the inputs, nodes of the trees), shortest prompts first."""
-    groups: dict[tuple[str, int, int], list[_Question]] = {}
-    for question in sorted(questions, key=lambda q: q.key):
+    groups: dict[tuple[str, int], list[tuple[int, _Question]]] = {}
+    for question in questions:
+      is_ranked = question.kind is AnswerKind.RANK
+      nodes = padded_nodes([self._tree(question)]) if is_ranked else 0
       length = self._row_length(len(question.prompt.inputs))
-      nodes = 0
-      if question.kind is AnswerKind.RANK:
-        nodes = padded_nodes([self._tree(question)])
-      groups.setdefault((question.kind, nodes, length), []).append(question)
+      groups.setdefault((question.kind, length), []).append((nodes, question))
     batches = []
-    for (_, nodes, length), group in sorted(groups.items()):
+    for (_, length), group in sorted(groups.items()):
+      group.sort(key=lambda sized: (sized[0], sized[1].key))
       size = max(1, self._tokens_per_batch // length)
       for start in range(0, len(group), size):
         part = group[start : start + size]
         # Two row counts for each length: few shapes to compile, little padding.
         height = size if len(part) > size // 4 else max(1, size // 4)
-        batches.append((part, (height, length), nodes))
+        nodes = part[-1][0]
+        batches.append(([q for _, q in part], (height, length), nodes))
     return batches
 
   def _row_length(self, tokens: int) -> int:

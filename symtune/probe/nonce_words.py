@@ -9,60 +9,47 @@ larger one.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
-from symtune.cards.card import Example, Task
+from symtune.cards.card import Example
 from symtune.data.episodes import Episode
 from symtune.data.symbols import draw_nonce_words
-from symtune.probe.ask import Asker, Question, ask_each
-from symtune.probe.probe import ProbeItem, ProbeSettings
+from symtune.probe.ask import Asker, Question, TaskProbe
 
 SHARES = (0, 25, 50, 75, 100)  # per cent of the distinct words
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-class NonceWords:
+class NonceWords(TaskProbe):
   """Accuracy by the share of input words that are replaced."""
 
   name = "nonce_words"
 
-  def subjects(
-    self, tasks: Sequence[Task], settings: ProbeSettings
-  ) -> tuple[Task, ...]:
-    """Every task."""
-    del settings
-    return tuple(tasks)
+  def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
+    """One for each share."""
+    text_of = asker.task.card.input_text
+    texts = [text_of(example) for example in (*episode.demos, episode.query)]
+    words = sorted({w.casefold() for text in texts for w in _WORD.findall(text)})
+    rng = asker.rng(seed, episode.query, "nonce words")
+    nonce = draw_nonce_words(rng, len(words))
+    pairs = [(words[i], nonce[i]) for i in rng.permutation(len(words))]
+    label = episode.query.label
 
-  def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
-    """Per seed and query, one item for each share."""
-    asker = Asker(self.name, subject, settings)
-    text_of = subject.card.input_text
+    def question(share: int) -> Question:
+      chosen = dict(pairs[: round(share / 100 * len(pairs))])
 
-    def questions(seed: int, episode: Episode) -> list[Question]:
-      texts = [text_of(example) for example in (*episode.demos, episode.query)]
-      words = sorted({w.casefold() for text in texts for w in _WORD.findall(text)})
-      rng = asker.rng(seed, episode.query, "nonce words")
-      nonce = draw_nonce_words(rng, len(words))
-      pairs = [(words[i], nonce[i]) for i in rng.permutation(len(words))]
-      label = episode.query.label
+      def input_text(example: Example) -> str:
+        return replace_words(text_of(example), chosen)
 
-      def question(share: int) -> Question:
-        chosen = dict(pairs[: round(share / 100 * len(pairs))])
+      return Question(
+        setting=f"{share:03d}% nonce",
+        episode=episode,
+        context=label,
+        prior=label if share == 0 else None,
+        input_text=input_text,
+      )
 
-        def input_text(example: Example) -> str:
-          return replace_words(text_of(example), chosen)
-
-        return Question(
-          setting=f"{share:03d}% nonce",
-          episode=episode,
-          context=label,
-          prior=label if share == 0 else None,
-          input_text=input_text,
-        )
-
-      return [question(share) for share in SHARES]
-
-    return ask_each(asker, questions)
+    return [question(share) for share in SHARES]
 
 
 def replace_words(text: str, nonce_by_word: Mapping[str, str]) -> str:

@@ -5,12 +5,9 @@ are the only way to know the task.
 """
 
 import enum
-from collections.abc import Iterator, Sequence
 
-from symtune.cards.card import Task
 from symtune.data.episodes import Episode
-from symtune.probe.ask import Asker, Question, ask_each
-from symtune.probe.probe import ProbeItem, ProbeSettings
+from symtune.probe.ask import Asker, Question, TaskProbe
 
 
 class Setting(enum.StrEnum):
@@ -32,34 +29,22 @@ class Setting(enum.StrEnum):
     return self in (Setting.INSTRUCTION_AND_LABELS, Setting.LABELS)
 
 
-class FourSettings:
+class FourSettings(TaskProbe):
   """Accuracy in each setting, on the same queries and exemplars."""
 
   name = "settings"
 
-  def subjects(
-    self, tasks: Sequence[Task], settings: ProbeSettings
-  ) -> tuple[Task, ...]:
-    """Every task."""
-    del settings
-    return tuple(tasks)
-
-  def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
-    """Per seed and query, one item for each of the four settings."""
-    asker = Asker(self.name, subject, settings)
-
-    def questions(seed: int, episode: Episode) -> list[Question]:
-      symbols = asker.with_symbols(episode, seed)
-      label = episode.query.label
-      return [
-        Question(
-          setting=s,
-          episode=episode if s.has_labels else symbols,
-          context=label,
-          prior=label if s.has_labels else None,
-          instruction=s.has_instruction,
-        )
-        for s in Setting
-      ]
-
-    return ask_each(asker, questions)
+  def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
+    """One for each of the four settings."""
+    symbols = asker.with_symbols(episode, seed)
+    label = episode.query.label
+    return [
+      Question(
+        setting=s,
+        episode=episode if s.has_labels else symbols,
+        context=label,
+        prior=label if s.has_labels else None,
+        instruction=s.has_instruction,
+      )
+      for s in Setting
+    ]

@@ -9,13 +9,13 @@ tuned model has seen them as labels, though never for these tasks. Their setting
 "tuned on"; only the others tell whether tuning reaches labels that it has not shown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from symtune.cards.card import Task
 from symtune.data.episodes import Episode
 from symtune.data.remap import LabelMap, remap_labels
-from symtune.probe.ask import Asker, Question, ask_each
-from symtune.probe.probe import ProbeItem, ProbeSettings
+from symtune.probe.ask import Asker, Question, TaskProbe
+from symtune.probe.probe import ProbeSettings
 
 LABEL_SETS = {
   "foo bar": ("Foo", "Bar", "Iff", "Roc", "Ket", "Dal"),
@@ -27,7 +27,7 @@ MAX_CLASSES = 6
 _WORDS = frozenset(w.casefold() for words in LABEL_SETS.values() for w in words)
 
 
-class UnrelatedLabels:
+class UnrelatedLabels(TaskProbe):
   """Accuracy with fixed label words that mean nothing for the task."""
 
   name = "unrelated_labels"
@@ -39,27 +39,22 @@ class UnrelatedLabels:
     del settings
     return tuple(t for t in tasks if _is_unrelated(t.card.labels))
 
-  def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
-    """Per seed and query, one item for each set of words and each order."""
-    asker = Asker(self.name, subject, settings)
-    count = len(subject.card.labels)
-
-    def questions(seed: int, episode: Episode) -> list[Question]:
-      del seed
-      asked = []
-      for name, words in LABEL_SETS.items():
-        for setting, chosen in (
-          (name, words[:count]),
-          (f"{name}, reversed", words[:count][::-1]),
-        ):
-          remapped = remap_labels(episode, LabelMap(symbols=chosen))
-          label = episode.query.label
-          asked.append(
-            Question(setting=setting, episode=remapped, context=label, prior=None)
-          )
-      return asked
-
-    return ask_each(asker, questions)
+  def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
+    """One for each set of words and each order."""
+    count = len(episode.label_words)
+    del asker, seed
+    asked = []
+    for name, words in LABEL_SETS.items():
+      for setting, chosen in (
+        (name, words[:count]),
+        (f"{name}, reversed", words[:count][::-1]),
+      ):
+        remapped = remap_labels(episode, LabelMap(symbols=chosen))
+        label = episode.query.label
+        asked.append(
+          Question(setting=setting, episode=remapped, context=label, prior=None)
+        )
+    return asked
 
 
 def _is_unrelated(labels: Sequence[str]) -> bool:

@@ -1,9 +1,5 @@
 """T5X restores what we wrote, to equal bits, with and without optimizer state."""
 
-import gc
-import types
-import warnings
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,28 +12,6 @@ from symtune.convert.t5x_write import write_t5x
 pytestmark = pytest.mark.t5x
 
 TOKEN = jnp.ones((1, 2), jnp.int32)
-
-
-@pytest.fixture(scope="module")
-def t5x():
-  with warnings.catch_warnings():
-    # TensorFlow and T5X warn of their own deprecations.
-    warnings.simplefilter("ignore")
-    try:
-      from t5x import adafactor, checkpoints, partitioning, train_state
-      from t5x.examples.t5 import network
-    except ImportError as error:
-      pytest.skip(f"needs T5X (see CONTRIBUTING.md): {error}")
-    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-      yield types.SimpleNamespace(
-        adafactor=adafactor,
-        checkpoints=checkpoints,
-        partitioning=partitioning,
-        train_state=train_state,
-        network=network,
-      )
-    # T5X leaves event loops open; collected here, they warn nobody else's test.
-    gc.collect()
 
 
 def _state(t5x, seed: int):

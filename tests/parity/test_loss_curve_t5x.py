@@ -18,7 +18,7 @@ STEPS = 50
 RATE = 0.01
 # Wide enough that Adafactor factors the second moments of the larger matrices.
 CONFIG = T5Config(
-  vocab_size=1408,
+  vocab_size=1792,
   emb_dim=128,
   num_heads=4,
   num_encoder_layers=2,
