@@ -137,21 +137,25 @@ class MultiHeadAttention(nn.Module):
       SymtuneError: A decode step does not fit the cache.
     """
     query = self._heads("query", inputs_q)
-    key = self._heads("key", inputs_kv)
-    value = self._heads("value", inputs_kv)
-    if decode:
-      assert mask is None, "a cached position sees all that came before"
-      key, value, mask, bias = self._use_cache(key, value, bias)
-    has_dropout = not deterministic and self.dropout_rate > 0.0
-    x = dot_product_attention(
-      query,
-      key,
-      value,
-      masked_bias(mask, bias, self.dtype),
-      dropout_key=self.make_rng("dropout") if has_dropout else None,
-      dropout_rate=self.dropout_rate,
-      float32_logits=self.float32_logits,
-    )
+    # Whoever draws dropout is training, and then T5X's order of products is kept.
+    if deterministic and not decode and self._folding_pays(query, inputs_kv):
+      x = self._attend_folded(query, inputs_kv, masked_bias(mask, bias, self.dtype))
+    else:
+      key = self._heads("key", inputs_kv)
+      value = self._heads("value", inputs_kv)
+      if decode:
+        assert mask is None, "a cached position sees all that came before"
+        key, value, mask, bias = self._use_cache(key, value, bias)
+      has_dropout = not deterministic and self.dropout_rate > 0.0
+      x = dot_product_attention(
+        query,
+        key,
+        value,
+        masked_bias(mask, bias, self.dtype),
+        dropout_key=self.make_rng("dropout") if has_dropout else None,
+        dropout_rate=self.dropout_rate,
+        float32_logits=self.float32_logits,
+      )
     joined = x.reshape(*x.shape[:2], self.num_heads * self.head_dim)
     return Dense(
       inputs_q.shape[-1],
@@ -164,21 +168,61 @@ class MultiHeadAttention(nn.Module):
   def _heads(
     self, name: str, x: Float[Array, "batch length embed"]
   ) -> Float[Array, "batch length heads kv"]:
+    joined = self._dense(name)(x)
+    heads = joined.reshape(*x.shape[:2], self.num_heads, self.head_dim)
+    return with_logical_constraint(
+      heads, (axes.BATCH, axes.LENGTH, axes.HEADS, axes.KV)
+    )
+
+  def _dense(self, name: str) -> Dense:
     def query_init(*args):
       # T5's 1/sqrt(head_dim): at the start of training instead of at every step.
       return _KERNEL_INIT(*args) / jnp.sqrt(jnp.float32(self.head_dim))
 
-    joined = Dense(
+    return Dense(
       self.num_heads * self.head_dim,
       (axes.EMBED, axes.JOINED_KV),
       self.dtype,
       query_init if name == "query" else _KERNEL_INIT,
       name=name,
-    )(x)
-    heads = joined.reshape(*x.shape[:2], self.num_heads, self.head_dim)
-    return with_logical_constraint(
-      heads, (axes.BATCH, axes.LENGTH, axes.HEADS, axes.KV)
     )
+
+  def _folding_pays(self, query: jax.Array, inputs_kv: jax.Array) -> bool:
+    """Whether `_attend_folded` takes less than half the products of the plain way."""
+    queries, keys = query.shape[1], inputs_kv.shape[1]
+    return 2 * queries * (keys + self.head_dim) < keys * self.head_dim
+
+  def _attend_folded(
+    self,
+    query: Float[Array, "batch q_length heads kv"],
+    inputs_kv: Float[Array, "batch k_length embed"],
+    bias: Float[Array, "#batch #heads q_length k_length"] | None,
+  ) -> Float[Array, "batch q_length heads kv"]:
+    """Few queries look at many positions, which then are not projected at all.
+
+    query . (K x)  =  (query K) . x          sum of w V x  =  V (sum of w x)
+    """
+    batch, queries, heads, _ = query.shape
+    embed = inputs_kv.shape[2]
+    shape = (embed, heads, self.head_dim)
+    key_kernel, value_kernel = (
+      self._dense(name).kernel(embed).reshape(shape) for name in ("key", "value")
+    )
+    # All heads look at the same vectors, so they are so many queries of one head.
+    lifted = jnp.einsum("bqhd,ehd->bhqe", query, key_kernel)
+    if bias is not None:
+      full = (batch, heads, queries, bias.shape[3])
+      bias = jnp.broadcast_to(bias, full).reshape(batch, 1, heads * queries, full[3])
+    shared = inputs_kv.astype(self.dtype)[:, :, None, :]
+    found = dot_product_attention(
+      lifted.reshape(batch, heads * queries, 1, embed),
+      shared,
+      shared,
+      bias,
+      float32_logits=self.float32_logits,
+    )
+    averages = found.reshape(batch, heads, queries, embed)
+    return jnp.einsum("bhqe,ehd->bqhd", averages, value_kernel)
 
   def _use_cache(
     self,

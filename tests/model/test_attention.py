@@ -105,3 +105,27 @@ def test_a_step_with_the_bias_of_one_position_is_refused():
       decode=True,
       mutable=["cache"],
     )
+
+
+@pytest.mark.parametrize("float32_logits", [False, True])
+def test_few_queries_find_what_they_find_among_many(float32_logits):
+  """Few queries fold the projections of what they look at into themselves."""
+  module = MultiHeadAttention(
+    num_heads=2, head_dim=8, dropout_rate=0.0, float32_logits=float32_logits
+  )
+  many = jax.random.normal(KEY, (3, 40, 6))
+  looked_at = jax.random.normal(jax.random.key(1), (3, 40, 6))
+  mask = jax.random.bernoulli(jax.random.key(2), 0.7, (3, 1, 40, 40))
+  variables = module.init(KEY, many, looked_at, mask, deterministic=True)
+
+  def attend(queries):
+    asked = (many[:, :queries], looked_at, mask[:, :, :queries])
+    traced = jax.make_jaxpr(lambda *a: module.apply(variables, *a, deterministic=True))
+    return module.apply(variables, *asked, deterministic=True), str(traced(*asked))
+
+  plain, plain_steps = attend(40)
+  few, few_steps = attend(2)
+  projected = "f32[3,40,2,8]"  # the keys and values of every head
+  assert projected in plain_steps
+  assert projected not in few_steps
+  np.testing.assert_allclose(few, plain[:, :2], atol=1e-5, rtol=0)
