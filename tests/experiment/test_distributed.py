@@ -19,12 +19,17 @@ SETTINGS = [
   "--gin.mixture.window=128",
   "--gin.probe.max_queries=1",
   "--gin.T5Config.dropout_rate=0.1",
+  "--gin.T5Config.num_encoder_layers=1",
+  "--gin.Recipe.checkpoint=None",
 ]
+FAST_COMPILE = (
+  "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 
 def start(out: pathlib.Path, steps: int, *, index=0, count=1, port=0, options=()):
   """One process of a run; together they always have two devices."""
-  flags = f"--xla_force_host_platform_device_count={2 // count}"
+  flags = f"{FAST_COMPILE} --xla_force_host_platform_device_count={2 // count}"
   environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
   command = [sys.executable, "-m", "symtune", "train", "microworld", "--out", str(out)]
   command += [*SETTINGS, f"--gin.TrainSettings.steps={steps}", *options]
