@@ -7,7 +7,8 @@ Makes a synthetic Flan-T5 of that size in Hugging Face format (xl: 2.85 billion 
 of its own with its peak memory:
 
   load          symtune: all tensors onto the first device
-  transformers  T5ForConditionalGeneration.from_pretrained, same files, same type
+  transformers  T5ForConditionalGeneration.from_pretrained, same files, same type, until
+                every page of the files, which it maps to memory, has been read
   convert t5x   symtune convert to msgpack + zarr, reading and writing tensor by tensor
   convert hf    symtune convert to Hugging Face format again
 
@@ -28,6 +29,7 @@ import time
 
 import numpy as np
 
+PAGE_BYTES = 4096
 MODES = ("load", "transformers", "convert t5x", "convert hf")
 
 
@@ -63,7 +65,11 @@ def run_mode(mode: str, folder: pathlib.Path, dtype: str) -> None:
     start = time.perf_counter()
     kind = getattr(torch, dtype)
     model = transformers.T5ForConditionalGeneration.from_pretrained(folder, dtype=kind)
-    assert all(p.device.type == "cpu" for p in model.parameters())
+    for parameter in model.parameters():
+      assert parameter.device.type == "cpu"
+      # A file mapped to memory is not read yet: one number of every page is.
+      numbers = PAGE_BYTES // parameter.element_size()
+      assert torch.isfinite(parameter.detach().reshape(-1)[::numbers].sum())
   else:
     from symtune.convert.convert import Destination, Format, convert
     from symtune.convert.load import load_params

@@ -1,5 +1,6 @@
 """SourceCheckpoint -> parameters on devices, tensor by tensor."""
 
+import concurrent.futures
 import dataclasses
 import hashlib
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from symtune.model.network import Params
 
 _DTYPES = ("float32", "bfloat16")
 _READ_WHOLE = 250_000_000
+_COPIERS = 2  # threads that cast, transpose and copy while the next tensor is read
 # Settings that change how a network computes, not which parameters it has.
 _FREE = ("dtype", "dropout_rate", "float32_attention_logits", "remat_policy")
 
@@ -48,7 +50,7 @@ def float_dtype(dtype: Any, what: str) -> np.dtype:
 def load_params(
   checkpoint: SourceCheckpoint, *, dtype: Any = jnp.float32, shardings: Any = None
 ) -> Params:
-  """Reads the parameters onto devices; the host holds one tensor at a time.
+  """Reads the parameters onto devices; the host holds three of them at most.
 
   Args:
     checkpoint: an opened checkpoint, whose tensors were checked.
@@ -65,18 +67,25 @@ def load_params(
   kind = float_dtype(dtype, "parameter dtype")
   first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   places = {} if shardings is None else flatten_dict(shardings, sep="/")
-  params = {
-    name: _put(tensor, kind, places.get(name, first))
-    for name, tensor in checkpoint.tensors.items()
-  }
-  return unflatten_dict(params, sep="/")
+  coming: list[concurrent.futures.Future[jax.Array]] = []
+  with concurrent.futures.ThreadPoolExecutor(_COPIERS) as pool:
+    for name, tensor in checkpoint.tensors.items():
+      if len(coming) >= _COPIERS:
+        coming[-_COPIERS].result()
+      place = places.get(name, first)
+      coming.append(pool.submit(_put, tensor.read(), kind, place))
+  named = zip(checkpoint.tensors, coming, strict=True)
+  return unflatten_dict({name: future.result() for name, future in named}, sep="/")
 
 
-def _put(tensor: LazyTensor, dtype: np.dtype, sharding: Any) -> jax.Array:
-  value = tensor.read()
-  placed = jax.make_array_from_callback(
-    tensor.shape, sharding, lambda index: np.asarray(value[index], dtype)
-  )
+def _put(value: np.ndarray, dtype: np.dtype, sharding: Any) -> jax.Array:
+  def part(index: tuple[slice, ...]) -> np.ndarray:
+    block = np.asarray(value[index], dtype)
+    # JAX may keep a contiguous array as it is; a mapped file must not live that long.
+    is_mapped = block.flags.c_contiguous and not block.flags.writeable
+    return block.copy() if is_mapped else block
+
+  placed = jax.make_array_from_callback(value.shape, sharding, part)
   return jax.block_until_ready(placed)
 
 

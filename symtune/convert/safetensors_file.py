@@ -8,6 +8,7 @@ Source: https://github.com/huggingface/safetensors, README, "Format".
 
 import dataclasses
 import json
+import mmap
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
@@ -91,19 +92,21 @@ def _lazy(
   count = int(np.prod(shape, dtype=np.int64))
 
   def read() -> np.ndarray:
-    # Plain reads, not a memory map: mapped pages would count as this process's memory.
-    value = np.empty(count, dtype)
-    with path.open("rb", buffering=0) as file:
-      file.seek(start)
-      view, done = value.view(np.uint8).data, 0
-      while done < len(view):
-        got = file.readinto(view[done : done + _BLOCK_BYTES])
-        if not got:
-          raise SymtuneError(
-            f"{path}: tensor {name} is truncated. Copy or download the file again."
-          )
-        done += got
-    return value.reshape(shape)
+    if not count:
+      return np.empty(shape, dtype)
+    end = start + count * dtype.itemsize
+    if path.stat().st_size < end:
+      raise SymtuneError(
+        f"{path}: tensor {name} is truncated. Copy or download the file again."
+      )
+    # Mapped one by one, tensors leave memory with their arrays; a map of the whole file
+    # would stay, and count as this process's.
+    first = start - start % mmap.ALLOCATIONGRANULARITY
+    with path.open("rb") as file:
+      mapped = mmap.mmap(
+        file.fileno(), end - first, access=mmap.ACCESS_READ, offset=first
+      )
+    return np.frombuffer(mapped, dtype, count, start - first).reshape(shape)
 
   return LazyTensor(shape=shape, dtype=dtype, read=read)
 
