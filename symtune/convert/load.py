@@ -79,7 +79,7 @@ def load_params(
 
 
 def _put(value: np.ndarray, dtype: np.dtype, sharding: Any) -> jax.Array:
-  def part(index: tuple[slice, ...]) -> np.ndarray:
+  def part(index: Any) -> np.ndarray:
     block = np.asarray(value[index], dtype)
     # JAX may keep a contiguous array as it is; a mapped file must not live that long.
     is_mapped = block.flags.c_contiguous and not block.flags.writeable
