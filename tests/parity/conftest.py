@@ -15,7 +15,15 @@ def t5x():
     # TensorFlow and T5X warn of their own deprecations.
     warnings.simplefilter("ignore")
     try:
-      from t5x import adafactor, checkpoints, models, partitioning, train_state, trainer
+      from t5x import (
+        adafactor,
+        checkpoints,
+        losses,
+        models,
+        partitioning,
+        train_state,
+        trainer,
+      )
       from t5x.examples.t5 import network
     except ImportError as error:
       pytest.skip(f"needs T5X (see CONTRIBUTING.md): {error}")
@@ -23,6 +31,7 @@ def t5x():
       yield types.SimpleNamespace(
         adafactor=adafactor,
         checkpoints=checkpoints,
+        losses=losses,
         models=models,
         partitioning=partitioning,
         train_state=train_state,

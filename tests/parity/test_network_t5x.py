@@ -1,8 +1,6 @@
 """Our network against T5X's, live: tree, start, logits, gradients, decoding."""
 
 import functools
-import types
-import warnings
 
 import jax
 import jax.numpy as jnp
@@ -36,21 +34,6 @@ VARIANTS = {
   "plain_untied": (("relu",), False),
   "plain_tied": (("relu",), True),
 }
-
-
-@pytest.fixture(scope="module")
-def t5x():
-  """T5X's network and losses, under the numerics and warnings they are written for."""
-  with warnings.catch_warnings():
-    # TensorFlow and SeqIO warn of their own deprecations on import.
-    warnings.simplefilter("ignore")
-    try:
-      from t5x import losses
-      from t5x.examples.t5 import network
-    except ImportError as error:
-      pytest.skip(f"needs T5X (see CONTRIBUTING.md): {error}")
-  with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-    yield types.SimpleNamespace(network=network, losses=losses)
 
 
 def _theirs(t5x, config: T5Config):
