@@ -19,6 +19,8 @@ from symtune.model.network import Params
 _DTYPES = ("float32", "bfloat16")
 _READ_WHOLE = 250_000_000
 _COPIERS = 2  # threads that cast, transpose and copy while the next tensor is read
+_ALIGNMENT = 64  # bytes; an array that starts so JAX takes over on a CPU as it is
+_STRIP = 64
 # Settings that change how a network computes, not which parameters it has.
 _FREE = ("dtype", "dropout_rate", "float32_attention_logits", "remat_policy")
 
@@ -79,14 +81,26 @@ def load_params(
 
 
 def _put(value: np.ndarray, dtype: np.dtype, sharding: Any) -> jax.Array:
-  def part(index: Any) -> np.ndarray:
-    block = np.asarray(value[index], dtype)
-    # JAX may keep a contiguous array as it is; a mapped file must not live that long.
-    is_mapped = block.flags.c_contiguous and not block.flags.writeable
-    return block.copy() if is_mapped else block
-
-  placed = jax.make_array_from_callback(value.shape, sharding, part)
+  placed = jax.make_array_from_callback(
+    value.shape, sharding, lambda index: _copied(value[index], dtype)
+  )
   return jax.block_until_ready(placed)
+
+
+def _copied(block: np.ndarray, dtype: np.dtype) -> np.ndarray:
+  """A copy that JAX need not copy again, and that outlives a mapped file."""
+  memory = np.empty(block.size * dtype.itemsize + _ALIGNMENT, np.uint8)
+  start = -memory.ctypes.data % _ALIGNMENT
+  copy = memory[start : start + block.size * dtype.itemsize].view(dtype)
+  copy = copy.reshape(block.shape)
+  if block.ndim == 2 and not block.flags.c_contiguous:
+    # Strip by strip: column by column, each number would be a trip to memory.
+    for first in range(0, block.shape[1], _STRIP):
+      strip = np.s_[:, first : first + _STRIP]
+      copy[strip] = block[strip]
+  else:
+    copy[...] = block
+  return copy
 
 
 def check_config(checkpoint: SourceCheckpoint, config: T5Config) -> None:

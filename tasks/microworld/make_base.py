@@ -1,7 +1,7 @@
 """Makes the microworld's base model: python tasks/microworld/make_base.py RUN HOURS.
 
-RUN is the folder of the last of three trainings, each of which goes on from the one
-before (their recipes say how): microworld_reading, microworld_naming, microworld_base.
+RUN is the folder of the last of five trainings, each of which goes on from the one
+before (their recipes say how): microworld_reading, _naming, _misses, _exact, _base.
 Writes base.safetensors and its card, base.yaml, beside this file.
 """
 
@@ -27,7 +27,13 @@ from symtune.report.summary import summarize_settings
 from symtune.train.weights import save_weights
 
 FOLDER = pathlib.Path(__file__).parent
-PARTS = ("microworld_reading", "microworld_naming", "microworld_base")
+PARTS = (
+  "microworld_reading",
+  "microworld_naming",
+  "microworld_misses",
+  "microworld_exact",
+  "microworld_base",
+)
 WEIGHTS = FOLDER / "base.safetensors"
 # Fewer queries than the recipe's: a test asks them again.
 MAX_QUERIES = 10
@@ -39,8 +45,7 @@ ABOUT = """\
 # says. It has never seen a symbol stand for a class. Meant for the demonstration of
 # symbol tuning and for tests; it knows no other language and no other world.
 #
-# The recipes make a model like this one, not the same bytes: between the parts of its
-# training the order of the random draws in look-ups changed once.
+# The recipes make a model like this one; on another processor not the same bytes.
 """
 
 
@@ -72,7 +77,7 @@ def main(source: str, hours: float) -> None:
 
   Args:
     source: run folder of the recipe microworld_base, or its weights file.
-    hours: what the three parts of its training took on two CPU cores.
+    hours: what the five parts of its training took on two CPU cores.
   """
   recipe, _ = load_recipe("microworld_base", ["Recipe.checkpoint=None"])
   experiment = build_experiment(recipe, data_dir=None, vocab_path=None)

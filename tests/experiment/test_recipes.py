@@ -8,6 +8,7 @@ import pytest
 from symtune.cards.load import list_cards, load_card
 from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_recipe
+from symtune.data.prompts import ALL_FORMATS
 from symtune.data.vocab import SentencePieceVocab
 from symtune.experiment.build import _make_pools, build_experiment, make_batches
 from symtune.model.network import param_shapes
@@ -111,3 +112,9 @@ def test_a_recipe_may_bring_synonyms_of_its_own(tmp_path):
   assert recipe.symbols.synonyms == str(path)
   pools = _make_pools(recipe, SentencePieceVocab(resource_dir("tasks") / recipe.vocab))
   assert [pool.synonyms["noun"][-1] for pool in pools] == ["thing"] * 2
+
+
+@pytest.mark.parametrize("name", ["microworld", "microworld_naming", "microworld_base"])
+def test_the_microworld_knows_every_format_that_a_probe_draws(name):
+  recipe, _ = load_recipe(name)
+  assert set(recipe.mixture.formats) == set(ALL_FORMATS)
