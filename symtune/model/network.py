@@ -244,7 +244,7 @@ def param_shapes(network: Transformer) -> dict[str, Any]:
   cfg = network.config
   small = dataclasses.replace(cfg, num_encoder_layers=1, num_decoder_layers=1)
   tree = jax.eval_shape(lambda: _init(Transformer(small), jax.random.key(0)))["params"]
-  # The layers of a stack are alike: tracing one of each takes a moment, 24 take a second.
+  # The layers of a stack are alike, and tracing 24 of them takes a second.
   counts = {"encoder": cfg.num_encoder_layers, "decoder": cfg.num_decoder_layers}
   for stack, count in counts.items():
     layers = {f"layers_{i}": tree[stack]["layers_0"] for i in range(count)}

@@ -82,11 +82,12 @@ def main(source: str, hours: float) -> None:
   recipe, _ = load_recipe("microworld_base", ["Recipe.checkpoint=None"])
   experiment = build_experiment(recipe, data_dir=None, vocab_path=None)
   params = load_start(find_start(source), experiment.network, seed=0)
+  commit = git_commit()  # of the tree before this changes it
   save_weights(WEIGHTS, params, recipe.model)
   steps = {name: load_recipe(name)[0].train.steps for name in PARTS}
   card = {
     "recipes_and_steps": steps,
-    "commit": git_commit(),
+    "commit": commit,
     "hours_on_two_cpu_cores": hours,
     "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
     "sha256": hashlib.sha256(WEIGHTS.read_bytes()).hexdigest(),
