@@ -5,16 +5,17 @@ says, so a model can be brought to look things up, to copy and to know its langu
 without ever seeing arbitrary labels stand for classes:
 
   look_up   dog -> 4921, oak -> 17, oak ->          17
-  miss      dog -> 4921, oak -> 17, cat ->          ?
+  miss      dog -> 4921, oak -> 17, cat ->          17
   find      dog, oak, which is a tree?              oak
   describe  dog -> 4921, oak -> 17, tree ->         17
   copy      4921 17 360                             4921 17 360
   fill_in   the <extra_id_0> was here               <extra_id_0> dog
 
 In a look-up every text has a symbol of its own and the query repeats one of the texts:
-symbols name texts, never classes, and the texts' labels are not read. A text that is
-not there has no symbol, however much it is like one that is. Where a class is asked for
-(find, describe), it is by its natural label word.
+symbols name texts, never classes, and the texts' labels are not read. For a text that
+is not there the answer is the last symbol, however much the text is like another one:
+language models that find nothing to go by repeat what they saw last (Zhao et al. 2021,
+section 4). Where a class is asked for (find, describe), it is by its natural label word.
 """
 
 import dataclasses
@@ -71,10 +72,6 @@ class Skill:
         f"skill {self.kind}: got {self.min_items} to {self.max_items} items, expected "
         f"1 <= min_items <= max_items."
       )
-
-
-# What stands for the symbol of a text that has none.
-NO_SYMBOL = "?"
 
 
 class SkillMaker:
@@ -138,8 +135,8 @@ class SkillMaker:
       return _fill_in(rng, texts)
     symbols = draw_symbols(rng, self._pool, count, ())
     asked = count if is_miss else int(rng.integers(count))
-    answers = (*symbols, NO_SYMBOL)
-    return _look_up(texts[:count], answers, asked, texts[asked], prompt_format)
+    answer = min(asked, count - 1)
+    return _look_up(texts[:count], symbols, answer, texts[asked], prompt_format)
 
   def _draw_texts(self, rng: np.random.Generator, count: int) -> list[str]:
     """Different texts, of all tasks or of one."""

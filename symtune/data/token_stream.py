@@ -196,10 +196,8 @@ class _Cues:
     dtype: np.dtype,
   ):
     head, label_cue = turn_cues(form, instruction)
-
-    def encode(part: str) -> bytes:
-      return tokenizer.encode(part).astype(dtype).tobytes()
-
-    self.head = b"".join(encode(part) for part in head)
-    self.demo_cue = encode(label_cue + " ")
-    self.query_end = encode(label_cue) + tokenizer.eos.astype(dtype).tobytes()
+    cues = (*head, label_cue + " ", label_cue)
+    *starts, demo, query = (tokenizer.encode(c).astype(dtype).tobytes() for c in cues)
+    self.head = b"".join(starts)
+    self.demo_cue = demo
+    self.query_end = query + tokenizer.eos.astype(dtype).tobytes()

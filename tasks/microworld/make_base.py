@@ -1,7 +1,7 @@
 """Makes the microworld's base model: python tasks/microworld/make_base.py RUN HOURS.
 
-RUN is the folder of the last of five trainings, each of which goes on from the one
-before (their recipes say how): microworld_reading, _naming, _misses, _exact, _base.
+RUN is the folder of the last of three trainings, each of which goes on from the one
+before (their recipes say how): microworld_reading, microworld_naming, microworld_base.
 Writes base.safetensors and its card, base.yaml, beside this file.
 """
 
@@ -27,13 +27,7 @@ from symtune.report.summary import summarize_settings
 from symtune.train.weights import save_weights
 
 FOLDER = pathlib.Path(__file__).parent
-PARTS = (
-  "microworld_reading",
-  "microworld_naming",
-  "microworld_misses",
-  "microworld_exact",
-  "microworld_base",
-)
+PARTS = ("microworld_reading", "microworld_naming", "microworld_base")
 WEIGHTS = FOLDER / "base.safetensors"
 # Fewer queries than the recipe's: a test asks them again.
 MAX_QUERIES = 10
@@ -77,7 +71,7 @@ def main(source: str, hours: float) -> None:
 
   Args:
     source: run folder of the recipe microworld_base, or its weights file.
-    hours: what the five parts of its training took on two CPU cores.
+    hours: what the three parts of its training took on two CPU cores.
   """
   recipe, _ = load_recipe("microworld_base", ["Recipe.checkpoint=None"])
   experiment = build_experiment(recipe, data_dir=None, vocab_path=None)

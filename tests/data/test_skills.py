@@ -48,12 +48,12 @@ def test_a_look_up_answers_with_the_symbol_beside_the_same_text(toy_task, toy_po
   assert counts == {2, 3, 4}
 
 
-def test_a_text_that_is_not_there_has_no_symbol(toy_task, toy_pools):
+def test_a_text_that_is_not_there_has_the_last_symbol(toy_task, toy_pools):
   maker = _maker(SkillKind.MISS, toy_task, toy_pools[0], formats=(PromptFormat.ARROW,))
   for prompt in _draw(maker):
     pairs, asked = _read_pairs(prompt)
     assert asked in _texts(toy_task) - pairs.keys()
-    assert prompt.choices == ("?",)
+    assert prompt.choices == (list(pairs.values())[-1],)
 
 
 def test_a_description_fits_one_text_only(toy_task, toy_pools):
