@@ -237,12 +237,13 @@ class Mixture:
         weights.append(ingredient.rate)
         continue
       borrowed = ingredient.labels is LabelStyle.BORROWED
+      label_pool = _label_pool(ingredient.tasks) if borrowed else pool
       tasks = _chosen(ingredient.tasks, ingredient.num_tasks, seed)
       self.entries += [
         TaskEntry(
           maker=PromptMaker(task, ingredient.shots),
           ingredient=ingredient,
-          pool=_label_pool(ingredient.tasks) if borrowed else pool,
+          pool=label_pool,
           formats=tuple(formats),
         )
         for task in tasks

@@ -11,6 +11,7 @@ import dataclasses
 import enum
 import functools
 import hashlib
+import itertools
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -317,8 +318,9 @@ def _combination(n: int) -> str:
 @functools.cache
 def _frequent_words() -> tuple[str, ...]:
   """The 100,000 most frequent words, most frequent first, checked by hash."""
-  plain = (word for word in _word_list() if re.fullmatch("[a-z]{3,}", word))
-  chosen = tuple(plain)[: TUNING_SIZE + EVALUATION_SIZE]
+  is_plain = re.compile("[a-z]{3,}").fullmatch
+  plain = filter(is_plain, _word_list())
+  chosen = tuple(itertools.islice(plain, TUNING_SIZE + EVALUATION_SIZE))
   _check_frozen("symbol words", chosen, _WORDS_SHA256)
   return chosen
 
