@@ -29,6 +29,16 @@ def test_the_sizes_of_the_microworld_build():
   build_experiment(recipe, data_dir=None, vocab_path=None)
 
 
+def test_a_size_changes_the_network_not_how_it_is_trained():
+  sweep = load_sweep("microworld_sizes")
+  for stage in sweep.stages:
+    alone, _ = load_recipe(stage)
+    rates = {
+      load_recipe(stage, include=model)[0].model.dropout_rate for model in sweep.models
+    }
+    assert rates == {alone.model.dropout_rate}
+
+
 def test_an_unknown_sweep_is_named():
   with pytest.raises(SymtuneError, match=r"no sweep at 'sizes', .* microworld_sizes"):
     load_sweep("sizes")
