@@ -15,7 +15,7 @@ In a look-up every text has a symbol of its own and the query repeats one of the
 symbols name texts, never classes, and the texts' labels are not read. For a text that
 is not there the answer is the last symbol, however much the text is like another one:
 language models that find nothing to go by repeat what they saw last (Zhao et al. 2021,
-section 4). Where a class is asked for (find, describe), it is by its natural label word.
+section 4). Where find and describe ask for a class, it is by its natural label word.
 """
 
 import dataclasses
