@@ -163,7 +163,7 @@ def test_paths_fit_their_format(tmp_path):
 
 # Converts slowly, so that it can be killed in the middle.
 SLOW = """
-import sys, time
+import signal, sys, time
 from symtune.convert import safetensors_file, t5x_write
 from symtune.cli.main import main
 
@@ -175,6 +175,8 @@ def slow(function):
 
 safetensors_file._write_tensor = slow(safetensors_file._write_tensor)
 t5x_write._write_array = slow(t5x_write._write_array)
+# A job in the background starts with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main()
 """
 
