@@ -6,6 +6,7 @@ one *group*: none of a query's group may be its exemplar.
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -67,10 +68,12 @@ class DemoDrawer:
     self.shots = shots
     self._fingerprint = fingerprint
     self._keyed = KeyedGenerator()
-    # Below, an exemplar is its number in this list: class by class, ascending.
-    self._exemplars = np.concatenate(index.exemplars)
+    # Below, an exemplar is its number in this list: class by class, ascending. Lists,
+    # because single numbers of arrays take NumPy long.
+    exemplars = np.concatenate(index.exemplars)
+    self._exemplars = exemplars.tolist()
     self._sizes = tuple(len(e) for e in index.exemplars)
-    self._starts, self._members = _numbers_by_group(index.groups, self._exemplars)
+    self._starts, self._members = _numbers_by_group(index.groups, exemplars)
 
   def __getstate__(self):
     return (self.index, self._fingerprint, self.shots)
@@ -78,9 +81,7 @@ class DemoDrawer:
   def __setstate__(self, state):
     self.__init__(*state)
 
-  def draw(
-    self, position: int, *, seed: int, variant: int
-  ) -> Int32[np.ndarray, "_demos"]:
+  def draw(self, position: int, *, seed: int, variant: int) -> list[int]:
     """Positions of the exemplars of (seed, task, query, variant), in prompt order.
 
     Args:
@@ -95,10 +96,10 @@ class DemoDrawer:
     rng = self._keyed.at(seed, self._fingerprint, row, variant, "episode")
     k = int(rng.integers(self.shots.minimum, self.shots.maximum + 1))
     group = int(self.index.groups[position])
-    blocked = self._members[self._starts[group] : self._starts[group + 1]].tolist()
+    blocked = self._members[self._starts[group] : self._starts[group + 1]]
     chosen = _draw_numbers(rng, self._sizes, blocked, k)
     rng.shuffle(chosen)
-    return self._exemplars[chosen]
+    return [self._exemplars[number] for number in chosen]
 
 
 def _draw_numbers(
@@ -110,25 +111,24 @@ def _draw_numbers(
   is ascending. This is `rng.choice(size, k, replace=False, shuffle=False)` of each
   class in turn, number for number, with one call for all of them.
   """
-  free, start = list(sizes), 0
-  if blocked:
-    for label, size in enumerate(sizes):
-      free[label] -= sum(start <= b < start + size for b in blocked)
-      start += size
-  drawn = rng.integers(_floyd_bounds(tuple(free), k)).tolist()
+  skipped: list[list[int]] = [[] for _ in sizes]
+  for number in blocked:
+    label = 0
+    while number >= sizes[label]:
+      number -= sizes[label]
+      label += 1
+    skipped[label].append(number)
+  free = tuple(map(operator.sub, sizes, map(len, skipped)))
+  drawn = rng.integers(_floyd_bounds(free, k)).tolist()
   chosen: list[int] = []
   start = 0
   for label, size in enumerate(sizes):
     some = drawn[label * k : label * k + k]
     if len(set(some)) < k:
       some = _replace_repeats(some, free[label])
-    if start:
-      some = [number + start for number in some]
-    if free[label] < size:
-      for skipped in blocked:  # ascending: step over what must not be shown
-        if start <= skipped < start + size:
-          some = [number + (number >= skipped) for number in some]
-    chosen += some
+    for number in skipped[label]:  # ascending: step over what must not be shown
+      some = [n + (n >= number) for n in some]
+    chosen += [n + start for n in some] if start else some
     start += size
   return chosen
 
@@ -149,8 +149,8 @@ def _replace_repeats(drawn: list[int], size: int) -> list[int]:
 
 def _numbers_by_group(
   groups: np.ndarray, exemplars: np.ndarray
-) -> tuple[list[int], Int32[np.ndarray, "_exemplars"]]:
+) -> tuple[list[int], list[int]]:
   """Where each group starts in the exemplars' numbers sorted by group, and those."""
-  order = np.argsort(groups[exemplars], kind="stable").astype(np.int32)
+  order = np.argsort(groups[exemplars], kind="stable").tolist()
   counts = np.bincount(groups[exemplars], minlength=int(groups.max(initial=-1)) + 1)
   return [0, *np.cumsum(counts).tolist()], order

@@ -89,9 +89,14 @@ def tokenize_task(
   return _open(task.card, task.fingerprint, folder)
 
 
+def token_dtype(vocab: Vocab) -> type[np.integer]:
+  """Type in which ids are kept: two bytes where they suffice."""
+  return np.uint16 if vocab.size <= 2**16 else np.int32
+
+
 def _tokenize(task: Task, vocab: Vocab, folder: pathlib.Path | None) -> TokenTask:
   ids = [vocab.encode(task.card.input_text(e)) for e in task.examples]
-  dtype = np.uint16 if vocab.size <= 2**16 else np.int32
+  dtype = token_dtype(vocab)
   return TokenTask(
     card=task.card,
     fingerprint=task.fingerprint,

@@ -6,7 +6,7 @@ can be put together from arrays without any text. The result is the same, id for
 """
 
 import bisect
-import itertools
+import functools
 import os
 
 import numpy as np
@@ -19,11 +19,8 @@ from symtune.data.prompts import PromptFormat, turn_cues
 from symtune.data.rng import KeyedGenerator
 from symtune.data.skills import SkillMaker
 from symtune.data.symbols import draw_symbols
-from symtune.data.token_cache import TokenTask, tokenize_task
+from symtune.data.token_cache import TokenTask, token_dtype, tokenize_task
 from symtune.data.tokens import PromptTokenizer, TokenizedPrompt
-
-# An exemplar's text and what follows it: the cue, the label, the next turn's head.
-_Turn = tuple[memoryview, bytes]
 
 
 class TokenStream:
@@ -46,6 +43,7 @@ class TokenStream:
     self._cumulative = mixture.cumulative.tolist()
     self._tokenizer = tokenizer
     self._keyed = KeyedGenerator()
+    words = _LabelWords(tokenizer)
     tasks: dict[int, TokenTask] = {}  # several ingredients may share a task
     self._entries: list[TokenMaker | SkillMaker | InstructionMaker] = []
     for entry in mixture.entries:
@@ -53,7 +51,7 @@ class TokenStream:
         task = entry.maker.source.task
         if id(task) not in tasks:
           tasks[id(task)] = tokenize_task(task, tokenizer.vocab, cache_dir)
-        self._entries.append(TokenMaker(entry, tasks[id(task)], tokenizer))
+        self._entries.append(TokenMaker(entry, tasks[id(task)], words))
       else:
         self._entries.append(entry)
 
@@ -76,26 +74,39 @@ class TokenStream:
 class TokenMaker:
   """Puts a task's prompts together from ids."""
 
-  def __init__(self, entry: TaskEntry, task: TokenTask, tokenizer: PromptTokenizer):
+  def __init__(self, entry: TaskEntry, task: TokenTask, words: "_LabelWords"):
     """Tokenizes cues and instruction once.
 
     Args:
       entry: settings of the task in the mixture.
       task: its ids.
-      tokenizer: vocabulary and limits.
+      words: ids of label words; says vocabulary and limits, too.
     """
     self._task = task
-    self._tokenizer = tokenizer
+    self._words = words
+    self._tokenizer = words.tokenizer
     self._labels = entry.ingredient.labels
     self._pool = entry.pool
     shots = entry.ingredient.shots
     self._drawer = DemoDrawer(task.index, task.fingerprint, shots)
     self._keyed = KeyedGenerator()
-    starts = np.append(0, task.ends[:-1])
-    self._spans = np.stack((starts, task.ends), axis=1)  # (rows, 2), read together
     instruction = task.card.instruction if entry.ingredient.instruction else None
-    dtype = task.tokens.dtype
-    self._cues = [_Cues(tokenizer, f, instruction, dtype) for f in entry.formats]
+    self._cues = [
+      _Cues(self._tokenizer, f, instruction, words.dtype) for f in entry.formats
+    ]
+
+  @functools.cached_property
+  def _texts(self) -> list[bytes]:
+    """Ids of each row. Made in the process that asks, out of the mapped file."""
+    ids, ends = (
+      self._task.tokens.astype(self._words.dtype).data,
+      self._task.ends.tolist(),
+    )
+    return [bytes(ids[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+
+  @functools.cached_property
+  def _classes(self) -> list[int]:
+    return self._task.index.labels.tolist()
 
   def prompt(
     self, rng: np.random.Generator, *, seed: int, position: int
@@ -105,8 +116,8 @@ class TokenMaker:
     query = int(queries[int(rng.integers(len(queries)))])
     key = (seed, self._task.fingerprint, int(self._task.index.rows[query]), position)
     drawn = self._drawer.draw(query, seed=seed, variant=position)
-    classes = self._task.index.labels[drawn].tolist()
-    answer = int(self._task.index.labels[query])
+    classes = [self._classes[i] for i in drawn]
+    answer = self._classes[query]
     words, classes, answer = self._relabel(key, classes, answer)
     formats = self._keyed.at(*key, "format")
     cues = self._cues[int(formats.integers(len(self._cues)))]
@@ -130,59 +141,68 @@ class TokenMaker:
   def _assemble(
     self,
     cues: "_Cues",
-    drawn: np.ndarray,
+    drawn: list[int],
     query: int,
     classes: list[int],
     words: tuple[str, ...],
     answer: int,
   ) -> TokenizedPrompt:
-    tokens, dtype = self._task.tokens.data, self._task.tokens.dtype
-    choices = tuple([self._tokenizer.target(word) for word in words])
-    between = [
-      cues.demo_cue + ids[:-1].astype(dtype).tobytes() + cues.head for ids in choices
-    ]
-    turns = [
-      (tokens[start:end], between[label])
-      for (start, end), label in zip(self._spans[drawn].tolist(), classes, strict=True)
-    ]
-    start, end = self._spans[query].tolist()
-    inputs = _join(cues, turns, tokens[start:end], dtype)
+    labels = [self._words(word) for word in words]
+    after = [cues.demo_cue + ids + cues.head for _, ids in labels]
+    shown, follow = [self._texts[i] for i in drawn], [after[c] for c in classes]
+    asked = self._texts[query] + cues.query_end
+    inputs = self._join(cues.head, shown, follow, asked)
     if len(inputs) > self._tokenizer.max_inputs:
-      turns = self._drop(cues, turns, tokens[start:end], classes)
-      inputs = _join(cues, turns, tokens[start:end], dtype)
+      dropped = self._choose_dropped(inputs, shown, follow, classes)
+      kept = [i for i in range(len(drawn)) if i not in dropped]
+      shown, follow = [shown[i] for i in kept], [follow[i] for i in kept]
+      inputs = self._join(cues.head, shown, follow, asked)
     return TokenizedPrompt(
       inputs=inputs,
-      choices=choices,
+      choices=tuple([target for target, _ in labels]),
       answer=answer,
-      demos_kept=len(turns),
-      demos_dropped=len(classes) - len(turns),
+      demos_kept=len(shown),
+      demos_dropped=len(drawn) - len(shown),
     )
 
-  def _drop(
-    self, cues: "_Cues", turns: list[_Turn], text: memoryview, classes: list[int]
-  ) -> list[_Turn]:
-    """The turns that stay when a prompt is too long."""
-    ends = (cues.head + cues.query_end, *(after for _, after in turns))
-    last, *others = [len(end) // text.itemsize for end in ends]
-    lengths = [len(shown) + n for (shown, _), n in zip(turns, others, strict=True)]
-    lengths.append(len(text) + last - 1)  # EOS does not count
-    dropped = self._tokenizer.choose_dropped(
-      classes,
-      lengths,
-      lambda: self._tokenizer.vocab.decode(
-        np.frombuffer(cues.head + text.tobytes(), text.format)
-      ),
+  def _join(
+    self, head: bytes, shown: list[bytes], follow: list[bytes], asked: bytes
+  ) -> Int32[np.ndarray, "_inputs"]:
+    # So many small arrays are joined as bytes in a third of the time NumPy takes.
+    parts = [head] * (2 * len(shown) + 2)
+    parts[1:-1:2], parts[2:-1:2], parts[-1] = shown, follow, asked
+    return np.frombuffer(b"".join(parts), self._words.dtype).astype(np.int32)
+
+  def _choose_dropped(
+    self,
+    inputs: np.ndarray,
+    shown: list[bytes],
+    follow: list[bytes],
+    classes: list[int],
+  ) -> set[int]:
+    """Which exemplars go from inputs that are too long."""
+    size = self._words.dtype.itemsize
+    lengths = [(len(a) + len(b)) // size for a, b in zip(shown, follow, strict=True)]
+    lengths.append(len(inputs) - 1 - sum(lengths))  # EOS does not count
+    return self._tokenizer.choose_dropped(
+      classes, lengths, lambda: self._tokenizer.vocab.decode(inputs)[:60]
     )
-    return [turn for i, turn in enumerate(turns) if i not in dropped]
 
 
-def _join(
-  cues: "_Cues", turns: list[_Turn], text: memoryview, dtype: np.dtype
-) -> Int32[np.ndarray, "_inputs"]:
-  # So many small arrays are joined as bytes in a third of the time NumPy takes.
-  parts = itertools.chain.from_iterable(turns)
-  joined = b"".join((cues.head, *parts, text, cues.query_end))
-  return np.frombuffer(joined, dtype).astype(np.int32)
+class _LabelWords:
+  """Ids of label words: as targets, and as the bytes that stand in inputs."""
+
+  def __init__(self, tokenizer: PromptTokenizer):
+    self.tokenizer = tokenizer
+    self.dtype = np.dtype(token_dtype(tokenizer.vocab))
+    self._found: dict[str, tuple[np.ndarray, bytes]] = {}
+
+  def __call__(self, word: str) -> tuple[np.ndarray, bytes]:
+    found = self._found.get(word)
+    if found is None:
+      target = self.tokenizer.target(word)
+      found = self._found[word] = (target, target[:-1].astype(self.dtype).tobytes())
+    return found
 
 
 class _Cues:
