@@ -105,6 +105,14 @@ class HfScorer:
     self._model = model.to(device).eval()
     self._tokenizer = tokenizer
     self._is_causal = not model.config.is_encoder_decoder
+    # What an answer leaves out. Sentinels stay, as in our own models' answers: a model
+    # that fills in blanks has not answered, whatever stands between them.
+    self._around = {
+      getattr(model.config, "decoder_start_token_id", None),
+      tokenizer.bos_token_id,
+      tokenizer.pad_token_id,
+      tokenizer.eos_token_id,
+    }
     self._max_inputs = max_inputs
     self._max_targets = max_targets
     self._cache = cache or MemoryCache()
@@ -232,8 +240,10 @@ class HfScorer:
     return output[len(ids) if self._is_causal else 0 :].tolist()
 
   def _decode(self, ids: list[int]) -> str:
-    text = self._tokenizer.decode(ids, skip_special_tokens=True)
-    return text.strip().split(TURN_SEPARATOR)[0] if self._is_causal else text
+    if self._is_causal:
+      text = self._tokenizer.decode(ids, skip_special_tokens=True)
+      return text.strip().split(TURN_SEPARATOR)[0]
+    return self._tokenizer.decode([i for i in ids if i not in self._around]).strip()
 
   def _shift(self, labels: Any) -> Any:
     start = labels.new_full((len(labels), 1), self._model.config.decoder_start_token_id)

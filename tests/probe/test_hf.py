@@ -124,6 +124,31 @@ def test_models_write_text_and_lose_exemplars_to_fit(request, tokenizer, items, 
   assert _scorer(model, tokenizer, max_inputs=60)(asked)[0].demos < 4
 
 
+def test_sentinels_are_part_of_an_answer(seq2seq, items, monkeypatch):
+  import dataclasses
+
+  import tokenizers
+
+  pieces = ["<pad>", "</s>", "<unk>", "five", "<extra_id_0>"]
+  backend = tokenizers.Tokenizer(
+    tokenizers.models.WordLevel(
+      {piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>"
+    )
+  )
+  backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+  words = transformers.PreTrainedTokenizerFast(
+    tokenizer_object=backend,
+    pad_token="<pad>",
+    eos_token="</s>",
+    unk_token="<unk>",
+    additional_special_tokens=["<extra_id_0>"],
+  )
+  written = torch.tensor([[0, 4, 3, 1, 0]])
+  monkeypatch.setattr(seq2seq, "generate", lambda **_: written)
+  asked = [dataclasses.replace(items[1], kind=AnswerKind.GENERATE)]
+  assert _scorer(seq2seq, words)(asked)[0].text == "<extra_id_0> five"
+
+
 def test_a_folder_is_read_back(seq2seq, tokenizer, items, tmp_path):
   from symtune.probe.hf import load_scorer
 
