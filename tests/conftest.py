@@ -44,6 +44,16 @@ def shared_data() -> pathlib.Path:
   return root / "data"
 
 
+@pytest.fixture(scope="module")
+def compile_cache(tmp_path_factory):
+  """Commands that a module's tests start compile the same program once."""
+  with pytest.MonkeyPatch.context() as patch:
+    folder = tmp_path_factory.mktemp("compiled")
+    patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
+    patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    yield
+
+
 TOY_WORDS = {
   "animal": [
     "cat",

@@ -10,7 +10,9 @@ import time
 
 import pytest
 
-# Everything small: 8 steps of a one-layer model, one query per task.
+pytestmark = pytest.mark.usefixtures("compile_cache")
+
+# Everything small: 8 steps of a one-layer model, one short query per task.
 SMALL = (
   "--gin.TrainSettings.steps=8",
   "--gin.TrainSettings.save_every=2",
@@ -24,6 +26,7 @@ SMALL = (
   "--gin.mixture.batch_size=4",
   "--gin.mixture.window=64",
   "--gin.probe.max_queries=1",
+  "--gin.probe.shots=1",
 )
 FAST_COMPILE = (
   "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"

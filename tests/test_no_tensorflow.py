@@ -51,8 +51,12 @@ def test_whole_native_path_runs(tmp_path):
       "--gin.mixture.batch_size=2",
       "--gin.mixture.window=64",
       "--gin.probe.max_queries=1",
+      "--gin.probe.shots=1",
+      "--gin.probe.probes=('flipped_labels',)",
       "--gin.Recipe.checkpoint=None",
       "--gin.T5Config.num_encoder_layers=1",
+      "--gin.T5Config.emb_dim=32",
+      "--gin.T5Config.mlp_dim=32",
     ]
     main()
     """,

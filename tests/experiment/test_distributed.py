@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("compile_cache")
+
 SETTINGS = [
   "--gin.TrainSettings.log_every=1",
   "--gin.TrainSettings.save_every=4",
@@ -20,6 +22,8 @@ SETTINGS = [
   "--gin.probe.max_queries=1",
   "--gin.T5Config.dropout_rate=0.1",
   "--gin.T5Config.num_encoder_layers=1",
+  "--gin.T5Config.emb_dim=32",
+  "--gin.T5Config.mlp_dim=32",
   "--gin.Recipe.checkpoint=None",
 ]
 FAST_COMPILE = (
