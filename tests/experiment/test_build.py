@@ -24,6 +24,11 @@ from symtune.train import checkpoint
 from symtune.train.weights import save_weights
 
 SMALL = ("probe.max_queries=1", "mixture.window=64", "TrainSettings.steps=1")
+# A network that is soon compiled, and so none of the shipped base's size.
+UNTRAINED = (
+  *("Recipe.checkpoint=None", "mixture.batch_size=4"),
+  *("T5Config.num_encoder_layers=1", "T5Config.emb_dim=32", "T5Config.mlp_dim=32"),
+)
 
 
 @pytest.fixture
@@ -59,7 +64,7 @@ def test_hash_depends_on_settings_and_data():
 
 
 def test_an_experiment_starts_from_a_file_or_from_another_run(tmp_path):
-  recipe, _ = load_recipe("microworld", SMALL)
+  recipe, _ = load_recipe("microworld", [*SMALL, *UNTRAINED])
   first = build_experiment(recipe, data_dir=None, vocab_path=None)
   run = tmp_path / "run"
   with claim_folder(
@@ -121,7 +126,7 @@ def test_instruction_data_is_checked_for_leaks_and_counted(tmp_path):
   rows = [{"inputs": f"{text}", "targets": "x"} for text in texts]
   lines = "".join(json.dumps(row) + "\n" for row in rows)
   (tmp_path / "pairs.jsonl").write_text(lines)
-  recipe, _ = load_recipe("microworld", SMALL)
+  recipe, _ = load_recipe("microworld", [*SMALL, *UNTRAINED])
   pairs = instructions(
     path=str(tmp_path / "pairs.jsonl"), form="pairs", rate=9.0, leave_out=True
   )
