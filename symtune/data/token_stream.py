@@ -98,10 +98,7 @@ class TokenMaker:
   @functools.cached_property
   def _texts(self) -> list[bytes]:
     """Ids of each row. Made in the process that asks, out of the mapped file."""
-    ids, ends = (
-      self._task.tokens.astype(self._words.dtype).data,
-      self._task.ends.tolist(),
-    )
+    ids, ends = self._task.tokens.data, self._task.ends.tolist()
     return [bytes(ids[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
   @functools.cached_property
