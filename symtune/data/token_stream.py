@@ -6,7 +6,6 @@ can be put together from arrays without any text. The result is the same, id for
 """
 
 import bisect
-import functools
 import os
 
 import numpy as np
@@ -95,16 +94,6 @@ class TokenMaker:
       _Cues(self._tokenizer, f, instruction, words.dtype) for f in entry.formats
     ]
 
-  @functools.cached_property
-  def _texts(self) -> list[bytes]:
-    """Ids of each row. Made in the process that asks, out of the mapped file."""
-    ids, ends = self._task.tokens.data, self._task.ends.tolist()
-    return [bytes(ids[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
-
-  @functools.cached_property
-  def _classes(self) -> list[int]:
-    return self._task.index.labels.tolist()
-
   def prompt(
     self, rng: np.random.Generator, *, seed: int, position: int
   ) -> TokenizedPrompt:
@@ -113,8 +102,8 @@ class TokenMaker:
     query = int(queries[int(rng.integers(len(queries)))])
     key = (seed, self._task.fingerprint, int(self._task.index.rows[query]), position)
     drawn = self._drawer.draw(query, seed=seed, variant=position)
-    classes = [self._classes[i] for i in drawn]
-    answer = self._classes[query]
+    classes = [self._task.classes[i] for i in drawn]
+    answer = self._task.classes[query]
     words, classes, answer = self._relabel(key, classes, answer)
     formats = self._keyed.at(*key, "format")
     cues = self._cues[int(formats.integers(len(self._cues)))]
@@ -146,8 +135,9 @@ class TokenMaker:
   ) -> TokenizedPrompt:
     labels = [self._words(word) for word in words]
     after = [cues.demo_cue + ids + cues.head for _, ids in labels]
-    shown, follow = [self._texts[i] for i in drawn], [after[c] for c in classes]
-    asked = self._texts[query] + cues.query_end
+    texts = self._task.texts
+    shown, follow = [texts[i] for i in drawn], [after[c] for c in classes]
+    asked = texts[query] + cues.query_end
     inputs = self._join(cues.head, shown, follow, asked)
     if len(inputs) > self._tokenizer.max_inputs:
       dropped = self._choose_dropped(inputs, shown, follow, classes)
