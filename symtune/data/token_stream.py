@@ -102,8 +102,8 @@ class TokenMaker:
     query = int(queries[int(rng.integers(len(queries)))])
     key = (seed, self._task.fingerprint, int(self._task.index.rows[query]), position)
     drawn = self._drawer.draw(query, seed=seed, variant=position)
-    classes = [self._task.classes[i] for i in drawn]
-    answer = self._task.classes[query]
+    class_of = self._task.classes
+    classes, answer = [class_of[i] for i in drawn], class_of[query]
     words, classes, answer = self._relabel(key, classes, answer)
     formats = self._keyed.at(*key, "format")
     cues = self._cues[int(formats.integers(len(self._cues)))]
