@@ -13,7 +13,7 @@ from typing import Any
 from symtune.data.packing import Batch, RowTokens, pack_batch
 from symtune.data.windows import (
   BatchShape,
-  PromptAt,
+  PromptsAt,
   StreamCounts,
   Window,
   windows_in_process,
@@ -44,7 +44,7 @@ class BatchStream:
 
   def __init__(
     self,
-    prompt_at: PromptAt,
+    prompts_at: PromptsAt,
     shape: BatchShape,
     *,
     seed: int,
@@ -54,7 +54,7 @@ class BatchStream:
     """Starts at the beginning of the stream.
 
     Args:
-      prompt_at: the tokenized prompt at a position; a pure function.
+      prompts_at: the tokenized prompts at some positions; a pure function.
       shape: sizes and packing.
       seed: shuffles the rows of each window.
       shard: this host's share of every batch; all of it unless given.
@@ -71,7 +71,7 @@ class BatchStream:
         f"batches: got {shape.batch_size} rows for {self._shard.count} hosts, expected "
         f"a multiple. Change batch_size."
       )
-    self._open = windows or windows_in_process(prompt_at, shape, seed=seed)
+    self._open = windows or windows_in_process(prompts_at, shape, seed=seed)
     self._go_to(0, 0, StreamCounts())
 
   def __iter__(self) -> "BatchStream":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from symtune.data.windows import BatchShape, PromptAt, Window, build_window
+from symtune.data.windows import BatchShape, PromptsAt, Window, build_window
 from symtune.errors import SymtuneError
 
 # Windows that each worker builds ahead. One window of 1,024 prompts is about 4 MB.
@@ -37,7 +37,7 @@ class FeedSettings:
 
 
 def prefetched_windows(
-  prompt_at: PromptAt, shape: BatchShape, *, seed: int, workers: int
+  prompts_at: PromptsAt, shape: BatchShape, *, seed: int, workers: int
 ) -> Callable[[int], Iterator[Window]]:
   """What `BatchStream` asks windows of, built ahead by other processes.
 
@@ -45,8 +45,8 @@ def prefetched_windows(
   `if __name__ == "__main__":`, as everywhere in Python.
 
   Args:
-    prompt_at: the tokenized prompt at a position; a pure function that can be pickled,
-      such as a `TokenStream`.
+    prompts_at: the tokenized prompts at some positions; a pure function that can be
+      pickled, such as a `TokenStream`.
     shape: sizes and packing.
     seed: shuffles the rows of each window.
     workers: processes, at least 1.
@@ -59,7 +59,7 @@ def prefetched_windows(
   """
   if workers < 1:
     raise SymtuneError(f"feed: got {workers} workers, expected at least 1.")
-  build = _BuildWindow(prompt_at, shape, seed)
+  build = _BuildWindow(prompts_at, shape, seed)
 
   def windows(start: int) -> Iterator[Window]:
     import grain  # its import costs a fifth of a second; only feeds with workers pay
@@ -97,13 +97,13 @@ class _Numbers:
 class _BuildWindow:
   """Builds a window in a worker; it travels as a dictionary of arrays."""
 
-  prompt_at: PromptAt
+  prompts_at: PromptsAt
   shape: BatchShape
   seed: int
 
   def __call__(self, number: int) -> dict[str, np.ndarray]:
     try:
-      window = build_window(self.prompt_at, self.shape, seed=self.seed, number=number)
+      window = build_window(self.prompts_at, self.shape, seed=self.seed, number=number)
     except SymtuneError as error:
       # Grain would wrap it and lose its class.
       return {"error": np.frombuffer(str(error).encode(), np.uint8)}

@@ -5,6 +5,7 @@ import hashlib
 import json
 import struct
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,19 +46,45 @@ class KeyedGenerator(threading.local):
     # Plain numbers for arrays: NumPy reads them one by one, in half the time.
     words = (0, 0, 0, 0)
     state = {"counter": words, "key": (0, 0)}
-    self._state: Any = {**self._bits.state, "state": state, "buffer": words}
+    self._start: Any = {**self._bits.state, "state": state, "buffer": words}
+    self._later: Any = {**self._start, "state": {**state}}
 
   def __reduce__(self):
     return KeyedGenerator, ()
 
   def at(self, *key: int | str) -> np.random.Generator:
     """The generator at the start of `key`'s numbers; see `keyed_generator`."""
-    self._state["state"]["key"] = _philox_key(key)
-    self._bits.state = self._state
+    self._start["state"]["key"] = _philox_key(key)
+    self._bits.state = self._start
+    return self._generator
+
+  def after(
+    self, key: tuple[int, int], taken: int, block: Sequence[int]
+  ) -> np.random.Generator:
+    """The generator after the first numbers of a key, which were made elsewhere.
+
+    Args:
+      key: the two words that SHA-256 makes of a key's text.
+      taken: how many halves of words, of 32 bits each, were used; at least 1.
+      block: the block of four words that holds the last of them.
+    """
+    words = (taken + 1) // 2
+    state = self._later
+    state["state"]["key"] = key
+    state["state"]["counter"] = ((words + 3) // 4, 0, 0, 0)
+    state["buffer"], state["buffer_pos"] = block, (words - 1) % 4 + 1
+    state["has_uint32"] = taken % 2
+    state["uinteger"] = block[(words - 1) % 4] >> 32
+    self._bits.state = state
     return self._generator
 
 
-def _philox_key(key: tuple[int | str, ...]) -> tuple[int, int]:
+def key_text(*key: int | str) -> str:
+  """The text whose SHA-256 seeds a key's generator: a JSON list without spaces."""
   # The same bytes as json.dumps with these separators, which takes four times as long.
   parts = [str(part) if type(part) is int else _quote(part) for part in key]
-  return _two_words(hashlib.sha256(f"[{','.join(parts)}]".encode()).digest())
+  return f"[{','.join(parts)}]"
+
+
+def _philox_key(key: tuple[int | str, ...]) -> tuple[int, int]:
+  return _two_words(hashlib.sha256(key_text(*key).encode()).digest())

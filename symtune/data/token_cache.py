@@ -9,7 +9,6 @@ One folder for each (task, rows, vocabulary), so nothing is ever out of date:
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
@@ -49,17 +48,6 @@ class TokenTask:
   tokens: Integer[np.ndarray, "_tokens"]
   ends: Int64[np.ndarray, "rows"]
   folder: pathlib.Path | None
-
-  @functools.cached_property
-  def texts(self) -> list[bytes]:
-    """Ids of each row as bytes, which join fast; made in the process that asks."""
-    ids, ends = self.tokens.data, self.ends.tolist()
-    return [bytes(ids[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
-
-  @functools.cached_property
-  def classes(self) -> list[int]:
-    """Class id of each row."""
-    return self.index.labels.tolist()
 
   def __reduce_ex__(self, protocol):
     """Another process opens the files again instead of copying the arrays."""

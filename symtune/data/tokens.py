@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Int64
 
 from symtune.data.prompts import Prompt
 from symtune.data.vocab import Vocab
@@ -48,6 +48,21 @@ class TokenizedPrompt:
   def pair(self) -> TokenPair:
     """The prompt with its right answer as the target."""
     return TokenPair(inputs=self.inputs, targets=self.choices[self.answer])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PromptBlock:
+  """What became of some prompts.
+
+  Attributes:
+    pairs: of each prompt; None if it does not fit.
+    dropped: exemplars left out of each because the prompt was too long.
+    error: of the last that does not fit; None if all do.
+  """
+
+  pairs: list[TokenPair | None]
+  dropped: Int64[np.ndarray, "prompts"]
+  error: "PromptTooLongError | None"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

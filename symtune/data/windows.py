@@ -14,10 +14,11 @@ from jaxtyping import Int32, Int64
 
 from symtune.data.packing import RowTokens, assign_rows
 from symtune.data.rng import keyed_generator
-from symtune.data.tokens import PromptTooLongError, TokenizedPrompt, TokenPair
+from symtune.data.tokens import PromptBlock, TokenPair
 from symtune.errors import SymtuneError
 
-PromptAt = Callable[[int], TokenizedPrompt]
+# The tokenized prompts at some positions; a pure function.
+PromptsAt = Callable[[range], PromptBlock]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,12 +115,12 @@ class Window:
 
 
 def build_window(
-  prompt_at: PromptAt, shape: BatchShape, *, seed: int, number: int
+  prompts_at: PromptsAt, shape: BatchShape, *, seed: int, number: int
 ) -> Window:
   """Tokenizes, packs and shuffles one window.
 
   Args:
-    prompt_at: the tokenized prompt at a position; a pure function.
+    prompts_at: the tokenized prompts at some positions; a pure function.
     shape: sizes and packing.
     seed: shuffles the rows.
     number: of the window, 0-based.
@@ -130,38 +131,32 @@ def build_window(
   Raises:
     SymtuneError: no prompt of the window fits.
   """
-  pairs: list[TokenPair] = []
-  shortened = demos_dropped = skipped = 0
-  error: PromptTooLongError | None = None
   start = number * shape.window
-  for position in range(start, start + shape.window):
-    try:
-      prompt = prompt_at(position)
-      pairs.append(prompt.pair)
-      shortened += prompt.demos_dropped > 0
-      demos_dropped += prompt.demos_dropped
-    except PromptTooLongError as caught:
-      error = caught
-      skipped += 1
+  block = prompts_at(range(start, start + shape.window))
+  pairs = [pair for pair in block.pairs if pair is not None]
   if not pairs:
-    raise SymtuneError(f"batches: no prompt of a window fits; {error}") from error
+    raise SymtuneError(
+      f"batches: no prompt of a window fits; {block.error}"
+    ) from block.error
   if shape.pack:
     rows = assign_rows(pairs, shape.input_length, shape.target_length)
   else:
     rows = [[i] for i in range(len(pairs))]
   order = keyed_generator(seed, "rows", number).permutation(len(rows))
-  counts = np.asarray((shape.window, shortened, demos_dropped, skipped), np.int64)
-  return _join([[pairs[i] for i in rows[r]] for r in order], counts)
+  shortened, skipped = (block.dropped > 0).sum(), len(block.pairs) - len(pairs)
+  counts = (shape.window, shortened, block.dropped.sum(), skipped)
+  joined = [[pairs[i] for i in rows[r]] for r in order]
+  return _join(joined, np.asarray(counts, np.int64))
 
 
 def windows_in_process(
-  prompt_at: PromptAt, shape: BatchShape, *, seed: int
+  prompts_at: PromptsAt, shape: BatchShape, *, seed: int
 ) -> Callable[[int], Iterator[Window]]:
   """What `BatchStream` asks windows of: start -> windows start, start + 1, ..."""
 
   def windows(start: int) -> Iterator[Window]:
     for number in itertools.count(start):
-      yield build_window(prompt_at, shape, seed=seed, number=number)
+      yield build_window(prompts_at, shape, seed=seed, number=number)
 
   return windows
 

@@ -93,8 +93,6 @@ def test_a_feed_with_workers_is_the_feed_without(stream):
 
 def test_a_mistake_in_a_worker_keeps_its_message(stream):
   stream._tokenizer.max_inputs = 3
-  for maker in stream._entries:
-    maker._tokenizer.max_inputs = 3
   windows = prefetched_windows(stream, SHAPE, seed=5, workers=1)(0)
   with pytest.raises(SymtuneError, match="no prompt of a window fits"):
     next(windows)

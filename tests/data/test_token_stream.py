@@ -1,6 +1,7 @@
 """Prompts from ids are those of the text, id for id; the cache changes nothing."""
 
 import dataclasses
+import itertools
 import pickle
 
 import hypothesis
@@ -9,10 +10,18 @@ import numpy as np
 import pytest
 
 from symtune.cards.card import Example
+from symtune.data import keyed_words
 from symtune.data.draws import Shots
 from symtune.data.mixture import Ingredient, LabelStyle, Mixture
+from symtune.data.prompts import ALL_FORMATS
 from symtune.data.skills import Skill, SkillKind
-from symtune.data.symbols import PoolSplit, make_pool
+from symtune.data.symbols import (
+  PoolSplit,
+  SymbolCategory,
+  SymbolPool,
+  SymbolRules,
+  make_pool,
+)
 from symtune.data.token_cache import tokenize_task
 from symtune.data.token_stream import TokenStream
 from symtune.data.tokens import PromptTokenizer, PromptTooLongError
@@ -64,16 +73,22 @@ def _mixture(task, pool, seed):
   return Mixture([*kinds, skill], pool, seed=seed)
 
 
-def _outcome(prompt_at, position):
+def _from_text(mixture, tokenizer, position):
+  """Ids, targets and exemplars dropped of the rendered prompt; None if too long."""
   try:
-    prompt = prompt_at(position)
+    prompt = tokenizer.tokenize(mixture.prompt(position))
   except PromptTooLongError:
-    return "too long"
-  return {
-    "inputs": prompt.inputs.tolist(),
-    "choices": [c.tolist() for c in prompt.choices],
-    "rest": (prompt.answer, prompt.demos_kept, prompt.demos_dropped),
-  }
+    return None
+  return prompt.inputs.tolist(), prompt.pair.targets.tolist(), prompt.demos_dropped
+
+
+def _from_ids(stream, positions):
+  """The same of a block of positions, from ids."""
+  block = stream(positions)
+  return [
+    pair and (pair.inputs.tolist(), pair.targets.tolist(), dropped)
+    for pair, dropped in zip(block.pairs, block.dropped.tolist(), strict=True)
+  ]
 
 
 @hypothesis.given(
@@ -87,13 +102,12 @@ def test_ids_are_those_of_the_rendered_text(make_task, small_vocab, texts, seed)
   task = _task(make_task, texts)
   pool = make_pool(PoolSplit.TUNING, size_per_category=50)
   mixture, tokenizer = _mixture(task, pool, seed), _tokenizer(small_vocab)
-  stream = TokenStream(mixture, tokenizer)
-  for position in range(12):
-    expected = _outcome(lambda i: tokenizer.tokenize(mixture.prompt(i)), position)
-    assert _outcome(stream, position) == expected
-    if expected != "too long" and expected["rest"][2] == 0:
+  expected = [_from_text(mixture, tokenizer, position) for position in range(24)]
+  assert _from_ids(TokenStream(mixture, tokenizer), range(24)) == expected
+  for position, found in enumerate(expected):
+    if found and not found[2]:
       whole = small_vocab.encode(mixture.prompt(position).inputs)
-      assert expected["inputs"][:-1] == whole.tolist()
+      assert found[0][:-1] == whole.tolist()
 
 
 def test_vocabularies_of_more_than_two_bytes(make_task):
@@ -101,13 +115,108 @@ def test_vocabularies_of_more_than_two_bytes(make_task):
   task = _task(make_task, [f"{69_000 + i} 7 <b>" for i in range(20)])
   mixture = _mixture(task, make_pool(PoolSplit.TUNING, size_per_category=50), seed=1)
   tokenizer = _tokenizer(vocab, max_inputs=40)
-  stream = TokenStream(mixture, tokenizer)
-  outcomes = [_outcome(stream, position) for position in range(40)]
-  assert max(max(found["inputs"]) for found in outcomes) > 2**16
-  assert any(found["rest"][2] for found in outcomes)  # some lost exemplars
-  for position, found in enumerate(outcomes):
-    expected = _outcome(lambda i: tokenizer.tokenize(mixture.prompt(i)), position)
-    assert found == expected
+  found = _from_ids(TokenStream(mixture, tokenizer), range(40))
+  assert max(max(ids) for ids, _, _ in found) > 2**16
+  assert any(dropped for _, _, dropped in found)
+  assert found == [_from_text(mixture, tokenizer, i) for i in range(40)]
+
+
+def test_prompts_of_a_position_are_the_same_in_any_block(make_task, small_vocab):
+  task = _task(make_task, [f"text {i} of {i % 3}" for i in range(24)])
+  pool = make_pool(PoolSplit.TUNING, size_per_category=50)
+  stream = TokenStream(_mixture(task, pool, seed=4), _tokenizer(small_vocab))
+  whole = _from_ids(stream, range(60))
+  assert _from_ids(stream, range(7, 60)) == whole[7:]
+  assert [_from_ids(stream, range(i, i + 1))[0] for i in range(20)] == whole[:20]
+  again = pickle.loads(pickle.dumps(stream))  # as it reaches other processes
+  assert _from_ids(again, range(60)) == whole
+
+
+@pytest.mark.parametrize(
+  "module", ["block_draws", "exemplar_draws", "keyed_words", "name_draws"]
+)
+def test_what_arrays_cannot_tell_generators_draw(
+  make_task, small_vocab, monkeypatch, module
+):
+  task = _task(make_task, [f"text {i}" for i in range(24)])
+  pool = make_pool(PoolSplit.TUNING, size_per_category=50)
+  mixture, tokenizer = _mixture(task, pool, seed=4), _tokenizer(small_vocab)
+
+  calls = itertools.count()
+
+  def often_unsure(halves, bounds):
+    numbers, _ = bounded(halves, bounds)
+    unsure = np.arange(len(numbers)) % 5 == next(calls) % 5
+    return np.where(unsure, 0, numbers), unsure
+
+  bounded = keyed_words.bounded
+  monkeypatch.setattr(f"symtune.data.{module}.bounded", often_unsure)
+  found = _from_ids(TokenStream(mixture, tokenizer), range(60))
+  assert found == [_from_text(mixture, tokenizer, i) for i in range(60)]
+
+
+def test_every_way_to_draw_gives_the_prompts_of_the_text(make_task, small_vocab):
+  # Exactly as many exemplars as a class has, one format, one query, one category and
+  # pools with hardly more symbols than classes: draws that take no bits, or many.
+  tasks = tuple(
+    dataclasses.replace(
+      _task(make_task, [f"text {i // copies} {name}" for i in range(rows)]),
+      fingerprint=name * 64,
+    )
+    for name, rows, copies in (("a", 8, 1), ("b", 12, 2), ("c", 30, 3))
+  )
+  words = {SymbolCategory.WORDS: ("moss", "Moss", "fern", "fruit", "Animal", "reed")}
+  few = SymbolPool(split=PoolSplit.TUNING, symbols=words, synonyms={"fruit": ("reed",)})
+  pools = (
+    few,
+    dataclasses.replace(few, symbols={**words, SymbolCategory.INTEGERS: ("7",)}),
+    make_pool(PoolSplit.TUNING, rules=SymbolRules(same_length=True), vocab=small_vocab),
+  )
+  for kind in (
+    Ingredient(tasks=tasks[:1], shots=Shots(minimum=3, maximum=3)),
+    Ingredient(tasks=tasks[1:], shots=Shots(minimum=0, maximum=2)),
+    Ingredient(tasks=tasks, shots=Shots(minimum=1, maximum=3)),
+    Ingredient(tasks=tasks, shots=Shots(minimum=0, maximum=0)),
+  ):
+    for formats, pool in itertools.product((ALL_FORMATS, ALL_FORMATS[3:4]), pools):
+      mixture = Mixture([kind], pool, seed=8, formats=formats)
+      tokenizer = _tokenizer(small_vocab)
+      found = _from_ids(TokenStream(mixture, tokenizer), range(60))
+      assert found == [_from_text(mixture, tokenizer, i) for i in range(60)]
+
+
+def test_any_limit_drops_the_same_exemplars(make_task, small_vocab):
+  task = _task(make_task, [f"text {i} " * (1 + i % 3) for i in range(24)])
+  pool = make_pool(PoolSplit.TUNING, size_per_category=50)
+  kind = Ingredient(tasks=(task,), shots=Shots(minimum=1, maximum=4))
+  mixture, seen = Mixture([kind], pool, seed=6), set()
+  for max_inputs in range(20, 140, 3):
+    tokenizer = _tokenizer(small_vocab, max_inputs)
+    found = _from_ids(TokenStream(mixture, tokenizer), range(25))
+    assert found == [_from_text(mixture, tokenizer, i) for i in range(25)]
+    seen |= {prompt and prompt[2] for prompt in found}
+  assert seen >= {None, 0, 1, 2, 3}
+
+
+def test_a_mixture_without_tasks_of_its_own(make_task, small_vocab):
+  task = _task(make_task, [f"text {i}" for i in range(20)])
+  skill = Skill(kind=SkillKind.COPY, tasks=(task,), min_items=1, max_items=3)
+  pool = make_pool(PoolSplit.TUNING, size_per_category=50)
+  mixture, tokenizer = Mixture([skill], pool, seed=2), _tokenizer(small_vocab)
+  found = _from_ids(TokenStream(mixture, tokenizer), range(9))
+  assert found == [_from_text(mixture, tokenizer, i) for i in range(9)]
+
+
+def test_a_label_longer_than_a_target_is_an_error(make_task, small_vocab):
+  task = _task(make_task, [f"text {i}" for i in range(20)])
+  pool = make_pool(PoolSplit.TUNING, size_per_category=50)
+  tokenizer = PromptTokenizer(
+    small_vocab, max_inputs=400, max_targets=1, min_demos_per_class=1
+  )
+  kind = Ingredient(tasks=(task,), shots=Shots(minimum=1, maximum=2))
+  stream = TokenStream(Mixture([kind], pool, seed=2), tokenizer)
+  with pytest.raises(SymtuneError, match=r"label .*: got \d+ tokens with EOS"):
+    stream(range(4))
 
 
 def test_the_cache_is_used_and_changes_nothing(make_task, small_vocab, tmp_path):
@@ -186,7 +295,5 @@ def test_real_prompts_from_ids_are_those_of_the_text(shared_data, tmp_path):
   kinds = [Ingredient(tasks=tasks), Ingredient(tasks=tasks, instruction=True)]
   mixture = Mixture(kinds, make_pool(PoolSplit.TUNING), seed=3)
   tokenizer = _tokenizer(vocab, max_inputs=1024)
-  stream = TokenStream(mixture, tokenizer, tmp_path)
-  for position in range(300):
-    expected = _outcome(lambda i: tokenizer.tokenize(mixture.prompt(i)), position)
-    assert _outcome(stream, position) == expected
+  expected = [_from_text(mixture, tokenizer, position) for position in range(300)]
+  assert _from_ids(TokenStream(mixture, tokenizer, tmp_path), range(300)) == expected

@@ -1,0 +1,146 @@
+"""Stage 5 of many prompts at once: Draws -> PromptBlock, ids joined by number.
+
+Rows, label words and cues are *parts*, each tokenized once. A turn is four of them:
+head, text, cue and label word; a query's are its head, its text, its cue with EOS, and
+nothing.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from symtune.data.draw_tables import DrawTables
+from symtune.data.prompt_draws import Draws
+from symtune.data.prompts import PromptFormat, turn_cues
+from symtune.data.ragged import owners_of, starts_of
+from symtune.data.token_cache import token_dtype
+from symtune.data.token_parts import TokenParts
+from symtune.data.tokens import (
+  PromptBlock,
+  PromptTokenizer,
+  PromptTooLongError,
+  TokenPair,
+)
+
+
+class BlockTokenizer:
+  """Puts prompts together from ids."""
+
+  def __init__(self, tables: DrawTables, tokenizer: PromptTokenizer):
+    """Numbers the parts: rows, label words, EOS, nothing, cues.
+
+    Args:
+      tables: rows and label words.
+      tokenizer: vocabulary and limits.
+    """
+    self._tokenizer, self._names = tokenizer, tables.names.names
+    keys = [
+      (form, entry.task.card.instruction if entry.instruction else None)
+      for entry in tables.entries
+      for form in entry.formats
+    ]
+    cues = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    self._first_name = len(tables.rows.numbers)
+    self._eos = self._first_name + len(self._names)
+    self._nothing, first_cue = self._eos + 1, self._eos + 2
+    self._parts = TokenParts(
+      [np.zeros(0, token_dtype(tokenizer.vocab)), *(t.tokens for t in tables.tasks)],
+      [np.zeros(0, np.int64), *(np.diff(t.ends, prepend=0) for t in tables.tasks)],
+      others=len(self._names) + 2 + 3 * len(cues),
+    )
+    self._parts.put(self._eos, tokenizer.eos)
+    self._parts.put(self._nothing, tokenizer.eos[:0])
+    for key, number in cues.items():
+      for nth, ids in enumerate(_cue_ids(tokenizer, *key)):
+        self._parts.put(first_cue + 3 * number + nth, ids)
+    # Head, cue of an exemplar and end of a query, of each format of each entry.
+    numbers = np.asarray([cues[key] for key in keys], np.int64)
+    self._cues = first_cue + 3 * numbers[:, None] + np.arange(3)
+    counts = [len(entry.formats) for entry in tables.entries]
+    self._first_cue = starts_of(np.asarray(counts, np.int64))
+
+  def tokenize(self, draws: Draws) -> PromptBlock:
+    """Ids of prompts; whole exemplars are dropped evenly from those that are too long.
+
+    Args:
+      draws: at least one prompt.
+
+    Returns:
+      The prompts in their order.
+
+    Raises:
+      SymtuneError: a label is longer than a target may be.
+    """
+    turns = self._turns(draws)
+    kept, error = self._choose_kept(draws, turns)
+    counts = np.bincount(owners_of(draws.turns)[kept], minlength=len(draws.turns))
+    answers = self._name_parts(draws.names[np.cumsum(draws.turns) - 1])
+    ended = np.stack((answers, np.full_like(answers, self._eos)), axis=1)
+    inputs = self._parts.join(turns[kept], counts)
+    targets = self._parts.join(ended, np.ones_like(answers))
+    pairs = [
+      TokenPair(inputs=ids, targets=target) if len(ids) else None
+      for ids, target in zip(inputs, targets, strict=True)
+    ]
+    dropped = np.where(counts > 0, draws.turns - counts, 0)
+    return PromptBlock(pairs=pairs, dropped=dropped, error=error)
+
+  def _turns(self, draws: Draws) -> Int64[np.ndarray, "_turns 4"]:
+    """The parts of each turn."""
+    prompts, last = owners_of(draws.turns), np.cumsum(draws.turns) - 1
+    cues = self._cues[self._first_cue[draws.entries] + draws.formats]
+    parts = np.empty((len(prompts), 4), np.int64)
+    parts[:, 0] = cues[prompts, 0]
+    parts[:, 1] = draws.rows
+    parts[:, 2] = cues[prompts, 1]
+    parts[:, 3] = self._name_parts(draws.names)
+    parts[last, 2] = cues[:, 2]
+    parts[last, 3] = self._nothing
+    return parts
+
+  def _name_parts(
+    self, names: Int64[np.ndarray, "names"]
+  ) -> Int64[np.ndarray, "names"]:
+    """The parts of label words; new ones are tokenized."""
+    parts = self._first_name + names
+    for part in self._parts.missing(parts):
+      target = self._tokenizer.target(self._names[part - self._first_name])
+      self._parts.put(part, target[:-1])
+    return parts
+
+  def _choose_kept(
+    self, draws: Draws, turns: Int64[np.ndarray, "turns 4"]
+  ) -> tuple[Bool[np.ndarray, "turns"], PromptTooLongError | None]:
+    """Which turns fit, none of a prompt that cannot be made to; the last such error."""
+    kept, error = np.ones(len(turns), bool), None
+    lengths, starts = self._parts.lengths[turns].sum(axis=1), starts_of(draws.turns)
+    too_long = np.add.reduceat(lengths, starts) > self._tokenizer.max_inputs
+    for prompt in np.flatnonzero(too_long).tolist():
+      own = slice(starts[prompt], starts[prompt] + draws.turns[prompt])
+      try:
+        kept[own] = self._choose_turns(turns[own], draws.classes[own])
+      except PromptTooLongError as caught:
+        kept[own], error = False, caught
+    return kept, error
+
+  def _choose_turns(
+    self, turns: Int64[np.ndarray, "turns 4"], classes: Int64[np.ndarray, "turns"]
+  ) -> Bool[np.ndarray, "turns"]:
+    """Which turns of a prompt stay; raises PromptTooLongError."""
+    *lengths, query = self._parts.lengths[turns].sum(axis=1).tolist()
+    whole = np.full(1, len(turns))
+    dropped = self._tokenizer.choose_dropped(
+      classes[:-1].tolist(),
+      [*lengths, query - 1],  # EOS does not count
+      lambda: self._tokenizer.vocab.decode(self._parts.join(turns, whole)[0])[:60],
+    )
+    return ~np.isin(np.arange(len(turns)), list(dropped))
+
+
+def _cue_ids(
+  tokenizer: PromptTokenizer, form: PromptFormat, instruction: str | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Ids before each text, between an exemplar's text and label, and after the query."""
+  head, label_cue = turn_cues(form, instruction)
+  before = np.concatenate([tokenizer.eos[:0], *map(tokenizer.encode, head)])
+  query_end = np.concatenate([tokenizer.encode(label_cue), tokenizer.eos])
+  return before, tokenizer.encode(label_cue + " "), query_end
