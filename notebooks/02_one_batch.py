@@ -16,6 +16,7 @@ from symtune.cards.resources import resource_dir
 from symtune.data.batches import BatchShape, BatchStream
 from symtune.data.mixture import Ingredient, Mixture
 from symtune.data.symbols import PoolSplit, SymbolCategory, make_pool
+from symtune.data.token_stream import TokenStream
 from symtune.data.tokens import PromptTokenizer
 from symtune.data.vocab import SentencePieceVocab
 
@@ -37,7 +38,7 @@ tokenizer = PromptTokenizer(
   vocab, max_inputs=512, max_targets=16, min_demos_per_class=1
 )
 shape = BatchShape(batch_size=4, input_length=512, target_length=32, window=128)
-stream = BatchStream(lambda i: tokenizer.tokenize(mixture.prompt(i)), shape, seed=0)
+stream = BatchStream(TokenStream(mixture, tokenizer), shape, seed=0)
 batch = next(stream)
 for name, value in batch.items():
   print(f"{name:24}{value.shape} {value[0, :12]}")

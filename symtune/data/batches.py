@@ -54,7 +54,8 @@ class BatchStream:
     """Starts at the beginning of the stream.
 
     Args:
-      prompts_at: the tokenized prompts at some positions; a pure function.
+      prompts_at: the tokenized prompts at some positions; a pure function, such as a
+        `TokenStream`, or `one_by_one` of a function that makes one prompt.
       shape: sizes and packing.
       seed: shuffles the rows of each window.
       shard: this host's share of every batch; all of it unless given.

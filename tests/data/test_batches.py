@@ -6,31 +6,27 @@ import numpy as np
 import pytest
 
 from symtune.data.batches import BatchShape, BatchStream, HostShard
-from symtune.data.tokens import PromptBlock, PromptTooLongError, TokenPair
+from symtune.data.tokens import PromptTooLongError, TokenizedPrompt
+from symtune.data.windows import one_by_one
 from symtune.errors import SymtuneError
 
 SHAPE = BatchShape(batch_size=4, input_length=30, target_length=8, window=16)
 
 
-def _prompts_at(positions, fits=lambda position: True):
+def _prompt_at(position):
   """Prompt i holds i + 3 (mod 90) as its tokens; every ninth lost an exemplar."""
-  found = np.asarray([fits(i) for i in positions])
-  pairs = [
-    TokenPair(
-      inputs=np.full(5 + i * 7 % 20, 3 + i % 90, np.int32),
-      targets=np.asarray([3 + i % 90, 1], np.int32),
-    )
-    for i in positions
-  ]
-  return PromptBlock(
-    pairs=[pair if fit else None for pair, fit in zip(pairs, found, strict=True)],
-    dropped=found * np.asarray([i % 9 == 0 for i in positions], np.int64),
-    error=None if found.all() else PromptTooLongError("prompt: got 9 tokens"),
+  length = 5 + position * 7 % 20
+  return TokenizedPrompt(
+    inputs=np.full(length, 3 + position % 90, np.int32),
+    choices=(np.asarray([3 + position % 90, 1], np.int32),),
+    answer=0,
+    demos_kept=4,
+    demos_dropped=int(position % 9 == 0),
   )
 
 
 def _stream(shape=SHAPE, **settings):
-  return BatchStream(_prompts_at, shape, seed=0, **settings)
+  return BatchStream(one_by_one(_prompt_at), shape, seed=0, **settings)
 
 
 def _equal(one, two):
@@ -97,21 +93,23 @@ def test_rows_of_a_window_are_shuffled():
 
 
 def test_dropped_exemplars_and_skipped_prompts_are_counted():
-  def prompts_at(positions):
-    return _prompts_at(positions, fits=lambda position: position % 4 != 3)
+  def prompt_at(position):
+    if position % 4 == 3:
+      raise PromptTooLongError("too long")
+    return _prompt_at(position)
 
-  stream = BatchStream(prompts_at, SHAPE, seed=0)
+  stream = BatchStream(one_by_one(prompt_at), SHAPE, seed=0)
   counts = stream.counts
   assert (counts.prompts, counts.skipped) == (16, 4)
   assert (counts.shortened, counts.demos_dropped) == (2, 2)
 
 
 def test_window_in_which_nothing_fits_is_an_error():
-  def prompts_at(positions):
-    return _prompts_at(positions, fits=lambda position: False)
+  def prompt_at(position):
+    raise PromptTooLongError("prompt starting 'x': got 9 tokens")
 
   with pytest.raises(SymtuneError, match=r"no prompt of a window fits; .*got 9 tokens"):
-    BatchStream(prompts_at, SHAPE, seed=0)
+    BatchStream(one_by_one(prompt_at), SHAPE, seed=0)
 
 
 def test_batch_that_does_not_divide_among_hosts_is_refused():

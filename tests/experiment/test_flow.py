@@ -12,6 +12,7 @@ from symtune.data.episodes import Shots
 from symtune.data.mixture import Ingredient, Mixture
 from symtune.data.packing import pack_row
 from symtune.data.tokens import PromptTokenizer
+from symtune.data.windows import one_by_one
 from symtune.model.config import T5Config
 from symtune.model.loss import sum_losses
 from symtune.model.network import Transformer, init_params
@@ -75,8 +76,8 @@ def test_logits_of_packed_rows_equal_those_of_the_prompts_alone(
     seed=0,
   )
   shape = BatchShape(batch_size=4, input_length=64, target_length=16, window=16)
-  stream = BatchStream(lambda i: tokenizer.tokenize(mixture.prompt(i)), shape, seed=0)
-  batch = next(stream)
+  prompts_at = one_by_one(lambda i: tokenizer.tokenize(mixture.prompt(i)))
+  batch = next(BatchStream(prompts_at, shape, seed=0))
   packed = np.asarray(_logits(network, params, batch))
   by_input = {}
   for position in range(16):
