@@ -5,7 +5,6 @@ so the same prompts. The few that arrays cannot tell are left to generators.
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt32, UInt64
@@ -13,7 +12,7 @@ from jaxtyping import Bool, Float64, Int64, UInt32, UInt64
 from symtune.data.draw_tables import DrawTables, TokenEntry
 from symtune.data.exemplar_draws import Exemplars, draw_exemplars
 from symtune.data.keyed_words import HALVES, bounded, philox_halves, philox_keys
-from symtune.data.mixture import LabelStyle
+from symtune.data.mixture import LabelStyle, entry_at
 from symtune.data.name_draws import draw_names
 from symtune.data.prompt_draws import Draws
 from symtune.data.ragged import starts_of
@@ -51,7 +50,7 @@ class BlockDrawer:
   def __init__(
     self,
     tables: DrawTables,
-    entries: Sequence[object],
+    entries: Int64[np.ndarray, "entries"],
     cumulative: Float64[np.ndarray, "entries"],
     seed: int,
   ):
@@ -59,17 +58,17 @@ class BlockDrawer:
 
     Args:
       tables: what is drawn from.
-      entries: of the mixture: numbers in `tables`; those of other kinds are not drawn.
+      entries: number in the tables of each entry of the mixture; -1 for other kinds,
+        which are not drawn here.
       cumulative: running sums of the mixture's shares, up to 1.
       seed: the root seed of the stream.
     """
     self._tables, self._cumulative = tables, cumulative
     self._keyed = KeyedGenerator()
     known = tables.entries
-    numbers = [e if isinstance(e, int) else -1 for e in entries]
-    self._entries = np.asarray(numbers, np.int64)
-    plain = [number >= 0 and _is_plain(known[number]) for number in numbers]
-    self._is_plain = np.asarray(plain, bool)
+    self._entries = entries
+    known_here = [n >= 0 and _arrays_suffice(known[n]) for n in entries.tolist()]
+    self._suffices = np.asarray(known_here, bool)
     self._formats = np.asarray([len(e.formats) for e in known], np.int64)
     shots = [(e.shots.minimum, e.shots.maximum) for e in known]
     self._shots = np.asarray(shots, np.int64).reshape(-1, 2)
@@ -98,8 +97,6 @@ class BlockDrawer:
       self._tables, asked.entries, asked.halves, asked.starts[:, 2]
     )
     shown, turns = self._shuffle(asked, exemplars), exemplars.counts + 1
-    classes = rows.labels[shown]
-    first_name = starts_of(rows.classes[asked.tasks])
     unsure = asked.unsure | exemplars.unsure | unsure_formats | unsure_names
     return Draws(
       positions=asked.positions,
@@ -107,8 +104,9 @@ class BlockDrawer:
       formats=formats,
       turns=turns,
       rows=shown,
-      classes=classes,
-      names=names[np.repeat(first_name, turns) + classes],
+      classes=rows.labels[shown],
+      choices=rows.classes[asked.tasks],
+      names=names,
     ).only(~unsure)
 
   def _ask(self, positions: Int64[np.ndarray, "positions"]) -> _Asked:
@@ -117,13 +115,12 @@ class BlockDrawer:
     halves = philox_halves(keys, np.ones_like(positions)).reshape(-1, HALVES)
     # As Generator.random(): the upper 53 bits of the first word.
     uniform = (np.ascontiguousarray(halves[:, :2]).view("<u8")[:, 0] >> 11) * 2.0**-53
-    drawn = np.searchsorted(self._cumulative, uniform, side="right")
-    drawn = np.minimum(drawn, len(self._cumulative) - 1)
-    plain = self._is_plain[drawn]
-    positions, entries = positions[plain], self._entries[drawn[plain]]
+    drawn = entry_at(self._cumulative, uniform)
+    here = self._suffices[drawn]
+    positions, entries = positions[here], self._entries[drawn[here]]
     tasks = self._tables.task_of[entries]
     rows = self._tables.rows
-    query, unsure = bounded(halves[plain, 2], rows.num_queries[tasks])
+    query, unsure = bounded(halves[here, 2], rows.num_queries[tasks])
     queries = rows.queries[rows.first_query[tasks] + query]
     keys = philox_keys(self._key_texts(positions, entries, queries))
     blocks = self._blocks[entries].reshape(-1)
@@ -177,10 +174,12 @@ class BlockDrawer:
     return np.concatenate([exemplars.rows, asked.queries])[order]
 
 
-def _is_plain(entry: TokenEntry) -> bool:
-  """Whether arrays can tell an entry's draws."""
+def _arrays_suffice(entry: TokenEntry) -> bool:
+  """Whether prompts of an entry can be drawn here, but for single ones."""
   if not entry.draws_symbols:
     return True
-  sizes = map(len, entry.pool.symbols.values())
-  is_drawn_once = entry.labels is not LabelStyle.SCRAMBLED
-  return is_drawn_once and entry.pool.rules is None and min(sizes) > 1
+  if entry.labels is LabelStyle.SCRAMBLED:
+    return False  # classes are drawn after the symbols
+  # Rules refuse symbols one after another; a category of one symbol uses no bits up.
+  sizes = [len(symbols) for symbols in entry.pool.symbols.values()]
+  return entry.pool.rules is None and min(sizes, default=0) > 1

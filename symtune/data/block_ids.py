@@ -39,19 +39,18 @@ class BlockTokenizer:
       for form in entry.formats
     ]
     cues = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    others = [tokenizer.vocab.encode(name) for name in self._names]
+    others += [tokenizer.eos, tokenizer.eos[:0]]
+    others += [ids for key in cues for ids in _cue_ids(tokenizer, *key)]
+    dtype = token_dtype(tokenizer.vocab)
+    rows = [np.diff(task.ends, prepend=0) for task in tables.tasks]
+    self._parts = TokenParts(
+      [*(task.tokens for task in tables.tasks), np.concatenate(others).astype(dtype)],
+      np.concatenate([*rows, np.asarray([len(ids) for ids in others], np.int64)]),
+    )
     self._first_name = len(tables.rows.numbers)
     self._eos = self._first_name + len(self._names)
     self._nothing, first_cue = self._eos + 1, self._eos + 2
-    self._parts = TokenParts(
-      [np.zeros(0, token_dtype(tokenizer.vocab)), *(t.tokens for t in tables.tasks)],
-      [np.zeros(0, np.int64), *(np.diff(t.ends, prepend=0) for t in tables.tasks)],
-      others=len(self._names) + 2 + 3 * len(cues),
-    )
-    self._parts.put(self._eos, tokenizer.eos)
-    self._parts.put(self._nothing, tokenizer.eos[:0])
-    for key, number in cues.items():
-      for nth, ids in enumerate(_cue_ids(tokenizer, *key)):
-        self._parts.put(first_cue + 3 * number + nth, ids)
     # Head, cue of an exemplar and end of a query, of each format of each entry.
     numbers = np.asarray([cues[key] for key in keys], np.int64)
     self._cues = first_cue + 3 * numbers[:, None] + np.arange(3)
@@ -62,7 +61,7 @@ class BlockTokenizer:
     """Ids of prompts; whole exemplars are dropped evenly from those that are too long.
 
     Args:
-      draws: at least one prompt.
+      draws: of any number of prompts.
 
     Returns:
       The prompts in their order.
@@ -70,10 +69,14 @@ class BlockTokenizer:
     Raises:
       SymtuneError: a label is longer than a target may be.
     """
-    turns = self._turns(draws)
+    self._check_names(draws.names)
+    prompts, last = owners_of(draws.turns), np.cumsum(draws.turns) - 1
+    names = self._first_name + draws.names
+    names = names[starts_of(draws.choices)[prompts] + draws.classes]
+    turns = self._turns(draws, names)
     kept, error = self._choose_kept(draws, turns)
-    counts = np.bincount(owners_of(draws.turns)[kept], minlength=len(draws.turns))
-    answers = self._name_parts(draws.names[np.cumsum(draws.turns) - 1])
+    counts = np.bincount(prompts[kept], minlength=len(draws.turns))
+    answers = names[last]
     ended = np.stack((answers, np.full_like(answers, self._eos)), axis=1)
     inputs = self._parts.join(turns[kept], counts)
     targets = self._parts.join(ended, np.ones_like(answers))
@@ -84,33 +87,27 @@ class BlockTokenizer:
     dropped = np.where(counts > 0, draws.turns - counts, 0)
     return PromptBlock(pairs=pairs, dropped=dropped, error=error)
 
-  def _turns(self, draws: Draws) -> Int64[np.ndarray, "_turns 4"]:
+  def _check_names(self, names: Int64[np.ndarray, "_names"]) -> None:
+    """Refuses words that are too long for a target, shown or not."""
+    lengths = self._parts.lengths[self._first_name + names]
+    for name in names[lengths >= self._tokenizer.max_targets].tolist():  # EOS joins it
+      self._tokenizer.target(self._names[name])  # says what is wrong
+
+  def _turns(
+    self, draws: Draws, names: Int64[np.ndarray, "turns"]
+  ) -> Int64[np.ndarray, "turns 4"]:
     """The parts of each turn."""
     prompts, last = owners_of(draws.turns), np.cumsum(draws.turns) - 1
     cues = self._cues[self._first_cue[draws.entries] + draws.formats]
-    parts = np.empty((len(prompts), 4), np.int64)
-    parts[:, 0] = cues[prompts, 0]
-    parts[:, 1] = draws.rows
-    parts[:, 2] = cues[prompts, 1]
-    parts[:, 3] = self._name_parts(draws.names)
+    parts = np.stack((cues[prompts, 0], draws.rows, cues[prompts, 1], names), axis=1)
     parts[last, 2] = cues[:, 2]
     parts[last, 3] = self._nothing
-    return parts
-
-  def _name_parts(
-    self, names: Int64[np.ndarray, "names"]
-  ) -> Int64[np.ndarray, "names"]:
-    """The parts of label words; new ones are tokenized."""
-    parts = self._first_name + names
-    for part in self._parts.missing(parts):
-      target = self._tokenizer.target(self._names[part - self._first_name])
-      self._parts.put(part, target[:-1])
     return parts
 
   def _choose_kept(
     self, draws: Draws, turns: Int64[np.ndarray, "turns 4"]
   ) -> tuple[Bool[np.ndarray, "turns"], PromptTooLongError | None]:
-    """Which turns fit, none of a prompt that cannot be made to; the last such error."""
+    """Which turns fit, none of a prompt that cannot be made to; one such error."""
     kept, error = np.ones(len(turns), bool), None
     lengths, starts = self._parts.lengths[turns].sum(axis=1), starts_of(draws.turns)
     too_long = np.add.reduceat(lengths, starts) > self._tokenizer.max_inputs

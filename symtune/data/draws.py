@@ -75,12 +75,6 @@ class DemoDrawer:
     self._sizes = tuple(len(e) for e in index.exemplars)
     self._starts, self._members = _numbers_by_group(index.groups, exemplars)
 
-  def __getstate__(self):
-    return (self.index, self._fingerprint, self.shots)
-
-  def __setstate__(self, state):
-    self.__init__(*state)
-
   def draw(self, position: int, *, seed: int, variant: int) -> list[int]:
     """Positions of the exemplars of (seed, task, query, variant), in prompt order.
 

@@ -84,10 +84,16 @@ def _block_group(
   groups: Int64[np.ndarray, "prompts"],
   first_cell: Int64[np.ndarray, "prompts"],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-  """What no prompt may show: the first member of each query's group, the second, ...
+  """What prompts must not show: the first member of each query's group, the second, ...
+
+  Args:
+    tables: rows of all tasks.
+    groups: of the queries.
+    first_cell: of each prompt.
 
   Returns:
-    Cells, each at most once, and numbers in their classes.
+    Cells, each at most once, and a number in the class of each. A cell's numbers ascend
+    from pair to pair, so that stepping over one after another skips them all.
   """
   members, blocked = tables.members[groups], []
   for nth in range(int(members.max(initial=0))):
@@ -105,6 +111,11 @@ def _without_repeats(
 ) -> Int64[np.ndarray, "cells most"]:
   """Floyd's sample without replacement: what was drawn before becomes its bound.
 
+  Args:
+    drawn: k numbers of each cell, one cell after another.
+    k: exemplars of each cell.
+    free: exemplars that each cell may show.
+
   Returns:
     The first k numbers of each row are drawn; the rest has no meaning.
   """
@@ -118,4 +129,5 @@ def _without_repeats(
 
 
 def _is_drawn(k: Int64[np.ndarray, "cells"]) -> Bool[np.ndarray, "cells most"]:
+  """Which places of a table hold an exemplar: the first k of each row."""
   return np.arange(k.max(initial=0)) < k[:, None]

@@ -68,12 +68,12 @@ def bounded(
     bounds: 1 to 2**32 - 1; the number below 1 is 0, whatever the half.
 
   Returns:
-    The numbers, and which of them the generator may draw again: fewer than bound in
-    2**32, for which it must be asked itself.
+    The numbers, and which of them the generator may draw again: about bound in 2**32,
+    for which it must be asked itself.
   """
   limits = bounds.astype(np.uint64)
   product = halves.astype(np.uint64) * limits
-  return (product >> _HALF).astype(np.int64), (product & _LOW < limits) & (bounds > 1)
+  return (product >> _HALF).astype(np.int64), (product & _LOW) < limits
 
 
 def bounded_in_turn(

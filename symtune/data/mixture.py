@@ -210,7 +210,8 @@ class Mixture:
       formats: input-label formats to draw from.
 
     Raises:
-      SymtuneError: nothing to mix, a rate below zero, or a task too small.
+      SymtuneError: nothing to mix, a rate below zero, no formats, a task too small, or
+        labels to flip of a task with more than two.
     """
     if not ingredients or any(i.rate < 0 or not i.tasks for i in ingredients):
       raise SymtuneError(
@@ -218,6 +219,8 @@ class Mixture:
         f"{[i.rate for i in ingredients]}, expected at least one, each with tasks and "
         f"a rate of 0 or more."
       )
+    if not formats:
+      raise SymtuneError("mixture: got no formats, expected at least one to draw from.")
     self.seed = seed
     self.entries: list[TaskEntry | SkillMaker | InstructionMaker] = []
     weights: list[float] = []
@@ -236,6 +239,7 @@ class Mixture:
         self.entries.append(SkillMaker(ingredient, pool, formats))
         weights.append(ingredient.rate)
         continue
+      _check_flipped(ingredient)
       borrowed = ingredient.labels is LabelStyle.BORROWED
       label_pool = _label_pool(ingredient.tasks) if borrowed else pool
       tasks = _chosen(ingredient.tasks, ingredient.num_tasks, seed)
@@ -256,14 +260,29 @@ class Mixture:
   def prompt(self, position: int) -> Prompt:
     """Prompt number `position` (0-based) of the stream."""
     rng = keyed_generator(self.seed, "mixture", position)
-    drawn = np.searchsorted(self.cumulative, rng.random(), side="right")
-    entry = self.entries[min(int(drawn), len(self.entries) - 1)]
+    entry = self.entries[int(entry_at(self.cumulative, rng.random()))]
     return entry.prompt(rng, seed=self.seed, position=position)
 
   @functools.cached_property
   def fingerprints(self) -> tuple[str, ...]:
     """SHA-256 of every task's card and rows, in the order of the mixture."""
     return tuple(f for entry in self.entries for f in entry.fingerprints)
+
+
+def entry_at(cumulative: np.ndarray, uniform: float | np.ndarray) -> np.ndarray:
+  """Numbers of the entries that uniform numbers fall on; see `Mixture.cumulative`."""
+  drawn = np.searchsorted(cumulative, uniform, side="right")
+  return np.asarray(np.minimum(drawn, len(cumulative) - 1))
+
+
+def _check_flipped(ingredient: Ingredient) -> None:
+  """Refuses tasks whose labels cannot be flipped before any prompt is drawn."""
+  for task in ingredient.tasks:
+    if ingredient.labels is LabelStyle.FLIPPED and len(task.card.labels) != 2:
+      raise SymtuneError(
+        f"mixture: got task {task.card.name} with {len(task.card.labels)} classes to "
+        f"flip, expected 2. Leave it out of the ingredient with flipped labels."
+      )
 
 
 def _label_pool(tasks: Sequence[Task]) -> SymbolPool:

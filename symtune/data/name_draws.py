@@ -23,8 +23,8 @@ def draw_names(
     starts: where each prompt's halves start.
 
   Returns:
-    Numbers of the words, prompt by prompt, and the prompts that are unsure: a word is
-    refused or stands for two classes, so that a generator would draw again.
+    Numbers of the words, prompt by prompt, and the prompts that are unsure: a generator
+    draws again where a word is refused or stands for two classes; see `bounded`, too.
   """
   names, counts = tables.names, tables.rows.classes[tables.task_of[entries]]
   owners, places = owners_of(counts), places_of(counts)

@@ -23,8 +23,9 @@ class Draws:
     formats: of the prompts, among those of their entry.
     turns: how many each prompt has.
     rows: row of each turn.
-    classes: class id of each turn.
-    names: label word of each turn; the query's is the answer.
+    classes: class id of each turn; the query's is the answer.
+    choices: how many classes each prompt has.
+    names: label word of each class of each prompt.
   """
 
   positions: Int64[np.ndarray, "prompts"]
@@ -33,7 +34,8 @@ class Draws:
   turns: Int64[np.ndarray, "prompts"]
   rows: Int64[np.ndarray, "turns"]
   classes: Int64[np.ndarray, "turns"]
-  names: Int64[np.ndarray, "turns"]
+  choices: Int64[np.ndarray, "prompts"]
+  names: Int64[np.ndarray, "_names"]
 
   def only(self, prompts: Bool[np.ndarray, "prompts"]) -> "Draws":
     """The draws of some of the prompts."""
@@ -45,7 +47,8 @@ class Draws:
       turns=self.turns[prompts],
       rows=self.rows[turns],
       classes=self.classes[turns],
-      names=self.names[turns],
+      choices=self.choices[prompts],
+      names=self.names[np.repeat(prompts, self.choices)],
     )
 
 
@@ -76,24 +79,23 @@ class PromptDrawer:
     key = (self._seed, task.fingerprint, int(index.rows[query]), position)
     names = tables.names.first_fixed[entry] + np.arange(len(task.card.labels))
     if settings.draws_symbols:
-      rng, labels = (
-        self._keyed.at(*key, "symbols", settings.pool.split),
-        task.card.labels,
-      )
-      symbols = draw_symbols(rng, settings.pool, len(labels), labels)
+      labels = task.card.labels
+      symbol_rng = self._keyed.at(*key, "symbols", settings.pool.split)
+      symbols = draw_symbols(symbol_rng, settings.pool, len(labels), labels)
       names = np.asarray([tables.names.numbers[symbol] for symbol in symbols], np.int64)
       if settings.labels is LabelStyle.SCRAMBLED:
-        drawn = [int(rng.integers(len(labels))) for _ in rows]
+        drawn = [int(symbol_rng.integers(len(labels))) for _ in rows]
         classes = np.asarray(drawn, np.int64)
-    rng = self._keyed.at(*key, "format")
+    format_rng = self._keyed.at(*key, "format")
     return Draws(
       positions=np.asarray([position], np.int64),
       entries=np.asarray([entry], np.int64),
-      formats=np.asarray([rng.integers(len(settings.formats))], np.int64),
+      formats=np.asarray([format_rng.integers(len(settings.formats))], np.int64),
       turns=np.asarray([len(rows)], np.int64),
       rows=tables.rows.first_row[tables.task_of[entry]] + rows,
       classes=classes,
-      names=names[classes],
+      choices=np.asarray([len(names)], np.int64),
+      names=names,
     )
 
   def _drawer(self, entry: int) -> DemoDrawer:

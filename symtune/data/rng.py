@@ -49,9 +49,6 @@ class KeyedGenerator(threading.local):
     self._start: Any = {**self._bits.state, "state": state, "buffer": words}
     self._later: Any = {**self._start, "state": {**state}}
 
-  def __reduce__(self):
-    return KeyedGenerator, ()
-
   def at(self, *key: int | str) -> np.random.Generator:
     """The generator at the start of `key`'s numbers; see `keyed_generator`."""
     self._start["state"]["key"] = _philox_key(key)
@@ -65,7 +62,7 @@ class KeyedGenerator(threading.local):
 
     Args:
       key: the two words that SHA-256 makes of a key's text.
-      taken: how many halves of words, of 32 bits each, were used; at least 1.
+      taken: how many halves of words, of 32 bits each, were used up.
       block: the block of four words that holds the last of them.
     """
     words = (taken + 1) // 2

@@ -6,7 +6,6 @@ can be put together from arrays without any text. The result is the same, id for
 """
 
 import functools
-import itertools
 import os
 from collections.abc import Sequence
 
@@ -17,7 +16,7 @@ from symtune.data.block_draws import BlockDrawer
 from symtune.data.block_ids import BlockTokenizer
 from symtune.data.draw_tables import DrawTables, TokenEntry
 from symtune.data.instruction_prompts import InstructionMaker
-from symtune.data.mixture import Mixture, TaskEntry
+from symtune.data.mixture import Mixture, TaskEntry, entry_at
 from symtune.data.prompt_draws import Draws, PromptDrawer, join_draws
 from symtune.data.prompts import Prompt
 from symtune.data.rng import KeyedGenerator
@@ -85,11 +84,12 @@ class _BlockMaker:
     self._cumulative, self._seed, self._tokenizer = cumulative, seed, tokenizer
     self._keyed = KeyedGenerator()
     tables = DrawTables([e for e in entries if isinstance(e, TokenEntry)])
-    numbers = itertools.count()  # of the task entries in the tables
-    self._entries: list[int | SkillMaker | InstructionMaker] = [
-      next(numbers) if isinstance(entry, TokenEntry) else entry for entry in entries
-    ]
-    self._block_drawer = BlockDrawer(tables, self._entries, cumulative, seed)
+    is_task = np.asarray([isinstance(entry, TokenEntry) for entry in entries])
+    self._entries, self._numbers = (
+      entries,
+      np.where(is_task, np.cumsum(is_task) - 1, -1),
+    )
+    self._block_drawer = BlockDrawer(tables, self._numbers, cumulative, seed)
     self._drawer = PromptDrawer(tables, seed)
     self._block_tokenizer = BlockTokenizer(tables, tokenizer)
 
@@ -112,9 +112,7 @@ class _BlockMaker:
     dropped[joined.positions - positions.start] = block.dropped
     for position, prompt in prompts.items():
       try:
-        found = self._tokenizer.tokenize(prompt)
-        pairs[position] = found.pair
-        dropped[position - positions.start] = found.demos_dropped
+        pairs[position] = self._tokenizer.tokenize(prompt).pair  # has no exemplars
       except PromptTooLongError as caught:
         pairs[position], error = None, caught
     return PromptBlock(
@@ -124,10 +122,11 @@ class _BlockMaker:
   def _draw_one(self, position: int) -> Draws | Prompt:
     """What stands at a position, drawn by generators; text unless it is of a task."""
     rng = self._keyed.at(self._seed, "mixture", position)
-    drawn = np.searchsorted(self._cumulative, rng.random(), side="right")
-    entry = self._entries[min(int(drawn), len(self._entries) - 1)]
-    if isinstance(entry, int):
-      return self._drawer.draw(rng, entry=entry, position=position)
+    at = int(entry_at(self._cumulative, rng.random()))
+    entry = self._entries[at]
+    if isinstance(entry, TokenEntry):
+      number = int(self._numbers[at])
+      return self._drawer.draw(rng, entry=number, position=position)
     return entry.prompt(rng, seed=self._seed, position=position)
 
 

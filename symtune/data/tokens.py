@@ -57,7 +57,7 @@ class PromptBlock:
   Attributes:
     pairs: of each prompt; None if it does not fit.
     dropped: exemplars left out of each because the prompt was too long.
-    error: of the last that does not fit; None if all do.
+    error: of one that does not fit; None if all do.
   """
 
   pairs: list[TokenPair | None]

@@ -95,6 +95,19 @@ def test_nothing_to_mix_is_refused(toy_pools, toy_task):
     Mixture([_ingredient(toy_task, rate=0.0)], toy_pools[0], seed=0)
 
 
+def test_labels_of_more_than_two_classes_are_not_flipped(make_task, toy_pools):
+  task = make_task(labels=("animal", "fruit", "tool"))
+  with pytest.raises(SymtuneError, match="3 classes to flip, expected 2"):
+    Mixture(
+      [Ingredient(tasks=(task,), labels=LabelStyle.FLIPPED)], toy_pools[0], seed=0
+    )
+
+
+def test_no_formats_are_refused(toy_task, toy_pools):
+  with pytest.raises(SymtuneError, match="got no formats"):
+    Mixture([Ingredient(tasks=(toy_task,))], toy_pools[0], seed=0, formats=())
+
+
 def test_fingerprints_name_the_data(toy_task, toy_pools):
   other = dataclasses.replace(toy_task, fingerprint="0" * 64)
   mixture = Mixture([_ingredient(toy_task, other)], toy_pools[0], seed=0)

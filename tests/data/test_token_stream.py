@@ -1,5 +1,6 @@
 """Prompts from ids are those of the text, id for id; the cache changes nothing."""
 
+import concurrent.futures
 import dataclasses
 import itertools
 import pickle
@@ -13,6 +14,7 @@ from symtune.cards.card import Example
 from symtune.data import keyed_words
 from symtune.data.draws import Shots
 from symtune.data.mixture import Ingredient, LabelStyle, Mixture
+from symtune.data.prompt_draws import PromptDrawer
 from symtune.data.prompts import ALL_FORMATS
 from symtune.data.skills import Skill, SkillKind
 from symtune.data.symbols import (
@@ -85,6 +87,9 @@ def _from_text(mixture, tokenizer, position):
 def _from_ids(stream, positions):
   """The same of a block of positions, from ids."""
   block = stream(positions)
+  assert (block.error is None) == all(pair is not None for pair in block.pairs)
+  skipped = [pair is None for pair in block.pairs]
+  assert not block.dropped[skipped].any()
   return [
     pair and (pair.inputs.tolist(), pair.targets.tolist(), dropped)
     for pair, dropped in zip(block.pairs, block.dropped.tolist(), strict=True)
@@ -155,17 +160,49 @@ def test_what_arrays_cannot_tell_generators_draw(
   assert found == [_from_text(mixture, tokenizer, i) for i in range(60)]
 
 
-def test_every_way_to_draw_gives_the_prompts_of_the_text(make_task, small_vocab):
-  # Exactly as many exemplars as a class has, one format, one query, one category and
-  # pools with hardly more symbols than classes: draws that take no bits, or many.
-  tasks = tuple(
-    dataclasses.replace(
-      _task(make_task, [f"text {i // copies} {name}" for i in range(rows)]),
-      fingerprint=name * 64,
-    )
-    for name, rows, copies in (("a", 8, 1), ("b", 12, 2), ("c", 30, 3))
+def _uneven_task(make_task, name, rows, copies, labels, exemplar_splits=("train",)):
+  """Classes of unlike sizes, texts that repeat, row numbers that are no positions."""
+  task = make_task()
+  card = dataclasses.replace(
+    task.card,
+    name=name,
+    labels=labels,
+    label_names=labels,
+    exemplar_splits=exemplar_splits,
+    query_splits=("validation",),
   )
-  words = {SymbolCategory.WORDS: ("moss", "Moss", "fern", "fruit", "Animal", "reed")}
+  examples = tuple(
+    Example(
+      row=7 * row + 3,
+      fields={"text": f"text {row // copies} {name}"},
+      label=row % len(labels) if row % 4 else 0,
+      split="train" if row % 3 else "validation",
+    )
+    for row in range(rows)
+  )
+  return dataclasses.replace(
+    task, card=card, examples=examples, fingerprint=name[0] * 64
+  )
+
+
+def test_every_way_to_draw_gives_the_prompts_of_the_text(make_task, small_vocab):
+  # Draws that use no bits up (a single query, format, category or symbol, as many
+  # exemplars as there are) and draws that are repeated (hardly more symbols than
+  # classes, and some of them refused).
+  tasks = (
+    _uneven_task(make_task, "all", 60, 1, ("animal", "fruit"), ("train", "validation")),
+    _uneven_task(make_task, "pairs", 90, 2, ("animal", "fruit", "tool")),
+    _uneven_task(make_task, "threes", 60, 3, ("animal", "fruit")),
+  )
+  one = dataclasses.replace(
+    _task(make_task, [f"text {i}" for i in range(7)]), fingerprint="1" * 64
+  )
+  alone = (dataclasses.replace(one.examples[0], split="validation"), *one.examples[1:])
+  card = dataclasses.replace(one.card, query_splits=("validation",))
+  one = dataclasses.replace(one, card=card, examples=alone)
+  words = {
+    SymbolCategory.WORDS: ("moss", "Moss", "fern", "fruit", "Animal", "reed", "ivy")
+  }
   few = SymbolPool(split=PoolSplit.TUNING, symbols=words, synonyms={"fruit": ("reed",)})
   pools = (
     few,
@@ -173,16 +210,62 @@ def test_every_way_to_draw_gives_the_prompts_of_the_text(make_task, small_vocab)
     make_pool(PoolSplit.TUNING, rules=SymbolRules(same_length=True), vocab=small_vocab),
   )
   for kind in (
-    Ingredient(tasks=tasks[:1], shots=Shots(minimum=3, maximum=3)),
-    Ingredient(tasks=tasks[1:], shots=Shots(minimum=0, maximum=2)),
-    Ingredient(tasks=tasks, shots=Shots(minimum=1, maximum=3)),
-    Ingredient(tasks=tasks, shots=Shots(minimum=0, maximum=0)),
+    Ingredient(tasks=(one,), shots=Shots(minimum=3, maximum=3)),
+    Ingredient(tasks=tasks, shots=Shots(minimum=0, maximum=2)),
+    Ingredient(tasks=tasks, shots=Shots(minimum=1, maximum=4)),
+    Ingredient(tasks=(*tasks, one), shots=Shots(minimum=0, maximum=0)),
+    Ingredient(
+      tasks=tasks, shots=Shots(minimum=2, maximum=3), labels=LabelStyle.NATURAL
+    ),
   ):
     for formats, pool in itertools.product((ALL_FORMATS, ALL_FORMATS[3:4]), pools):
-      mixture = Mixture([kind], pool, seed=8, formats=formats)
+      mixture = Mixture([kind], pool, seed=2**70, formats=formats)
       tokenizer = _tokenizer(small_vocab)
       found = _from_ids(TokenStream(mixture, tokenizer), range(60))
       assert found == [_from_text(mixture, tokenizer, i) for i in range(60)]
+
+
+def test_positions_may_be_large(make_task, small_vocab):
+  task = _uneven_task(make_task, "large", 60, 2, ("animal", "fruit"))
+  kind = Ingredient(tasks=(task,), shots=Shots(minimum=1, maximum=2))
+  mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=-5)
+  tokenizer, start = _tokenizer(small_vocab), 2**40
+  found = _from_ids(TokenStream(mixture, tokenizer), range(start, start + 20))
+  assert found == [_from_text(mixture, tokenizer, start + i) for i in range(20)]
+  assert _from_ids(TokenStream(mixture, tokenizer), range(0)) == []
+
+
+def test_nearly_all_prompts_are_drawn_as_arrays(make_task, small_vocab, monkeypatch):
+  one_by_one = []
+  draw = PromptDrawer.draw
+
+  def counted(self, rng, **at):
+    one_by_one.append(at)
+    return draw(self, rng, **at)
+
+  monkeypatch.setattr(PromptDrawer, "draw", counted)
+  task = _task(make_task, [f"text {i}" for i in range(40)])
+  kinds = [
+    Ingredient(tasks=(task,), labels=style, shots=Shots(minimum=1, maximum=3))
+    for style in (LabelStyle.SYMBOLS, LabelStyle.NATURAL, LabelStyle.FLIPPED)
+  ]
+  stream = TokenStream(
+    Mixture(kinds, make_pool(PoolSplit.TUNING), seed=1), _tokenizer(small_vocab)
+  )
+  stream(range(1000))
+  assert len(one_by_one) < 5
+
+
+def test_threads_may_share_a_stream(make_task, small_vocab):
+  task = _task(make_task, [f"text {i}" for i in range(40)])
+  kind = Ingredient(tasks=(task,), shots=Shots(minimum=1, maximum=3))
+  mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=1)
+  blocks = [range(start, start + 50) for start in range(0, 800, 50)]
+  whole = TokenStream(mixture, _tokenizer(small_vocab))
+  expected = [_from_ids(whole, block) for block in blocks]
+  shared = TokenStream(mixture, _tokenizer(small_vocab))
+  with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    assert list(pool.map(lambda block: _from_ids(shared, block), blocks)) == expected
 
 
 def test_any_limit_drops_the_same_exemplars(make_task, small_vocab):
@@ -213,10 +296,30 @@ def test_a_label_longer_than_a_target_is_an_error(make_task, small_vocab):
   tokenizer = PromptTokenizer(
     small_vocab, max_inputs=400, max_targets=1, min_demos_per_class=1
   )
-  kind = Ingredient(tasks=(task,), shots=Shots(minimum=1, maximum=2))
-  stream = TokenStream(Mixture([kind], pool, seed=2), tokenizer)
-  with pytest.raises(SymtuneError, match=r"label .*: got \d+ tokens with EOS"):
-    stream(range(4))
+  for shots in (Shots(minimum=1, maximum=2), Shots(minimum=0, maximum=0)):
+    kind = Ingredient(tasks=(task,), shots=shots)
+    stream = TokenStream(Mixture([kind], pool, seed=2), tokenizer)
+    with pytest.raises(SymtuneError, match=r"label .*: got \d+ tokens with EOS"):
+      stream(range(4))
+
+
+def test_a_long_label_is_an_error_where_it_is_not_shown(make_task, small_vocab):
+  task = _task(make_task, [f"text {i}" for i in range(20)])
+  card = dataclasses.replace(task.card, labels=("moss", "a b c d e f g h"))
+  tokenizer = PromptTokenizer(
+    small_vocab, max_inputs=400, max_targets=6, min_demos_per_class=1
+  )
+  kind = Ingredient(
+    tasks=(dataclasses.replace(task, card=card),),
+    labels=LabelStyle.NATURAL,
+    shots=Shots(minimum=0, maximum=0),
+  )
+  mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=2)
+  answers = [mixture.prompt(i).answer for i in range(10)]
+  stream = TokenStream(mixture, tokenizer)
+  position = answers.index(0)
+  with pytest.raises(SymtuneError, match="label 'a b c d e f g h': got"):
+    stream(range(position, position + 1))
 
 
 def test_the_cache_is_used_and_changes_nothing(make_task, small_vocab, tmp_path):
