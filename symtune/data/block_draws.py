@@ -63,12 +63,11 @@ class BlockDrawer:
       cumulative: running sums of the mixture's shares, up to 1.
       seed: the root seed of the stream.
     """
-    self._tables, self._cumulative = tables, cumulative
+    self._tables, self._entries, self._cumulative = tables, entries, cumulative
     self._keyed = KeyedGenerator()
     known = tables.entries
-    self._entries = entries
-    known_here = [n >= 0 and _arrays_suffice(known[n]) for n in entries.tolist()]
-    self._suffices = np.asarray(known_here, bool)
+    suffices = [n >= 0 and _arrays_suffice(known[n]) for n in entries.tolist()]
+    self._suffices = np.asarray(suffices, bool)
     self._formats = np.asarray([len(e.formats) for e in known], np.int64)
     shots = [(e.shots.minimum, e.shots.maximum) for e in known]
     self._shots = np.asarray(shots, np.int64).reshape(-1, 2)

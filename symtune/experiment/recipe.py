@@ -304,7 +304,8 @@ def probe(
       costs up to five more prompts a question.
     max_inputs: longest prompt in tokens; longer ones lose exemplars.
     max_targets: longest label word in tokens, EOS included.
-    tokens_per_batch: input tokens scored at once; bounds the memory.
+    tokens_per_batch: input tokens scored at once; bounds the memory. An accelerator
+      wants many; on a CPU 2,048 score a quarter faster than 4,096, by its caches.
 
   Returns:
     The typed settings.
