@@ -73,7 +73,7 @@ class BlockTokenizer:
     prompts, last = owners_of(draws.turns), np.cumsum(draws.turns) - 1
     names = self._first_name + draws.names
     names = names[starts_of(draws.choices)[prompts] + draws.classes]
-    turns = self._turns(draws, names)
+    turns = self._turns(draws, names, prompts, last)
     kept, error = self._choose_kept(draws, turns)
     counts = np.bincount(prompts[kept], minlength=len(draws.turns))
     answers = names[last]
@@ -94,10 +94,13 @@ class BlockTokenizer:
       self._tokenizer.target(self._names[name])  # says what is wrong
 
   def _turns(
-    self, draws: Draws, names: Int64[np.ndarray, "turns"]
+    self,
+    draws: Draws,
+    names: Int64[np.ndarray, "turns"],
+    prompts: Int64[np.ndarray, "turns"],
+    last: Int64[np.ndarray, "prompts"],
   ) -> Int64[np.ndarray, "turns 4"]:
-    """The parts of each turn."""
-    prompts, last = owners_of(draws.turns), np.cumsum(draws.turns) - 1
+    """The parts of each turn, given its label word, its prompt and which are last."""
     cues = self._cues[self._first_cue[draws.entries] + draws.formats]
     parts = np.stack((cues[prompts, 0], draws.rows, cues[prompts, 1], names), axis=1)
     parts[last, 2] = cues[:, 2]

@@ -54,17 +54,18 @@ def draw_exemplars(
   """
   spans = shots[:, 1] - shots[:, 0] + 1
   more, unsure_k = bounded(halves[starts], spans)
+  per_class = shots[:, 0] + more
   classes = tables.classes[tasks]
   prompts = owners_of(classes)
   cells = tables.first_class[tasks][prompts] + places_of(classes)
-  k = (shots[:, 0] + more)[prompts]
+  k = per_class[prompts]
   blocked = _block_group(tables, tables.groups[queries], starts_of(classes))
   free = tables.sizes[cells]
   for where, _ in blocked:
     free[where] -= 1
   # Floyd's sample of k in n draws below n - k + 1, then n - k + 2, up to n.
   bounds = np.repeat(free - k + 1, k) + places_of(k)
-  counts = classes * (shots[:, 0] + more)
+  counts = classes * per_class
   after_k = (spans > 1).astype(np.int64)
   drawn, taken, unsure = bounded_in_turn(halves, starts + after_k, counts, bounds)
   numbers = _without_repeats(drawn, k, free)

@@ -36,8 +36,8 @@ class KeyedGenerator(threading.local):
   """One generator set to key after key: the numbers of `keyed_generator`, in less time.
 
   Making a Philox takes longer than the few numbers that a prompt draws from it. Each
-  call of `at` ends the use of what the call before returned to the same thread; every
-  thread has a generator of its own.
+  call of `at` or `after` ends the use of what the call before returned to the same
+  thread; every thread has a generator of its own.
   """
 
   def __init__(self):
