@@ -24,14 +24,14 @@ import psutil
 
 from symtune.cards.card import Task
 from symtune.cards.load import load_suite
-from symtune.data.batches import BatchStream
-from symtune.data.feed import prefetched_windows
+from symtune.data.batches.batch import BatchStream
+from symtune.data.batches.feed import prefetched_windows
+from symtune.data.batches.windows import BatchShape
 from symtune.data.mixture import Ingredient, Mixture
-from symtune.data.symbols import PoolSplit, make_pool
-from symtune.data.token_stream import TokenStream
-from symtune.data.tokens import PromptTokenizer
-from symtune.data.vocab import SentencePieceVocab
-from symtune.data.windows import BatchShape
+from symtune.data.text.symbols import PoolSplit, make_pool
+from symtune.data.text.vocab import SentencePieceVocab
+from symtune.data.tokens.stream import TokenStream
+from symtune.data.tokens.tokenizer import PromptTokenizer
 
 SHAPE = BatchShape(batch_size=32, input_length=2048, target_length=512)
 SHARED_PROMPTS = 20_000  # what SeqIO is handed, again and again

@@ -25,11 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from symtune.data.prompts import Prompt
-from symtune.data.tokens import PromptTokenizer
+from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.model.config import PublishedSize, published_config
 from symtune.model.network import Transformer, init_params
-from symtune.probe.model_scorer import ModelScorer
-from symtune.probe.native_model import NativeModel
+from symtune.probe.answer.model_scorer import ModelScorer
+from symtune.probe.answer.native_model import NativeModel
 from symtune.probe.probe import AnswerKind, ProbeItem
 
 LENGTH = 512

@@ -20,6 +20,7 @@ PACKAGES = (
   "model",
   "train",
   "convert",
+  "stats",
   "probe",
   "report",
   "experiment",
@@ -34,10 +35,17 @@ def first_line(path: pathlib.Path) -> str:
   return docstring.split("\n", 1)[0]
 
 
+def make_rooms(folder: pathlib.Path) -> list[pathlib.Path]:
+  """A package and the packages inside it."""
+  inner = [path.parent for path in sorted(folder.glob("*/__init__.py"))]
+  return [folder, *inner]
+
+
 def make_tree(package: pathlib.Path) -> str:
   """One line for each module, grouped by package, as a fenced block."""
   lines = ["```"]
-  for folder in (package, *(package / name for name in PACKAGES)):
+  rooms = [room for name in PACKAGES for room in make_rooms(package / name)]
+  for folder in (package, *rooms):
     modules = [p for p in sorted(folder.glob("*.py")) if p.name != "__init__.py"]
     if modules:
       lines.append(f"{folder.relative_to(package.parent)}/")

@@ -16,7 +16,7 @@ from symtune.data.episodes import EpisodeSource, Shots
 from symtune.data.prompts import PromptFormat, render_prompt
 from symtune.data.remap import LabelMap, flip_labels, remap_labels
 from symtune.data.rng import keyed_generator
-from symtune.data.symbols import PoolSplit, draw_symbols, make_pool
+from symtune.data.text.symbols import PoolSplit, draw_symbols, make_pool
 
 # %% [markdown]
 # Cards of real data sets are YAML files in `tasks/`. Their rows live elsewhere.

@@ -13,12 +13,12 @@
 # %%
 from symtune.cards.load import load_suite
 from symtune.cards.resources import resource_dir
-from symtune.data.batches import BatchShape, BatchStream
+from symtune.data.batches.batch import BatchShape, BatchStream
 from symtune.data.mixture import Ingredient, Mixture
-from symtune.data.symbols import PoolSplit, SymbolCategory, make_pool
-from symtune.data.token_stream import TokenStream
-from symtune.data.tokens import PromptTokenizer
-from symtune.data.vocab import SentencePieceVocab
+from symtune.data.text.symbols import PoolSplit, SymbolCategory, make_pool
+from symtune.data.text.vocab import SentencePieceVocab
+from symtune.data.tokens.stream import TokenStream
+from symtune.data.tokens.tokenizer import PromptTokenizer
 
 # %%
 vocab = SentencePieceVocab(resource_dir("tasks") / "microworld" / "vocab.model")

@@ -12,12 +12,16 @@
 
 # %%
 from symtune.cards.load import load_suite
-from symtune.data.symbols import PoolSplit, make_pool
-from symtune.probe.flipped_labels import FlippedLabels
+from symtune.data.text.symbols import PoolSplit, make_pool
+from symtune.probe.answer.scorers import (
+  make_random_scorer,
+  score_by_oracle,
+  score_by_prior,
+)
 from symtune.probe.probe import ProbeSettings
-from symtune.probe.scorers import make_random_scorer, score_by_oracle, score_by_prior
-from symtune.probe.settings import FourSettings
-from symtune.probe.stats import wilson_interval
+from symtune.probe.probes.flipped_labels import FlippedLabels
+from symtune.probe.probes.settings import FourSettings
+from symtune.stats.stats import wilson_interval
 
 # %%
 tasks = load_suite("microworld_eval", None)[:6]

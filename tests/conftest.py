@@ -24,8 +24,8 @@ from symtune.cards.card import Example, Source, Task, TaskCard, TaskType
 from symtune.cards.resources import resource_dir
 from symtune.cards.strict_yaml import read_yaml
 from symtune.data.prompts import PromptFormat
-from symtune.data.symbols import PoolSplit, SymbolCategory, SymbolPool, make_pool
-from symtune.data.vocab import SentencePieceVocab, ToyVocab
+from symtune.data.text.symbols import PoolSplit, SymbolCategory, SymbolPool, make_pool
+from symtune.data.text.vocab import SentencePieceVocab, ToyVocab
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

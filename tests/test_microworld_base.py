@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from symtune.cards.resources import resource_dir
-from symtune.data.vocab import SentencePieceVocab
+from symtune.data.text.vocab import SentencePieceVocab
 
 FOLDER = resource_dir("tasks") / "microworld"
 MAX_BYTES = 8_000_000

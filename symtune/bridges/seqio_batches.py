@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import seqio
 
-from symtune.data.batches import HostShard
-from symtune.data.packing import Batch
-from symtune.data.windows import BatchShape
+from symtune.data.batches.batch import HostShard
+from symtune.data.batches.packing import Batch
+from symtune.data.batches.windows import BatchShape
 from symtune.errors import SymtuneError
 
 

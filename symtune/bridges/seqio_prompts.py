@@ -23,8 +23,8 @@ from symtune.bridges.seqio_settings import (
 from symtune.data.episodes import EVALUATION_SHOTS
 from symtune.data.mixture import Ingredient, LabelStyle, Mixture, PromptMaker
 from symtune.data.prompts import Prompt
-from symtune.data.symbols import PoolSplit
-from symtune.data.tokens import EncodedPrompt, PromptEncoder
+from symtune.data.text.symbols import PoolSplit
+from symtune.data.tokens.tokenizer import EncodedPrompt, PromptEncoder
 from symtune.probe.ask import draw_queries
 
 TRAIN, VALIDATION = "train", "validation"

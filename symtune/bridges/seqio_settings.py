@@ -28,13 +28,13 @@ from symtune.cards.card import Task
 from symtune.cards.examples import read_task
 from symtune.cards.load import load_card, load_suite, read_suite
 from symtune.cards.resources import resource_dir
-from symtune.data.leaks import (
+from symtune.data.limits import DEFAULT_OVERLAP
+from symtune.data.text.leaks import (
   LeakPolicy,
   apply_policy,
   find_leaks,
 )
-from symtune.data.limits import DEFAULT_OVERLAP
-from symtune.data.symbols import (
+from symtune.data.text.symbols import (
   ALL_CATEGORIES,
   PoolSplit,
   SymbolCategory,
@@ -42,7 +42,7 @@ from symtune.data.symbols import (
   check_disjoint,
   make_pool,
 )
-from symtune.data.vocab import SentencePieceVocab
+from symtune.data.text.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
 
 # T5X's own vocabulary (t5x/examples/t5/t5_1_1/base.gin).

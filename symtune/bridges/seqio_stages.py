@@ -17,9 +17,13 @@ import tensorflow as tf
 from absl import logging
 
 from symtune.bridges.seqio_prompts import MIN_DEMOS, SPLITS, TRAIN, TaskPrompts
-from symtune.data.tokens import EncodedPrompt, PromptTooLongError, check_choices
-from symtune.data.tokens import fit_prompt as fit_encoded
-from symtune.data.vocab import Vocab
+from symtune.data.text.vocab import Vocab
+from symtune.data.tokens.tokenizer import (
+  EncodedPrompt,
+  PromptTooLongError,
+  check_choices,
+)
+from symtune.data.tokens.tokenizer import fit_prompt as fit_encoded
 
 # Files of a cached split, and so the workers that can build it at once.
 NUM_SHARDS = 16

@@ -21,9 +21,9 @@ from symtune.data.episodes import Shots
 from symtune.data.mixture import LabelStyle, PromptMaker
 from symtune.data.prompts import Prompt
 from symtune.data.rng import keyed_generator
-from symtune.data.symbols import PoolSplit, make_pool
-from symtune.data.tokens import PromptTokenizer
-from symtune.data.vocab import SentencePieceVocab, Vocab
+from symtune.data.text.symbols import PoolSplit, make_pool
+from symtune.data.text.vocab import SentencePieceVocab, Vocab
+from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
 
 _MICROWORLD_VOCAB = "microworld/vocab.model"

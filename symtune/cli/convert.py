@@ -10,7 +10,7 @@ from symtune.convert.convert import WEIGHTS_SUFFIX, Destination, Format, convert
 from symtune.convert.huggingface import VOCAB
 from symtune.convert.source import open_checkpoint
 from symtune.convert.tensors import SourceCheckpoint
-from symtune.data.vocab import SentencePieceVocab
+from symtune.data.text.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
 
 

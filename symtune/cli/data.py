@@ -128,7 +128,7 @@ def leaks(
 ) -> None:
   """Report texts that two suites share, exactly or nearly; exit code 1 if they do."""
   from symtune.cards.load import load_suite
-  from symtune.data.leaks import find_leaks
+  from symtune.data.text.leaks import find_leaks
 
   tuning, evaluation = load_suite(train_suite, data), load_suite(eval_suite, data)
   exact = {(x.tuning, x.evaluation): x for x in find_leaks(tuning, evaluation)}

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import rich.console
 
 from symtune.cli.gin_config import load_recipe, split_overrides
-from symtune.data.feed import FeedSettings
-from symtune.data.leaks import describe_leaks
+from symtune.data.batches.feed import FeedSettings
+from symtune.data.text.leaks import describe_leaks
 from symtune.errors import SymtuneError
 from symtune.experiment.answerers import open_answerers
 from symtune.experiment.build import Experiment, build_experiment
@@ -24,9 +24,9 @@ from symtune.experiment.run import (
   run_experiment,
   train_model,
 )
-from symtune.probe.rules import Rule
 from symtune.probe.run import CheckpointLabel
 from symtune.report.report import write_report
+from symtune.report.rules import Rule
 from symtune.train import checkpoint, hosts
 from symtune.train.loop import CHECKPOINTS
 from symtune.train.partition import Layout

@@ -77,7 +77,7 @@ def run(
 ) -> None:
   """Probe, tune, probe again and report."""
   from symtune.cli import experiments
-  from symtune.data.feed import FeedSettings
+  from symtune.data.batches.feed import FeedSettings
 
   experiments.run(
     experiments.Inputs(
@@ -116,7 +116,7 @@ def train(
 ) -> None:
   """Tune only, on one process or many."""
   from symtune.cli import experiments
-  from symtune.data.feed import FeedSettings
+  from symtune.data.batches.feed import FeedSettings
   from symtune.train.partition import Layout
 
   experiments.train(

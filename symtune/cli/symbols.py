@@ -39,9 +39,9 @@ def check(
 ) -> None:
   """Check pools against a vocabulary; exit code 1 if they cannot be used with it."""
   from symtune.cards.load import list_cards, load_card
-  from symtune.data.symbol_contract import check_contract
-  from symtune.data.symbols import PoolSplit, make_pool, read_synonyms
-  from symtune.data.vocab import SentencePieceVocab
+  from symtune.data.text.symbol_contract import check_contract
+  from symtune.data.text.symbols import PoolSplit, make_pool, read_synonyms
+  from symtune.data.text.vocab import SentencePieceVocab
 
   words = read_synonyms(synonyms)
   pools = [
@@ -85,7 +85,7 @@ def check(
 
 
 def _categories(names: list[str] | None):
-  from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory
+  from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory
 
   try:
     return tuple(SymbolCategory(name) for name in names or ALL_CATEGORIES)

@@ -9,8 +9,8 @@ import dataclasses
 import numpy as np
 
 from symtune.cards.card import Example, Task, TaskCard
-from symtune.data.draws import DemoDrawer, RowIndex, Shots
-from symtune.data.leaks import text_key
+from symtune.data.draw.draws import DemoDrawer, RowIndex, Shots
+from symtune.data.text.leaks import text_key
 from symtune.errors import SymtuneError
 
 

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from symtune.data.instructions import InstructionForm, InstructionTask, Shown
 from symtune.data.prompts import Prompt
+from symtune.data.text.instructions import InstructionForm, InstructionTask, Shown
 from symtune.errors import SymtuneError
 
 _WITH_INPUT = (

@@ -20,13 +20,13 @@ from symtune.data.instruction_prompts import (
   Instructions,
   mixing_weights,
 )
-from symtune.data.instructions import InstructionTask
 from symtune.data.limits import MAX_EXAMPLES_PER_TASK
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
 from symtune.data.remap import LabelMap, flip_labels, remap_labels, scramble_labels
 from symtune.data.rng import keyed_generator
 from symtune.data.skills import Skill, SkillMaker
-from symtune.data.symbols import (
+from symtune.data.text.instructions import InstructionTask
+from symtune.data.text.symbols import (
   PoolSplit,
   SymbolCategory,
   SymbolPool,

@@ -26,7 +26,7 @@ import numpy as np
 
 from symtune.cards.card import Task
 from symtune.data.prompts import Prompt, PromptFormat
-from symtune.data.symbols import SymbolPool, draw_symbols
+from symtune.data.text.symbols import SymbolPool, draw_symbols
 from symtune.errors import SymtuneError
 
 # Raffel et al. 2020 (section 3.1.4): spans of 3 tokens on average, 15% in all. Our

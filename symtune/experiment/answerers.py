@@ -19,25 +19,25 @@ import numpy as np
 
 from symtune.convert.load import float_dtype, load_params
 from symtune.convert.source import HF
-from symtune.data.vocab import SentencePieceVocab, have_same_ids
+from symtune.data.text.vocab import SentencePieceVocab, have_same_ids
 from symtune.errors import SymtuneError
 from symtune.experiment.build import Experiment, make_probe_tokenizer
 from symtune.experiment.start import Start, find_start
 from symtune.files import CACHE_FILE
 from symtune.model.network import Params, Transformer
-from symtune.probe.baselines import score_by_neighbours, score_by_svm
-from symtune.probe.cache import DiskCache
-from symtune.probe.model_scorer import ModelScorer
-from symtune.probe.native_model import NativeModel
-from symtune.probe.probe import ScoreFn
-from symtune.probe.run import CheckpointLabel
-from symtune.probe.scorers import (
+from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
+from symtune.probe.answer.cache import DiskCache
+from symtune.probe.answer.model_scorer import ModelScorer
+from symtune.probe.answer.native_model import NativeModel
+from symtune.probe.answer.scorers import (
   make_random_scorer,
   score_by_context,
   score_by_majority,
   score_by_oracle,
   score_by_prior,
 )
+from symtune.probe.probe import ScoreFn
+from symtune.probe.run import CheckpointLabel
 from symtune.train import checkpoint
 from symtune.train.loop import CHECKPOINTS
 
@@ -190,7 +190,7 @@ def _baseline(label: CheckpointLabel, name: str) -> Callable[[], Answerer]:
 def _transformers(
   label: CheckpointLabel, name: str, experiment: Experiment, out: pathlib.Path
 ) -> Callable[[], Answerer]:
-  from symtune.probe import hf
+  from symtune.probe.answer import hf
 
   hf.check_installed()
   plan = experiment.recipe.probe

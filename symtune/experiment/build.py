@@ -8,22 +8,27 @@ from collections.abc import Iterable
 from symtune.cards.card import Task
 from symtune.cards.load import load_suite
 from symtune.cards.resources import resource_dir
-from symtune.data.batches import BatchStream, HostShard
-from symtune.data.feed import FeedSettings, prefetched_windows
+from symtune.data.batches.batch import BatchStream, HostShard
+from symtune.data.batches.feed import FeedSettings, prefetched_windows
 from symtune.data.instruction_prompts import Instructions
-from symtune.data.leaks import Leak, apply_policy, drop_instruction_leaks, find_leaks
 from symtune.data.mixture import Ingredient, Mixture
 from symtune.data.skills import Skill
-from symtune.data.symbols import (
+from symtune.data.text.leaks import (
+  Leak,
+  apply_policy,
+  drop_instruction_leaks,
+  find_leaks,
+)
+from symtune.data.text.symbols import (
   PoolSplit,
   SymbolPool,
   check_disjoint,
   make_pool,
   read_synonyms,
 )
-from symtune.data.token_stream import TokenStream
-from symtune.data.tokens import PromptTokenizer
-from symtune.data.vocab import SentencePieceVocab, Vocab
+from symtune.data.text.vocab import SentencePieceVocab, Vocab
+from symtune.data.tokens.stream import TokenStream
+from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
 from symtune.experiment.instruction_data import InstructionSettings, load_instructions
 from symtune.experiment.recipe import Recipe
@@ -31,8 +36,8 @@ from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.settings import IngredientSettings, SkillSettings
 from symtune.experiment.start import Start, find_start
 from symtune.model.network import Transformer
+from symtune.probe.answer.model_scorer import tokenize_item
 from symtune.probe.catalog import make_probes
-from symtune.probe.model_scorer import tokenize_item
 from symtune.probe.probe import Probe, ProbeSettings
 
 

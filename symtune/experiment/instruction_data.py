@@ -7,7 +7,7 @@ from etils import epath
 
 from symtune.cards.resources import data_path
 from symtune.data.instruction_prompts import Instructions
-from symtune.data.instructions import InstructionForm, read_instructions
+from symtune.data.text.instructions import InstructionForm, read_instructions
 from symtune.errors import SymtuneError
 
 

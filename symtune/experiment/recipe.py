@@ -9,14 +9,14 @@ import enum
 from collections.abc import Sequence
 from typing import TypeVar
 
+from symtune.data.batches.windows import BatchShape
 from symtune.data.episodes import Shots
-from symtune.data.leaks import LeakPolicy
 from symtune.data.limits import DEFAULT_OVERLAP
 from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.skills import SkillKind
-from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
-from symtune.data.windows import BatchShape
+from symtune.data.text.leaks import LeakPolicy
+from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
 from symtune.errors import SymtuneError
 from symtune.experiment.instruction_data import InstructionSettings
 from symtune.experiment.settings import (
@@ -28,7 +28,7 @@ from symtune.experiment.settings import (
 )
 from symtune.model.config import T5Config
 from symtune.model.loss import LossNormalizer
-from symtune.probe.calibrate import Baseline
+from symtune.probe.answer.calibrate import Baseline
 from symtune.probe.probe import AnswerKind
 from symtune.train.loop import TrainSettings
 from symtune.train.optim import OptimizerName, OptimSettings, ScheduleName

@@ -12,9 +12,9 @@ import jax
 import optax
 import rich.console
 
-from symtune.data.batches import HostShard
+from symtune.data.batches.batch import HostShard
+from symtune.data.batches.windows import StreamCounts
 from symtune.data.instruction_prompts import InstructionMaker
-from symtune.data.windows import StreamCounts
 from symtune.errors import SymtuneError
 from symtune.experiment.answerers import Answerer, native_answerer
 from symtune.experiment.build import Experiment, make_batches

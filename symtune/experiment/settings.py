@@ -2,17 +2,17 @@
 
 import dataclasses
 
+from symtune.data.batches.windows import BatchShape
 from symtune.data.episodes import Shots
-from symtune.data.leaks import LeakPolicy
 from symtune.data.limits import DEFAULT_OVERLAP
 from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import PromptFormat
 from symtune.data.skills import SkillKind
-from symtune.data.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
-from symtune.data.windows import BatchShape
+from symtune.data.text.leaks import LeakPolicy
+from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
 from symtune.errors import SymtuneError
 from symtune.experiment.instruction_data import InstructionSettings
-from symtune.probe.calibrate import Baseline
+from symtune.probe.answer.calibrate import Baseline
 from symtune.probe.probe import AnswerKind
 
 
@@ -43,7 +43,7 @@ class SkillSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SymbolSettings:
-  """Which symbols stand for labels; see `symtune.data.symbols.make_pool`."""
+  """Which symbols stand for labels; see `symtune.data.text.symbols.make_pool`."""
 
   categories: tuple[SymbolCategory, ...] = ALL_CATEGORIES
   tuning_size: int | None = None

@@ -18,7 +18,7 @@ from symtune.data.episodes import Episode, EpisodeSource, Shots
 from symtune.data.prompts import ALL_FORMATS, PromptFormat, render_prompt
 from symtune.data.remap import LabelMap, remap_labels
 from symtune.data.rng import keyed_generator
-from symtune.data.symbols import SymbolCategory, draw_symbols
+from symtune.data.text.symbols import SymbolCategory, draw_symbols
 from symtune.errors import SymtuneError
 from symtune.probe.probe import ProbeItem, ProbeSettings
 

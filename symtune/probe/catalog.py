@@ -4,21 +4,21 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from symtune.errors import SymtuneError
-from symtune.probe.bbh import Bbh
-from symtune.probe.flip_share import FlipShare
-from symtune.probe.flipped_labels import FlippedLabels
-from symtune.probe.format_sensitivity import FormatSensitivity
-from symtune.probe.label_semantics import LabelSemantics
-from symtune.probe.linear_classification import LinearClassification
-from symtune.probe.list_functions import SELECTION, ListFunctions
-from symtune.probe.mmlu import Mmlu
-from symtune.probe.nonce_words import NonceWords
-from symtune.probe.order_sensitivity import OrderSensitivity
 from symtune.probe.probe import Probe
-from symtune.probe.settings import FourSettings
-from symtune.probe.shots import NumberOfShots
-from symtune.probe.turing_concepts import TuringConcepts
-from symtune.probe.unrelated_labels import UnrelatedLabels
+from symtune.probe.probes.bbh import Bbh
+from symtune.probe.probes.flip_share import FlipShare
+from symtune.probe.probes.flipped_labels import FlippedLabels
+from symtune.probe.probes.format_sensitivity import FormatSensitivity
+from symtune.probe.probes.label_semantics import LabelSemantics
+from symtune.probe.probes.linear_classification import LinearClassification
+from symtune.probe.probes.list_functions import SELECTION, ListFunctions
+from symtune.probe.probes.mmlu import Mmlu
+from symtune.probe.probes.nonce_words import NonceWords
+from symtune.probe.probes.order_sensitivity import OrderSensitivity
+from symtune.probe.probes.settings import FourSettings
+from symtune.probe.probes.shots import NumberOfShots
+from symtune.probe.probes.turing_concepts import TuringConcepts
+from symtune.probe.probes.unrelated_labels import UnrelatedLabels
 
 ALL = "all"
 

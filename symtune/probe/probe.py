@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 from symtune.cards.card import Task
 from symtune.data.episodes import EVALUATION_SHOTS, Shots
 from symtune.data.prompts import Prompt
-from symtune.data.symbols import SymbolPool
+from symtune.data.text.symbols import SymbolPool
 from symtune.errors import SymtuneError
 
 
@@ -129,3 +129,23 @@ class Probe(Protocol):
   def items(self, subject: Any, settings: ProbeSettings) -> Iterator[ProbeItem]:
     """Every item about one subject, in a fixed order: resuming relies on it."""
     ...
+
+
+def parse_answer(text: str, choices: tuple[str, ...]) -> int | None:
+  """The choice that a generated text is; None if it is none of them.
+
+  Case and white space do not count: T5 turns line breaks into spaces. Anything before
+  or after the choice does.
+
+  Args:
+    text: as it was generated.
+    choices: what may be answered; if two differ in case alone, case counts.
+  """
+  given = " ".join(text.split())
+  plain = [" ".join(choice.split()) for choice in choices]
+  if given in plain:
+    return plain.index(given)
+  folded = [choice.casefold() for choice in plain]
+  if folded.count(given.casefold()) == 1:
+    return folded.index(given.casefold())
+  return None

@@ -15,8 +15,7 @@ import rich.progress
 
 from symtune.cards.card import Task
 from symtune.errors import SymtuneError
-from symtune.probe.calibrate import Baseline, Baselines, score_baselines
-from symtune.probe.hypotheses import parse_answer
+from symtune.probe.answer.calibrate import Baseline, Baselines, score_baselines
 from symtune.probe.probe import (
   AnswerKind,
   Probe,
@@ -24,6 +23,7 @@ from symtune.probe.probe import (
   ProbeSettings,
   Score,
   ScoreFn,
+  parse_answer,
 )
 from symtune.probe.results import SCHEMA_VERSION, ResultRow, read_results, to_json
 

@@ -10,11 +10,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from symtune.data.rng import keyed_generator
-from symtune.probe.label_semantics import LabelSemantics
+from symtune.probe.probes.label_semantics import LabelSemantics
+from symtune.probe.probes.settings import FourSettings, Setting
 from symtune.probe.results import ResultRow
 from symtune.probe.run import CheckpointLabel
-from symtune.probe.settings import FourSettings, Setting
-from symtune.probe.stats import PairedDifference, holm, paired_difference
 from symtune.report.results import (
   PairedResults,
   SettingRows,
@@ -23,6 +22,7 @@ from symtune.report.results import (
 )
 from symtune.report.summary import right_answers
 from symtune.report.tables import CHANGE_COLUMNS, Column, Table, change_cells
+from symtune.stats.stats import PairedDifference, holm, paired_difference
 
 # What labels add, without and with an instruction; what an instruction adds.
 _OF_FOUR = (

@@ -3,11 +3,9 @@
 import collections
 from collections.abc import Sequence
 
-from symtune.probe.clusters import TaskAnswers
-from symtune.probe.hypotheses import Outcome, judge_row
 from symtune.probe.results import ResultRow
 from symtune.probe.run import CheckpointLabel
-from symtune.probe.stats import Estimate, macro_mean
+from symtune.report.outcomes import Outcome, judge_row
 from symtune.report.results import (
   PairedResults,
   SettingRows,
@@ -16,6 +14,8 @@ from symtune.report.results import (
 )
 from symtune.report.summary import task_answers
 from symtune.report.tables import Column, Table, show_estimate, show_percent
+from symtune.stats.clusters import TaskAnswers
+from symtune.stats.stats import Estimate, macro_mean
 
 
 def hypothesis_table(results: PairedResults) -> Table:

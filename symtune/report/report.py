@@ -9,15 +9,15 @@ import rich.table
 
 from symtune.errors import SymtuneError
 from symtune.files import DATA_FILE, RESULTS_FILE, RUN_FILE, write_whole
-from symtune.probe.format_sensitivity import FormatSensitivity
-from symtune.probe.order_sensitivity import OrderSensitivity
+from symtune.probe.probes.format_sensitivity import FormatSensitivity
+from symtune.probe.probes.order_sensitivity import OrderSensitivity
 from symtune.probe.results import ResultRow, read_results
-from symtune.probe.rules import Rule, apply_rule
 from symtune.probe.run import CheckpointLabel
 from symtune.report.contrasts import compare_settings, contrast_table
 from symtune.report.figures import draw_accuracy
 from symtune.report.hypotheses import agreement, hypothesis_table
 from symtune.report.results import PairedResults, keep_common_tasks, pair_rows
+from symtune.report.rules import Rule, apply_rule
 from symtune.report.scaling import (
   Slope,
   draw_scaling,

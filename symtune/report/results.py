@@ -8,10 +8,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from symtune.errors import SymtuneError
-from symtune.probe.flipped_labels import FlippedLabels
+from symtune.probe.probes.flipped_labels import FlippedLabels
+from symtune.probe.probes.settings import FourSettings, Setting
 from symtune.probe.results import ResultRow
 from symtune.probe.run import CheckpointLabel
-from symtune.probe.settings import FourSettings, Setting
 
 # Table 1 of Wei et al. 2023 from left to right, then section 6, then the others.
 _ORDER = (

@@ -1,7 +1,7 @@
 """PairedResults -> the numbers of tables and figures.
 
 Accuracy over tasks is the mean of the tasks' accuracies, as in the paper. Every
-interval and p-value is one of `probe/stats.py`. Its resamples come from a generator
+interval and p-value is one of `stats/stats.py`. Its resamples come from a generator
 that is keyed by what the number is about, so equal results give equal reports. The
 p-values of all summaries that are made together, one table, are corrected together.
 """
@@ -12,16 +12,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from symtune.data.rng import keyed_generator
-from symtune.probe.clusters import TaskAnswers
 from symtune.probe.results import ResultRow
-from symtune.probe.stats import (
+from symtune.report.results import PairedResults, SettingRows, TaskRows
+from symtune.stats.clusters import TaskAnswers
+from symtune.stats.stats import (
   Estimate,
   PairedDifference,
   holm,
   macro_mean,
   paired_difference,
 )
-from symtune.report.results import PairedResults, SettingRows, TaskRows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 
-from symtune.data.batches import Batch
+from symtune.data.batches.batch import Batch
 from symtune.errors import SymtuneError
 from symtune.train import checkpoint, hosts, metrics
 from symtune.train.metrics import MetricSums

@@ -14,7 +14,7 @@ import numpy as np
 from flax.linen.spmd import logical_to_mesh_axes
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from symtune.data.batches import Batch
+from symtune.data.batches.batch import Batch
 from symtune.errors import SymtuneError
 from symtune.model.axes import (
   DATA_AXIS,

@@ -88,7 +88,7 @@ def train_step(
 
   Args:
     state: the state before the step.
-    batch: a `symtune.data.batches.Batch` on the devices, int32 [batch, length] each.
+    batch: a `Batch` (data/batches/batch.py) on the devices, int32 [batch, length] each.
     network: a `symtune.model.network.Transformer`, or a module called like it.
     optimizer: moves the parameters.
     schedule: step -> learning rate; only reported, the optimizer has its own.

@@ -20,7 +20,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from symtune.cards.load import load_suite
 from symtune.data.prompts import PromptFormat
-from symtune.data.symbols import SYLLABLES, PoolSplit, SymbolCategory, make_pool
+from symtune.data.text.symbols import SYLLABLES, PoolSplit, SymbolCategory, make_pool
 
 FOLDER = pathlib.Path(__file__).parent
 SPACE = "\u2581"  # SentencePiece's mark of white space

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from symtune.data.batches import HostShard
-from symtune.data.packing import Batch
-from symtune.data.windows import BatchShape
+from symtune.data.batches.batch import HostShard
+from symtune.data.batches.packing import Batch
+from symtune.data.batches.windows import BatchShape
 from symtune.errors import SymtuneError
 
 MIXTURE = "symtune_microworld_train_natural"

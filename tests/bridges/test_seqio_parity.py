@@ -8,14 +8,19 @@ import pytest
 from symtune.cards.examples import read_task
 from symtune.cards.load import list_cards, load_card, load_suite
 from symtune.data.episodes import EVALUATION_SHOTS
-from symtune.data.leaks import LeakPolicy, apply_policy, find_leaks
 from symtune.data.mixture import Ingredient, LabelStyle, Mixture
-from symtune.data.symbols import ALL_CATEGORIES, PoolSplit, SymbolCategory, make_pool
-from symtune.data.tokens import PromptTokenizer
-from symtune.data.vocab import SentencePieceVocab
-from symtune.probe.flipped_labels import FlippedLabels
+from symtune.data.text.leaks import LeakPolicy, apply_policy, find_leaks
+from symtune.data.text.symbols import (
+  ALL_CATEGORIES,
+  PoolSplit,
+  SymbolCategory,
+  make_pool,
+)
+from symtune.data.text.vocab import SentencePieceVocab
+from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.probe.probe import ProbeSettings
-from symtune.probe.settings import FourSettings, Setting
+from symtune.probe.probes.flipped_labels import FlippedLabels
+from symtune.probe.probes.settings import FourSettings, Setting
 
 LENGTHS = {"inputs": 1024, "targets": 64}
 COUNT = 3

@@ -5,8 +5,8 @@ import collections
 import numpy as np
 import pytest
 
-from symtune.data.packing import pack_row
-from symtune.data.tokens import TokenPair
+from symtune.data.batches.packing import pack_row
+from symtune.data.tokens.tokenizer import TokenPair
 from symtune.errors import SymtuneError
 
 LENGTHS = {"inputs": 160, "targets": 16}

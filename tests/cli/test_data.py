@@ -9,7 +9,7 @@ from symtune.cards.load import load_card
 from symtune.cards.resources import data_path
 from symtune.cli import experiments
 from symtune.cli.main import main
-from symtune.data import symbols
+from symtune.data.text import symbols
 from symtune.errors import SymtuneError
 from symtune.experiment.instruction_data import instructions, load_instructions
 

@@ -8,7 +8,7 @@ from symtune.cards.load import load_suite
 from symtune.data.episodes import TUNING_SHOTS, EpisodeSource
 from symtune.data.mixture import Ingredient, Mixture
 from symtune.data.rng import keyed_generator
-from symtune.data.symbols import PoolSplit, make_pool
+from symtune.data.text.symbols import PoolSplit, make_pool
 
 
 def test_numbers_are_pinned():

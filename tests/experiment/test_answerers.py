@@ -14,9 +14,9 @@ from symtune.experiment.answerers import BASELINES, open_answerers
 from symtune.experiment.build import Experiment
 from symtune.model.config import T5Config
 from symtune.model.network import Transformer, init_params
-from symtune.probe.flipped_labels import FlippedLabels
-from symtune.probe.native_model import count_parameters
+from symtune.probe.answer.native_model import count_parameters
 from symtune.probe.probe import ProbeSettings
+from symtune.probe.probes.flipped_labels import FlippedLabels
 from symtune.train.weights import save_weights
 
 

@@ -10,7 +10,7 @@ import rich.console
 
 from symtune.cards.load import load_suite
 from symtune.cli.gin_config import load_recipe
-from symtune.data.leaks import LeakPolicy, text_key
+from symtune.data.text.leaks import LeakPolicy, text_key
 from symtune.errors import SymtuneError
 from symtune.experiment.build import build_experiment, make_batches
 from symtune.experiment.folder import claim_folder

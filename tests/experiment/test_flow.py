@@ -7,19 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from symtune.data.batches import BatchShape, BatchStream
+from symtune.data.batches.batch import BatchShape, BatchStream
+from symtune.data.batches.packing import pack_row
+from symtune.data.batches.windows import one_by_one
 from symtune.data.episodes import Shots
 from symtune.data.mixture import Ingredient, Mixture
-from symtune.data.packing import pack_row
-from symtune.data.tokens import PromptTokenizer
-from symtune.data.windows import one_by_one
+from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.model.config import T5Config
 from symtune.model.loss import sum_losses
 from symtune.model.network import Transformer, init_params
-from symtune.probe.model_scorer import ModelScorer
-from symtune.probe.native_model import NativeModel
+from symtune.probe.answer.model_scorer import ModelScorer
+from symtune.probe.answer.native_model import NativeModel
 from symtune.probe.probe import ProbeSettings
-from symtune.probe.settings import FourSettings
+from symtune.probe.probes.settings import FourSettings
 
 
 @pytest.fixture(scope="module")

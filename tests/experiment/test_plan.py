@@ -10,7 +10,7 @@ import pytest
 
 from symtune.cli.gin_config import load_recipe
 from symtune.cli.plan import layout_options
-from symtune.data.windows import BatchShape
+from symtune.data.batches.windows import BatchShape
 from symtune.errors import SymtuneError
 from symtune.experiment.plan import (
   Workload,

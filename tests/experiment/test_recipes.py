@@ -9,7 +9,7 @@ from symtune.cards.load import list_cards, load_card
 from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_recipe
 from symtune.data.prompts import ALL_FORMATS
-from symtune.data.vocab import SentencePieceVocab
+from symtune.data.text.vocab import SentencePieceVocab
 from symtune.experiment.build import _make_pools, build_experiment, make_batches
 from symtune.model.network import param_shapes
 

@@ -16,7 +16,7 @@ from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.huggingface import huggingface_source
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
-from symtune.data.vocab import SentencePieceVocab
+from symtune.data.text.vocab import SentencePieceVocab
 from symtune.model.generate import generate_greedy
 from symtune.model.loss import sum_losses
 from symtune.model.network import Transformer

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from symtune.data.windows import BatchShape
+from symtune.data.batches.windows import BatchShape
 from symtune.model.config import T5Config
 from symtune.model.network import Transformer, init_params
 from symtune.train.optim import OptimSettings, make_optimizer, make_schedule

@@ -11,15 +11,15 @@ from flax.core import freeze
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
+from symtune.data.batches.packing import pack_row
 from symtune.data.episodes import Shots
-from symtune.data.packing import pack_row
-from symtune.data.tokens import PromptTokenizer, TokenPair
+from symtune.data.tokens.tokenizer import PromptTokenizer, TokenPair
 from symtune.model.config import T5Config
 from symtune.model.network import Transformer, init_params
-from symtune.probe.model_scorer import ModelScorer
-from symtune.probe.native_model import NativeModel
+from symtune.probe.answer.model_scorer import ModelScorer
+from symtune.probe.answer.native_model import NativeModel
 from symtune.probe.probe import ProbeSettings
-from symtune.probe.settings import FourSettings
+from symtune.probe.probes.settings import FourSettings
 from symtune.train.optim import OptimSettings, make_optimizer, make_schedule
 from symtune.train.state import create_state
 from symtune.train.step import LossSettings, jit_train_step

@@ -11,14 +11,14 @@ import pytest
 from symtune.cards.examples import read_task
 from symtune.cards.load import load_card
 from symtune.data.episodes import EVALUATION_SHOTS
-from symtune.data.symbols import PoolSplit, make_pool
-from symtune.data.tokens import PromptTokenizer
-from symtune.data.vocab import SentencePieceVocab
+from symtune.data.text.symbols import PoolSplit, make_pool
+from symtune.data.text.vocab import SentencePieceVocab
+from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.model.network import Transformer
-from symtune.probe.model_scorer import ModelScorer
-from symtune.probe.native_model import NativeModel
+from symtune.probe.answer.model_scorer import ModelScorer
+from symtune.probe.answer.native_model import NativeModel
 from symtune.probe.probe import ProbeSettings
-from symtune.probe.settings import FourSettings
+from symtune.probe.probes.settings import FourSettings
 
 pytestmark = [
   pytest.mark.t5x,

@@ -5,8 +5,8 @@ import collections
 import pytest
 
 from symtune.data.episodes import Shots
-from symtune.probe.hypotheses import judge, parse_answer
-from symtune.probe.probe import AnswerKind, ProbeSettings
+from symtune.probe.probe import AnswerKind, ProbeSettings, parse_answer
+from symtune.report.outcomes import judge
 
 
 def _predict(item, score):

@@ -4,7 +4,7 @@ import pytest
 
 from symtune.data.episodes import Shots
 from symtune.probe.probe import AnswerKind, ProbeSettings
-from symtune.probe.settings import FourSettings
+from symtune.probe.probes.settings import FourSettings
 
 pytestmark = pytest.mark.hf
 torch = pytest.importorskip("torch", reason="needs the extra [hf]")
@@ -80,7 +80,7 @@ def _log_p(logits, ids):
 
 
 def _scorer(model, tokenizer, max_inputs=1024):
-  from symtune.probe.hf import HfScorer
+  from symtune.probe.answer.hf import HfScorer
 
   return HfScorer(model, tokenizer, max_inputs=max_inputs, max_targets=6)
 
@@ -150,7 +150,7 @@ def test_sentinels_are_part_of_an_answer(seq2seq, items, monkeypatch):
 
 
 def test_a_folder_is_read_back(seq2seq, tokenizer, items, tmp_path):
-  from symtune.probe.hf import load_scorer
+  from symtune.probe.answer.hf import load_scorer
 
   seq2seq.save_pretrained(tmp_path)
   tokenizer.save_pretrained(tmp_path)
@@ -174,8 +174,8 @@ def test_identity_is_that_of_the_weights(seq2seq, causal, tokenizer):
 def test_answers_are_kept_on_disk(seq2seq, tokenizer, items, tmp_path, monkeypatch):
   import dataclasses
 
-  from symtune.probe.cache import DiskCache
-  from symtune.probe.hf import HfScorer
+  from symtune.probe.answer.cache import DiskCache
+  from symtune.probe.answer.hf import HfScorer
 
   asked = [*items, dataclasses.replace(items[0], kind=AnswerKind.GENERATE)]
 
@@ -203,7 +203,7 @@ def test_broken_weights_are_named(seq2seq, tokenizer, items):
 
 def test_a_path_that_is_no_model_is_named(tmp_path):
   from symtune.errors import SymtuneError
-  from symtune.probe.hf import load_scorer
+  from symtune.probe.answer.hf import load_scorer
 
   with pytest.raises(SymtuneError, match=r"transformers:.* cannot be read"):
     load_scorer(str(tmp_path), max_inputs=8, max_targets=8)

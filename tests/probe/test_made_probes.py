@@ -11,25 +11,25 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from symtune.cards.p3 import all_concepts, all_inputs, run_program
 from symtune.errors import SymtuneError
-from symtune.probe.bbh import Bbh
-from symtune.probe.catalog import PROBES, make_probes
-from symtune.probe.linear_classification import (
-  LinearClassification,
-  _draw_sides,
-  draw_problem,
-)
-from symtune.probe.list_functions import SELECTION, ListFunctions
-from symtune.probe.mmlu import Mmlu
-from symtune.probe.p3 import all_concepts, all_inputs, run_program
-from symtune.probe.probe import AnswerKind
-from symtune.probe.scorers import (
+from symtune.probe.answer.scorers import (
   make_random_scorer,
   score_by_context,
   score_by_oracle,
   score_by_prior,
 )
-from symtune.probe.turing_concepts import TuringConcepts
+from symtune.probe.catalog import PROBES, make_probes
+from symtune.probe.probe import AnswerKind
+from symtune.probe.probes.bbh import Bbh
+from symtune.probe.probes.linear_classification import (
+  LinearClassification,
+  _draw_sides,
+  draw_problem,
+)
+from symtune.probe.probes.list_functions import SELECTION, ListFunctions
+from symtune.probe.probes.mmlu import Mmlu
+from symtune.probe.probes.turing_concepts import TuringConcepts
 
 
 def _items(probe, settings):
@@ -70,7 +70,7 @@ def test_linear_sides_are_sought_as_long_as_they_are_rare():
 
 
 def test_linear_baselines(settings, accuracy):
-  from symtune.probe.baselines import score_by_svm
+  from symtune.probe.answer.baselines import score_by_svm
 
   items = _items(LinearClassification((2,)), settings)
   assert accuracy(score_by_oracle, items) == {"02 dimensions": 1.0}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from symtune.data.episodes import Shots
-from symtune.data.tokens import PromptTokenizer
+from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
-from symtune.probe.cache import DiskCache
-from symtune.probe.model_scorer import ModelScorer
+from symtune.probe.answer.cache import DiskCache
+from symtune.probe.answer.model_scorer import ModelScorer
 from symtune.probe.probe import AnswerKind, ProbeSettings
-from symtune.probe.settings import FourSettings
+from symtune.probe.probes.settings import FourSettings
 
 
 @pytest.fixture

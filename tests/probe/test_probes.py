@@ -7,25 +7,25 @@ import pytest
 import scipy.stats
 
 from symtune.data.mixture import LabelStyle, PromptMaker
-from symtune.data.symbols import ALL_CATEGORIES, PoolSplit, make_pool
+from symtune.data.text.symbols import ALL_CATEGORIES, PoolSplit, make_pool
 from symtune.errors import SymtuneError
-from symtune.probe.flip_share import FlipShare
-from symtune.probe.flipped_labels import FlippedLabels
-from symtune.probe.format_sensitivity import FormatSensitivity
-from symtune.probe.hypotheses import Outcome
-from symtune.probe.label_semantics import LabelSemantics
-from symtune.probe.nonce_words import NonceWords, replace_words
-from symtune.probe.order_sensitivity import OrderSensitivity
-from symtune.probe.probe import Probe, ProbeSettings
-from symtune.probe.scorers import (
+from symtune.probe.answer.scorers import (
   make_random_scorer,
   score_by_context,
   score_by_oracle,
   score_by_prior,
 )
-from symtune.probe.settings import FourSettings, Setting
-from symtune.probe.shots import NumberOfShots
-from symtune.probe.unrelated_labels import LABEL_SETS, UnrelatedLabels
+from symtune.probe.probe import Probe, ProbeSettings
+from symtune.probe.probes.flip_share import FlipShare
+from symtune.probe.probes.flipped_labels import FlippedLabels
+from symtune.probe.probes.format_sensitivity import FormatSensitivity
+from symtune.probe.probes.label_semantics import LabelSemantics
+from symtune.probe.probes.nonce_words import NonceWords, replace_words
+from symtune.probe.probes.order_sensitivity import OrderSensitivity
+from symtune.probe.probes.settings import FourSettings, Setting
+from symtune.probe.probes.shots import NumberOfShots
+from symtune.probe.probes.unrelated_labels import LABEL_SETS, UnrelatedLabels
+from symtune.report.outcomes import Outcome
 
 PROBES = (
   FourSettings(),

@@ -8,20 +8,20 @@ import pytest
 import rich.console
 
 from symtune.data.episodes import Shots
-from symtune.data.symbols import PoolSplit, SymbolPool
+from symtune.data.text.symbols import PoolSplit, SymbolPool
 from symtune.errors import SymtuneError
-from symtune.probe.calibrate import Baseline, score_baselines
-from symtune.probe.flipped_labels import FlippedLabels
-from symtune.probe.probe import ProbeSettings
-from symtune.probe.results import read_results
-from symtune.probe.run import CheckpointLabel, RunContext, run_probes
-from symtune.probe.scorers import (
+from symtune.probe.answer.calibrate import Baseline, score_baselines
+from symtune.probe.answer.scorers import (
   make_random_scorer,
   score_by_majority,
   score_by_oracle,
 )
-from symtune.probe.settings import FourSettings
-from symtune.probe.turing_concepts import TuringConcepts
+from symtune.probe.probe import ProbeSettings
+from symtune.probe.probes.flipped_labels import FlippedLabels
+from symtune.probe.probes.settings import FourSettings
+from symtune.probe.probes.turing_concepts import TuringConcepts
+from symtune.probe.results import read_results
+from symtune.probe.run import CheckpointLabel, RunContext, run_probes
 
 CONTEXT = RunContext(config_hash="c" * 16, vocab_hash="v" * 16, git_commit=None)
 

@@ -6,12 +6,8 @@ import pytest
 
 from symtune.data.prompts import Prompt
 from symtune.errors import SymtuneError
-from symtune.probe.baselines import score_by_neighbours, score_by_svm
-from symtune.probe.flipped_labels import FlippedLabels
-from symtune.probe.hypotheses import Outcome
-from symtune.probe.made import labelled_prompt, open_prompt
-from symtune.probe.probe import AnswerKind, ProbeItem
-from symtune.probe.scorers import (
+from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
+from symtune.probe.answer.scorers import (
   make_random_scorer,
   make_text_scorer,
   score_by_context,
@@ -19,6 +15,10 @@ from symtune.probe.scorers import (
   score_by_oracle,
   score_by_prior,
 )
+from symtune.probe.made import labelled_prompt, open_prompt
+from symtune.probe.probe import AnswerKind, ProbeItem
+from symtune.probe.probes.flipped_labels import FlippedLabels
+from symtune.report.outcomes import Outcome
 
 
 def _item(prompt: Prompt, kind=AnswerKind.RANK, context=0, prior=1):

@@ -1,0 +1,212 @@
+"""A window of the stream, packed: a pure function of its number.
+
+The stream is cut into windows of a fixed number of prompts. Each is packed by itself
+and its rows are shuffled by a generator keyed with its number, so any process can build
+any window, and none needs the one before.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Int32, Int64
+
+from symtune.data.batches.packing import RowTokens, assign_rows
+from symtune.data.rng import keyed_generator
+from symtune.data.tokens.tokenizer import (
+  PromptBlock,
+  PromptTooLongError,
+  TokenizedPrompt,
+  TokenPair,
+)
+from symtune.errors import SymtuneError
+
+# The tokenized prompts at some positions; a pure function.
+PromptsAt = Callable[[range], PromptBlock]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BatchShape:
+  """How prompts become batches.
+
+  Attributes:
+    batch_size: rows of the global batch.
+    input_length: input slots of a row; 2048 in the paper.
+    target_length: target slots of a row; 512 in the paper.
+    pack: whether prompts share rows; if not, each has a row to itself.
+    window: prompts that are packed together.
+  """
+
+  batch_size: int
+  input_length: int
+  target_length: int
+  pack: bool = True
+  window: int = 1024
+
+  def __post_init__(self):
+    for field in ("batch_size", "input_length", "target_length", "window"):
+      if getattr(self, field) < 1:
+        raise SymtuneError(
+          f"batches: got {field} {getattr(self, field)}, expected at least 1."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamCounts:
+  """What became of prompts.
+
+  Attributes:
+    prompts: built.
+    shortened: lost at least one exemplar to fit.
+    demos_dropped: exemplars lost in all.
+    skipped: left out because they did not fit even so.
+  """
+
+  prompts: int = 0
+  shortened: int = 0
+  demos_dropped: int = 0
+  skipped: int = 0
+
+  def plus(self, other: "StreamCounts") -> "StreamCounts":
+    """The counts of both."""
+    sums = {
+      field.name: getattr(self, field.name) + getattr(other, field.name)
+      for field in dataclasses.fields(self)
+    }
+    return StreamCounts(**sums)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Window:
+  """The packed pairs of one window, in the order of its shuffled rows.
+
+  Attributes:
+    inputs: ids of all inputs, one after another.
+    input_lengths: tokens of each input.
+    targets: ids of all targets, one after another.
+    target_lengths: tokens of each target.
+    ends: (pairs, input tokens, target tokens) up to and including each row.
+    counts: the fields of a `StreamCounts`, of this window alone.
+  """
+
+  inputs: Int32[np.ndarray, "_inputs"]
+  input_lengths: Int32[np.ndarray, "pairs"]
+  targets: Int32[np.ndarray, "_targets"]
+  target_lengths: Int32[np.ndarray, "pairs"]
+  ends: Int64[np.ndarray, "rows 3"]
+  counts: Int64[np.ndarray, "4"]
+
+  @property
+  def num_rows(self) -> int:
+    """Rows of the window."""
+    return len(self.ends)
+
+  @property
+  def stream_counts(self) -> StreamCounts:
+    """What became of the window's prompts."""
+    return StreamCounts(*self.counts.tolist())
+
+  def row(self, number: int) -> RowTokens:
+    """The pairs of one row, 0-based, as views."""
+    pair, start, target = self.ends[number - 1] if number else (0, 0, 0)
+    last_pair, stop, last_target = self.ends[number]
+    return RowTokens(
+      inputs=self.inputs[start:stop],
+      input_lengths=self.input_lengths[pair:last_pair],
+      targets=self.targets[target:last_target],
+      target_lengths=self.target_lengths[pair:last_pair],
+    )
+
+
+def one_by_one(prompt_at: Callable[[int], TokenizedPrompt]) -> PromptsAt:
+  """Prompts at some positions, from a function that makes one.
+
+  Args:
+    prompt_at: the tokenized prompt at a position; a pure function, which raises
+      PromptTooLongError if the prompt does not fit.
+  """
+
+  def prompts_at(positions: range) -> PromptBlock:
+    pairs: list[TokenPair | None] = []
+    dropped: list[int] = []
+    error: PromptTooLongError | None = None
+    for position in positions:
+      try:
+        prompt = prompt_at(position)
+        pairs.append(prompt.pair)
+        dropped.append(prompt.demos_dropped)
+      except PromptTooLongError as caught:
+        error = caught
+        pairs.append(None)
+        dropped.append(0)
+    return PromptBlock(pairs=pairs, dropped=np.asarray(dropped, np.int64), error=error)
+
+  return prompts_at
+
+
+def build_window(
+  prompts_at: PromptsAt, shape: BatchShape, *, seed: int, number: int
+) -> Window:
+  """Tokenizes, packs and shuffles one window.
+
+  Args:
+    prompts_at: the tokenized prompts at some positions; a pure function.
+    shape: sizes and packing.
+    seed: shuffles the rows.
+    number: of the window, 0-based.
+
+  Returns:
+    The window; it has at least one row.
+
+  Raises:
+    SymtuneError: no prompt of the window fits.
+  """
+  start = number * shape.window
+  block = prompts_at(range(start, start + shape.window))
+  pairs = [pair for pair in block.pairs if pair is not None]
+  if not pairs:
+    raise SymtuneError(
+      f"batches: no prompt of a window fits; {block.error}"
+    ) from block.error
+  if shape.pack:
+    rows = assign_rows(pairs, shape.input_length, shape.target_length)
+  else:
+    rows = [[i] for i in range(len(pairs))]
+  order = keyed_generator(seed, "rows", number).permutation(len(rows))
+  shortened, skipped = (block.dropped > 0).sum(), len(block.pairs) - len(pairs)
+  counts = (shape.window, shortened, block.dropped.sum(), skipped)
+  joined = [[pairs[i] for i in rows[r]] for r in order]
+  return _join(joined, np.asarray(counts, np.int64))
+
+
+def windows_in_process(
+  prompts_at: PromptsAt, shape: BatchShape, *, seed: int
+) -> Callable[[int], Iterator[Window]]:
+  """What `BatchStream` asks windows of: start -> windows start, start + 1, ..."""
+
+  def windows(start: int) -> Iterator[Window]:
+    for number in itertools.count(start):
+      yield build_window(prompts_at, shape, seed=seed, number=number)
+
+  return windows
+
+
+def _join(rows: list[list[TokenPair]], counts: np.ndarray) -> Window:
+  pairs = [pair for row in rows for pair in row]
+  input_lengths = np.asarray([len(pair.inputs) for pair in pairs], np.int32)
+  target_lengths = np.asarray([len(pair.targets) for pair in pairs], np.int32)
+  pair_ends = np.cumsum([len(row) for row in rows])
+  ends = (
+    pair_ends,
+    np.cumsum(input_lengths, dtype=np.int64)[pair_ends - 1],
+    np.cumsum(target_lengths, dtype=np.int64)[pair_ends - 1],
+  )
+  return Window(
+    inputs=np.concatenate([pair.inputs for pair in pairs]),
+    input_lengths=input_lengths,
+    targets=np.concatenate([pair.targets for pair in pairs]),
+    target_lengths=target_lengths,
+    ends=np.stack(ends, axis=1),
+    counts=counts,
+  )

@@ -1,0 +1,236 @@
+"""Texts that tuning and evaluation tasks share, and what is done about them.
+
+Two rows share a text when their rendered inputs are equal up to case and white space,
+or, where an overlap is asked for, when they share that part of their word n-grams
+(near_duplicates.py). Of instruction data, what counts is a row's input, or its
+instruction where the input is empty, and the examples that Super-NI shows.
+"""
+
+import collections
+import dataclasses
+import enum
+from collections.abc import Sequence
+
+from symtune.cards.card import Example, Task, TaskCard
+from symtune.data.text.instructions import InstructionTask, Shown
+from symtune.data.text.near_duplicates import find_overlaps
+from symtune.errors import SymtuneError
+
+
+class LeakPolicy(enum.StrEnum):
+  """What happens to tuning rows whose text an evaluation task has too."""
+
+  REFUSE = "refuse"
+  DROP = "drop"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Leak:
+  """Texts that one tuning task shares with one evaluation task.
+
+  Attributes:
+    tuning: name of the tuning task.
+    evaluation: name of the evaluation task.
+    rows: rows of the tuning task that are shared.
+    example: one shared text, as the tuning task has it.
+    evaluation_rows: rows of the evaluation task that are shared.
+  """
+
+  tuning: str
+  evaluation: str
+  rows: tuple[int, ...]
+  example: str
+  evaluation_rows: tuple[int, ...] = ()
+
+
+def text_key(card: TaskCard, example: Example) -> str:
+  """What makes two rows the same text: not case, not white space."""
+  return _folded(card.input_text(example))
+
+
+def find_leaks(
+  tuning: Sequence[Task], evaluation: Sequence[Task], *, overlap: float | None = None
+) -> tuple[Leak, ...]:
+  """Every pair of a tuning and an evaluation task that shares texts.
+
+  Args:
+    tuning: tasks that a model is tuned on.
+    evaluation: tasks that it is probed with.
+    overlap: texts that share this part of their n-grams count as the same, above 0 up
+      to 1; None takes equal texts only.
+
+  Returns:
+    The leaks, in the order of the tasks; empty if nothing is shared.
+
+  Raises:
+    SymtuneError: the overlap is out of range.
+  """
+  tuning_rows, evaluation_rows = _all_rows(tuning), _all_rows(evaluation)
+  pairs = _shared_pairs(
+    [task.card.input_text(example) for task, example in tuning_rows],
+    [task.card.input_text(example) for task, example in evaluation_rows],
+    overlap,
+  )
+  by_tasks: dict[tuple[str, str], list[tuple[Example, Example]]] = {}
+  for i, j in pairs:
+    (task, example), (other, match) = tuning_rows[i], evaluation_rows[j]
+    key = (task.card.name, other.card.name)
+    by_tasks.setdefault(key, []).append((example, match))
+  return tuple(
+    Leak(
+      tuning=task.card.name,
+      evaluation=other.card.name,
+      rows=tuple(dict.fromkeys(example.row for example, _ in found)),
+      example=task.card.input_text(found[0][0]),
+      evaluation_rows=tuple(sorted({match.row for _, match in found})),
+    )
+    for task in tuning
+    for other in evaluation
+    if (found := by_tasks.get((task.card.name, other.card.name)))
+  )
+
+
+def drop_instruction_leaks(
+  tuning: Sequence[InstructionTask],
+  evaluation: Sequence[Task],
+  policy: LeakPolicy,
+  *,
+  overlap: float | None = None,
+) -> tuple[tuple[InstructionTask, ...], tuple[Leak, ...]]:
+  """Instruction data without the texts of evaluation tasks, or an error.
+
+  Args:
+    tuning: files of instruction data in the mixture.
+    evaluation: tasks that the model is probed with.
+    policy: refuse, or drop the rows and the shown examples.
+    overlap: as in `find_leaks`.
+
+  Returns:
+    The files, those without leaks as they were, and what was dropped; `Leak.rows` are
+    positions of rows, followed by those of the shown examples.
+
+  Raises:
+    SymtuneError: there are leaks and the policy refuses them, a file has no row left,
+      or the overlap is out of range.
+  """
+  others = _all_rows(evaluation)
+  evaluation_texts = [task.card.input_text(example) for task, example in others]
+  kept: list[InstructionTask] = []
+  leaks: list[Leak] = []
+  for file in tuning:
+    texts = [row.input.strip() or row.instruction for row in file.rows]
+    texts += [shown.input for shown in (*file.positive, *file.negative)]
+    pairs = _shared_pairs(texts, evaluation_texts, overlap)
+    by_task: dict[str, list[tuple[int, int]]] = {}
+    for i, j in pairs:
+      by_task.setdefault(others[j][0].card.name, []).append((i, others[j][1].row))
+    leaks += [
+      Leak(
+        tuning=file.name,
+        evaluation=name,
+        rows=tuple(dict.fromkeys(i for i, _ in found)),
+        example=texts[found[0][0]],
+        evaluation_rows=tuple(sorted({row for _, row in found})),
+      )
+      for name, found in by_task.items()
+    ]
+    kept.append(_without_rows(file, {i for i, _ in pairs}))
+  if leaks and policy is LeakPolicy.REFUSE:
+    raise _refusal(leaks)
+  for file in kept:
+    if not file.rows:
+      raise SymtuneError(
+        f"instruction data {file.name}: every row is in an evaluation task; leave the "
+        f"file out of the mixture."
+      )
+  return tuple(kept), tuple(leaks)
+
+
+def _without_rows(file: InstructionTask, shared: set[int]) -> InstructionTask:
+  """The file without the rows and shown examples at the positions `shared`."""
+  if not shared:
+    return file
+  first, second = len(file.rows), len(file.rows) + len(file.positive)
+
+  def others(shown: Sequence[Shown], start: int) -> tuple[Shown, ...]:
+    return tuple(s for i, s in enumerate(shown, start) if i not in shared)
+
+  return dataclasses.replace(
+    file,
+    rows=tuple(row for i, row in enumerate(file.rows) if i not in shared),
+    positive=others(file.positive, first),
+    negative=others(file.negative, second),
+  )
+
+
+def _all_rows(tasks: Sequence[Task]) -> list[tuple[Task, Example]]:
+  return [(task, example) for task in tasks for example in task.examples]
+
+
+def _folded(text: str) -> str:
+  return " ".join(text.casefold().split())
+
+
+def _shared_pairs(
+  tuning: Sequence[str], evaluation: Sequence[str], overlap: float | None
+) -> list[tuple[int, int]]:
+  """Positions of texts that are the same, sorted; raises if `overlap` is no share."""
+  if overlap is not None and not 0 < overlap <= 1:
+    raise SymtuneError(f"leaks: got overlap {overlap}, expected above 0 up to 1.")
+  owners: dict[str, list[int]] = collections.defaultdict(list)
+  for j, text in enumerate(evaluation):
+    owners[_folded(text)].append(j)
+  pairs = {
+    (i, j) for i, text in enumerate(tuning) for j in owners.get(_folded(text), ())
+  }
+  if overlap is not None:
+    near = find_overlaps(tuning, evaluation, threshold=overlap)
+    pairs |= set(zip(near.left.tolist(), near.right.tolist(), strict=True))
+  return sorted(pairs)
+
+
+def apply_policy(
+  tuning: Sequence[Task], leaks: Sequence[Leak], policy: LeakPolicy
+) -> tuple[Task, ...]:
+  """The tuning tasks without leaks, or an error.
+
+  Args:
+    tuning: tasks that a model is tuned on.
+    leaks: as found by `find_leaks`.
+    policy: refuse, or drop the shared rows from tuning (as exemplars too).
+
+  Returns:
+    The tasks; those without leaks are the same objects. Rows keep their numbers.
+
+  Raises:
+    SymtuneError: there are leaks and the policy refuses them.
+  """
+  if leaks and policy is LeakPolicy.REFUSE:
+    raise _refusal(leaks)
+  shared: dict[str, set[int]] = collections.defaultdict(set)
+  for leak in leaks:
+    shared[leak.tuning] |= set(leak.rows)
+  return tuple(
+    dataclasses.replace(
+      task,
+      examples=tuple(e for e in task.examples if e.row not in shared[task.card.name]),
+    )
+    if task.card.name in shared
+    else task
+    for task in tuning
+  )
+
+
+def _refusal(leaks: Sequence[Leak]) -> SymtuneError:
+  return SymtuneError(
+    f"tuning and evaluation tasks share texts: {describe_leaks(leaks)}; for example "
+    f"{leaks[0].example[:80]!r}. Leave a task out, or set mixture.leaks = 'drop' to "
+    f"tune without those rows."
+  )
+
+
+def describe_leaks(leaks: Sequence[Leak]) -> str:
+  """One line: rows, tuning task and evaluation task of each leak."""
+  return ", ".join(
+    f"{len(leak.rows)} rows of {leak.tuning} are in {leak.evaluation}" for leak in leaks
+  )

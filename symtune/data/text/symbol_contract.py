@@ -1,0 +1,129 @@
+"""What symbols must be for a vocabulary: known, distinct as tokens, held apart.
+
+A symbol pool is a promise to a model: two classes never look alike, evaluation symbols
+were never seen, and no symbol is a piece that the vocabulary cannot write. Whether it
+holds depends on the vocabulary, so it is checked for each one.
+"""
+
+import collections
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from symtune.cards.card import TaskCard
+from symtune.data.text.symbols import (
+  PoolSplit,
+  SymbolCategory,
+  SymbolPool,
+  relevant_words,
+)
+from symtune.data.text.vocab import Vocab
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GroupReport:
+  """One category of one pool, as a vocabulary sees it.
+
+  Attributes:
+    split: tuning or evaluation.
+    category: kind of symbol.
+    count: symbols.
+    unknown: those with a piece that the vocabulary does not know.
+    lengths: symbols by their number of tokens.
+    sha256: of the list, one symbol a line.
+  """
+
+  split: PoolSplit
+  category: SymbolCategory
+  count: int
+  unknown: tuple[str, ...]
+  lengths: Mapping[int, int]
+  sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContractReport:
+  """All pools, as a vocabulary sees them.
+
+  Attributes:
+    groups: each category of each pool.
+    same_tokens: pairs of symbols, of any pools, with the same tokens.
+    shared: symbols that two pools have, as strings.
+    relevant: pool symbols that are near a label of a card, by card; they are drawn
+      again whenever they come up, so they break nothing.
+  """
+
+  groups: tuple[GroupReport, ...]
+  same_tokens: tuple[tuple[str, str], ...]
+  shared: tuple[str, ...]
+  relevant: Mapping[str, tuple[str, ...]]
+
+  @property
+  def holds(self) -> bool:
+    """Whether the pools can be used with the vocabulary."""
+    unknown = any(group.unknown for group in self.groups)
+    return not (unknown or self.same_tokens or self.shared)
+
+
+def check_contract(
+  pools: Sequence[SymbolPool], cards: Iterable[TaskCard], vocab: Vocab
+) -> ContractReport:
+  """Tokenizes every symbol of every pool.
+
+  Args:
+    pools: such as the tuning and the evaluation pool.
+    cards: tasks whose labels symbols may not come near.
+    vocab: the model's vocabulary.
+
+  Returns:
+    What was found.
+  """
+  groups: list[GroupReport] = []
+  owner_by_ids: dict[bytes, str] = {}
+  pools_by_symbol: dict[str, set[PoolSplit]] = collections.defaultdict(set)
+  same: list[tuple[str, str]] = []
+  for pool in pools:
+    for category, symbols in pool.symbols.items():
+      unknown: list[str] = []
+      lengths: collections.Counter[int] = collections.Counter()
+      for symbol in symbols:
+        ids = vocab.encode(symbol)
+        lengths[len(ids)] += 1
+        if not len(ids) or (ids == vocab.unk_id).any():
+          unknown.append(symbol)
+        other = owner_by_ids.setdefault(ids.tobytes(), symbol)
+        if other != symbol:
+          same.append((other, symbol))
+        pools_by_symbol[symbol].add(pool.split)
+      groups.append(
+        GroupReport(
+          split=pool.split,
+          category=category,
+          count=len(symbols),
+          unknown=tuple(unknown),
+          lengths=dict(sorted(lengths.items())),
+          sha256=hashlib.sha256("\n".join(symbols).encode()).hexdigest(),
+        )
+      )
+  return ContractReport(
+    groups=tuple(groups),
+    same_tokens=tuple(same),
+    shared=tuple(s for s, splits in pools_by_symbol.items() if len(splits) > 1),
+    relevant=_relevant(pools, cards, pools_by_symbol),
+  )
+
+
+def _relevant(
+  pools: Sequence[SymbolPool],
+  cards: Iterable[TaskCard],
+  known: Mapping[str, set[PoolSplit]],
+) -> dict[str, tuple[str, ...]]:
+  synonyms = pools[0].synonyms if pools else {}
+  by_folded: dict[str, list[str]] = collections.defaultdict(list)
+  for symbol in known:
+    by_folded[symbol.casefold()].append(symbol)
+  near = {c.name: relevant_words(c.labels, synonyms) for c in cards}
+  return {
+    name: tuple(sorted(s for word in words for s in by_folded.get(word, ())))
+    for name, words in near.items()
+  }

@@ -1,0 +1,146 @@
+"""Stage 5 of many prompts at once: Draws -> PromptBlock, ids joined by number.
+
+Rows, label words and cues are *parts*, each tokenized once. A turn is four of them:
+head, text, cue and label word; a query's are its head, its text, its cue with EOS, and
+nothing.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from symtune.data.draw.prompt_draws import Draws
+from symtune.data.draw.ragged import owners_of, starts_of
+from symtune.data.draw.tables import DrawTables
+from symtune.data.prompts import PromptFormat, turn_cues
+from symtune.data.tokens.cache import token_dtype
+from symtune.data.tokens.parts import TokenParts
+from symtune.data.tokens.tokenizer import (
+  PromptBlock,
+  PromptTokenizer,
+  PromptTooLongError,
+  TokenPair,
+)
+
+
+class BlockTokenizer:
+  """Puts prompts together from ids."""
+
+  def __init__(self, tables: DrawTables, tokenizer: PromptTokenizer):
+    """Numbers the parts: rows, label words, EOS, nothing, cues.
+
+    Args:
+      tables: rows and label words.
+      tokenizer: vocabulary and limits.
+    """
+    self._tokenizer, self._names = tokenizer, tables.names.names
+    keys = [
+      (form, entry.task.card.instruction if entry.instruction else None)
+      for entry in tables.entries
+      for form in entry.formats
+    ]
+    cues = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    others = [tokenizer.vocab.encode(name) for name in self._names]
+    others += [tokenizer.eos, tokenizer.eos[:0]]
+    others += [ids for key in cues for ids in _cue_ids(tokenizer, *key)]
+    dtype = token_dtype(tokenizer.vocab)
+    rows = [np.diff(task.ends, prepend=0) for task in tables.tasks]
+    self._parts = TokenParts(
+      [*(task.tokens for task in tables.tasks), np.concatenate(others).astype(dtype)],
+      np.concatenate([*rows, np.asarray([len(ids) for ids in others], np.int64)]),
+    )
+    self._first_name = len(tables.rows.numbers)
+    self._eos = self._first_name + len(self._names)
+    self._nothing, first_cue = self._eos + 1, self._eos + 2
+    # Head, cue of an exemplar and end of a query, of each format of each entry.
+    numbers = np.asarray([cues[key] for key in keys], np.int64)
+    self._cues = first_cue + 3 * numbers[:, None] + np.arange(3)
+    counts = [len(entry.formats) for entry in tables.entries]
+    self._first_cue = starts_of(np.asarray(counts, np.int64))
+
+  def tokenize(self, draws: Draws) -> PromptBlock:
+    """Ids of prompts; whole exemplars are dropped evenly from those that are too long.
+
+    Args:
+      draws: of any number of prompts.
+
+    Returns:
+      The prompts in their order.
+
+    Raises:
+      SymtuneError: a label is longer than a target may be.
+    """
+    self._check_names(draws.names)
+    prompts, last = owners_of(draws.turns), np.cumsum(draws.turns) - 1
+    names = self._first_name + draws.names
+    names = names[starts_of(draws.choices)[prompts] + draws.classes]
+    turns = self._turns(draws, names, prompts, last)
+    kept, error = self._choose_kept(draws, turns)
+    counts = np.bincount(prompts[kept], minlength=len(draws.turns))
+    answers = names[last]
+    ended = np.stack((answers, np.full_like(answers, self._eos)), axis=1)
+    inputs = self._parts.join(turns[kept], counts)
+    targets = self._parts.join(ended, np.ones_like(answers))
+    pairs = [
+      TokenPair(inputs=ids, targets=target) if len(ids) else None
+      for ids, target in zip(inputs, targets, strict=True)
+    ]
+    dropped = np.where(counts > 0, draws.turns - counts, 0)
+    return PromptBlock(pairs=pairs, dropped=dropped, error=error)
+
+  def _check_names(self, names: Int64[np.ndarray, "_names"]) -> None:
+    """Refuses words that are too long for a target, shown or not."""
+    lengths = self._parts.lengths[self._first_name + names]
+    for name in names[lengths >= self._tokenizer.max_targets].tolist():  # EOS joins it
+      self._tokenizer.target(self._names[name])  # says what is wrong
+
+  def _turns(
+    self,
+    draws: Draws,
+    names: Int64[np.ndarray, "turns"],
+    prompts: Int64[np.ndarray, "turns"],
+    last: Int64[np.ndarray, "prompts"],
+  ) -> Int64[np.ndarray, "turns 4"]:
+    """The parts of each turn, given its label word, its prompt and which are last."""
+    cues = self._cues[self._first_cue[draws.entries] + draws.formats]
+    parts = np.stack((cues[prompts, 0], draws.rows, cues[prompts, 1], names), axis=1)
+    parts[last, 2] = cues[:, 2]
+    parts[last, 3] = self._nothing
+    return parts
+
+  def _choose_kept(
+    self, draws: Draws, turns: Int64[np.ndarray, "turns 4"]
+  ) -> tuple[Bool[np.ndarray, "turns"], PromptTooLongError | None]:
+    """Which turns fit, none of a prompt that cannot be made to; one such error."""
+    kept, error = np.ones(len(turns), bool), None
+    lengths, starts = self._parts.lengths[turns].sum(axis=1), starts_of(draws.turns)
+    too_long = np.add.reduceat(lengths, starts) > self._tokenizer.max_inputs
+    for prompt in np.flatnonzero(too_long).tolist():
+      own = slice(starts[prompt], starts[prompt] + draws.turns[prompt])
+      try:
+        kept[own] = self._choose_turns(turns[own], draws.classes[own])
+      except PromptTooLongError as caught:
+        kept[own], error = False, caught
+    return kept, error
+
+  def _choose_turns(
+    self, turns: Int64[np.ndarray, "turns 4"], classes: Int64[np.ndarray, "turns"]
+  ) -> Bool[np.ndarray, "turns"]:
+    """Which turns of a prompt stay; raises PromptTooLongError."""
+    *lengths, query = self._parts.lengths[turns].sum(axis=1).tolist()
+    whole = np.full(1, len(turns))
+    dropped = self._tokenizer.choose_dropped(
+      classes[:-1].tolist(),
+      [*lengths, query - 1],  # EOS does not count
+      lambda: self._tokenizer.vocab.decode(self._parts.join(turns, whole)[0])[:60],
+    )
+    return ~np.isin(np.arange(len(turns)), list(dropped))
+
+
+def _cue_ids(
+  tokenizer: PromptTokenizer, form: PromptFormat, instruction: str | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Ids before each text, between an exemplar's text and label, and after the query."""
+  head, label_cue = turn_cues(form, instruction)
+  before = np.concatenate([tokenizer.eos[:0], *map(tokenizer.encode, head)])
+  query_end = np.concatenate([tokenizer.encode(label_cue), tokenizer.eos])
+  return before, tokenizer.encode(label_cue + " "), query_end

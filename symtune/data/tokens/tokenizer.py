@@ -1,0 +1,309 @@
+"""Stage 5: Prompt -> TokenizedPrompt, TokenPair. Ids; too long loses exemplars.
+
+Every text part is tokenized once and then reused: an epoch of prompts costs array
+concatenations, not SentencePiece calls.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Int, Int64
+
+from symtune.data.prompts import Prompt
+from symtune.data.text.vocab import Vocab
+from symtune.errors import SymtuneError
+
+# Parts whose ids are remembered; about 1 GB of text and ids at most.
+_MAX_PARTS = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenPair:
+  """Input and target ids of one prompt, each ending with EOS."""
+
+  inputs: Int[np.ndarray, "inputs"]
+  targets: Int[np.ndarray, "targets"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenizedPrompt:
+  """A prompt as ids, with every choice as a whole target.
+
+  Attributes:
+    inputs: ids of the prompt, ending with EOS.
+    choices: ids of each label word, ending with EOS.
+    answer: class id of the query.
+    demos_kept: exemplars in `inputs`.
+    demos_dropped: exemplars left out because the prompt was too long.
+  """
+
+  inputs: Int[np.ndarray, "inputs"]
+  choices: tuple[Int[np.ndarray, "_targets"], ...]
+  answer: int
+  demos_kept: int
+  demos_dropped: int
+
+  @property
+  def pair(self) -> TokenPair:
+    """The prompt with its right answer as the target."""
+    return TokenPair(inputs=self.inputs, targets=self.choices[self.answer])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PromptBlock:
+  """What became of some prompts.
+
+  Attributes:
+    pairs: of each prompt; None if it does not fit.
+    dropped: exemplars left out of each because the prompt was too long.
+    error: of one that does not fit; None if all do.
+  """
+
+  pairs: list[TokenPair | None]
+  dropped: Int64[np.ndarray, "prompts"]
+  error: "PromptTooLongError | None"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncodedPrompt:
+  """A whole prompt as ids, before it is made to fit.
+
+  Attributes:
+    turns: ids of each exemplar, then of the query; no EOS.
+    demo_labels: class id of each exemplar.
+    choices: ids of each label word, ending with EOS.
+    answer: class id of the query.
+    start: first characters of its text, for messages.
+  """
+
+  turns: tuple[Int[np.ndarray, "_turn"], ...]
+  demo_labels: tuple[int, ...]
+  choices: tuple[Int[np.ndarray, "_targets"], ...]
+  answer: int
+  start: str
+
+
+class PromptTooLongError(SymtuneError):
+  """A prompt does not fit even without the exemplars it may lose."""
+
+
+class PromptTokenizer:
+  """Turns prompts into ids, one vocabulary call per distinct part."""
+
+  def __init__(
+    self,
+    vocab: Vocab,
+    *,
+    max_inputs: int,
+    max_targets: int,
+    min_demos_per_class: int,
+  ):
+    """Sets the limits.
+
+    Args:
+      vocab: the model's vocabulary.
+      max_inputs: longest input in tokens, EOS included.
+      max_targets: longest target in tokens, EOS included.
+      min_demos_per_class: exemplars of each class that a prompt must keep (those that
+        had fewer to begin with keep all).
+    """
+    self.vocab = vocab
+    self.max_inputs = max_inputs
+    self.max_targets = max_targets
+    self.min_demos_per_class = min_demos_per_class
+    self._encoder = PromptEncoder(vocab)
+    self.eos = self._encoder.eos
+
+  def tokenize(self, prompt: Prompt) -> TokenizedPrompt:
+    """Ids of a prompt; whole exemplars are dropped evenly until it fits.
+
+    Args:
+      prompt: from stage 4.
+
+    Returns:
+      Ids of the input and of every choice.
+
+    Raises:
+      PromptTooLongError: the prompt does not fit without dropping below
+        `min_demos_per_class`.
+      SymtuneError: a choice is longer than `max_targets`.
+    """
+    encoded = self._encoder.encode(prompt)
+    check_choices(encoded, self.max_targets, self.vocab)
+    return fit_prompt(
+      encoded,
+      eos_id=self.vocab.eos_id,
+      max_inputs=self.max_inputs,
+      min_demos_per_class=self.min_demos_per_class,
+    )
+
+  def encode(self, part: str) -> Int[np.ndarray, "_tokens"]:
+    """Ids of a text part, without EOS."""
+    return self._encoder.ids(part)
+
+  def target(self, choice: str) -> Int[np.ndarray, "_targets"]:
+    """Ids of a choice, ending with EOS; raises SymtuneError if it is too long."""
+    ids = self._encoder.target(choice)
+    if len(ids) > self.max_targets:
+      raise SymtuneError(_describe_long(choice, len(ids), self.max_targets))
+    return ids
+
+  def choose_dropped(
+    self,
+    demo_labels: Sequence[int],
+    lengths: Sequence[int],
+    name: Callable[[], str],
+  ) -> set[int]:
+    """Which exemplars go so that a prompt fits; see the function of this name."""
+    return choose_dropped(
+      demo_labels,
+      lengths,
+      name,
+      max_inputs=self.max_inputs,
+      min_demos_per_class=self.min_demos_per_class,
+    )
+
+
+class PromptEncoder:
+  """Turns whole prompts into ids; remembers the ids of every part."""
+
+  def __init__(self, vocab: Vocab):
+    """Starts with nothing remembered."""
+    self._vocab = vocab
+    self.eos = np.asarray([vocab.eos_id], np.int32)
+    self._ids_by_part: dict[str, np.ndarray] = {}
+    self._targets: dict[str, np.ndarray] = {}
+
+  def encode(self, prompt: Prompt) -> EncodedPrompt:
+    """Ids of all turns and choices of a prompt, however long."""
+    return EncodedPrompt(
+      turns=tuple(
+        np.concatenate([self.ids(part) for part in turn]) for turn in prompt.turns
+      ),
+      demo_labels=prompt.demo_labels,
+      choices=tuple(self.target(choice) for choice in prompt.choices),
+      answer=prompt.answer,
+      start="".join(prompt.turns[0])[:60],
+    )
+
+  def target(self, choice: str) -> Int[np.ndarray, "_targets"]:
+    """Ids of a choice, ending with EOS."""
+    ids = self._targets.get(choice)
+    if ids is None:
+      if len(self._targets) >= _MAX_PARTS:
+        self._targets.clear()
+      ids = self._targets[choice] = np.concatenate([self.ids(choice), self.eos])
+    return ids
+
+  def ids(self, part: str) -> Int[np.ndarray, "_tokens"]:
+    """Ids of a text part, without EOS; a part that was seen is not tokenized again."""
+    ids = self._ids_by_part.get(part)
+    if ids is None:
+      if len(self._ids_by_part) >= _MAX_PARTS:
+        self._ids_by_part.clear()
+      ids = self._ids_by_part[part] = self._vocab.encode(part)
+    return ids
+
+
+def check_choices(encoded: EncodedPrompt, max_targets: int, vocab: Vocab) -> None:
+  """Refuses a prompt with a choice longer than a target may be.
+
+  Args:
+    encoded: the prompt.
+    max_targets: longest target in tokens, EOS included.
+    vocab: spells the choice in the message.
+
+  Raises:
+    PromptTooLongError: the only choice, which is free text, is too long.
+    SymtuneError: a label word is too long.
+  """
+  for ids in encoded.choices:
+    if len(ids) > max_targets:
+      kind = PromptTooLongError if len(encoded.choices) == 1 else SymtuneError
+      raise kind(_describe_long(vocab.decode(ids), len(ids), max_targets))
+
+
+def _describe_long(choice: str, length: int, max_targets: int) -> str:
+  return (
+    f"label {choice!r}: got {length} tokens with EOS, expected at most {max_targets}. "
+    f"Raise the target length."
+  )
+
+
+def fit_prompt(
+  encoded: EncodedPrompt, *, eos_id: int, max_inputs: int, min_demos_per_class: int
+) -> TokenizedPrompt:
+  """Drops whole exemplars evenly until a prompt fits, and ends it with EOS.
+
+  Args:
+    encoded: the prompt.
+    eos_id: ends the input.
+    max_inputs: longest input in tokens, EOS included.
+    min_demos_per_class: exemplars of each class that stay, if there are as many.
+
+  Returns:
+    Ids of the input and of every choice.
+
+  Raises:
+    PromptTooLongError: the prompt does not fit even so.
+  """
+  dropped = choose_dropped(
+    encoded.demo_labels,
+    [len(turn) for turn in encoded.turns],
+    lambda: encoded.start,
+    max_inputs=max_inputs,
+    min_demos_per_class=min_demos_per_class,
+  )
+  kept = [ids for i, ids in enumerate(encoded.turns) if i not in dropped]
+  return TokenizedPrompt(
+    inputs=np.concatenate([*kept, np.asarray([eos_id], np.int32)]),
+    choices=encoded.choices,
+    answer=encoded.answer,
+    demos_kept=len(encoded.demo_labels) - len(dropped),
+    demos_dropped=len(dropped),
+  )
+
+
+def choose_dropped(
+  demo_labels: Sequence[int],
+  lengths: Sequence[int],
+  name: Callable[[], str],
+  *,
+  max_inputs: int,
+  min_demos_per_class: int,
+) -> set[int]:
+  """Which exemplars go so that a prompt fits: of the largest class, the last one.
+
+  Args:
+    demo_labels: class id of each exemplar.
+    lengths: tokens of each exemplar, then of the query.
+    name: what an error calls the prompt, such as how it starts.
+    max_inputs: longest input in tokens, EOS included.
+    min_demos_per_class: exemplars of each class that stay, if there are as many.
+
+  Returns:
+    Numbers of the exemplars to leave out; empty if all fit.
+
+  Raises:
+    PromptTooLongError: too few exemplars would be left.
+  """
+  excess = sum(lengths) + 1 - max_inputs
+  dropped: set[int] = set()
+  if excess <= 0:
+    return dropped
+  kept: list[list[int]] = [[] for _ in range(max(demo_labels, default=0) + 1)]
+  for turn, label in enumerate(demo_labels):
+    kept[label].append(turn)
+  while excess > 0:
+    largest = max(kept, key=lambda turns: (len(turns), turns))
+    if len(largest) <= min_demos_per_class:
+      raise PromptTooLongError(
+        f"prompt starting {name()!r}: got {max_inputs + excess} tokens with "
+        f"{min_demos_per_class} exemplars per class, expected at most {max_inputs}. "
+        f"Raise the input length."
+      )
+    turn = largest.pop()
+    dropped.add(turn)
+    excess -= lengths[turn]
+  return dropped

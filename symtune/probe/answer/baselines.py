@@ -1,0 +1,77 @@
+"""What the exemplars of one prompt alone allow: scikit-learn in place of a model.
+
+Each prompt is a data set of its own: the exemplars' texts with the words shown for them
+are the training rows, the query's text is the test row. No weights, no prior knowledge.
+
+- Nearest neighbours over TF-IDF vectors: what word overlap allows.
+- A support vector machine with a polynomial kernel over the numbers in the texts: the
+  peer of linear classification (Wei et al. 2023, arXiv 2303.03846, section 5).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from symtune.errors import SymtuneError
+from symtune.probe.answer.scorers import answer_word
+from symtune.probe.probe import ProbeItem, Score
+
+NEIGHBOURS = 5
+_NUMBER = re.compile(r"-?\d+")
+
+_Fit = Callable[[list[str], list[int], str], int]
+
+
+def score_by_neighbours(items: Sequence[ProbeItem]) -> list[Score]:
+  """The class with the largest similarity summed over the five nearest exemplars."""
+  return [_score(item, _nearest) for item in items]
+
+
+def score_by_svm(items: Sequence[ProbeItem]) -> list[Score]:
+  """A support vector machine's class of the query's numbers.
+
+  Raises:
+    SymtuneError: texts that are not the same count of numbers each.
+  """
+  return [_score(item, _svm) for item in items]
+
+
+def _score(item: ProbeItem, fit: _Fit) -> Score:
+  texts = [turn[-3] for turn in item.prompt.turns[:-1]]
+  words = [turn[-1] for turn in item.prompt.turns[:-1]]
+  if not words:
+    return answer_word(item, None)
+  shown = sorted(set(words))
+  labels = [shown.index(word) for word in words]
+  return answer_word(item, shown[fit(texts, labels, item.prompt.turns[-1][-2])])
+
+
+def _nearest(texts: list[str], labels: list[int], query: str) -> int:
+  from sklearn.feature_extraction.text import TfidfVectorizer
+  from sklearn.metrics.pairwise import linear_kernel
+
+  # Symbols and single letters count as words too.
+  vectorizer = TfidfVectorizer(token_pattern=r"\S+")
+  if not any(text.split() for text in texts):
+    return labels[-1]
+  vectors = vectorizer.fit_transform(texts)
+  similarity = linear_kernel(vectors, vectorizer.transform([query]))[:, 0]
+  nearest = np.argsort(-similarity, kind="stable")[:NEIGHBOURS]
+  votes = np.bincount(np.asarray(labels)[nearest], weights=similarity[nearest] + 1e-9)
+  return int(votes.argmax())
+
+
+def _svm(texts: list[str], labels: list[int], query: str) -> int:
+  from sklearn.svm import SVC
+
+  rows = [[float(n) for n in _NUMBER.findall(text)] for text in (*texts, query)]
+  if len({len(row) for row in rows}) != 1 or not rows[0]:
+    raise SymtuneError(
+      f"support vector machine: got texts with {sorted({len(r) for r in rows})} "
+      f"numbers, expected the same count in each. Ask it linear_classification only."
+    )
+  if len(set(labels)) == 1:
+    return labels[0]
+  machine = SVC(kernel="poly").fit(np.asarray(rows[:-1]), labels)
+  return int(machine.predict(np.asarray(rows[-1:]))[0])

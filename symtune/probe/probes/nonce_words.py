@@ -1,0 +1,61 @@
+"""Nonce inputs: what is left when the words of the examples mean nothing?
+
+Wei et al. 2023 (arXiv 2303.03846, appendix B.2): 0, 25, 50, 75 or 100% of the input
+words of a prompt are replaced, each by the same nonce word wherever it stands. At 100%
+no example says anything that pre-training could have taught; only words that occur
+again can be matched. Labels stay natural and are never touched: a share of the distinct
+words of the examples' texts is replaced, those of a smaller share among those of a
+larger one.
+"""
+
+import re
+from collections.abc import Mapping
+
+from symtune.cards.card import Example
+from symtune.data.episodes import Episode
+from symtune.data.text.symbols import draw_nonce_words
+from symtune.probe.ask import Asker, Question, TaskProbe
+
+SHARES = (0, 25, 50, 75, 100)  # per cent of the distinct words
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+class NonceWords(TaskProbe):
+  """Accuracy by the share of input words that are replaced."""
+
+  name = "nonce_words"
+
+  def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
+    """One for each share."""
+    text_of = asker.task.card.input_text
+    texts = [text_of(example) for example in (*episode.demos, episode.query)]
+    words = sorted({w.casefold() for text in texts for w in _WORD.findall(text)})
+    rng = asker.rng(seed, episode.query, "nonce words")
+    nonce = draw_nonce_words(rng, len(words))
+    pairs = [(words[i], nonce[i]) for i in rng.permutation(len(words))]
+    label = episode.query.label
+
+    def question(share: int) -> Question:
+      chosen = dict(pairs[: round(share / 100 * len(pairs))])
+
+      def input_text(example: Example) -> str:
+        return replace_words(text_of(example), chosen)
+
+      return Question(
+        setting=f"{share:03d}% nonce",
+        episode=episode,
+        context=label,
+        prior=label if share == 0 else None,
+        input_text=input_text,
+      )
+
+    return [question(share) for share in SHARES]
+
+
+def replace_words(text: str, nonce_by_word: Mapping[str, str]) -> str:
+  """The text with whole words replaced, whatever their case; the rest is kept."""
+
+  def replace(match: re.Match[str]) -> str:
+    return nonce_by_word.get(match.group().casefold(), match.group())
+
+  return _WORD.sub(replace, text)

@@ -1,0 +1,344 @@
+"""Means, intervals and p-values of right and wrong answers.
+
+The mean over tasks weighs every task alike (Wei et al. 2023, Table 1). Tasks are taken
+as given; `PairedDifference.new_tasks` alone takes them as a sample. Inside a task,
+answers are clustered by query and by exemplar seed (`clusters.py`).
+
+- Accuracies have Wilson's interval for the number of independent answers that would
+  have this variance; it keeps its width where every answer is right. What seeds add to
+  the variance counts with Student's quantile.
+- Two checkpoints are compared on the same questions. The interval is a paired
+  bootstrap that draws the queries of each task again, with all their answers, spread to
+  the clustered error. Where fewer than ten queries changed in another way than most, or
+  not at all, there is little to draw from: the interval is then Newcombe's (1998,
+  method 10), which joins both accuracies' intervals by their correlation.
+- The p-value is McNemar's exact test over queries where there is one exemplar seed.
+  Where there are several, queries are not independent, and it is Student's test of the
+  clustered error.
+
+scipy and statsmodels do what they have; tests/probe/test_stats_simulated.py shows that
+the intervals cover what they claim.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.stats
+from jaxtyping import Float
+
+from symtune.stats.clusters import Spread, TaskAnswers, measure_spread, per_query
+
+CONFIDENCE = 0.95
+POWER = 0.8
+RESAMPLES = 10_000
+FEW_CHANGES = 10  # queries; with fewer, the bootstrap draws nearly the same each time
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimate:
+  """A mean and its interval.
+
+  Attributes:
+    n: number of answers.
+    mean: share of right answers, 0 to 1.
+    low: lower end of the interval.
+    high: upper end of the interval.
+  """
+
+  n: int
+  mean: float
+  low: float
+  high: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+  """How much better the last checkpoint is than the first.
+
+  Attributes:
+    n: number of answers of each.
+    difference: mean of the last minus mean of the first, -1 to 1.
+    low: lower end of the interval, for these tasks.
+    high: upper end of the interval, for these tasks.
+    new_tasks: the interval for tasks of this kind (Student's t over tasks), never
+      narrower than that for these; None if there is one task only.
+    p_value: two-sided; exact where there is one exemplar seed.
+    detectable: the smallest true difference that such an experiment would call
+      significant at 5% in 80 of 100 repetitions.
+  """
+
+  n: int
+  difference: float
+  low: float
+  high: float
+  new_tasks: tuple[float, float] | None
+  p_value: float
+  detectable: float
+
+
+def wilson_interval(
+  mean: float, n: int | float, quantile: float | None = None
+) -> Estimate:
+  """The share of right answers with Wilson's score interval (Wilson 1927).
+
+  It stays inside [0, 1] and keeps its width where every answer is right or wrong.
+
+  Args:
+    mean: share of right answers, 0 to 1.
+    n: number of independent answers; need not be whole.
+    quantile: standard errors on each side; None takes 1.96, for 95%.
+  """
+  # Imported here: it takes a second, and only reports need it.
+  from statsmodels.stats.proportion import proportion_confint
+
+  assert n > 0, "a share of something"
+  tails = 1.0 - CONFIDENCE if quantile is None else 2.0 * scipy.stats.norm.sf(quantile)
+  ends = proportion_confint(mean * n, n, float(tails), method="wilson")
+  low, high = (float(np.asarray(end)) for end in ends)
+  # Rounding must not leave the mean outside.
+  low, high = max(0.0, min(low, mean)), min(1.0, max(high, mean))
+  return Estimate(n=round(n), mean=mean, low=low, high=high)
+
+
+def mcnemar_p_value(better: int, worse: int) -> float:
+  """McNemar's exact two-sided p-value; 1 if nothing changed.
+
+  Args:
+    better: pairs that only the last checkpoint answered right.
+    worse: pairs that only the first checkpoint answered right.
+  """
+  if better + worse == 0:
+    return 1.0
+  return float(scipy.stats.binomtest(better, better + worse, 0.5).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+  """P-values corrected for how many there are (Holm 1979): one family, one table.
+
+  Args:
+    p_values: of every comparison of the table.
+
+  Returns:
+    In the same order; below 0.05 for any of them at most 5 times in 100 tables whose
+    differences are all zero.
+  """
+  from statsmodels.stats.multitest import multipletests
+
+  if not p_values:
+    return ()
+  corrected = np.asarray(multipletests(p_values, method="holm")[1])
+  return tuple(corrected.tolist())
+
+
+def macro_mean(tasks: Sequence[TaskAnswers]) -> Estimate:
+  """The mean over tasks of the share of right answers, with Wilson's interval.
+
+  Args:
+    tasks: at least one; values from 0 to 1.
+
+  Returns:
+    The mean and its 95% interval, for these tasks.
+  """
+  mean = float(np.mean([t.mean for t in tasks]))
+  spread = measure_spread(tasks, smooth=True)
+  if 0.0 < mean < 1.0 and spread.variance > 0.0:
+    # With one task and one seed the variance is mean (1 - mean) / (n - 1): this is n.
+    number = mean * (1.0 - mean) / spread.variance + 1.0
+  else:
+    number = float(_count_queries(tasks))
+  quantile = spread.joint_quantile((1.0 + CONFIDENCE) / 2)
+  interval = wilson_interval(mean, number, quantile)
+  return dataclasses.replace(interval, n=sum(len(t.values) for t in tasks))
+
+
+def paired_difference(
+  first: Sequence[TaskAnswers],
+  last: Sequence[TaskAnswers],
+  rng: np.random.Generator,
+  *,
+  resamples: int = RESAMPLES,
+) -> PairedDifference:
+  """The mean over tasks of what changed between two checkpoints.
+
+  Args:
+    first: answers of the first checkpoint.
+    last: answers of the last checkpoint: same tasks, same questions, same order.
+    rng: draws the queries, the same for both checkpoints.
+    resamples: of the bootstrap.
+
+  Returns:
+    The difference, with 95% intervals. McNemar's pairs are queries: one that several
+    seeds asked counts once, as better or worse on the whole.
+  """
+  changes = [_change(a, b) for a, b in zip(first, last, strict=True)]
+  sums = np.concatenate([per_query(t)[:, 0] for t in changes])
+  most = int(np.unique(sums, return_counts=True)[1].max())
+  is_few = len(sums) - most < FEW_CHANGES
+  spread = measure_spread(changes)
+  if is_few:
+    low, high = weighted_interval((first, last), (-1.0, 1.0))
+  else:
+    low, high = _bootstrap(changes, spread, rng, resamples)
+  error = float(np.sqrt(spread.variance)) or 1.0 / _count_queries(changes)
+  return PairedDifference(
+    n=sum(len(t.values) for t in changes),
+    difference=float(np.mean([t.mean for t in changes])),
+    low=max(-1.0, low),
+    high=min(1.0, high),
+    new_tasks=_interval_over_tasks(changes, low, high),
+    p_value=_p_value(changes, spread, sums, is_few),
+    detectable=smallest_detectable(error, spread),
+  )
+
+
+def weighted_interval(
+  checkpoints: Sequence[Sequence[TaskAnswers]], weights: Sequence[float]
+) -> tuple[float, float]:
+  """The 95% interval of a weighted sum of accuracies on the same questions.
+
+  Newcombe's method 10 (1998) for weights -1 and 1; for others as Zou (2009) extends it.
+  Each accuracy brings its own interval, so that it has a width even if nothing changed.
+
+  Args:
+    checkpoints: of each the answers, task by task; same questions in the same order.
+    weights: one per checkpoint.
+  """
+  estimates = [macro_mean(tasks) for tasks in checkpoints]
+  means = np.array([e.mean for e in estimates])
+  down = means - np.array([e.low for e in estimates])
+  up = np.array([e.high for e in estimates]) - means
+  given = np.asarray(weights, np.float64)
+  correlation = _correlations(checkpoints)
+  centre = float(given @ means)
+  ends = []
+  for below, above in ((down, up), (up, down)):
+    steps = given * np.where(given > 0.0, below, above)
+    ends.append(float(np.sqrt(max(0.0, steps @ correlation @ steps))))
+  return centre - ends[0], centre + ends[1]
+
+
+def smallest_detectable(error: float, spread: Spread | None = None) -> float:
+  """The true difference that is called significant at 5% with power 80%.
+
+  Args:
+    error: standard error of the difference.
+    spread: how well the error is known; None takes it as known.
+  """
+  shares = ((1.0 + CONFIDENCE) / 2, POWER)
+  if spread is None:
+    return float(scipy.stats.norm.ppf(shares).sum()) * error
+  return sum(spread.quantile(share) for share in shares) * error
+
+
+def _p_value(
+  changes: Sequence[TaskAnswers],
+  spread: Spread,
+  sums: Float[np.ndarray, " queries"],
+  is_few: bool,
+) -> float:
+  exact = mcnemar_p_value(int((sums > 0).sum()), int((sums < 0).sum()))
+  if spread.seed_df == 0 or spread.variance == 0.0:
+    return exact
+  clustered = spread.p_value(float(np.mean([t.mean for t in changes])))
+  # Student's test trusts a handful of changed queries too much.
+  return max(exact, clustered) if is_few else clustered
+
+
+def _correlations(
+  checkpoints: Sequence[Sequence[TaskAnswers]],
+) -> Float[np.ndarray, "checkpoints checkpoints"]:
+  """Between mean accuracies; what is positive is reduced as in Newcombe's method 10."""
+  smoothed = [measure_spread(tasks, smooth=True).variance for tasks in checkpoints]
+  plain = [measure_spread(tasks).variance for tasks in checkpoints]
+  counts = [task.num_queries for task in checkpoints[0]]
+  less = sum(0.5 / (n * (n - 1)) for n in counts if n > 1) / len(counts) ** 2
+  found = np.eye(len(checkpoints))
+  for i in range(len(checkpoints)):
+    for j in range(i):
+      changes = [
+        _change(a, b) for a, b in zip(checkpoints[i], checkpoints[j], strict=True)
+      ]
+      both = (plain[i] + plain[j] - measure_spread(changes).variance) / 2
+      both = max(0.0, both - less) if both > 0.0 else both
+      scale = np.sqrt(smoothed[i] * smoothed[j])
+      value = np.clip(both / scale, -1.0, 1.0) if scale > 0.0 else 0.0
+      found[i, j] = found[j, i] = value
+  return found
+
+
+def _count_queries(tasks: Sequence[TaskAnswers]) -> int:
+  return sum(t.num_queries for t in tasks)
+
+
+def _change(first: TaskAnswers, last: TaskAnswers) -> TaskAnswers:
+  same = np.array_equal(first.queries, last.queries) and np.array_equal(
+    first.seeds, last.seeds
+  )
+  assert same, "answers are not paired"
+  return dataclasses.replace(first, values=last.values - first.values)
+
+
+def _bootstrap(
+  tasks: Sequence[TaskAnswers],
+  spread: Spread,
+  rng: np.random.Generator,
+  resamples: int,
+) -> tuple[float, float]:
+  """Percentile interval of the mean over tasks, spread to its clustered error.
+
+  Queries that are drawn again show the queries' part of the variance. What seeds add,
+  and how little a few seeds tell of it, widens the interval by a factor.
+  """
+  means = np.zeros(resamples)
+  for task in tasks:
+    means += _resampled_means(per_query(task), rng, resamples) / len(tasks)
+  centre = float(np.mean([t.mean for t in tasks]))
+  drawn = spread.queries * _share_drawn(tasks)
+  upper = (1.0 + CONFIDENCE) / 2
+  wider = np.sqrt(spread.variance / drawn) if drawn > 0.0 else 1.0
+  wider *= spread.quantile(upper) / scipy.stats.norm.ppf(upper)
+  low, high = centre + wider * np.quantile(means - centre, [1.0 - upper, upper])
+  return float(low), float(high)
+
+
+def _share_drawn(tasks: Sequence[TaskAnswers]) -> float:
+  """Resampled queries vary by (n - 1) / n of what queries do."""
+  counts = np.array([t.num_queries for t in tasks], np.float64)
+  parts = np.array([measure_spread([t]).queries for t in tasks])
+  total = float(parts.sum())
+  return float(parts @ ((counts - 1.0) / counts)) / total if total > 0.0 else 1.0
+
+
+def _resampled_means(
+  answers: Float[np.ndarray, "queries 2"], rng: np.random.Generator, resamples: int
+) -> Float[np.ndarray, " resamples"]:
+  """Means of one task, each over queries drawn with replacement.
+
+  Queries with the same sum and count are alike, so drawing how many there are of each
+  kind is the same as drawing queries, with a handful of numbers per resample. Kinds
+  stand in order of appearance, so that swapping two checkpoints mirrors the result.
+  """
+  sums, counts = answers.T
+  _, first_places, sizes = np.unique(
+    sums + 1j * counts, return_index=True, return_counts=True
+  )
+  order = np.argsort(first_places)
+  kinds, sizes = answers[first_places[order]], sizes[order]
+  num_queries = len(answers)
+  drawn = rng.multinomial(num_queries, sizes / num_queries, size=resamples)
+  totals = drawn @ kinds
+  return totals[:, 0] / totals[:, 1]
+
+
+def _interval_over_tasks(
+  tasks: Sequence[TaskAnswers], low: float, high: float
+) -> tuple[float, float] | None:
+  """Student's t over tasks; other tasks are known no better than these."""
+  if len(tasks) < 2:
+    return None
+  means = np.array([t.mean for t in tasks])
+  error = means.std(ddof=1) / np.sqrt(len(means))
+  half = scipy.stats.t.ppf((1.0 + CONFIDENCE) / 2, len(means) - 1) * error
+  centre = float(means.mean())
+  return min(low, centre - float(half)), max(high, centre + float(half))

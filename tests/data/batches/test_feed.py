@@ -1,0 +1,105 @@
+"""The feed is the same for any number of workers and hosts, and after a resume."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from symtune.data.batches.batch import BatchStream, HostShard
+from symtune.data.batches.feed import FeedSettings, prefetched_windows
+from symtune.data.batches.windows import BatchShape, windows_in_process
+from symtune.data.draw.draws import Shots
+from symtune.data.mixture import Ingredient, Mixture
+from symtune.data.tokens.stream import TokenStream
+from symtune.data.tokens.tokenizer import PromptTokenizer
+from symtune.errors import SymtuneError
+
+SHAPE = BatchShape(batch_size=16, input_length=96, target_length=16, window=50)
+
+
+@pytest.fixture
+def stream(toy_task, toy_pools, toy_vocab, tmp_path):
+  mixture = Mixture(
+    [Ingredient(tasks=(toy_task,), shots=Shots(minimum=1, maximum=4))],
+    toy_pools[0],
+    seed=5,
+  )
+  tokenizer = PromptTokenizer(
+    toy_vocab, max_inputs=96, max_targets=16, min_demos_per_class=1
+  )
+  return TokenStream(mixture, tokenizer, tmp_path)
+
+
+def _take(batches, count):
+  return [next(batches) for _ in range(count)]
+
+
+def _same(left, right):
+  for a, b in zip(left, right, strict=True):
+    for name in a:
+      np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 4, 8])
+def test_hosts_together_see_the_same_global_batches(stream, hosts):
+  whole = _take(BatchStream(stream, SHAPE, seed=5), 7)
+  shares = [
+    _take(BatchStream(stream, SHAPE, seed=5, shard=HostShard(index=i, count=hosts)), 7)
+    for i in range(hosts)
+  ]
+  for number, batch in enumerate(whole):
+    for name, rows in batch.items():
+      joined = np.concatenate([share[number][name] for share in shares])
+      np.testing.assert_array_equal(joined, rows)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 8), (2, 4), (4, 1), (8, 2)])
+def test_resume_on_another_number_of_hosts(stream, before, after):
+  whole = _take(BatchStream(stream, SHAPE, seed=5), 9)
+  first = BatchStream(stream, SHAPE, seed=5, shard=HostShard(index=0, count=before))
+  _take(first, 4)
+  state = json.loads(json.dumps(first.get_state()))  # as a checkpoint holds it
+  for i in range(after):
+    shard = HostShard(index=i, count=after)
+    resumed = BatchStream(stream, SHAPE, seed=5, shard=shard)
+    resumed.set_state(state)
+    size = SHAPE.batch_size // after
+    share = slice(i * size, (i + 1) * size)
+    expected = [{n: rows[share] for n, rows in b.items()} for b in whole[4:]]
+    _same(_take(resumed, 5), expected)
+
+
+def test_workers_build_the_same_windows_ahead(stream):
+  here = windows_in_process(stream, SHAPE, seed=5)(3)
+  ahead = prefetched_windows(stream, SHAPE, seed=5, workers=2)(3)
+  for a, b in itertools.islice(zip(here, ahead, strict=False), 5):
+    np.testing.assert_array_equal(a.inputs, b.inputs)
+    np.testing.assert_array_equal(a.ends, b.ends)
+    assert a.stream_counts == b.stream_counts
+
+
+def test_a_feed_with_workers_is_the_feed_without(stream):
+  plain = BatchStream(stream, SHAPE, seed=5)
+  windows = prefetched_windows(stream, SHAPE, seed=5, workers=1)
+  feed = BatchStream(stream, SHAPE, seed=5, windows=windows)
+  _same(_take(feed, 3), _take(plain, 3))
+  state = feed.get_state()
+  _take(feed, 2)
+  feed.set_state(state)
+  _same(_take(feed, 2), _take(plain, 2))
+  assert feed.counts == plain.counts
+
+
+def test_a_mistake_in_a_worker_keeps_its_message(stream):
+  stream._tokenizer.max_inputs = 3
+  windows = prefetched_windows(stream, SHAPE, seed=5, workers=1)(0)
+  with pytest.raises(SymtuneError, match="no prompt of a window fits"):
+    next(windows)
+
+
+def test_settings_are_checked(stream):
+  with pytest.raises(SymtuneError, match="got -1 workers"):
+    FeedSettings(workers=-1)
+  with pytest.raises(SymtuneError, match="got 0 workers"):
+    prefetched_windows(stream, SHAPE, seed=5, workers=0)

@@ -1,0 +1,221 @@
+"""Instruction files are read whole or not at all; prompts follow their encodings."""
+
+import collections
+import json
+import re
+
+import numpy as np
+import pytest
+
+from symtune.data.instruction_prompts import (
+  InstructionMaker,
+  Instructions,
+  mixing_weights,
+)
+from symtune.data.mixture import Ingredient, Mixture
+from symtune.data.rng import keyed_generator
+from symtune.data.text.instructions import InstructionForm, read_instructions
+from symtune.data.tokens.tokenizer import PromptTokenizer, PromptTooLongError
+from symtune.errors import SymtuneError
+
+ROW = {"instruction": "Add the numbers.", "input": "1 and 2", "output": "3"}
+SUPER_NI = {
+  "Definition": ["Answer the question"],
+  "Positive Examples": [
+    {"input": "p1 in", "output": "p1 out", "explanation": "because p1"},
+    {"input": "p2 in?", "output": "p2 out", "explanation": ""},
+    {"input": "p3 in", "output": "p3 out", "explanation": ""},
+  ],
+  "Negative Examples": [{"input": "n1 in", "output": "n1 out", "explanation": "no"}],
+  "Instances": [{"id": "1", "input": "the query", "output": ["one", "two"]}],
+}
+
+
+def _write(folder, name, content):
+  path = folder / name
+  path.write_text(content if isinstance(content, str) else json.dumps(content))
+  return path
+
+
+def _prompts(path, form, count=60):
+  (task,) = read_instructions(path, form)
+  maker = InstructionMaker(task)
+  return [maker.prompt(keyed_generator(i), seed=0, position=i) for i in range(count)]
+
+
+def test_pairs_are_taken_as_they_are(tmp_path):
+  path = _write(tmp_path, "a.jsonl", '{"inputs": "Q: x\\nA:", "targets": "y"}\n')
+  (prompt,) = _prompts(path, InstructionForm.PAIRS, 1)
+  assert (prompt.inputs, prompt.choices) == ("Q: x\nA:", ("y",))
+
+
+def test_alpaca_templates_are_the_published_ones(tmp_path):
+  path = _write(tmp_path, "a.json", [ROW])
+  (prompt,) = _prompts(path, InstructionForm.ALPACA, 1)
+  assert prompt.inputs == (
+    "Below is an instruction that describes a task, paired with an input that provides "
+    "further context. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\nAdd the numbers.\n\n### Input:\n1 and 2\n\n### Response:"
+  )
+  path = _write(tmp_path, "b.json", [ROW | {"input": ""}])
+  (prompt,) = _prompts(path, InstructionForm.ALPACA, 1)
+  assert prompt.inputs == (
+    "Below is an instruction that describes a task. Write a response that "
+    "appropriately completes the request.\n\n### Instruction:\nAdd the numbers."
+    "\n\n### Response:"
+  )
+  assert prompt.choices == ("3",)
+
+
+def test_self_instruct_draws_its_templates(tmp_path):
+  instances = [{"input": "1 and 2", "output": "3"}, {"input": "", "output": "none"}]
+  row = {"instruction": "Add.", "instances": instances}
+  path = _write(tmp_path, "a.jsonl", json.dumps(row) + "\n")
+  prompts = _prompts(path, InstructionForm.SELF_INSTRUCT, 200)
+  texts = {p.inputs for p in prompts}
+  assert "Task: Add.\n\nInput: 1 and 2\n\nOutput:" in texts
+  assert "Add.\n1 and 2" in texts
+  assert len(texts) > 15
+  for prompt in prompts:
+    assert prompt.choices == ("3" if "1 and 2" in prompt.inputs else "none",)
+
+
+def test_super_ni_mixes_the_five_encodings(tmp_path):
+  path = _write(tmp_path, "task001.json", SUPER_NI)
+  prompts = _prompts(path, InstructionForm.SUPER_NI, 200)
+  kinds = collections.Counter(
+    (
+      "Definition: Answer the question." in p.inputs,
+      len(re.findall("Positive Example", p.inputs)),
+      len(re.findall("Negative Example", p.inputs)),
+      "Explanation: because p1." in p.inputs,
+    )
+    for p in prompts
+  )
+  assert set(kinds) == {
+    (True, 0, 0, False),
+    (True, 2, 0, False),
+    (True, 2, 1, False),
+    (True, 2, 0, True),
+    (False, 2, 0, False),
+  }
+  assert {p.choices for p in prompts} == {("one",), ("two",)}
+  end = "Now complete the following example -\nInput: the query.\nOutput:"
+  assert all(p.inputs.endswith(end) for p in prompts)
+
+
+@pytest.mark.parametrize(
+  ("form", "content", "problem"),
+  [
+    ("pairs", '{"inputs": "x"}', "line 1: key 'targets': got NoneType"),
+    ("pairs", '{"inputs": "x", "targets": "y"}\n[1]', "line 2: got list"),
+    ("pairs", '{"inputs": "x", "targets": " "}', "line 1: no instruction or no output"),
+    ("pairs", '{"inputs": "x", "tar', "line 1: not JSON"),
+    ("alpaca", [ROW, {"instruction": "x"}], "item 2: key 'input'"),
+    ("super_ni", {"Instances": []}, "key 'Definition' is missing"),
+    (
+      "super_ni",
+      SUPER_NI | {"Instances": [{"input": "x"}]},
+      "instance 1: key 'output'",
+    ),
+    ("super_ni", SUPER_NI | {"Instances": []}, "got no row"),
+    (
+      "super_ni",
+      SUPER_NI | {"Positive Examples": [{"input": "x", "output": None}]},
+      "Positive Examples 1: got output None",
+    ),
+    ("pairs", '{"inputs": "\\ud83d", "targets": "y"}', "line 1: the text holds a lone"),
+    ("pairs", "[" * 100_000, "nested too deep"),
+    ("pairs", '{"inputs": ' + "1" * 5_000 + "}", "line 1: holds a number"),
+  ],
+)
+def test_bad_files_name_file_and_place(form, content, problem, tmp_path):
+  path = _write(tmp_path, "a.json", content)
+  with pytest.raises(SymtuneError, match=re.escape(problem)) as caught:
+    read_instructions(path, InstructionForm(form))
+  assert str(path) in str(caught.value)
+
+
+def test_rows_left_out_are_counted(tmp_path):
+  path = _write(tmp_path, "a.json", [ROW, ROW | {"output": ""}])
+  (task,) = read_instructions(path, InstructionForm.ALPACA, leave_out=True)
+  assert (len(task.rows), task.left_out) == (1, 1)
+
+
+def test_a_folder_is_one_task_per_file_and_nothing_is_an_error(tmp_path):
+  with pytest.raises(SymtuneError, match="nothing at"):
+    read_instructions(tmp_path, InstructionForm.PAIRS)
+  for name in ("b.json", "a.json"):
+    _write(tmp_path, name, [ROW])
+  tasks = read_instructions(tmp_path, InstructionForm.ALPACA)
+  assert [task.name for task in tasks] == ["a", "b"]
+
+
+def test_weights_are_capped_and_flattened():
+  assert mixing_weights([10, 30], cap=100, temperature=1.0) == [0.25, 0.75]
+  assert mixing_weights([10, 30], cap=10, temperature=1.0) == [0.5, 0.5]
+  np.testing.assert_allclose(
+    mixing_weights([1, 9], cap=100, temperature=2.0), [0.25, 0.75]
+  )
+  with pytest.raises(SymtuneError, match="temperature 0"):
+    mixing_weights([1], cap=1, temperature=0.0)
+
+
+def test_a_dose_of_symbol_data_is_its_share(make_task, toy_pools, tmp_path):
+  tasks = read_instructions(_write(tmp_path, "a.json", [ROW]), InstructionForm.ALPACA)
+  mixture = Mixture(
+    [Ingredient(tasks=(make_task(),), rate=0.16), Instructions(tasks=tasks, rate=0.84)],
+    toy_pools[0],
+    seed=0,
+  )
+  symbols = sum(len(mixture.prompt(i).choices) == 2 for i in range(2000))
+  assert abs(symbols / 2000 - 0.16) < 0.03
+  assert len(mixture.fingerprints) == 2
+
+
+def test_task_count_of_instruction_data(toy_pools, tmp_path):
+  for name in ("a.json", "b.json", "c.json"):
+    _write(tmp_path, name, [ROW | {"output": name}])
+  tasks = read_instructions(tmp_path, InstructionForm.ALPACA)
+
+  def used(count, seed):
+    mixed = Mixture(
+      [Instructions(tasks=tasks, num_tasks=count)], toy_pools[0], seed=seed
+    )
+    return {mixed.prompt(i).choices[0] for i in range(60)}
+
+  assert len(used(None, 0)) == 3
+  assert all(len(used(2, seed)) == 2 for seed in range(5))
+  assert len({min(used(1, seed)) for seed in range(12)}) == 3
+  with pytest.raises(SymtuneError, match="got num_tasks 4, expected 1 to 3"):
+    used(4, 0)
+
+
+def test_task_count_and_temperature_of_symbol_data(make_task, toy_pools):
+  labels = [("animal", "fruit"), ("fruit", "tool"), ("animal", "tool")]
+  tasks = tuple(make_task(pair, copies=i + 1) for i, pair in enumerate(labels))
+  one = Mixture([Ingredient(tasks=tasks, num_tasks=1)], toy_pools[0], seed=4)
+  assert len(one.entries) == 1
+  flat = Mixture([Ingredient(tasks=tasks, temperature=1e9)], toy_pools[0], seed=4)
+  np.testing.assert_allclose(np.diff(flat.cumulative, prepend=0), 1 / 3, atol=1e-6)
+  with pytest.raises(SymtuneError, match="got num_tasks 4, expected 1 to 3"):
+    Mixture([Ingredient(tasks=tasks, num_tasks=4)], toy_pools[0], seed=4)
+
+
+def test_a_free_text_too_long_for_a_target_is_skipped_not_an_error(tmp_path, toy_vocab):
+  path = _write(tmp_path, "a.json", [ROW | {"output": "one two three four"}])
+  (prompt,) = _prompts(path, InstructionForm.ALPACA, 1)
+  tokenizer = PromptTokenizer(
+    toy_vocab, max_inputs=100, max_targets=3, min_demos_per_class=0
+  )
+  with pytest.raises(PromptTooLongError, match="got 5 tokens with EOS"):
+    tokenizer.tokenize(prompt)
+
+
+@pytest.mark.shared
+def test_the_real_rows_are_read(shared_data):
+  (task,) = read_instructions(
+    shared_data / "instructions.jsonl", InstructionForm.ALPACA, leave_out=True
+  )
+  assert len(task.rows) + task.left_out == 1426
+  assert task.left_out < 30

@@ -1,0 +1,131 @@
+"""Symbols: the paper's categories, disjoint pools, never a label word."""
+
+import re
+
+import pytest
+
+from symtune.data.rng import keyed_generator
+from symtune.data.text.symbols import (
+  ALL_CATEGORIES,
+  SYLLABLES,
+  PoolSplit,
+  SymbolCategory,
+  SymbolPool,
+  check_disjoint,
+  draw_symbols,
+  make_pool,
+)
+from symtune.data.text.vocab import ToyVocab
+from symtune.errors import SymtuneError
+
+TUNING, EVALUATION = PoolSplit.TUNING, PoolSplit.EVALUATION
+
+
+def test_pools_have_the_sizes_and_edges_of_the_paper():
+  tuning, evaluation = make_pool(TUNING), make_pool(EVALUATION)
+  assert [len(s) for s in tuning.symbols.values()] == [10_000] * 3
+  assert [len(s) for s in evaluation.symbols.values()] == [90_000] * 3
+  integers, combinations, words = ALL_CATEGORIES
+  assert (tuning.symbols[integers][0], tuning.symbols[integers][-1]) == ("0", "9999")
+  assert evaluation.symbols[integers][-1] == "99999"
+  # Appendix E.1: A to NTP in tuning, NTQ to EQXD in evaluation.
+  assert tuning.symbols[combinations][0] == "A"
+  assert tuning.symbols[combinations][26] == "AA"
+  assert tuning.symbols[combinations][-1] == "NTP"
+  assert evaluation.symbols[combinations][0] == "NTQ"
+  assert evaluation.symbols[combinations][-1] == "EQXD"
+  assert all(re.fullmatch("[a-z]{3,}", w) for w in evaluation.symbols[words])
+
+
+def test_pools_are_disjoint_and_unique():
+  tuning, evaluation = make_pool(TUNING), make_pool(EVALUATION)
+  everything = tuning.all_symbols() + evaluation.all_symbols()
+  assert len(set(everything)) == len(everything) == 300_000
+
+
+def test_draw_is_uniform_over_categories_then_symbols():
+  pool = SymbolPool(
+    split=TUNING,
+    symbols={
+      SymbolCategory.INTEGERS: ("1",),
+      SymbolCategory.WORDS: ("ant", "bee", "cod", "doe"),
+    },
+  )
+  drawn = [
+    draw_symbols(keyed_generator(i), pool, 1, ("yes", "no"))[0] for i in range(2000)
+  ]
+  assert abs(drawn.count("1") / 2000 - 0.5) < 0.05
+  assert abs(drawn.count("ant") / 2000 - 0.125) < 0.03
+
+
+def test_symbols_are_distinct_and_never_a_label_or_a_word_of_one():
+  pool = SymbolPool(
+    split=TUNING,
+    symbols={
+      SymbolCategory.WORDS: ("positive", "SENTIMENT", "Negative", "ox", "Ox", "yak")
+    },
+  )
+  labels = ("Positive Sentiment", "Negative Sentiment")
+  for i in range(200):
+    drawn = draw_symbols(keyed_generator(i), pool, 2, labels)
+    assert {s.casefold() for s in drawn} == {"ox", "yak"}
+
+
+def test_pool_too_small_says_how_many_are_usable():
+  pool = SymbolPool(split=TUNING, symbols={SymbolCategory.WORDS: ("yes", "ox")})
+  with pytest.raises(SymtuneError, match="got 1 usable symbols for 2 labels"):
+    draw_symbols(keyed_generator(0), pool, 2, ("yes", "no"))
+
+
+def test_one_symbol_pool_serves_one_label():
+  pool = SymbolPool(split=TUNING, symbols={SymbolCategory.WORDS: ("ox",)})
+  assert draw_symbols(keyed_generator(0), pool, 1, ("yes",)) == ("ox",)
+
+
+@pytest.mark.parametrize("size", [0, 10_001])
+def test_size_out_of_range_is_refused(size):
+  with pytest.raises(SymtuneError, match="expected 1 to 10000"):
+    make_pool(TUNING, size_per_category=size)
+
+
+@pytest.mark.parametrize("categories", [(), (SymbolCategory.WORDS,) * 2])
+def test_no_or_repeated_categories_are_refused(categories):
+  with pytest.raises(SymtuneError, match="each at most once"):
+    make_pool(TUNING, categories)
+
+
+def test_planted_leak_between_pools_is_reported(toy_pools, toy_vocab):
+  tuning, evaluation = toy_pools
+  check_disjoint(tuning, evaluation, toy_vocab)
+  leaky = SymbolPool(
+    split=EVALUATION, symbols={SymbolCategory.INTEGERS: ("7", "10000")}
+  )
+  with pytest.raises(SymtuneError, match="1 tokenize alike, for example '7' and '7'"):
+    check_disjoint(tuning, leaky, toy_vocab)
+
+
+def test_symbols_that_tokenize_alike_are_reported():
+  class Lowercase(ToyVocab):
+    def encode(self, text):
+      return super().encode(text.lower())
+
+  tuning = SymbolPool(split=TUNING, symbols={SymbolCategory.WORDS: ("ox",)})
+  leaky = SymbolPool(split=EVALUATION, symbols={SymbolCategory.COMBINATIONS: ("OX",)})
+  with pytest.raises(SymtuneError, match="'OX' and 'ox'"):
+    check_disjoint(tuning, leaky, Lowercase(["ox"]))
+
+
+def test_symbol_with_unknown_piece_is_reported(toy_pools):
+  with pytest.raises(SymtuneError, match="symbol '0' holds a piece"):
+    check_disjoint(*toy_pools, ToyVocab(["a"]))
+
+
+def test_nonce_words_are_pronounceable_equally_long_and_not_words():
+  pools = [make_pool(split, (SymbolCategory.NONCE,)) for split in PoolSplit]
+  tuning, evaluation = (set(pool.all_symbols()) for pool in pools)
+  assert (len(tuning), len(evaluation)) == (10_000, 90_000)
+  assert tuning.isdisjoint(evaluation)
+  for symbol in tuning | evaluation:
+    assert {symbol[i : i + 2] for i in (0, 2, 4)} <= set(SYLLABLES)
+  frequent = make_pool(TUNING, (SymbolCategory.WORDS,)).all_symbols()
+  assert (tuning | evaluation).isdisjoint(frequent)

@@ -1,0 +1,146 @@
+"""Tokens are those of the whole text; too long means fewer exemplars, never a cut."""
+
+import dataclasses
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+from symtune.data.episodes import EpisodeSource, Shots
+from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
+from symtune.data.text.vocab import SentencePieceVocab
+from symtune.data.tokens.tokenizer import PromptTokenizer, PromptTooLongError
+from symtune.errors import SymtuneError
+
+
+def _tokenizer(vocab, max_inputs=1000, max_targets=8, min_demos_per_class=0):
+  return PromptTokenizer(
+    vocab,
+    max_inputs=max_inputs,
+    max_targets=max_targets,
+    min_demos_per_class=min_demos_per_class,
+  )
+
+
+def _prompt(task, shots, variant=0):
+  source = EpisodeSource(task, Shots(minimum=shots, maximum=shots))
+  episode = source.episode(task.examples[0], seed=0, variant=variant)
+  return render_prompt(episode, PromptFormat.INPUT_OUTPUT, instruction=False)
+
+
+def test_inputs_and_choices_end_with_eos(toy_task, toy_vocab):
+  prompt = _prompt(toy_task, 2)
+  tokens = _tokenizer(toy_vocab).tokenize(prompt)
+  np.testing.assert_array_equal(
+    tokens.inputs, [*toy_vocab.encode(prompt.inputs), toy_vocab.eos_id]
+  )
+  assert [toy_vocab.decode(c) for c in tokens.choices] == ["animal", "fruit"]
+  assert all(c[-1] == toy_vocab.eos_id for c in tokens.choices)
+  assert tokens.pair.targets is tokens.choices[tokens.answer]
+  assert (tokens.demos_kept, tokens.demos_dropped) == (4, 0)
+
+
+def test_long_prompts_lose_whole_exemplars_evenly(make_task, toy_vocab):
+  task = make_task(("animal", "fruit", "tool"))
+  prompt = _prompt(task, 4)
+  # Each exemplar has 4 tokens, the query 3, EOS 1: 52 in all.
+  for limit, kept in ((52, 12), (51, 11), (40, 9), (39, 8), (16, 3), (4, 0)):
+    tokens = _tokenizer(toy_vocab, max_inputs=limit).tokenize(prompt)
+    assert (tokens.demos_kept, tokens.demos_dropped) == (kept, 12 - kept)
+    text = toy_vocab.decode(tokens.inputs)
+    assert text.endswith("Input: cat Output:")
+    counts = [text.count(f"Output: {label}") for label in task.card.labels]
+    assert sum(counts) == kept
+    assert max(counts) - min(counts) <= 1
+
+
+def test_prompt_that_would_lose_a_class_is_refused(toy_task, toy_vocab):
+  tokenizer = _tokenizer(toy_vocab, max_inputs=11, min_demos_per_class=1)
+  with pytest.raises(PromptTooLongError, match="got 12 tokens with 1 exemplars"):
+    tokenizer.tokenize(_prompt(toy_task, 3))
+
+
+def test_query_alone_too_long_is_refused(toy_task, toy_vocab):
+  with pytest.raises(PromptTooLongError, match="expected at most 3"):
+    _tokenizer(toy_vocab, max_inputs=3).tokenize(_prompt(toy_task, 0))
+
+
+def test_label_longer_than_the_target_is_an_error_not_a_skip(toy_task, toy_vocab):
+  with pytest.raises(SymtuneError, match="label 'animal': got 2 tokens") as caught:
+    _tokenizer(toy_vocab, max_targets=1).tokenize(_prompt(toy_task, 1))
+  assert not isinstance(caught.value, PromptTooLongError)
+
+
+def test_each_part_is_tokenized_once(toy_task, toy_vocab):
+  calls = []
+
+  class Counting:
+    pad_id, eos_id, unk_id = 0, 1, 2
+    size, fingerprint = toy_vocab.size, ""
+
+    def encode(self, text):
+      calls.append(text)
+      return toy_vocab.encode(text)
+
+    def decode(self, ids):
+      return toy_vocab.decode(ids)
+
+    def pieces(self, ids):
+      return toy_vocab.pieces(ids)
+
+  tokenizer = _tokenizer(Counting())
+  for variant in range(20):
+    tokenizer.tokenize(_prompt(toy_task, 8, variant))
+  assert len(calls) == len(set(calls))
+
+
+# Text that T5's normaliser treats in its own ways: wide forms, ligatures, combining
+# marks, odd white space, characters it does not know.
+_TEXT = st.text(
+  alphabet=st.one_of(
+    st.characters(min_codepoint=32, max_codepoint=126),
+    st.sampled_from("\t\n éñü漢字ﬁ\u2003\u00a0①Ａ…—“”😀\u200b"),
+  ),
+  min_size=1,
+  max_size=40,
+).filter(lambda text: text.split())
+
+
+@hypothesis.given(st.lists(_TEXT, min_size=1, max_size=4), st.sampled_from(ALL_FORMATS))
+def test_parts_give_the_tokens_of_the_whole_text(small_vocab, texts, prompt_format):
+  before, after = prompt_format.value
+  head = (before,) if before else ()
+  turns = [(*head, text, after + " ", text) for text in texts]
+  prompt = Prompt(
+    turns=(*turns, (*head, texts[0], after)),
+    demo_labels=(0,) * len(texts),
+    choices=("x",),
+    answer=0,
+  )
+  tokens = _tokenizer(small_vocab, max_inputs=10_000).tokenize(prompt)
+  whole = small_vocab.encode(prompt.inputs)
+  assert tokens.inputs[:-1].tolist() == whole.tolist()
+
+
+@pytest.mark.shared
+def test_real_prompts_give_the_tokens_of_the_whole_text(shared_data):
+  from symtune.cards.load import load_suite
+
+  vocab = SentencePieceVocab(shared_data / "t5_tokenizer" / "spiece.model")
+  tokenizer = _tokenizer(vocab, max_inputs=100_000, max_targets=64)
+  for task in load_suite("symbol_tuning_train", shared_data / "tasks"):
+    source = EpisodeSource(task, Shots(minimum=2, maximum=2))
+    for variant, query in enumerate(source.queries[:20]):
+      episode = source.episode(query, seed=0, variant=variant)
+      prompt = render_prompt(
+        episode, ALL_FORMATS[variant % 10], instruction=bool(variant % 2)
+      )
+      tokens = tokenizer.tokenize(prompt)
+      assert tokens.inputs[:-1].tolist() == vocab.encode(prompt.inputs).tolist()
+
+
+def test_tokenized_prompt_is_a_value(toy_task, toy_vocab):
+  tokens = _tokenizer(toy_vocab).tokenize(_prompt(toy_task, 1))
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    tokens.answer = 1
