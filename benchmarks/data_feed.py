@@ -169,7 +169,7 @@ def time_rows(args: argparse.Namespace, rows: int) -> dict[str, float]:
     SentencePieceVocab(args.vocab),
     max_inputs=SHAPE.input_length,
     max_targets=SHAPE.target_length,
-    min_demos_per_class=1,
+    min_exemplars_per_class=1,
   )
   with tempfile.TemporaryDirectory() as cache:
     start = time.perf_counter()

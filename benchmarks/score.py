@@ -107,7 +107,7 @@ def make_items(prompts, labels) -> list[ProbeItem]:
       query=i,
       prompt=Prompt(
         turns=((" ".join(map(str, prompt[:-1].tolist())),),),
-        demo_labels=(),
+        exemplar_labels=(),
         choices=tuple(" ".join(map(str, label)) for label in chosen),
         answer=0,
       ),
@@ -123,7 +123,7 @@ def make_items(prompts, labels) -> list[ProbeItem]:
 def score_ours(model: NativeModel, items, rows: int) -> list[np.ndarray]:
   """What users get: tokens, buckets, batches of `rows` prompts, with an empty cache."""
   tokenizer = PromptTokenizer(
-    Numbers(), max_inputs=LENGTH, max_targets=8, min_demos_per_class=0
+    Numbers(), max_inputs=LENGTH, max_targets=8, min_exemplars_per_class=0
   )
   scorer = ModelScorer(model, tokenizer, tokens_per_batch=rows * LENGTH)
   return [np.array(score.log_likelihoods) for score in scorer(items)]

@@ -35,7 +35,7 @@ assert mixture.prompt(7) == Mixture([Ingredient(tasks=tasks)], pool, seed=0).pro
 
 # %%
 tokenizer = PromptTokenizer(
-  vocab, max_inputs=512, max_targets=16, min_demos_per_class=1
+  vocab, max_inputs=512, max_targets=16, min_exemplars_per_class=1
 )
 shape = BatchShape(batch_size=4, input_length=512, target_length=32, window=128)
 stream = BatchStream(TokenStream(mixture, tokenizer), shape, seed=0)

@@ -31,7 +31,7 @@ TRAIN, VALIDATION = "train", "validation"
 SPLITS = (TRAIN, VALIDATION)
 # What a tuning prompt that is too long keeps at least, of every class; a question may
 # lose all its exemplars, as in the native probes.
-MIN_DEMOS = {TRAIN: 1, VALIDATION: 0}
+MIN_EXEMPLARS = {TRAIN: 1, VALIDATION: 0}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

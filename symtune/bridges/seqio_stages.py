@@ -16,7 +16,7 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
-from symtune.bridges.seqio_prompts import MIN_DEMOS, SPLITS, TRAIN, TaskPrompts
+from symtune.bridges.seqio_prompts import MIN_EXEMPLARS, SPLITS, TRAIN, TaskPrompts
 from symtune.data.text.vocab import Vocab
 from symtune.data.tokens.tokenizer import (
   EncodedPrompt,
@@ -33,7 +33,7 @@ _RENDERED = {
   "targets_pretokenized": tf.TensorSpec((), tf.string),
   "turn_ids": tf.TensorSpec((None,), tf.int32),
   "turn_lengths": tf.TensorSpec((None,), tf.int32),
-  "demo_labels": tf.TensorSpec((None,), tf.int32),
+  "exemplar_labels": tf.TensorSpec((None,), tf.int32),
   "choice_ids": tf.TensorSpec((None,), tf.int32),
   "choice_lengths": tf.TensorSpec((None,), tf.int32),
   "answer": tf.TensorSpec((), tf.int32),
@@ -137,7 +137,7 @@ def render_prompts(
       np.asarray(prompt.choices[shown].encode("utf-8"), object),
       np.concatenate(encoded.turns).astype(np.int32),
       np.asarray([len(turn) for turn in encoded.turns], np.int32),
-      np.asarray(encoded.demo_labels, np.int32),
+      np.asarray(encoded.exemplar_labels, np.int32),
       np.concatenate(encoded.choices).astype(np.int32),
       np.asarray([len(ids) for ids in encoded.choices], np.int32),
       np.int32(encoded.answer),
@@ -217,7 +217,7 @@ def _fit(
       encoded,
       eos_id=vocab.eos_id,
       max_inputs=max_inputs,
-      min_demos_per_class=MIN_DEMOS[split],
+      min_exemplars_per_class=MIN_EXEMPLARS[split],
     )
   except PromptTooLongError as error:
     if split != TRAIN:
@@ -232,7 +232,7 @@ def _encoded(row: Mapping[str, Any]) -> EncodedPrompt:
   choices = np.split(row["choice_ids"], np.cumsum(row["choice_lengths"])[:-1])
   return EncodedPrompt(
     turns=tuple(turns),
-    demo_labels=tuple(int(label) for label in row["demo_labels"]),
+    exemplar_labels=tuple(int(label) for label in row["exemplar_labels"]),
     choices=tuple(choices),
     answer=int(row["answer"]),
     start=bytes(row["inputs_pretokenized"])[:60].decode("utf-8", errors="replace"),

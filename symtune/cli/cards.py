@@ -136,12 +136,12 @@ def _show_tokens(
 ) -> None:
   """What the model sees after shortening, as in a run with this input length."""
   tokenizer = PromptTokenizer(
-    vocab, max_inputs=max_inputs, max_targets=max_inputs, min_demos_per_class=0
+    vocab, max_inputs=max_inputs, max_targets=max_inputs, min_exemplars_per_class=0
   )
   tokens = tokenizer.tokenize(prompt)
   console.print(
-    f"tokens: {len(tokens.inputs)} with EOS, {tokens.demos_dropped} exemplars lost to "
-    f"fit; newlines are spaces to the model",
+    f"tokens: {len(tokens.inputs)} with EOS, {tokens.exemplars_dropped} exemplars lost "
+    f"to fit; newlines are spaces to the model",
     style="dim",
   )
   targets = [("target", choice) for choice in tokens.choices]

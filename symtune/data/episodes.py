@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from symtune.cards.card import Example, Task, TaskCard
-from symtune.data.draw.draws import DemoDrawer, RowIndex, Shots
+from symtune.data.draw.draws import ExemplarDrawer, RowIndex, Shots
 from symtune.data.text.leaks import text_key
 from symtune.errors import SymtuneError
 
@@ -21,13 +21,13 @@ class Episode:
   Attributes:
     card: the task.
     label_words: one word per class id; remapping replaces this tuple alone.
-    demos: the exemplars, in prompt order.
-    query: the example to be classified; never among `demos`, by row or by text.
+    exemplars: the exemplars, in prompt order.
+    query: the example to be classified; never among `exemplars`, by row or by text.
   """
 
   card: TaskCard
   label_words: tuple[str, ...]
-  demos: tuple[Example, ...]
+  exemplars: tuple[Example, ...]
   query: Example
 
 
@@ -58,7 +58,7 @@ class EpisodeSource:
         f"queries there. Check query_splits in the card, or the rows."
       )
     self.index = index_rows(task)
-    self._drawer = DemoDrawer(self.index, task.fingerprint, shots)
+    self._drawer = ExemplarDrawer(self.index, task.fingerprint, shots)
     self._position_by_row = {task.examples[i].row: int(i) for i in self.index.queries}
     self._check_enough()
 
@@ -86,7 +86,7 @@ class EpisodeSource:
     return Episode(
       card=self.task.card,
       label_words=self.task.card.labels,
-      demos=tuple(self.task.examples[i] for i in drawn),
+      exemplars=tuple(self.task.examples[i] for i in drawn),
       query=query,
     )
 

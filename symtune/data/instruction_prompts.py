@@ -92,7 +92,7 @@ class InstructionMaker:
       parts = (row.input,)
     target = row.outputs[int(rng.integers(len(row.outputs)))]
     kept = tuple(part for part in parts if part)
-    return Prompt(turns=(kept,), demo_labels=(), choices=(target,), answer=0)
+    return Prompt(turns=(kept,), exemplar_labels=(), choices=(target,), answer=0)
 
 
 def mixing_weights(

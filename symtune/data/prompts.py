@@ -46,13 +46,13 @@ class Prompt:
 
   Attributes:
     turns: text parts of each exemplar, then of the query, which ends with its cue.
-    demo_labels: class id of each exemplar.
+    exemplar_labels: class id of each exemplar.
     choices: one label word per class id.
     answer: class id of the query.
   """
 
   turns: tuple[tuple[str, ...], ...]
-  demo_labels: tuple[int, ...]
+  exemplar_labels: tuple[int, ...]
   choices: tuple[str, ...]
   answer: int
 
@@ -88,14 +88,14 @@ def render_prompt(
   )
   # The cue's space belongs to exemplars alone: a prompt must not end with white space.
   spaced_cue = label_cue + " "
-  demos = tuple(
-    (*head, text_of(demo), spaced_cue, episode.label_words[demo.label])
-    for demo in episode.demos
+  exemplars = tuple(
+    (*head, text_of(exemplar), spaced_cue, episode.label_words[exemplar.label])
+    for exemplar in episode.exemplars
   )
   query = (*head, text_of(episode.query), label_cue)
   return Prompt(
-    turns=(*demos, query),
-    demo_labels=tuple(demo.label for demo in episode.demos),
+    turns=(*exemplars, query),
+    exemplar_labels=tuple(exemplar.label for exemplar in episode.exemplars),
     choices=episode.label_words,
     answer=episode.query.label,
   )

@@ -94,8 +94,8 @@ def scramble_labels(episode: Episode, rng: np.random.Generator) -> Episode:
     A new episode with the same texts and label words.
   """
   classes = len(episode.label_words)
-  *demos, query = (
+  *exemplars, query = (
     dataclasses.replace(example, label=int(rng.integers(classes)))
-    for example in (*episode.demos, episode.query)
+    for example in (*episode.exemplars, episode.query)
   )
-  return dataclasses.replace(episode, demos=tuple(demos), query=query)
+  return dataclasses.replace(episode, exemplars=tuple(exemplars), query=query)

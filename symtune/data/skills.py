@@ -199,4 +199,4 @@ def _fill_in(rng: np.random.Generator, texts: Sequence[str]) -> Prompt:
 
 
 def _one_turn(parts: tuple[str, ...], target: str) -> Prompt:
-  return Prompt(turns=(parts,), demo_labels=(), choices=(target,), answer=0)
+  return Prompt(turns=(parts,), exemplar_labels=(), choices=(target,), answer=0)

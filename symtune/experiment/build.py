@@ -158,7 +158,7 @@ def make_batches(
     experiment.vocab,
     max_inputs=settings.batches.input_length,
     max_targets=settings.batches.target_length,
-    min_demos_per_class=settings.min_demos_per_class,
+    min_exemplars_per_class=settings.min_exemplars_per_class,
   )
   feed = experiment.feed
   stream = TokenStream(experiment.mixture, tokenizer, feed.cache_dir)
@@ -178,7 +178,7 @@ def make_probe_tokenizer(experiment: Experiment) -> PromptTokenizer:
     experiment.vocab,
     max_inputs=plan.max_inputs,
     max_targets=plan.max_targets,
-    min_demos_per_class=0,
+    min_exemplars_per_class=0,
   )
 
 

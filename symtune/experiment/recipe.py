@@ -28,7 +28,7 @@ from symtune.experiment.settings import (
 )
 from symtune.model.config import T5Config
 from symtune.model.loss import LossNormalizer
-from symtune.probe.answer.calibrate import Baseline
+from symtune.probe.answer.calibrate import Calibration
 from symtune.probe.probe import AnswerKind
 from symtune.train.loop import TrainSettings
 from symtune.train.optim import OptimizerName, OptimSettings, ScheduleName
@@ -155,7 +155,7 @@ def mixture(
   window: int = 1024,
   mixing: str = "proportional",
   formats: Sequence[str] = tuple(f.name for f in ALL_FORMATS),
-  min_demos_per_class: int = 1,
+  min_exemplars_per_class: int = 1,
   leaks: str = "refuse",
   leak_overlap: float | None = DEFAULT_OVERLAP,
 ) -> MixtureSettings:
@@ -170,7 +170,7 @@ def mixture(
     window: prompts that are packed together.
     mixing: "proportional" to each task's rows, or "uniform".
     formats: names of `PromptFormat`, one drawn for each prompt.
-    min_demos_per_class: exemplars that a prompt too long for a row keeps at least.
+    min_exemplars_per_class: exemplars that a prompt too long for a row keeps at least.
     leaks: what to do with tuning rows whose text a probe task has too: "refuse" or
       "drop" them.
     leak_overlap: share of word n-grams from which on two texts count as the same; None
@@ -193,7 +193,7 @@ def mixture(
     ),
     mixing=_parse(Mixing, mixing, "mixture.mixing"),
     formats=tuple(_parse_format(name) for name in formats),
-    min_demos_per_class=min_demos_per_class,
+    min_exemplars_per_class=min_exemplars_per_class,
     leaks=_parse(LeakPolicy, leaks, "mixture.leaks"),
     leak_overlap=leak_overlap,
   )
@@ -286,7 +286,7 @@ def probe(
   max_queries: int = 100,
   seeds: Sequence[int] = (0, 1, 2),
   answers: str = "rank",
-  baselines: Sequence[str] = (),
+  calibration: Sequence[str] = (),
   max_inputs: int,
   max_targets: int = 64,
   tokens_per_batch: int = 8192,
@@ -300,8 +300,8 @@ def probe(
     max_queries: queries per task, drawn at random.
     seeds: one set of exemplars, formats and symbols for each.
     answers: "rank" takes the likeliest label, "generate" writes one.
-    baselines: extra prompts that the rules "pmi", "contextual" and "domain" need; each
-      costs up to five more prompts a question.
+    calibration: extra prompts that the rules "pmi", "contextual" and "domain" need;
+      each costs up to five more prompts a question.
     max_inputs: longest prompt in tokens; longer ones lose exemplars.
     max_targets: longest label word in tokens, EOS included.
     tokens_per_batch: input tokens scored at once; bounds the memory. An accelerator
@@ -313,7 +313,7 @@ def probe(
   Raises:
     SymtuneError: a value is not among the choices.
   """
-  parsed = (_parse(Baseline, name, "probe.baselines") for name in baselines)
+  parsed = (_parse(Calibration, name, "probe.calibration") for name in calibration)
   return ProbePlan(
     suite=suite,
     probes=tuple(probes),
@@ -321,7 +321,7 @@ def probe(
     max_queries=max_queries,
     seeds=tuple(seeds),
     answers=_parse(AnswerKind, answers, "probe.answers"),
-    baselines=tuple(parsed),
+    calibration=tuple(parsed),
     max_inputs=max_inputs,
     max_targets=max_targets,
     tokens_per_batch=tokens_per_batch,

@@ -176,7 +176,7 @@ def ask(
       git_commit=git_commit(),
     ),
     console=console,
-    baselines=experiment.recipe.probe.baselines,
+    calibration=experiment.recipe.probe.calibration,
   )
 
 
@@ -248,7 +248,7 @@ def _report_data(
   write_whole(run_dir / DATA_FILE, json.dumps(about, indent=2) + "\n")
   console.print(
     f"tuning prompts: {counts.prompts} built, {counts.shortened} lost "
-    f"{counts.demos_dropped} exemplars to fit, {counts.skipped} did not fit"
+    f"{counts.exemplars_dropped} exemplars to fit, {counts.skipped} did not fit"
   )
   for name, count in left_out.items():
     console.print(f"{name}: {count} rows without instruction or output left out")

@@ -12,7 +12,7 @@ from symtune.data.text.leaks import LeakPolicy
 from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
 from symtune.errors import SymtuneError
 from symtune.experiment.instruction_data import InstructionSettings
-from symtune.probe.answer.calibrate import Baseline
+from symtune.probe.answer.calibrate import Calibration
 from symtune.probe.probe import AnswerKind
 
 
@@ -60,7 +60,7 @@ class MixtureSettings:
   batches: BatchShape
   mixing: Mixing
   formats: tuple[PromptFormat, ...]
-  min_demos_per_class: int
+  min_exemplars_per_class: int
   leaks: LeakPolicy
   leak_overlap: float | None = DEFAULT_OVERLAP
 
@@ -79,7 +79,7 @@ class ProbePlan:
   max_queries: int
   seeds: tuple[int, ...]
   answers: AnswerKind
-  baselines: tuple[Baseline, ...]
+  calibration: tuple[Calibration, ...]
   max_inputs: int
   max_targets: int
   tokens_per_batch: int

@@ -14,7 +14,7 @@ _CUES = PromptFormat.INPUT_OUTPUT
 
 
 def labelled_prompt(
-  demos: Sequence[tuple[str, int]],
+  exemplars: Sequence[tuple[str, int]],
   query: str,
   choices: tuple[str, ...],
   answer: int,
@@ -23,23 +23,23 @@ def labelled_prompt(
   """A prompt whose exemplars show some of the choices.
 
   Args:
-    demos: input and index of its choice.
+    exemplars: input and index of its choice.
     query: input of the question.
     choices: what may be answered.
     answer: index of what counts as right.
     prompt_format: the cues.
   """
-  turns = _turns([(text, choices[i]) for text, i in demos], query, prompt_format)
+  turns = _turns([(text, choices[i]) for text, i in exemplars], query, prompt_format)
   return Prompt(
     turns=turns,
-    demo_labels=tuple(label for _, label in demos),
+    exemplar_labels=tuple(label for _, label in exemplars),
     choices=choices,
     answer=answer,
   )
 
 
 def open_prompt(
-  demos: Sequence[tuple[str, str]],
+  exemplars: Sequence[tuple[str, str]],
   query: str,
   answer: str,
   prompt_format: PromptFormat = _CUES,
@@ -47,14 +47,14 @@ def open_prompt(
   """A prompt whose answer is a text of its own, the only choice.
 
   Args:
-    demos: input and output.
+    exemplars: input and output.
     query: input of the question.
     answer: the right output.
     prompt_format: the cues.
   """
   return Prompt(
-    turns=_turns(demos, query, prompt_format),
-    demo_labels=(0,) * len(demos),
+    turns=_turns(exemplars, query, prompt_format),
+    exemplar_labels=(0,) * len(exemplars),
     choices=(answer,),
     answer=0,
   )
@@ -66,8 +66,10 @@ def fingerprint(*what: Any) -> str:
 
 
 def _turns(
-  demos: Sequence[tuple[str, str]], query: str, prompt_format: PromptFormat
+  exemplars: Sequence[tuple[str, str]], query: str, prompt_format: PromptFormat
 ) -> tuple[tuple[str, ...], ...]:
   input_cue, label_cue = prompt_format.value
-  shown = tuple((input_cue, text, label_cue + " ", output) for text, output in demos)
+  shown = tuple(
+    (input_cue, text, label_cue + " ", output) for text, output in exemplars
+  )
   return (*shown, (input_cue, query, label_cue))

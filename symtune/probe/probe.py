@@ -71,13 +71,13 @@ class Score:
       generated text.
     tokens: of each choice, with EOS; empty for generated text.
     text: what was generated, or None.
-    demos: exemplars that the scorer saw; fewer than the prompt has if it was too long.
+    exemplars: how many the scorer saw; fewer than the prompt has if it was too long.
   """
 
   log_likelihoods: tuple[float, ...] = ()
   tokens: tuple[int, ...] = ()
   text: str | None = None
-  demos: int
+  exemplars: int
 
 
 ScoreFn = Callable[[Sequence[ProbeItem]], list[Score]]

@@ -8,7 +8,7 @@ from typing import Any
 from symtune.checks import find_mistyped
 from symtune.errors import SymtuneError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,8 @@ class ResultRow:
       without content; empty if not asked for.
     domain_log_prior: the same for queries of random words of the task.
     choices: the label words.
-    demos: exemplars that the model saw.
-    demos_asked: exemplars that the prompt had before it was shortened to fit.
+    exemplars: exemplars that the model saw.
+    exemplars_asked: exemplars that the prompt had before it was shortened to fit.
     config_hash: of settings, data and vocabulary.
     data_fingerprint: SHA-256 of the task's card and rows.
     vocab_hash: of the vocabulary.
@@ -79,8 +79,8 @@ class ResultRow:
   content_free_log_prior: tuple[float, ...]
   domain_log_prior: tuple[float, ...]
   choices: tuple[str, ...]
-  demos: int
-  demos_asked: int
+  exemplars: int
+  exemplars_asked: int
   config_hash: str
   data_fingerprint: str
   vocab_hash: str

@@ -15,7 +15,11 @@ import rich.progress
 
 from symtune.cards.card import Task
 from symtune.errors import SymtuneError
-from symtune.probe.answer.calibrate import Baseline, Baselines, score_baselines
+from symtune.probe.answer.calibrate import (
+  Calibration,
+  CalibrationScores,
+  score_calibration,
+)
 from symtune.probe.probe import (
   AnswerKind,
   Probe,
@@ -73,7 +77,7 @@ def run_probes(
   label: CheckpointLabel,
   context: RunContext,
   console: rich.console.Console,
-  baselines: Sequence[Baseline] = (),
+  calibration: Sequence[Calibration] = (),
 ) -> None:
   """Asks every probe about every subject, and appends the answers.
 
@@ -86,7 +90,7 @@ def run_probes(
     label: which checkpoint the answers are from.
     context: what identifies the run.
     console: shows progress.
-    baselines: extra prompts whose scores the rows keep.
+    calibration: extra prompts whose scores the rows keep.
 
   Raises:
     SymtuneError: the file is damaged, or holds rows that this call would not write:
@@ -110,7 +114,7 @@ def run_probes(
       _check_data(results_path, done, places, items)
       if not _is_done(results_path, len(done), places, items):
         answers = score(items)
-        extras = score_baselines(score, items, baselines)
+        extras = score_calibration(score, items, calibration)
         rows = [
           _to_row(item, answer, extra, label, context)
           for item, answer, extra in zip(items, answers, extras, strict=True)
@@ -186,7 +190,7 @@ def _is_done(
 def _to_row(
   item: ProbeItem,
   score: Score,
-  baselines: Baselines,
+  calibration: CalibrationScores,
   label: CheckpointLabel,
   context: RunContext,
 ) -> ResultRow:
@@ -218,12 +222,12 @@ def _to_row(
     text=score.text,
     log_likelihoods=score.log_likelihoods,
     tokens=score.tokens,
-    null_log_likelihoods=baselines.null_log_likelihoods,
-    content_free_log_prior=baselines.content_free_log_prior,
-    domain_log_prior=baselines.domain_log_prior,
+    null_log_likelihoods=calibration.null_log_likelihoods,
+    content_free_log_prior=calibration.content_free_log_prior,
+    domain_log_prior=calibration.domain_log_prior,
     choices=choices,
-    demos=score.demos,
-    demos_asked=len(item.prompt.demo_labels),
+    exemplars=score.exemplars,
+    exemplars_asked=len(item.prompt.exemplar_labels),
     config_hash=context.config_hash,
     data_fingerprint=item.fingerprint,
     vocab_hash=context.vocab_hash,

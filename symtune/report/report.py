@@ -184,7 +184,11 @@ def _describe_shortened(rows: Sequence[ResultRow]) -> str:
   lines = []
   for probe, setting in dict.fromkeys((row.probe, row.setting) for row in rows):
     asked = [row for row in rows if (row.probe, row.setting) == (probe, setting)]
-    lost = [row.demos_asked - row.demos for row in asked if row.demos < row.demos_asked]
+    lost = [
+      row.exemplars_asked - row.exemplars
+      for row in asked
+      if row.exemplars < row.exemplars_asked
+    ]
     if lost:
       lines.append(
         f"- {probe}, {setting}: {len(lost)} of {len(asked)} prompts lost {sum(lost)} "
@@ -198,7 +202,7 @@ def _describe_data(data: dict[str, Any]) -> str:
   counts = data["prompts"]
   lines = [
     f"- {counts['prompts']} prompts built; {counts['shortened']} of them lost "
-    f"{counts['demos_dropped']} exemplars to fit; {counts['skipped']} did not fit.",
+    f"{counts['exemplars_dropped']} exemplars to fit; {counts['skipped']} did not fit.",
     *(
       f"- {leak['rows']} rows of {leak['tuning']} dropped: {leak['evaluation']} has "
       f"the same texts."

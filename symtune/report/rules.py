@@ -91,7 +91,7 @@ def _kept(row: ResultRow, values: tuple[float, ...], rule: Rule) -> np.ndarray:
     raise SymtuneError(
       f"rule {rule}: rows of probe {row.probe}, checkpoint {row.checkpoint} were asked "
       f"without its extra prompts. Probe again, into another folder, with "
-      f"--gin.probe.baselines=['{rule}']."
+      f"--gin.probe.calibration=['{rule}']."
     )
   return np.asarray(values)
 

@@ -31,7 +31,7 @@ def native_tuning(task, labels, instruction, vocab, categories):
   ingredient = Ingredient(tasks=(task,), labels=labels, instruction=instruction)
   mixture = Mixture([ingredient], make_pool(PoolSplit.TUNING, categories), seed=0)
   tokenizer = PromptTokenizer(
-    vocab, max_inputs=1024, max_targets=64, min_demos_per_class=1
+    vocab, max_inputs=1024, max_targets=64, min_exemplars_per_class=1
   )
   return [tokenizer.tokenize(mixture.prompt(i)).pair for i in range(COUNT)]
 
@@ -42,7 +42,7 @@ def native_questions(task, probe, setting, vocab, categories):
   )
   items = (i for i in probe.items(task, settings) if i.setting == setting)
   tokenizer = PromptTokenizer(
-    vocab, max_inputs=1024, max_targets=64, min_demos_per_class=0
+    vocab, max_inputs=1024, max_targets=64, min_exemplars_per_class=0
   )
   return [tokenizer.tokenize(i.prompt) for i in itertools.islice(items, COUNT)]
 

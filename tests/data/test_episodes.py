@@ -17,11 +17,11 @@ def test_k_exemplars_of_every_class_within_the_range(make_task):
   source = EpisodeSource(task, Shots(minimum=2, maximum=4))
   seen = set()
   for variant in range(40):
-    demos = source.episode(task.examples[0], seed=0, variant=variant).demos
-    counts = collections.Counter(d.label for d in demos)
+    exemplars = source.episode(task.examples[0], seed=0, variant=variant).exemplars
+    counts = collections.Counter(d.label for d in exemplars)
     assert len(counts) == 3
     assert len(set(counts.values())) == 1
-    assert len({d.row for d in demos}) == len(demos)
+    assert len({d.row for d in exemplars}) == len(exemplars)
     seen.add(counts[0])
   assert seen == {2, 3, 4}
 
@@ -30,7 +30,7 @@ def test_classes_are_shuffled(toy_task):
   source = EpisodeSource(toy_task, Shots(minimum=4, maximum=4))
   orders = {
     tuple(
-      d.label for d in source.episode(toy_task.examples[0], seed=0, variant=v).demos
+      d.label for d in source.episode(toy_task.examples[0], seed=0, variant=v).exemplars
     )
     for v in range(20)
   }
@@ -44,9 +44,9 @@ def test_query_is_never_among_its_exemplars_by_row_or_text(
   task = make_task(copies=2)
   source = EpisodeSource(task, Shots(minimum=10, maximum=10))
   query = task.examples[row]
-  demos = source.episode(query, seed=seed, variant=variant).demos
-  assert len(demos) == 20
-  assert query.fields["text"] not in {d.fields["text"] for d in demos}
+  exemplars = source.episode(query, seed=seed, variant=variant).exemplars
+  assert len(exemplars) == 20
+  assert query.fields["text"] not in {d.fields["text"] for d in exemplars}
 
 
 def test_case_and_white_space_do_not_hide_a_copy(toy_task):
@@ -54,8 +54,8 @@ def test_case_and_white_space_do_not_hide_a_copy(toy_task):
   task = dataclasses.replace(toy_task, examples=(*toy_task.examples, copy))
   source = EpisodeSource(task, Shots(minimum=11, maximum=11))
   for variant in range(10):
-    demos = source.episode(copy, seed=0, variant=variant).demos
-    assert "cat" not in {d.fields["text"] for d in demos}
+    exemplars = source.episode(copy, seed=0, variant=variant).exemplars
+    assert "cat" not in {d.fields["text"] for d in exemplars}
 
 
 def test_same_key_same_episode_whatever_the_order_of_calls(toy_task):
@@ -78,7 +78,7 @@ def test_seed_variant_query_and_fingerprint_all_matter(toy_task):
     source.episode(second, seed=0, variant=0),
     other.episode(first, seed=0, variant=0),
   ]
-  assert len({tuple(d.row for d in e.demos) for e in episodes}) == 5
+  assert len({tuple(d.row for d in e.exemplars) for e in episodes}) == 5
 
 
 def test_row_that_is_no_query_is_refused(toy_task):

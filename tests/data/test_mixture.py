@@ -32,7 +32,7 @@ def test_every_prompt_draws_format_symbols_and_shots_afresh(toy_task, toy_pools)
     len({(p.turns[0][0], p.turns[-1][-1]) for p in prompts if len(p.turns[0]) == 4})
     == 9
   )
-  assert {len(p.demo_labels) for p in prompts} == {4, 6}
+  assert {len(p.exemplar_labels) for p in prompts} == {4, 6}
   tuning = set(toy_pools[0].all_symbols())
   assert all(set(p.choices) <= tuning for p in prompts)
   assert not any("What is it?" in p.inputs for p in prompts)
@@ -80,7 +80,7 @@ def test_settings_of_one_query_share_exemplars_and_format(toy_task, toy_pools):
     )
     for labels in (LabelStyle.NATURAL, LabelStyle.SYMBOLS, LabelStyle.FLIPPED)
   )
-  assert natural.demo_labels == symbols.demo_labels == flipped.demo_labels
+  assert natural.exemplar_labels == symbols.exemplar_labels == flipped.exemplar_labels
   assert flipped.choices == natural.choices[::-1]
   for one, two in zip(natural.turns, symbols.turns, strict=True):
     assert one[:3] == two[:3]
@@ -152,6 +152,8 @@ def test_scrambled_prompts_are_symbol_prompts_with_labels_that_say_nothing(
     assert scrambled.choices == symbols.choices
     agree += [
       one == two
-      for one, two in zip(symbols.demo_labels, scrambled.demo_labels, strict=True)
+      for one, two in zip(
+        symbols.exemplar_labels, scrambled.exemplar_labels, strict=True
+      )
     ]
   assert abs(sum(agree) / len(agree) - 0.5) < 2 / len(agree) ** 0.5

@@ -17,7 +17,7 @@ def episode(toy_task):
     Episode(
       card=toy_task.card,
       label_words=toy_task.card.labels,
-      demos=(apple, dog),
+      exemplars=(apple, dog),
       query=cat,
     ),
     LabelMap(symbols=("4921", "QX")),
@@ -31,7 +31,7 @@ def test_prompt_without_instruction(episode):
   )
   assert prompt.choices == ("4921", "QX")
   assert prompt.answer == 0
-  assert prompt.demo_labels == (1, 0)
+  assert prompt.exemplar_labels == (1, 0)
 
 
 def test_prompt_with_instruction_is_question_and_answer(episode):
@@ -44,7 +44,7 @@ def test_prompt_with_instruction_is_question_and_answer(episode):
 
 
 def test_ten_formats_as_in_the_paper(episode):
-  one = dataclasses.replace(episode, demos=episode.demos[1:])
+  one = dataclasses.replace(episode, exemplars=episode.exemplars[1:])
   rendered = [render_prompt(one, f, instruction=False).inputs for f in ALL_FORMATS]
   assert rendered == [
     "Input: dog\nOutput: 4921\n\nInput: cat\nOutput:",
@@ -65,7 +65,7 @@ def test_label_words_inside_text_stay(toy_task):
     toy_task.examples[0], fields={"text": "an animal {label} of fruit"}
   )
   episode = Episode(
-    card=toy_task.card, label_words=("1", "2"), demos=(example,), query=example
+    card=toy_task.card, label_words=("1", "2"), exemplars=(example,), query=example
   )
   prompt = render_prompt(episode, PromptFormat.Q_A, instruction=False)
   assert prompt.inputs.count("an animal {label} of fruit") == 2

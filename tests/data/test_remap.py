@@ -19,7 +19,7 @@ def episode(toy_task):
 def test_only_the_label_words_change(episode):
   remapped = remap_labels(episode, LabelMap(symbols=("X1", "X2")))
   assert remapped.label_words == ("X1", "X2")
-  assert remapped.demos is episode.demos
+  assert remapped.exemplars is episode.exemplars
   assert remapped.query is episode.query
   assert episode.label_words == ("animal", "fruit")
 
@@ -62,7 +62,9 @@ def test_scrambled_labels_are_independent_of_the_texts(toy_task):
     scrambled = scramble_labels(episode, keyed_generator(0, variant))
     assert scrambled.label_words == episode.label_words
     for one, two in zip(
-      (*episode.demos, episode.query), (*scrambled.demos, scrambled.query), strict=True
+      (*episode.exemplars, episode.query),
+      (*scrambled.exemplars, scrambled.query),
+      strict=True,
     ):
       assert (one.row, one.fields) == (two.row, two.fields)
       pairs[one.label, two.label] += 1

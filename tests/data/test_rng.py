@@ -32,7 +32,7 @@ def test_strings_and_integers_are_different_keys():
 def test_an_episode_is_pinned(toy_task):
   source = EpisodeSource(toy_task, TUNING_SHOTS)
   episode = source.episode(toy_task.examples[3], seed=0, variant=0)
-  assert [demo.row for demo in episode.demos] == [16, 12, 17, 7, 11, 8]
+  assert [exemplar.row for exemplar in episode.exemplars] == [16, 12, 17, 7, 11, 8]
 
 
 def test_a_prompt_is_pinned():

@@ -48,7 +48,7 @@ def params(network):
 def tokenizer(toy_vocab):
   assert toy_vocab.size <= 256
   return PromptTokenizer(
-    toy_vocab, max_inputs=64, max_targets=16, min_demos_per_class=1
+    toy_vocab, max_inputs=64, max_targets=16, min_exemplars_per_class=1
   )
 
 

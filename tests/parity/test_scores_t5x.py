@@ -60,7 +60,7 @@ def items(toy_task, toy_pools):
 def tokenizer(toy_vocab):
   inputs, targets = LENGTHS
   return PromptTokenizer(
-    toy_vocab, max_inputs=inputs, max_targets=targets, min_demos_per_class=0
+    toy_vocab, max_inputs=inputs, max_targets=targets, min_exemplars_per_class=0
   )
 
 

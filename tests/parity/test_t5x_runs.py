@@ -151,7 +151,7 @@ def test_native_probes_score_t5xs_checkpoint_as_t5x_does(trained, shared_data):
   settings = ProbeSettings(pool=pool, shots=EVALUATION_SHOTS, max_queries=4, seeds=(0,))
   items = list(FourSettings().items(task, settings))
   tokenizer = PromptTokenizer(
-    vocab, max_inputs=512, max_targets=32, min_demos_per_class=0
+    vocab, max_inputs=512, max_targets=32, min_exemplars_per_class=0
   )
   model = NativeModel(Transformer(config=checkpoint.config), params)
   scores = ModelScorer(model, tokenizer, tokens_per_batch=4096)(items)

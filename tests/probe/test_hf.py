@@ -97,7 +97,7 @@ def test_seq2seq_scores_equal_one_pass_per_candidate(seq2seq, tokenizer, items):
         ).logits[0]
       assert value == pytest.approx(_log_p(logits, ids), abs=1e-4)
     assert score.tokens == tuple(len(c) + 1 for c in item.prompt.choices)
-    assert score.demos == 4
+    assert score.exemplars == 4
 
 
 def test_causal_scores_equal_one_pass_per_candidate(causal, tokenizer, items):
@@ -120,8 +120,8 @@ def test_models_write_text_and_lose_exemplars_to_fit(request, tokenizer, items, 
   asked = [dataclasses.replace(items[1], kind=AnswerKind.GENERATE)]
   whole = _scorer(model, tokenizer)(asked)[0]
   assert isinstance(whole.text, str)
-  assert whole.demos == 4
-  assert _scorer(model, tokenizer, max_inputs=60)(asked)[0].demos < 4
+  assert whole.exemplars == 4
+  assert _scorer(model, tokenizer, max_inputs=60)(asked)[0].exemplars < 4
 
 
 def test_sentinels_are_part_of_an_answer(seq2seq, items, monkeypatch):

@@ -52,7 +52,7 @@ class _Fake:
 
 def _scorer(model, vocab, max_inputs=256, tokens_per_batch=512, cache=None):
   tokenizer = PromptTokenizer(
-    vocab, max_inputs=max_inputs, max_targets=8, min_demos_per_class=0
+    vocab, max_inputs=max_inputs, max_targets=8, min_exemplars_per_class=0
   )
   return ModelScorer(model, tokenizer, tokens_per_batch=tokens_per_batch, cache=cache)
 
@@ -156,12 +156,12 @@ def test_generated_answers_end_before_eos(items, toy_vocab):
   assert {score.log_likelihoods for score in scores} == {()}
 
 
-def test_demos_that_do_not_fit_are_dropped_and_reported(items, toy_vocab):
+def test_exemplars_that_do_not_fit_are_dropped_and_reported(items, toy_vocab):
   plain = [i for i in items if i.setting in ("labels", "neither")]
   # Exemplars are 3 or 4 tokens long; with an arrow for a cue they are shorter.
   cues = [i for i in plain if i.prompt.turns[-1][0] == "Input: "]
   scores = _scorer(_Fake(), toy_vocab, max_inputs=24)(cues)
-  assert {s.demos for s in scores} == {(24 - 1 - 3) // 4}
+  assert {s.exemplars for s in scores} == {(24 - 1 - 3) // 4}
 
 
 def test_query_that_does_not_fit_is_named(items, toy_vocab):

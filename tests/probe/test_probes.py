@@ -190,7 +190,7 @@ def test_settings_share_queries_exemplars_and_formats(toy_task, settings):
   assert len(by_query) == 2 * 12
   for items in by_query.values():
     assert [item.setting for item in items] == list(Setting)
-    assert len({item.prompt.demo_labels for item in items}) == 1
+    assert len({item.prompt.exemplar_labels for item in items}) == 1
     assert items[1].prompt.turns[-1] == items[3].prompt.turns[-1]
 
 
@@ -278,7 +278,7 @@ def test_fewer_shots_are_the_first_of_more(toy_task, settings):
       most = prompts[f"{style}, 08 per class"]
       for n in (1, 2, 4, 8):
         prompt = prompts[f"{style}, {n:02d} per class"]
-        assert collections.Counter(prompt.demo_labels) == {0: n, 1: n}
+        assert collections.Counter(prompt.exemplar_labels) == {0: n, 1: n}
         turns = iter(most.turns)
         assert all(turn in turns for turn in prompt.turns)  # in the same order
 

@@ -10,7 +10,7 @@ import rich.console
 from symtune.data.episodes import Shots
 from symtune.data.text.symbols import PoolSplit, SymbolPool
 from symtune.errors import SymtuneError
-from symtune.probe.answer.calibrate import Baseline, score_baselines
+from symtune.probe.answer.calibrate import Calibration, score_calibration
 from symtune.probe.answer.scorers import (
   make_random_scorer,
   score_by_majority,
@@ -60,7 +60,7 @@ def test_rows_hold_what_was_asked_and_answered(probe_into, tmp_path):
     assert row.prediction == row.log_likelihoods.index(max(row.log_likelihoods))
     assert row.correct == (row.prediction == row.label)
     assert row.chance == pytest.approx(1 / row.num_classes)
-    assert row.demos == 2 * row.num_classes
+    assert row.exemplars == 2 * row.num_classes
     assert len(row.choices) == row.num_classes
   assert {(r.config_hash, r.vocab_hash) for r in rows} == {("c" * 16, "v" * 16)}
 
@@ -133,7 +133,7 @@ def test_baselines_are_kept_and_asked_of_ranked_items_only(toy_task, toy_pools):
     seeds=(0,),
   )
   items = list(FlippedLabels().items(toy_task, settings))
-  found = score_baselines(score, items, tuple(Baseline))
+  found = score_calibration(score, items, tuple(Calibration))
   assert len(asked) == 2 * (1 + 3 + 5)
   for one in found:
     assert len(one.null_log_likelihoods) == 2

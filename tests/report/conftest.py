@@ -51,8 +51,8 @@ def _make_rows(
       content_free_log_prior=(),
       domain_log_prior=(),
       choices=choices,
-      demos=4 * num_classes,
-      demos_asked=4 * num_classes,
+      exemplars=4 * num_classes,
+      exemplars_asked=4 * num_classes,
       config_hash="c" * 16,
       data_fingerprint="f" * 64,
       vocab_hash="v" * 16,
@@ -92,7 +92,7 @@ def run_dir(tmp_path, both_checkpoints):
   about = {"recipe": "toy_recipe", "config_hash": "c0ffee", "config": {}}
   (tmp_path / "run.json").write_text(json.dumps(about))
   data = {
-    "prompts": {"prompts": 800, "shortened": 7, "demos_dropped": 12, "skipped": 3},
+    "prompts": {"prompts": 800, "shortened": 7, "exemplars_dropped": 12, "skipped": 3},
     "leaks_dropped": [{"tuning": "old", "evaluation": "ten", "rows": 5}],
   }
   (tmp_path / "data.json").write_text(json.dumps(data))

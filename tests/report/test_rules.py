@@ -38,8 +38,8 @@ def _row(log_likelihoods, **changes):
     "content_free_log_prior": (),
     "domain_log_prior": (),
     "choices": ("no", "a long label"),
-    "demos": 4,
-    "demos_asked": 4,
+    "exemplars": 4,
+    "exemplars_asked": 4,
     "config_hash": "c",
     "data_fingerprint": "f",
     "vocab_hash": "v",
@@ -99,7 +99,7 @@ def test_batch_calibration_divides_by_the_mean_over_rows():
 
 
 def test_rules_without_their_extra_prompts_say_how_to_get_them():
-  with pytest.raises(SymtuneError, match=r"baselines=\['pmi'\]"):
+  with pytest.raises(SymtuneError, match=r"calibration=\['pmi'\]"):
     apply_rule([_row([-1.0, -2.0])], Rule.PMI)
 
 

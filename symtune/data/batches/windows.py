@@ -59,13 +59,13 @@ class StreamCounts:
   Attributes:
     prompts: built.
     shortened: lost at least one exemplar to fit.
-    demos_dropped: exemplars lost in all.
+    exemplars_dropped: exemplars lost in all.
     skipped: left out because they did not fit even so.
   """
 
   prompts: int = 0
   shortened: int = 0
-  demos_dropped: int = 0
+  exemplars_dropped: int = 0
   skipped: int = 0
 
   def plus(self, other: "StreamCounts") -> "StreamCounts":
@@ -135,7 +135,7 @@ def one_by_one(prompt_at: Callable[[int], TokenizedPrompt]) -> PromptsAt:
       try:
         prompt = prompt_at(position)
         pairs.append(prompt.pair)
-        dropped.append(prompt.demos_dropped)
+        dropped.append(prompt.exemplars_dropped)
       except PromptTooLongError as caught:
         error = caught
         pairs.append(None)

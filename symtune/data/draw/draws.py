@@ -53,7 +53,7 @@ class RowIndex:
   queries: Int32[np.ndarray, "queries"]
 
 
-class DemoDrawer:
+class ExemplarDrawer:
   """Draws the exemplars of a query."""
 
   def __init__(self, index: RowIndex, fingerprint: str, shots: Shots):

@@ -1,4 +1,4 @@
-"""Exemplars of many queries at once: k of each class, as `DemoDrawer` draws them.
+"""Exemplars of many queries at once: k of each class, as `ExemplarDrawer` draws them.
 
 The numbers are those of NumPy's `Generator`, made from the same random words. A *cell*
 is a class of a prompt, of which k exemplars are drawn.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from symtune.data.draw.draws import DemoDrawer
+from symtune.data.draw.draws import ExemplarDrawer
 from symtune.data.draw.tables import DrawTables
 from symtune.data.mixture import LabelStyle
 from symtune.data.rng import KeyedGenerator
@@ -59,7 +59,7 @@ class PromptDrawer:
     """Takes what is drawn from, and the root seed of the stream."""
     self._tables, self._seed = tables, seed
     self._keyed = KeyedGenerator()
-    self._drawers: dict[int, DemoDrawer] = {}
+    self._drawers: dict[int, ExemplarDrawer] = {}
 
   def draw(self, rng: np.random.Generator, *, entry: int, position: int) -> Draws:
     """The draws of one prompt, as `TaskEntry.prompt` makes them.
@@ -98,12 +98,12 @@ class PromptDrawer:
       names=names,
     )
 
-  def _drawer(self, entry: int) -> DemoDrawer:
+  def _drawer(self, entry: int) -> ExemplarDrawer:
     found = self._drawers.get(entry)
     if found is None:
       settings = self._tables.entries[entry]
       task = settings.task
-      found = DemoDrawer(task.index, task.fingerprint, settings.shots)
+      found = ExemplarDrawer(task.index, task.fingerprint, settings.shots)
       self._drawers[entry] = found
     return found
 

@@ -34,15 +34,15 @@ class TokenizedPrompt:
     inputs: ids of the prompt, ending with EOS.
     choices: ids of each label word, ending with EOS.
     answer: class id of the query.
-    demos_kept: exemplars in `inputs`.
-    demos_dropped: exemplars left out because the prompt was too long.
+    exemplars_kept: exemplars in `inputs`.
+    exemplars_dropped: exemplars left out because the prompt was too long.
   """
 
   inputs: Int[np.ndarray, "inputs"]
   choices: tuple[Int[np.ndarray, "_targets"], ...]
   answer: int
-  demos_kept: int
-  demos_dropped: int
+  exemplars_kept: int
+  exemplars_dropped: int
 
   @property
   def pair(self) -> TokenPair:
@@ -71,14 +71,14 @@ class EncodedPrompt:
 
   Attributes:
     turns: ids of each exemplar, then of the query; no EOS.
-    demo_labels: class id of each exemplar.
+    exemplar_labels: class id of each exemplar.
     choices: ids of each label word, ending with EOS.
     answer: class id of the query.
     start: first characters of its text, for messages.
   """
 
   turns: tuple[Int[np.ndarray, "_turn"], ...]
-  demo_labels: tuple[int, ...]
+  exemplar_labels: tuple[int, ...]
   choices: tuple[Int[np.ndarray, "_targets"], ...]
   answer: int
   start: str
@@ -97,7 +97,7 @@ class PromptTokenizer:
     *,
     max_inputs: int,
     max_targets: int,
-    min_demos_per_class: int,
+    min_exemplars_per_class: int,
   ):
     """Sets the limits.
 
@@ -105,13 +105,13 @@ class PromptTokenizer:
       vocab: the model's vocabulary.
       max_inputs: longest input in tokens, EOS included.
       max_targets: longest target in tokens, EOS included.
-      min_demos_per_class: exemplars of each class that a prompt must keep (those that
-        had fewer to begin with keep all).
+      min_exemplars_per_class: exemplars of each class that a prompt must keep (those
+        that had fewer to begin with keep all).
     """
     self.vocab = vocab
     self.max_inputs = max_inputs
     self.max_targets = max_targets
-    self.min_demos_per_class = min_demos_per_class
+    self.min_exemplars_per_class = min_exemplars_per_class
     self._encoder = PromptEncoder(vocab)
     self.eos = self._encoder.eos
 
@@ -126,7 +126,7 @@ class PromptTokenizer:
 
     Raises:
       PromptTooLongError: the prompt does not fit without dropping below
-        `min_demos_per_class`.
+        `min_exemplars_per_class`.
       SymtuneError: a choice is longer than `max_targets`.
     """
     encoded = self._encoder.encode(prompt)
@@ -135,7 +135,7 @@ class PromptTokenizer:
       encoded,
       eos_id=self.vocab.eos_id,
       max_inputs=self.max_inputs,
-      min_demos_per_class=self.min_demos_per_class,
+      min_exemplars_per_class=self.min_exemplars_per_class,
     )
 
   def encode(self, part: str) -> Int[np.ndarray, "_tokens"]:
@@ -151,17 +151,17 @@ class PromptTokenizer:
 
   def choose_dropped(
     self,
-    demo_labels: Sequence[int],
+    exemplar_labels: Sequence[int],
     lengths: Sequence[int],
     name: Callable[[], str],
   ) -> set[int]:
     """Which exemplars go so that a prompt fits; see the function of this name."""
     return choose_dropped(
-      demo_labels,
+      exemplar_labels,
       lengths,
       name,
       max_inputs=self.max_inputs,
-      min_demos_per_class=self.min_demos_per_class,
+      min_exemplars_per_class=self.min_exemplars_per_class,
     )
 
 
@@ -181,7 +181,7 @@ class PromptEncoder:
       turns=tuple(
         np.concatenate([self.ids(part) for part in turn]) for turn in prompt.turns
       ),
-      demo_labels=prompt.demo_labels,
+      exemplar_labels=prompt.exemplar_labels,
       choices=tuple(self.target(choice) for choice in prompt.choices),
       answer=prompt.answer,
       start="".join(prompt.turns[0])[:60],
@@ -232,7 +232,7 @@ def _describe_long(choice: str, length: int, max_targets: int) -> str:
 
 
 def fit_prompt(
-  encoded: EncodedPrompt, *, eos_id: int, max_inputs: int, min_demos_per_class: int
+  encoded: EncodedPrompt, *, eos_id: int, max_inputs: int, min_exemplars_per_class: int
 ) -> TokenizedPrompt:
   """Drops whole exemplars evenly until a prompt fits, and ends it with EOS.
 
@@ -240,7 +240,7 @@ def fit_prompt(
     encoded: the prompt.
     eos_id: ends the input.
     max_inputs: longest input in tokens, EOS included.
-    min_demos_per_class: exemplars of each class that stay, if there are as many.
+    min_exemplars_per_class: exemplars of each class that stay, if there are as many.
 
   Returns:
     Ids of the input and of every choice.
@@ -249,38 +249,38 @@ def fit_prompt(
     PromptTooLongError: the prompt does not fit even so.
   """
   dropped = choose_dropped(
-    encoded.demo_labels,
+    encoded.exemplar_labels,
     [len(turn) for turn in encoded.turns],
     lambda: encoded.start,
     max_inputs=max_inputs,
-    min_demos_per_class=min_demos_per_class,
+    min_exemplars_per_class=min_exemplars_per_class,
   )
   kept = [ids for i, ids in enumerate(encoded.turns) if i not in dropped]
   return TokenizedPrompt(
     inputs=np.concatenate([*kept, np.asarray([eos_id], np.int32)]),
     choices=encoded.choices,
     answer=encoded.answer,
-    demos_kept=len(encoded.demo_labels) - len(dropped),
-    demos_dropped=len(dropped),
+    exemplars_kept=len(encoded.exemplar_labels) - len(dropped),
+    exemplars_dropped=len(dropped),
   )
 
 
 def choose_dropped(
-  demo_labels: Sequence[int],
+  exemplar_labels: Sequence[int],
   lengths: Sequence[int],
   name: Callable[[], str],
   *,
   max_inputs: int,
-  min_demos_per_class: int,
+  min_exemplars_per_class: int,
 ) -> set[int]:
   """Which exemplars go so that a prompt fits: of the largest class, the last one.
 
   Args:
-    demo_labels: class id of each exemplar.
+    exemplar_labels: class id of each exemplar.
     lengths: tokens of each exemplar, then of the query.
     name: what an error calls the prompt, such as how it starts.
     max_inputs: longest input in tokens, EOS included.
-    min_demos_per_class: exemplars of each class that stay, if there are as many.
+    min_exemplars_per_class: exemplars of each class that stay, if there are as many.
 
   Returns:
     Numbers of the exemplars to leave out; empty if all fit.
@@ -292,16 +292,16 @@ def choose_dropped(
   dropped: set[int] = set()
   if excess <= 0:
     return dropped
-  kept: list[list[int]] = [[] for _ in range(max(demo_labels, default=0) + 1)]
-  for turn, label in enumerate(demo_labels):
+  kept: list[list[int]] = [[] for _ in range(max(exemplar_labels, default=0) + 1)]
+  for turn, label in enumerate(exemplar_labels):
     kept[label].append(turn)
   while excess > 0:
     largest = max(kept, key=lambda turns: (len(turns), turns))
-    if len(largest) <= min_demos_per_class:
+    if len(largest) <= min_exemplars_per_class:
       raise PromptTooLongError(
         f"prompt starting {name()!r}: got {max_inputs + excess} tokens with "
-        f"{min_demos_per_class} exemplars per class, expected at most {max_inputs}. "
-        f"Raise the input length."
+        f"{min_exemplars_per_class} exemplars per class, expected at most "
+        f"{max_inputs}. Raise the input length."
       )
     turn = largest.pop()
     dropped.add(turn)

@@ -26,7 +26,7 @@ CONTENT_FREE = ("N/A", "[MASK]", "")
 DOMAIN_QUERIES = 5
 
 
-class Baseline(enum.StrEnum):
+class Calibration(enum.StrEnum):
   """What extra prompts are for."""
 
   PMI = "pmi"
@@ -35,7 +35,7 @@ class Baseline(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Baselines:
+class CalibrationScores:
   """What a result row keeps of the extra prompts; see `results.ResultRow`."""
 
   null_log_likelihoods: tuple[float, ...] = ()
@@ -43,9 +43,9 @@ class Baselines:
   domain_log_prior: tuple[float, ...] = ()
 
 
-def score_baselines(
-  score: ScoreFn, items: Sequence[ProbeItem], wanted: Sequence[Baseline]
-) -> list[Baselines]:
+def score_calibration(
+  score: ScoreFn, items: Sequence[ProbeItem], wanted: Sequence[Calibration]
+) -> list[CalibrationScores]:
   """Asks the extra prompts of items that are answered by ranking.
 
   Args:
@@ -58,8 +58,8 @@ def score_baselines(
   """
   ranked = [i for i, item in enumerate(items) if item.kind is AnswerKind.RANK]
   found = [dict[str, tuple[float, ...]]() for _ in items]
-  for baseline in dict.fromkeys(wanted):
-    prompts = [_extra_prompts(items[i], baseline, items) for i in ranked]
+  for calibration in dict.fromkeys(wanted):
+    prompts = [_extra_prompts(items[i], calibration, items) for i in ranked]
     asked = [
       dataclasses.replace(items[i], prompt=prompt)
       for i, extra in zip(ranked, prompts, strict=True)
@@ -68,25 +68,25 @@ def score_baselines(
     scores = iter(score(asked) if asked else [])
     for i, extra in zip(ranked, prompts, strict=True):
       mine = [next(scores) for _ in extra]
-      found[i][_FIELDS[baseline]] = _summary(baseline, mine)
-  return [Baselines(**values) for values in found]
+      found[i][_FIELDS[calibration]] = _summary(calibration, mine)
+  return [CalibrationScores(**values) for values in found]
 
 
 _FIELDS = {
-  Baseline.PMI: "null_log_likelihoods",
-  Baseline.CONTEXTUAL: "content_free_log_prior",
-  Baseline.DOMAIN: "domain_log_prior",
+  Calibration.PMI: "null_log_likelihoods",
+  Calibration.CONTEXTUAL: "content_free_log_prior",
+  Calibration.DOMAIN: "domain_log_prior",
 }
 
 
 def _extra_prompts(
-  item: ProbeItem, baseline: Baseline, items: Sequence[ProbeItem]
+  item: ProbeItem, calibration: Calibration, items: Sequence[ProbeItem]
 ) -> list[Prompt]:
   prompt = item.prompt
   *head, _, cue = prompt.turns[-1]
-  if baseline is Baseline.PMI:
-    return [dataclasses.replace(prompt, turns=((cue.strip(),),), demo_labels=())]
-  if baseline is Baseline.CONTEXTUAL:
+  if calibration is Calibration.PMI:
+    return [dataclasses.replace(prompt, turns=((cue.strip(),),), exemplar_labels=())]
+  if calibration is Calibration.CONTEXTUAL:
     texts = CONTENT_FREE
   else:
     texts = _domain_texts(item, items)
@@ -111,9 +111,9 @@ def _domain_texts(item: ProbeItem, items: Sequence[ProbeItem]) -> list[str]:
   return texts
 
 
-def _summary(baseline: Baseline, scores: Sequence[Score]) -> tuple[float, ...]:
+def _summary(calibration: Calibration, scores: Sequence[Score]) -> tuple[float, ...]:
   values = np.array([score.log_likelihoods for score in scores])
-  if baseline is Baseline.PMI:
+  if calibration is Calibration.PMI:
     return tuple(values[0].tolist())
   log_shares = values - scipy.special.logsumexp(values, axis=1, keepdims=True)
   mean = scipy.special.logsumexp(log_shares, axis=0) - np.log(len(values))

@@ -146,10 +146,10 @@ class HfScorer:
     return scores
 
   def _answer(self, item: ProbeItem) -> Score:
-    ids, demos = self._fit(item)
+    ids, exemplars = self._fit(item)
     if item.kind is AnswerKind.GENERATE:
       output = self._cached(item, ids, [[self._max_targets]], self._generate)
-      return Score(text=self._decode([int(i) for i in output]), demos=demos)
+      return Score(text=self._decode([int(i) for i in output]), exemplars=exemplars)
     targets = [self._target(choice) for choice in item.prompt.choices]
     rank = self._causal if self._is_causal else self._seq2seq
     values = self._cached(item, ids, targets, lambda ids: rank(ids, targets))
@@ -160,7 +160,7 @@ class HfScorer:
         f"overflow: load it in float32 or bfloat16."
       )
     lengths = tuple(len(target) for target in targets)
-    return Score(log_likelihoods=tuple(values), tokens=lengths, demos=demos)
+    return Score(log_likelihoods=tuple(values), tokens=lengths, exemplars=exemplars)
 
   def _cached(
     self,
@@ -184,8 +184,8 @@ class HfScorer:
     while True:
       ids = self._tokenizer(prompt.inputs)["input_ids"]
       if len(ids) <= self._max_inputs:
-        return list(ids), len(prompt.demo_labels)
-      if not prompt.demo_labels:
+        return list(ids), len(prompt.exemplar_labels)
+      if not prompt.exemplar_labels:
         raise SymtuneError(
           f"probe {item.probe}, task {item.task}, query row {item.query}: got "
           f"{len(ids)} tokens without exemplars, expected at most {self._max_inputs}. "
@@ -285,11 +285,11 @@ def _sum_log_p(logits: Any, labels: Any, targets: list[list[int]]) -> list[float
 
 def _without_one(prompt: Prompt) -> Prompt:
   """The prompt without the last exemplar of the class that has most."""
-  labels = prompt.demo_labels
+  labels = prompt.exemplar_labels
   label = max(set(labels), key=lambda c: (labels.count(c), c))
   place = len(labels) - 1 - labels[::-1].index(label)
   return dataclasses.replace(
     prompt,
     turns=(*prompt.turns[:place], *prompt.turns[place + 1 :]),
-    demo_labels=(*labels[:place], *labels[place + 1 :]),
+    exemplar_labels=(*labels[:place], *labels[place + 1 :]),
   )

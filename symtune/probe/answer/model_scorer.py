@@ -200,12 +200,12 @@ class ModelScorer:
   def _to_score(
     self, item: ProbeItem, question: _Question, values: np.ndarray
   ) -> Score:
-    demos = question.prompt.demos_kept
+    exemplars = question.prompt.exemplars_kept
     if item.kind is AnswerKind.GENERATE:
       vocab = self._tokenizer.vocab
       ids = values.astype(np.int64).tolist()
       end = ids.index(vocab.eos_id) if vocab.eos_id in ids else len(ids)
-      return Score(text=vocab.decode(ids[:end]), demos=demos)
+      return Score(text=vocab.decode(ids[:end]), exemplars=exemplars)
     if not np.isfinite(values).all():
       raise SymtuneError(
         f"{_where(item)}: got scores {values.tolist()}, expected finite ones. The "
@@ -215,7 +215,7 @@ class ModelScorer:
     return Score(
       log_likelihoods=tuple(values.tolist()),
       tokens=tuple(len(ids) for ids in question.prompt.choices),
-      demos=demos,
+      exemplars=exemplars,
     )
 
 

@@ -45,7 +45,7 @@ def make_random_scorer(seed: int) -> ScoreFn:
     return [
       prefer(item, int(rng.integers(len(item.prompt.choices))))
       if len(item.prompt.choices) > 1
-      else Score(text=str(rng.integers(10)), demos=len(item.prompt.demo_labels))
+      else Score(text=str(rng.integers(10)), exemplars=len(item.prompt.exemplar_labels))
       for item in items
       for rng in (keyed_generator(seed, *item.key),)
     ]
@@ -58,7 +58,8 @@ def make_text_scorer(answer: Callable[[ProbeItem], str]) -> ScoreFn:
 
   def score(items: Sequence[ProbeItem]) -> list[Score]:
     return [
-      Score(text=answer(item), demos=len(item.prompt.demo_labels)) for item in items
+      Score(text=answer(item), exemplars=len(item.prompt.exemplar_labels))
+      for item in items
     ]
 
   return score
@@ -66,12 +67,12 @@ def make_text_scorer(answer: Callable[[ProbeItem], str]) -> ScoreFn:
 
 def prefer(item: ProbeItem, choice: int) -> Score:
   """The score of whoever is nine tenths sure of one choice, or writes it."""
-  demos = len(item.prompt.demo_labels)
+  exemplars = len(item.prompt.exemplar_labels)
   choices = item.prompt.choices
   if item.kind is AnswerKind.GENERATE:
-    return Score(text=choices[choice], demos=demos)
+    return Score(text=choices[choice], exemplars=exemplars)
   values = tuple(math.log(0.9 if i == choice else 0.1) for i in range(len(choices)))
-  return Score(log_likelihoods=values, tokens=(1,) * len(choices), demos=demos)
+  return Score(log_likelihoods=values, tokens=(1,) * len(choices), exemplars=exemplars)
 
 
 def answer_word(item: ProbeItem, word: str | None) -> Score:
@@ -86,7 +87,7 @@ def answer_word(item: ProbeItem, word: str | None) -> Score:
   if word in choices:
     return prefer(item, choices.index(word))
   if len(choices) == 1:  # an open answer, and not the right one
-    return Score(text=word or "", demos=len(item.prompt.demo_labels))
+    return Score(text=word or "", exemplars=len(item.prompt.exemplar_labels))
   return prefer(item, 0)
 
 

@@ -32,7 +32,7 @@ class FlipShare(TaskProbe):
     rng = asker.rng(seed, episode.query, "flip share")
     kind = "flipped" if len(labels) == 2 else "deranged"
     order = derange(rng, len(labels))
-    places = rng.permutation(len(episode.demos))
+    places = rng.permutation(len(episode.exemplars))
     asked = []
     for share in SHARES:
       count = round(share / 100 * len(places))
@@ -49,11 +49,13 @@ class FlipShare(TaskProbe):
 
 
 def _flip(episode: Episode, flipped: frozenset[int], order: tuple[int, ...]) -> Episode:
-  demos = tuple(
-    dataclasses.replace(demo, label=order[demo.label]) if i in flipped else demo
-    for i, demo in enumerate(episode.demos)
+  exemplars = tuple(
+    dataclasses.replace(exemplar, label=order[exemplar.label])
+    if i in flipped
+    else exemplar
+    for i, exemplar in enumerate(episode.exemplars)
   )
-  return dataclasses.replace(episode, demos=demos)
+  return dataclasses.replace(episode, exemplars=exemplars)
 
 
 def _majority(
@@ -62,8 +64,8 @@ def _majority(
   label = episode.query.label
   shown = collections.Counter(
     order[label] if i in flipped else label
-    for i, demo in enumerate(episode.demos)
-    if demo.label == label
+    for i, exemplar in enumerate(episode.exemplars)
+    if exemplar.label == label
   )
   most = shown.most_common(2)
   if not most or (len(most) == 2 and most[0][1] == most[1][1]):

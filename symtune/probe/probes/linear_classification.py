@@ -73,7 +73,7 @@ class LinearClassification:
     for seed, query in itertools.product(settings.seeds, range(settings.max_queries)):
       problem = draw_problem(seed, subject, query, self.shots)
       texts = [", ".join(map(str, x)) for x in problem.inputs.tolist()]
-      demos = list(zip(texts[:-1], problem.labels[:-1], strict=True))
+      exemplars = list(zip(texts[:-1], problem.labels[:-1], strict=True))
       answer = problem.labels[-1]
       yield ProbeItem(
         probe=self.name,
@@ -81,7 +81,7 @@ class LinearClassification:
         task=f"linear_{subject}",
         seed=seed,
         query=query,
-        prompt=labelled_prompt(demos, texts[-1], LABELS, answer),
+        prompt=labelled_prompt(exemplars, texts[-1], LABELS, answer),
         context=answer,
         prior=None,
         kind=settings.kind,
@@ -98,7 +98,7 @@ def draw_problem(seed: int, dimensions: int, query: int, shots: int) -> LinearPr
     sides = _draw_sides(rng, coefficients, pivot, shots)
     if sides is not None:
       break
-  demos = np.concatenate(sides)
+  exemplars = np.concatenate(sides)
   labels = np.repeat([0, 1], shots)
   order = rng.permutation(2 * shots)
   asked = rng.integers(_LOWEST, _END, (1, dimensions))
@@ -106,7 +106,7 @@ def draw_problem(seed: int, dimensions: int, query: int, shots: int) -> LinearPr
   return LinearProblem(
     coefficients=coefficients,
     pivot=pivot,
-    inputs=np.concatenate([demos[order], asked]),
+    inputs=np.concatenate([exemplars[order], asked]),
     labels=(*(int(i) for i in labels[order]), answer),
   )
 

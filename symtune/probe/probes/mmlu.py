@@ -61,7 +61,7 @@ class Mmlu:
       episode = Episode(
         card=card,
         label_words=card.labels,
-        demos=tuple(others[int(i)] for i in shown),
+        exemplars=tuple(others[int(i)] for i in shown),
         query=query,
       )
       yield ProbeItem(

@@ -28,7 +28,7 @@ class NonceWords(TaskProbe):
   def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
     """One for each share."""
     text_of = asker.task.card.input_text
-    texts = [text_of(example) for example in (*episode.demos, episode.query)]
+    texts = [text_of(example) for example in (*episode.exemplars, episode.query)]
     words = sorted({w.casefold() for text in texts for w in _WORD.findall(text)})
     rng = asker.rng(seed, episode.query, "nonce words")
     nonce = draw_nonce_words(rng, len(words))

@@ -27,7 +27,9 @@ class OrderSensitivity(TaskProbe):
         setting=f"order {i + 1}",
         episode=dataclasses.replace(
           episode,
-          demos=tuple(episode.demos[j] for j in rng.permutation(len(episode.demos))),
+          exemplars=tuple(
+            episode.exemplars[j] for j in rng.permutation(len(episode.exemplars))
+          ),
         ),
         context=label,
         prior=label,

@@ -60,9 +60,9 @@ class NumberOfShots:
 def _first(episode: Episode, number: int) -> Episode:
   """The first exemplars of each class, in their order."""
   seen: collections.Counter[int] = collections.Counter()
-  demos = []
-  for demo in episode.demos:
-    seen[demo.label] += 1
-    if seen[demo.label] <= number:
-      demos.append(demo)
-  return dataclasses.replace(episode, demos=tuple(demos))
+  exemplars = []
+  for exemplar in episode.exemplars:
+    seen[exemplar.label] += 1
+    if seen[exemplar.label] <= number:
+      exemplars.append(exemplar)
+  return dataclasses.replace(episode, exemplars=tuple(exemplars))

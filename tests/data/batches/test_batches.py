@@ -20,8 +20,8 @@ def _prompt_at(position):
     inputs=np.full(length, 3 + position % 90, np.int32),
     choices=(np.asarray([3 + position % 90, 1], np.int32),),
     answer=0,
-    demos_kept=4,
-    demos_dropped=int(position % 9 == 0),
+    exemplars_kept=4,
+    exemplars_dropped=int(position % 9 == 0),
   )
 
 
@@ -101,7 +101,7 @@ def test_dropped_exemplars_and_skipped_prompts_are_counted():
   stream = BatchStream(one_by_one(prompt_at), SHAPE, seed=0)
   counts = stream.counts
   assert (counts.prompts, counts.skipped) == (16, 4)
-  assert (counts.shortened, counts.demos_dropped) == (2, 2)
+  assert (counts.shortened, counts.exemplars_dropped) == (2, 2)
 
 
 def test_window_in_which_nothing_fits_is_an_error():

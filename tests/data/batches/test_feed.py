@@ -26,7 +26,7 @@ def stream(toy_task, toy_pools, toy_vocab, tmp_path):
     seed=5,
   )
   tokenizer = PromptTokenizer(
-    toy_vocab, max_inputs=96, max_targets=16, min_demos_per_class=1
+    toy_vocab, max_inputs=96, max_targets=16, min_exemplars_per_class=1
   )
   return TokenStream(mixture, tokenizer, tmp_path)
 

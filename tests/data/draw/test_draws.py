@@ -4,7 +4,7 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 
-from symtune.data.draw.draws import DemoDrawer, RowIndex, Shots
+from symtune.data.draw.draws import ExemplarDrawer, RowIndex, Shots
 from symtune.data.rng import KeyedGenerator, keyed_generator
 
 
@@ -24,7 +24,7 @@ def _index(groups: list[int], labels: list[int]) -> RowIndex:
 )
 def test_draws_are_those_over_the_allowed_rows(groups, seed):
   index = _index(groups, [i % 2 for i in range(len(groups))])
-  drawer = DemoDrawer(index, "f", Shots(minimum=0, maximum=3))
+  drawer = ExemplarDrawer(index, "f", Shots(minimum=0, maximum=3))
   for position in (0, len(groups) - 1):
     rng = keyed_generator(seed, "f", 100 + position, 5, "episode")
     k = int(rng.integers(0, 4))

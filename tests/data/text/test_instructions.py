@@ -206,7 +206,7 @@ def test_a_free_text_too_long_for_a_target_is_skipped_not_an_error(tmp_path, toy
   path = _write(tmp_path, "a.json", [ROW | {"output": "one two three four"}])
   (prompt,) = _prompts(path, InstructionForm.ALPACA, 1)
   tokenizer = PromptTokenizer(
-    toy_vocab, max_inputs=100, max_targets=3, min_demos_per_class=0
+    toy_vocab, max_inputs=100, max_targets=3, min_exemplars_per_class=0
   )
   with pytest.raises(PromptTooLongError, match="got 5 tokens with EOS"):
     tokenizer.tokenize(prompt)

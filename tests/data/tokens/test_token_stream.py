@@ -56,7 +56,7 @@ def _task(make_task, texts):
 
 def _tokenizer(vocab, max_inputs=400):
   return PromptTokenizer(
-    vocab, max_inputs=max_inputs, max_targets=64, min_demos_per_class=1
+    vocab, max_inputs=max_inputs, max_targets=64, min_exemplars_per_class=1
   )
 
 
@@ -81,7 +81,7 @@ def _from_text(mixture, tokenizer, position):
     prompt = tokenizer.tokenize(mixture.prompt(position))
   except PromptTooLongError:
     return None
-  return prompt.inputs.tolist(), prompt.pair.targets.tolist(), prompt.demos_dropped
+  return prompt.inputs.tolist(), prompt.pair.targets.tolist(), prompt.exemplars_dropped
 
 
 def _from_ids(stream, positions):
@@ -292,7 +292,7 @@ def test_a_label_longer_than_a_target_is_an_error(make_task, small_vocab):
   task = _task(make_task, [f"text {i}" for i in range(20)])
   pool = make_pool(PoolSplit.TUNING, size_per_category=50)
   tokenizer = PromptTokenizer(
-    small_vocab, max_inputs=400, max_targets=1, min_demos_per_class=1
+    small_vocab, max_inputs=400, max_targets=1, min_exemplars_per_class=1
   )
   for shots in (Shots(minimum=1, maximum=2), Shots(minimum=0, maximum=0)):
     kind = Ingredient(tasks=(task,), shots=shots)
@@ -305,7 +305,7 @@ def test_a_long_label_is_an_error_where_it_is_not_shown(make_task, small_vocab):
   task = _task(make_task, [f"text {i}" for i in range(20)])
   card = dataclasses.replace(task.card, labels=("moss", "a b c d e f g h"))
   tokenizer = PromptTokenizer(
-    small_vocab, max_inputs=400, max_targets=6, min_demos_per_class=1
+    small_vocab, max_inputs=400, max_targets=6, min_exemplars_per_class=1
   )
   kind = Ingredient(
     tasks=(dataclasses.replace(task, card=card),),

@@ -14,12 +14,12 @@ from symtune.data.tokens.tokenizer import PromptTokenizer, PromptTooLongError
 from symtune.errors import SymtuneError
 
 
-def _tokenizer(vocab, max_inputs=1000, max_targets=8, min_demos_per_class=0):
+def _tokenizer(vocab, max_inputs=1000, max_targets=8, min_exemplars_per_class=0):
   return PromptTokenizer(
     vocab,
     max_inputs=max_inputs,
     max_targets=max_targets,
-    min_demos_per_class=min_demos_per_class,
+    min_exemplars_per_class=min_exemplars_per_class,
   )
 
 
@@ -38,7 +38,7 @@ def test_inputs_and_choices_end_with_eos(toy_task, toy_vocab):
   assert [toy_vocab.decode(c) for c in tokens.choices] == ["animal", "fruit"]
   assert all(c[-1] == toy_vocab.eos_id for c in tokens.choices)
   assert tokens.pair.targets is tokens.choices[tokens.answer]
-  assert (tokens.demos_kept, tokens.demos_dropped) == (4, 0)
+  assert (tokens.exemplars_kept, tokens.exemplars_dropped) == (4, 0)
 
 
 def test_long_prompts_lose_whole_exemplars_evenly(make_task, toy_vocab):
@@ -47,7 +47,7 @@ def test_long_prompts_lose_whole_exemplars_evenly(make_task, toy_vocab):
   # Each exemplar has 4 tokens, the query 3, EOS 1: 52 in all.
   for limit, kept in ((52, 12), (51, 11), (40, 9), (39, 8), (16, 3), (4, 0)):
     tokens = _tokenizer(toy_vocab, max_inputs=limit).tokenize(prompt)
-    assert (tokens.demos_kept, tokens.demos_dropped) == (kept, 12 - kept)
+    assert (tokens.exemplars_kept, tokens.exemplars_dropped) == (kept, 12 - kept)
     text = toy_vocab.decode(tokens.inputs)
     assert text.endswith("Input: cat Output:")
     counts = [text.count(f"Output: {label}") for label in task.card.labels]
@@ -56,7 +56,7 @@ def test_long_prompts_lose_whole_exemplars_evenly(make_task, toy_vocab):
 
 
 def test_prompt_that_would_lose_a_class_is_refused(toy_task, toy_vocab):
-  tokenizer = _tokenizer(toy_vocab, max_inputs=11, min_demos_per_class=1)
+  tokenizer = _tokenizer(toy_vocab, max_inputs=11, min_exemplars_per_class=1)
   with pytest.raises(PromptTooLongError, match="got 12 tokens with 1 exemplars"):
     tokenizer.tokenize(_prompt(toy_task, 3))
 
@@ -114,7 +114,7 @@ def test_parts_give_the_tokens_of_the_whole_text(small_vocab, texts, prompt_form
   turns = [(*head, text, after + " ", text) for text in texts]
   prompt = Prompt(
     turns=(*turns, (*head, texts[0], after)),
-    demo_labels=(0,) * len(texts),
+    exemplar_labels=(0,) * len(texts),
     choices=("x",),
     answer=0,
   )
