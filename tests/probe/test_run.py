@@ -181,7 +181,7 @@ def test_edited_file_is_refused_not_repaired(probe_into, tmp_path):
   ("change", "message"),
   [
     (lambda line: line[:30], r"line 2: malformed JSON"),
-    (lambda line: line.replace('"schema_version": 3', '"schema_version": 9'), "9, exp"),
+    (lambda line: line.replace('_version": 4', '_version": 9'), "9, exp"),
     (
       lambda line: line.replace('"seed"', '"seeds"'),
       r"line 2: missing keys \['seed'\]",
