@@ -27,7 +27,8 @@ from symtune.cards.load import load_suite
 from symtune.data.batches.batch import BatchStream
 from symtune.data.batches.feed import prefetched_windows
 from symtune.data.batches.windows import BatchShape
-from symtune.data.mixture import Ingredient, Mixture
+from symtune.data.ingredients import Ingredient
+from symtune.data.mixture import Mixture
 from symtune.data.text.symbols import PoolSplit, make_pool
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.data.tokens.stream import TokenStream
@@ -85,7 +86,7 @@ def time_ours(stream: TokenStream, workers: int, seconds: float) -> dict[str, fl
 
 def make_mixture(tasks: tuple[Task, ...]) -> Mixture:
   """The paper's: symbols for labels, 2 to 10 exemplars per class."""
-  return Mixture([Ingredient(tasks=tasks)], make_pool(PoolSplit.TUNING), seed=0)
+  return Mixture([(Ingredient(), tasks)], make_pool(PoolSplit.TUNING), seed=0)
 
 
 def time_seqio(

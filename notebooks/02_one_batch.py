@@ -14,7 +14,8 @@
 from symtune.cards.load import load_suite
 from symtune.cards.resources import resource_dir
 from symtune.data.batches.batch import BatchShape, BatchStream
-from symtune.data.mixture import Ingredient, Mixture
+from symtune.data.ingredients import Ingredient
+from symtune.data.mixture import Mixture
 from symtune.data.text.symbols import PoolSplit, SymbolCategory, make_pool
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.data.tokens.stream import TokenStream
@@ -24,14 +25,14 @@ from symtune.data.tokens.tokenizer import PromptTokenizer
 vocab = SentencePieceVocab(resource_dir("tasks") / "microworld" / "vocab.model")
 tasks = load_suite("microworld_train", None)
 pool = make_pool(PoolSplit.TUNING, (SymbolCategory.INTEGERS,))
-mixture = Mixture([Ingredient(tasks=tasks)], pool, seed=0)
+mixture = Mixture([(Ingredient(), tasks)], pool, seed=0)
 print(mixture.prompt(7).inputs)
 
 # %% [markdown]
 # The same position gives the same prompt, whatever was asked before.
 
 # %%
-assert mixture.prompt(7) == Mixture([Ingredient(tasks=tasks)], pool, seed=0).prompt(7)
+assert mixture.prompt(7) == Mixture([(Ingredient(), tasks)], pool, seed=0).prompt(7)
 
 # %%
 tokenizer = PromptTokenizer(

@@ -20,12 +20,14 @@ from symtune.bridges.seqio_settings import (
   load_vocab,
   read_settings,
 )
-from symtune.data.episodes import EVALUATION_SHOTS
-from symtune.data.mixture import Ingredient, LabelStyle, Mixture, PromptMaker
+from symtune.data.ingredients import Ingredient, LabelStyle
+from symtune.data.mixture import Mixture
 from symtune.data.prompts import Prompt
+from symtune.data.remap import with_words
 from symtune.data.text.symbols import PoolSplit
 from symtune.data.tokens.tokenizer import EncodedPrompt, PromptEncoder
-from symtune.probe.ask import draw_queries
+from symtune.probe.ask import Asker, Question
+from symtune.probe.probe import ProbeSettings
 
 TRAIN, VALIDATION = "train", "validation"
 SPLITS = (TRAIN, VALIDATION)
@@ -72,7 +74,7 @@ class TaskPrompts:
     settings = read_settings()
     if split == TRAIN:
       return settings.prompts
-    return len(_questions(self, settings)[1])
+    return len(_asker(self.key, settings).queries)
 
   def prepare(self, split: str) -> None:
     """Reads everything that the prompts of a split need.
@@ -84,8 +86,7 @@ class TaskPrompts:
     if split == TRAIN:
       _mixture(self, settings)
     else:
-      _questions(self, settings)
-      load_pool(self.key, PoolSplit.EVALUATION, settings)
+      _asker(self.key, settings)
     _encoder(self.key, settings)
 
   def prompt(self, split: str, index: int) -> IndexedPrompt:
@@ -108,36 +109,40 @@ class TaskPrompts:
     return len(load_task(self.key, read_settings()).card.labels)
 
   def _question(self, settings: SeqioSettings, index: int) -> tuple[int, Prompt]:
-    maker, queries = _questions(self, settings)
-    prompt = maker.prompt(
-      queries[index],
-      seed=settings.seed,
-      variant=0,
-      labels=self.labels,
+    asker = _asker(self.key, settings)
+    query = asker.queries[index]
+    episode = asker.episode(settings.seed, query)
+    if self.labels is LabelStyle.SYMBOLS:
+      episode = asker.with_symbols(episode, settings.seed)
+    elif self.labels is LabelStyle.FLIPPED:
+      episode = with_words(episode, episode.label_words[::-1])
+    question = Question(
+      setting=str(self.labels),
+      episode=episode,
+      context=None,
+      prior=None,
       instruction=self.instruction,
-      pool=load_pool(self.key, PoolSplit.EVALUATION, settings),
     )
-    return queries[index].row, prompt
+    return query.row, asker.item(settings.seed, question).prompt
 
 
 @functools.cache
 def _mixture(prompts: TaskPrompts, settings: SeqioSettings) -> Mixture:
-  ingredient = Ingredient(
-    tasks=(load_tuning_task(prompts.key, settings),),
-    labels=prompts.labels,
-    instruction=prompts.instruction,
-  )
+  ingredient = Ingredient(labels=prompts.labels, instruction=prompts.instruction)
+  task = load_tuning_task(prompts.key, settings)
   pool = load_pool(prompts.key, PoolSplit.TUNING, settings)
-  return Mixture([ingredient], pool, seed=settings.seed)
+  return Mixture([(ingredient, (task,))], pool, seed=settings.seed)
 
 
 @functools.cache
-def _questions(prompts: TaskPrompts, settings: SeqioSettings):
-  maker = PromptMaker(load_task(prompts.key, settings), EVALUATION_SHOTS)
-  source = maker.source
-  return maker, draw_queries(
-    source.queries, source.task.fingerprint, settings.max_queries
+def _asker(key: CardKey, settings: SeqioSettings) -> Asker:
+  """Asks the questions of the native probes."""
+  asked = ProbeSettings(
+    pool=load_pool(key, PoolSplit.EVALUATION, settings),
+    max_queries=settings.max_queries,
+    seeds=(settings.seed,),
   )
+  return Asker("seqio", load_task(key, settings), asked)
 
 
 @functools.cache

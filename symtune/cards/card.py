@@ -185,6 +185,12 @@ class Task:
   examples: tuple[Example, ...]
   fingerprint: str
 
+  @property
+  def queries(self) -> tuple[Example, ...]:
+    """The rows that may be asked about."""
+    splits = self.card.query_splits
+    return tuple(e for e in self.examples if e.split in splits)
+
 
 def read_card(path: str | os.PathLike[str]) -> TaskCard:
   """Reads and checks one card file.

@@ -17,10 +17,10 @@ from symtune.cards.load import (
   read_suite,
 )
 from symtune.cards.resources import data_path, resource_dir
-from symtune.data.episodes import Shots
-from symtune.data.mixture import LabelStyle, PromptMaker
+from symtune.data.draw.index import Shots
+from symtune.data.ingredients import Ingredient, LabelStyle
+from symtune.data.mixture import Mixture
 from symtune.data.prompts import Prompt
-from symtune.data.rng import keyed_generator
 from symtune.data.text.symbols import PoolSplit, make_pool
 from symtune.data.text.vocab import SentencePieceVocab, Vocab
 from symtune.data.tokens.tokenizer import PromptTokenizer
@@ -74,20 +74,14 @@ def preview(
     ) from error
   task = _find_task(name, data)
   vocab = _find_vocab(vocab_path, is_microworld=name.startswith(_MICROWORLD_PREFIX))
-  maker = PromptMaker(task, Shots(minimum=shots, maximum=shots))
-  pool = make_pool(PoolSplit.TUNING)
-  rng = keyed_generator(seed, task.fingerprint, "preview")
+  ingredient = Ingredient(
+    labels=style,
+    instruction=instruction,
+    shots=Shots(minimum=shots, maximum=shots),
+  )
+  mixture = Mixture([(ingredient, (task,))], make_pool(PoolSplit.TUNING), seed=seed)
   console = rich.console.Console(highlight=False)
-  order = rng.permutation(len(maker.queries))[:count]
-  for number, i in enumerate(order, start=1):
-    prompt = maker.prompt(
-      maker.queries[int(i)],
-      seed=seed,
-      variant=0,
-      labels=style,
-      instruction=instruction,
-      pool=pool,
-    )
+  for number, prompt in enumerate(mixture.prompts(range(count)), start=1):
     console.rule(f"{task.card.name}, prompt {number}")
     _show_prompt(console, task, prompt)
     if vocab is None:

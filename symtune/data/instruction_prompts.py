@@ -13,13 +13,11 @@ Parts meet at white space, as everywhere (data/prompts.py). Encodings:
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
 from symtune.data.prompts import Prompt
 from symtune.data.text.instructions import InstructionForm, InstructionTask, Shown
-from symtune.errors import SymtuneError
 
 _WITH_INPUT = (
   "Below is an instruction that describes a task, paired with an input that provides "
@@ -40,10 +38,12 @@ _TK_ENCODINGS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Instructions:
-  """Instruction data in a mixture.
+  """Settings of instruction data in a mixture.
 
   Attributes:
-    tasks: files of instruction data.
+    path: the file or folder that the tasks are from; "" for tasks of your own.
+    form: layout of the files.
+    leave_out: whether rows without instruction or output are left out and counted.
     rate: share of the mixture, relative to the other ingredients' rates: 0.84 beside
       symbol data at 0.16 is the dose of ablation B.3 in the paper.
     cap: rows of a task that count towards its weight; Flan caps FLAN tasks at 30,000,
@@ -54,7 +54,9 @@ class Instructions:
       all unless given.
   """
 
-  tasks: tuple[InstructionTask, ...]
+  path: str = ""
+  form: InstructionForm = InstructionForm.PAIRS
+  leave_out: bool = False
   rate: float = 1.0
   cap: int = 30_000
   temperature: float = 1.0
@@ -66,20 +68,16 @@ class InstructionMaker:
 
   def __init__(self, task: InstructionTask):
     self.task = task
-    self.fingerprints = (task.fingerprint,)
 
-  def prompt(self, rng: np.random.Generator, *, seed: int, position: int) -> Prompt:
-    """One prompt; it depends on `rng` alone.
+  def prompt(self, rng: np.random.Generator) -> Prompt:
+    """One prompt, which depends on `rng` alone.
 
     Args:
       rng: draws row, encoding and answer; used up.
-      seed: not used; a mixture's entries are called alike.
-      position: not used.
 
     Returns:
       A prompt with a single turn and a single choice, its target.
     """
-    del seed, position
     task = self.task
     row = task.rows[int(rng.integers(len(task.rows)))]
     if task.form is InstructionForm.ALPACA:
@@ -93,28 +91,6 @@ class InstructionMaker:
     target = row.outputs[int(rng.integers(len(row.outputs)))]
     kept = tuple(part for part in parts if part)
     return Prompt(turns=(kept,), exemplar_labels=(), choices=(target,), answer=0)
-
-
-def mixing_weights(
-  sizes: Sequence[int], *, cap: int, temperature: float
-) -> list[float]:
-  """Shares of tasks: rows up to a cap, flattened by a temperature; they sum to 1.
-
-  Args:
-    sizes: rows of each task.
-    cap: most rows of a task that count.
-    temperature: 1 is proportional; without end all tasks weigh the same.
-
-  Raises:
-    SymtuneError: a cap or a temperature that is not above 0.
-  """
-  if cap < 1 or temperature <= 0:
-    raise SymtuneError(
-      f"mixture: got cap {cap} and temperature {temperature}, expected a cap of at "
-      f"least 1 and a temperature above 0."
-    )
-  weights = np.minimum(np.asarray(sizes, np.float64), cap) ** (1 / temperature)
-  return (weights / weights.sum()).tolist()
 
 
 def _alpaca(instruction: str, given: str) -> tuple[str, ...]:

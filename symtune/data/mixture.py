@@ -5,195 +5,100 @@ and query, which exemplars, format and symbols. Nothing is remembered between pr
 so any host can build any prompt at any time.
 """
 
-import dataclasses
-import enum
 import functools
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
-from symtune.cards.card import Example, Task
-from symtune.data.episodes import TUNING_SHOTS, Episode, EpisodeSource, Shots
-from symtune.data.instruction_prompts import (
-  InstructionMaker,
-  Instructions,
-  mixing_weights,
+from symtune.cards.card import Task
+from symtune.data.draw.draw import (
+  Draws,
+  draw,
+  pick_entries,
+  pick_queries,
+  read_draw,
 )
+from symtune.data.draw.index import TaskIndex, check_shots, index_task
+from symtune.data.draw.tables import DrawTables, Entry
+from symtune.data.draw.words import position_generator
+from symtune.data.ingredients import Ingredient, LabelStyle, Mixing
+from symtune.data.instruction_prompts import InstructionMaker, Instructions
 from symtune.data.limits import MAX_EXAMPLES_PER_TASK
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
-from symtune.data.remap import LabelMap, flip_labels, remap_labels, scramble_labels
-from symtune.data.rng import keyed_generator
+from symtune.data.remap import LabelMap, remap_labels, with_words
+from symtune.data.rng import keyed_generator, stream_key
 from symtune.data.skills import Skill, SkillMaker
-from symtune.data.text.instructions import InstructionTask
-from symtune.data.text.symbols import (
-  PoolSplit,
-  SymbolCategory,
-  SymbolPool,
-  draw_symbols,
-)
+from symtune.data.text.symbols import PoolSplit, SymbolCategory, SymbolPool
 from symtune.errors import SymtuneError
 
-_AnyTask = TypeVar("_AnyTask", Task, InstructionTask)
+Settings = Ingredient | Skill | Instructions
 
 
-class LabelStyle(enum.StrEnum):
-  """What stands for the classes in a prompt."""
-
-  NATURAL = "natural"
-  SYMBOLS = "symbols"
-  BORROWED = "borrowed"  # label words of the ingredient's other tasks, as symbols
-  FLIPPED = "flipped"
-  SCRAMBLED = "scrambled"  # symbols whose assignment changes from exemplar to exemplar
-
-
-class Mixing(enum.StrEnum):
-  """How often each task of an ingredient is drawn."""
-
-  PROPORTIONAL = "proportional"  # by its rows, at most 25,000; the paper's choice
-  UNIFORM = "uniform"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Ingredient:
-  """Tasks that a mixture draws with the same settings.
+class MixtureDraws:
+  """Draws the prompts of a mixture by position; can be sent to other processes.
 
   Attributes:
-    tasks: cards with their rows.
-    labels: natural label words, a fresh symbol map per prompt, or flipped words.
-    instruction: whether prompts carry the task's instruction; off in the paper.
-    shots: exemplars per class; 2 to 10 in the paper.
-    rate: share of the mixture, relative to the other ingredients' rates.
-    num_tasks: how many of the tasks are used, drawn at random with the mixture's seed;
-      all unless given. Ablation B.4 of the paper varies this.
-    temperature: tasks weigh (capped rows) ** (1 / temperature); 1 is the paper's.
+    entries: what a prompt may come from.
   """
 
-  tasks: tuple[Task, ...]
-  labels: LabelStyle = LabelStyle.SYMBOLS
-  instruction: bool = False
-  shots: Shots = TUNING_SHOTS
-  rate: float = 1.0
-  num_tasks: int | None = None
-  temperature: float = 1.0
-
-
-class PromptMaker:
-  """Renders a task's episodes; each example's text is rendered once."""
-
-  def __init__(self, task: Task, shots: Shots):
-    """Indexes the task; raises SymtuneError if it is too small for `shots`."""
-    self.source = EpisodeSource(task, shots)
-    self._texts: dict[int, str] = {}
-
-  @property
-  def queries(self) -> tuple[Example, ...]:
-    """Examples that may be asked about."""
-    return self.source.queries
-
-  def prompt(
+  def __init__(
     self,
-    query: Example,
-    *,
+    entries: Sequence[Entry | SkillMaker | InstructionMaker],
+    weights: Sequence[float],
     seed: int,
-    variant: int,
-    labels: LabelStyle,
-    instruction: bool,
-    pool: SymbolPool,
-    formats: Sequence[PromptFormat] = ALL_FORMATS,
-  ) -> Prompt:
-    """The prompt of (seed, task, query, variant) in one setting.
+  ):
+    """Takes entries with their weights, and the root seed of the stream."""
+    self.entries = tuple(entries)
+    self._stream = stream_key(seed, "tuning")
+    self._cumulative = np.cumsum(weights) / np.sum(weights)
+    is_task = np.asarray([isinstance(entry, Entry) for entry in entries])
+    self._numbers = np.where(is_task, np.cumsum(is_task) - 1, -1)
 
-    Exemplars, format and symbols have generators of their own, so that two settings of
-    the same (seed, query, variant) share exemplars and, but for an instruction, whose
-    format is fixed, the format: comparisons are paired.
+  @functools.cached_property
+  def tables(self) -> DrawTables:
+    """What prompts of tasks are drawn from; entries that are not tasks are left out."""
+    return DrawTables([entry for entry in self.entries if isinstance(entry, Entry)])
 
-    Args:
-      query: one of `queries`.
-      seed: the root seed.
-      variant: tells apart several prompts of one query.
-      labels: what stands for the classes.
-      instruction: whether turns carry the instruction.
-      pool: where symbols come from.
-      formats: the format is drawn from these.
+  def __getstate__(self):
+    """Without the tables, which another process makes for itself."""
+    return {name: value for name, value in vars(self).items() if name != "tables"}
 
-    Returns:
-      The prompt.
+  def draw(self, positions: Int64[np.ndarray, "positions"]) -> Draws:
+    """The draws of those of the positions at which a task stands.
+
+    Raises:
+      SymtuneError: a pool has too few symbols for a task.
     """
-    episode = self.source.episode(query, seed=seed, variant=variant)
-    key = (seed, self.source.task.fingerprint, query.row, variant)
-    relabelled = _relabel(episode, labels, pool, key)
-    format_rng = keyed_generator(*key, "format")
-    return render_prompt(
-      relabelled,
-      formats[int(format_rng.integers(len(formats)))],
-      instruction=instruction,
-      input_text=self._text,
-    )
+    numbers = self._numbers[pick_entries(self._cumulative, self._stream, positions)]
+    positions, numbers = positions[numbers >= 0], numbers[numbers >= 0]
+    asked = pick_queries(self.tables, self._stream, positions, numbers)
+    return draw(self.tables, self._stream, asked)
 
-  def _text(self, example: Example) -> str:
-    text = self._texts.get(example.row)
-    if text is None:
-      text = self.source.task.card.input_text(example)
-      self._texts[example.row] = text
-    return text
-
-
-def _relabel(
-  episode: Episode, labels: LabelStyle, pool: SymbolPool, key: tuple[int | str, ...]
-) -> Episode:
-  if labels is LabelStyle.NATURAL:
-    return episode
-  if labels is LabelStyle.FLIPPED:
-    return flip_labels(episode)
-  words = episode.card.labels
-  rng = keyed_generator(*key, "symbols", pool.split)
-  symbols = draw_symbols(rng, pool, len(words), words)
-  if labels is LabelStyle.SCRAMBLED:
-    episode = scramble_labels(episode, rng)
-  return remap_labels(episode, LabelMap(symbols=symbols))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TaskEntry:
-  """One task of an ingredient: what a mixture draws when it does not draw a skill."""
-
-  maker: PromptMaker
-  ingredient: Ingredient
-  pool: SymbolPool
-  formats: tuple[PromptFormat, ...]
-
-  @property
-  def fingerprints(self) -> tuple[str, ...]:
-    """SHA-256 of the task's card and rows."""
-    return (self.maker.source.task.fingerprint,)
-
-  def prompt(self, rng: np.random.Generator, *, seed: int, position: int) -> Prompt:
-    """One prompt: `rng` draws the query, (seed, query, position) the rest."""
-    queries = self.maker.queries
-    return self.maker.prompt(
-      queries[int(rng.integers(len(queries)))],
-      seed=seed,
-      variant=position,
-      labels=self.ingredient.labels,
-      instruction=self.ingredient.instruction,
-      pool=self.pool,
-      formats=self.formats,
-    )
+  def make_others(self, positions: Int64[np.ndarray, "positions"]) -> dict[int, Prompt]:
+    """The prompts of those of the positions at which something else stands."""
+    picked = pick_entries(self._cumulative, self._stream, positions)
+    prompts: dict[int, Prompt] = {}
+    for position, number in zip(positions.tolist(), picked.tolist(), strict=True):
+      entry = self.entries[number]
+      if not isinstance(entry, Entry):
+        prompts[position] = entry.prompt(position_generator(self._stream, position))
+    return prompts
 
 
 class Mixture:
   """An endless stream of tuning prompts, addressed by position.
 
   Attributes:
-    seed: the root seed of the stream.
-    entries: what a prompt may come from.
-    cumulative: running sums of the entries' shares, up to 1.
+    draws: draws the prompts.
+    tasks: the tasks of the entries of `draws.tables`.
+    fingerprints: SHA-256 of every task's card and rows, in the order of the mixture.
   """
 
   def __init__(
     self,
-    ingredients: Sequence[Ingredient | Skill | Instructions],
+    ingredients: Sequence[tuple[Settings, Sequence[Any]]],
     pool: SymbolPool,
     *,
     seed: int,
@@ -203,7 +108,8 @@ class Mixture:
     """Indexes every task.
 
     Args:
-      ingredients: what is mixed, at which rates.
+      ingredients: what is mixed: settings, each with its tasks (of classification, or
+        of instruction data).
       pool: tuning symbols.
       seed: the root seed of the stream.
       mixing: weights of the tasks inside an ingredient.
@@ -213,89 +119,97 @@ class Mixture:
       SymtuneError: nothing to mix, a rate below zero, no formats, a task too small, or
         labels to flip of a task with more than two.
     """
-    if not ingredients or any(i.rate < 0 or not i.tasks for i in ingredients):
+    rates = [settings.rate for settings, _ in ingredients]
+    if not rates or min(rates) < 0 or not all(tasks for _, tasks in ingredients):
       raise SymtuneError(
-        f"mixture: got {len(ingredients)} ingredients with rates "
-        f"{[i.rate for i in ingredients]}, expected at least one, each with tasks and "
-        f"a rate of 0 or more."
+        f"mixture: got {len(ingredients)} ingredients with rates {rates}, expected at "
+        f"least one, each with tasks and a rate of 0 or more."
       )
+    if not sum(rates) > 0:
+      raise SymtuneError("mixture: got rates that sum to 0, expected more.")
     if not formats:
       raise SymtuneError("mixture: got no formats, expected at least one to draw from.")
-    self.seed = seed
-    self.entries: list[TaskEntry | SkillMaker | InstructionMaker] = []
+    entries: list[Entry | SkillMaker | InstructionMaker] = []
     weights: list[float] = []
-    for ingredient in ingredients:
-      if isinstance(ingredient, Instructions):
-        files = _chosen(ingredient.tasks, ingredient.num_tasks, seed)
-        self.entries += [InstructionMaker(task) for task in files]
-        shares = mixing_weights(
-          [len(task.rows) for task in files],
-          cap=ingredient.cap,
-          temperature=ingredient.temperature,
-        )
-        weights += [ingredient.rate * share for share in shares]
-        continue
-      if isinstance(ingredient, Skill):
-        self.entries.append(SkillMaker(ingredient, pool, formats))
-        weights.append(ingredient.rate)
-        continue
-      _check_flipped(ingredient)
-      borrowed = ingredient.labels is LabelStyle.BORROWED
-      label_pool = _label_pool(ingredient.tasks) if borrowed else pool
-      tasks = _chosen(ingredient.tasks, ingredient.num_tasks, seed)
-      self.entries += [
-        TaskEntry(
-          maker=PromptMaker(task, ingredient.shots),
-          ingredient=ingredient,
-          pool=label_pool,
-          formats=tuple(formats),
-        )
-        for task in tasks
-      ]
-      weights += _task_weights(ingredient, tasks, mixing).tolist()
-    if not sum(weights) > 0:
-      raise SymtuneError("mixture: got rates that sum to 0, expected more.")
-    self.cumulative = np.cumsum(weights) / np.sum(weights)
+    self.tasks: list[Task] = []
+    fingerprints: list[str] = []
+    indices: dict[int, TaskIndex] = {}  # by id(): several ingredients may share a task
+    for settings, tasks in ingredients:
+      shares = [1.0]
+      if isinstance(settings, Skill):
+        entries.append(SkillMaker(settings, tasks, pool, formats))
+      else:
+        tasks = _choose_tasks(tasks, settings.num_tasks, seed)
+        shares = _share_out(settings, tasks, mixing)
+        if isinstance(settings, Instructions):
+          entries += [InstructionMaker(task) for task in tasks]
+        else:
+          entries += _make_entries(settings, tasks, indices, pool, tuple(formats))
+          self.tasks += tasks
+      weights += [settings.rate * share for share in shares]
+      fingerprints += [task.fingerprint for task in tasks]
+    self.draws = MixtureDraws(entries, weights, seed)
+    self.fingerprints = tuple(fingerprints)
 
   def prompt(self, position: int) -> Prompt:
     """Prompt number `position` (0-based) of the stream."""
-    rng = keyed_generator(self.seed, "mixture", position)
-    entry = self.entries[int(entry_at(self.cumulative, rng.random()))]
-    return entry.prompt(rng, seed=self.seed, position=position)
+    return self.prompts(range(position, position + 1))[0]
 
-  @functools.cached_property
-  def fingerprints(self) -> tuple[str, ...]:
-    """SHA-256 of every task's card and rows, in the order of the mixture."""
-    return tuple(f for entry in self.entries for f in entry.fingerprints)
+  def prompts(self, positions: range) -> list[Prompt]:
+    """The prompts at some positions, which are one after another."""
+    asked = np.asarray(positions, np.int64)
+    draws, found = self.draws.draw(asked), self.draws.make_others(asked)
+    for number, position in enumerate(draws.positions.tolist()):
+      found[position] = self._render(draws, number)
+    return [found[position] for position in positions]
+
+  def _render(self, draws: Draws, number: int) -> Prompt:
+    entry = int(draws.entries[number])
+    settings = self.draws.tables.entries[entry].settings
+    drawn = read_draw(self.draws.tables, draws, number, self.tasks[entry])
+    if settings.labels.draws_symbols:
+      episode = remap_labels(drawn.episode, LabelMap(symbols=drawn.label_words))
+    else:
+      episode = with_words(drawn.episode, drawn.label_words)
+    return render_prompt(episode, drawn.prompt_format, instruction=settings.instruction)
 
 
-def entry_at(cumulative: np.ndarray, uniform: float | np.ndarray) -> np.ndarray:
-  """Numbers of the entries that uniform numbers fall on; see `Mixture.cumulative`."""
-  drawn = np.searchsorted(cumulative, uniform, side="right")
-  return np.asarray(np.minimum(drawn, len(cumulative) - 1))
-
-
-def _check_flipped(ingredient: Ingredient) -> None:
-  """Refuses tasks whose labels cannot be flipped before any prompt is drawn."""
-  for task in ingredient.tasks:
-    if ingredient.labels is LabelStyle.FLIPPED and len(task.card.labels) != 2:
+def _make_entries(
+  settings: Ingredient,
+  tasks: Sequence[Task],
+  indices: dict[int, TaskIndex],
+  pool: SymbolPool,
+  formats: tuple[PromptFormat, ...],
+) -> list[Entry]:
+  """The tasks with their settings, once it is sure that prompts can be drawn."""
+  if settings.labels is LabelStyle.BORROWED:
+    pool = _label_pool(tasks)
+  entries: list[Entry] = []
+  for task in tasks:
+    if settings.labels is LabelStyle.FLIPPED and len(task.card.labels) != 2:
       raise SymtuneError(
         f"mixture: got task {task.card.name} with {len(task.card.labels)} classes to "
         f"flip, expected 2. Leave it out of the ingredient with flipped labels."
       )
+    if id(task) not in indices:
+      indices[id(task)] = index_task(task)
+    index = indices[id(task)]
+    check_shots(index, task.card, settings.shots)
+    entries.append(
+      Entry(card=task.card, index=index, settings=settings, pool=pool, formats=formats)
+    )
+  return entries
 
 
 def _label_pool(tasks: Sequence[Task]) -> SymbolPool:
-  """Every label word of the tasks; `draw_symbols` leaves out a task's own."""
+  """Every label word of the tasks; a prompt never draws those of its own task."""
   words = dict.fromkeys(label for task in tasks for label in task.card.labels)
   return SymbolPool(
     split=PoolSplit.TUNING, symbols={SymbolCategory.WORDS: tuple(words)}
   )
 
 
-def _chosen(
-  tasks: tuple[_AnyTask, ...], count: int | None, seed: int
-) -> tuple[_AnyTask, ...]:
+def _choose_tasks(tasks: Sequence[Any], count: int | None, seed: int) -> Sequence[Any]:
   """The tasks of an ingredient that are used, in their order."""
   if count is None:
     return tasks
@@ -308,18 +222,36 @@ def _chosen(
   return tuple(tasks[i] for i in sorted(chosen))
 
 
-def _task_weights(
-  ingredient: Ingredient, tasks: Sequence[Task], mixing: Mixing
-) -> np.ndarray:
-  if ingredient.temperature <= 0:
+def _share_out(
+  settings: Ingredient | Instructions, tasks: Sequence[Any], mixing: Mixing
+) -> list[float]:
+  """The share of each task in its ingredient."""
+  if isinstance(settings, Instructions):
+    sizes, cap = [len(task.rows) for task in tasks], settings.cap
+  else:
+    sizes, cap = [len(task.queries) for task in tasks], MAX_EXAMPLES_PER_TASK
+    if mixing is Mixing.UNIFORM:
+      sizes = [1] * len(tasks)
+  return mixing_weights(sizes, cap=cap, temperature=settings.temperature)
+
+
+def mixing_weights(
+  sizes: Sequence[int], *, cap: int, temperature: float
+) -> list[float]:
+  """Shares of tasks: rows up to a cap, flattened by a temperature; they sum to 1.
+
+  Args:
+    sizes: rows of each task.
+    cap: most rows of a task that count.
+    temperature: 1 is proportional; without end all tasks weigh the same.
+
+  Raises:
+    SymtuneError: a cap or a temperature that is not above 0.
+  """
+  if cap < 1 or temperature <= 0:
     raise SymtuneError(
-      f"mixture: got temperature {ingredient.temperature}, expected above 0."
+      f"mixture: got cap {cap} and temperature {temperature}, expected a cap of at "
+      f"least 1 and a temperature above 0."
     )
-  sizes = np.asarray(
-    [sum(e.split in task.card.query_splits for e in task.examples) for task in tasks],
-    np.float64,
-  )
-  if mixing is Mixing.UNIFORM:
-    sizes = np.ones_like(sizes)
-  capped = np.minimum(sizes, MAX_EXAMPLES_PER_TASK) ** (1 / ingredient.temperature)
-  return ingredient.rate * capped / capped.sum()
+  weights = np.minimum(np.asarray(sizes, np.float64), cap) ** (1 / temperature)
+  return (weights / weights.sum()).tolist()

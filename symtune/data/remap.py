@@ -6,8 +6,6 @@ inside an example's text stays as it is.
 
 import dataclasses
 
-import numpy as np
-
 from symtune.data.episodes import Episode
 from symtune.errors import SymtuneError
 
@@ -51,51 +49,17 @@ def remap_labels(episode: Episode, label_map: LabelMap) -> Episode:
   if same:
     raise SymtuneError(
       f"label map for task {card.name}: got symbols {same} that are label words of the "
-      f"task, expected arbitrary ones. Draw them with draw_symbols()."
+      f"task, expected arbitrary ones."
     )
   return dataclasses.replace(episode, label_words=label_map.symbols)
 
 
-def flip_labels(episode: Episode) -> Episode:
-  """The episode with its two label words swapped, in exemplars and query alike.
-
-  Flipped-label probe of Wei et al. 2023, section 6: a model that reads its exemplars
-  scores 100%, one that follows what the words mean scores 0%.
-
-  Args:
-    episode: an episode of a task with two classes.
-
-  Returns:
-    A new episode; everything but `label_words` is shared.
-
-  Raises:
-    SymtuneError: the task has more than two classes.
-  """
-  if len(episode.label_words) != 2:
-    raise SymtuneError(
-      f"flipped labels: task {episode.card.name} has {len(episode.label_words)} "
-      f"classes, expected 2; with more it is not clear which word stands for which."
-    )
-  first, second = episode.label_words
-  return dataclasses.replace(episode, label_words=(second, first))
-
-
-def scramble_labels(episode: Episode, rng: np.random.Generator) -> Episode:
-  """The episode with every class drawn anew, for each exemplar and for the query.
-
-  The null control of symbol tuning: symbols, formats and lengths are the same, but a
-  label says nothing about its text, so there is nothing to read in the exemplars.
+def with_words(episode: Episode, words: tuple[str, ...]) -> Episode:
+  """The episode with other label words, which may be the task's own in another order.
 
   Args:
     episode: any episode.
-    rng: the generator that this draw uses up.
-
-  Returns:
-    A new episode with the same texts and label words.
+    words: one per class, all different.
   """
-  classes = len(episode.label_words)
-  *exemplars, query = (
-    dataclasses.replace(example, label=int(rng.integers(classes)))
-    for example in (*episode.exemplars, episode.query)
-  )
-  return dataclasses.replace(episode, exemplars=tuple(exemplars), query=query)
+  assert len(set(words)) == len(words) == len(episode.label_words), "a word each"
+  return dataclasses.replace(episode, label_words=words)

@@ -25,8 +25,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from symtune.cards.card import Task
+from symtune.data.draw.label_words import LabelWords, WordSource, draw_symbols
 from symtune.data.prompts import Prompt, PromptFormat
-from symtune.data.text.symbols import SymbolPool, draw_symbols
+from symtune.data.text.symbols import SymbolPool
 from symtune.errors import SymtuneError
 
 # Raffel et al. 2020 (section 3.1.4): spans of 3 tokens on average, 15% in all. Our
@@ -47,11 +48,11 @@ class SkillKind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Skill:
-  """Reading prompts in a mixture.
+  """Settings of reading prompts in a mixture.
 
   Attributes:
     kind: what is asked.
-    tasks: where texts come from.
+    suite: name of the suite whose texts are used; "" for tasks of your own.
     min_items: fewest texts (or, to copy, symbols) in a prompt.
     max_items: most of them.
     one_task: whether the texts of a prompt are of one task. Then several are of one
@@ -60,7 +61,7 @@ class Skill:
   """
 
   kind: SkillKind
-  tasks: tuple[Task, ...]
+  suite: str = ""
   min_items: int
   max_items: int
   one_task: bool = False
@@ -77,22 +78,29 @@ class Skill:
 class SkillMaker:
   """Draws prompts of one skill."""
 
-  def __init__(self, skill: Skill, pool: SymbolPool, formats: Sequence[PromptFormat]):
+  def __init__(
+    self,
+    skill: Skill,
+    tasks: Sequence[Task],
+    pool: SymbolPool,
+    formats: Sequence[PromptFormat],
+  ):
     """Renders every text once.
 
     Args:
       skill: what to ask.
+      tasks: where texts come from.
       pool: symbols that look-ups and copies use.
       formats: one of these is drawn for each look-up.
 
     Raises:
       SymtuneError: the tasks have fewer different texts than a prompt may need.
     """
-    self._skill = skill
-    self._pool = pool
+    self._skill, self._tasks = skill, tuple(tasks)
+    # Symbols stand for texts here, so no label word has to be avoided.
+    self._symbols = LabelWords([WordSource(labels=(), pool=pool)])
     self._formats = tuple(formats)
-    self.fingerprints = tuple(task.fingerprint for task in skill.tasks)
-    groups = [skill.tasks] if not skill.one_task else [(t,) for t in skill.tasks]
+    groups = [self._tasks] if not skill.one_task else [(t,) for t in self._tasks]
     self._texts = [
       tuple(dict.fromkeys(t.card.input_text(e) for t in group for e in t.examples))
       for group in groups
@@ -104,36 +112,33 @@ class SkillMaker:
         f"max_items, {skill.max_items}. Lower it, or add tasks."
       )
 
-  def prompt(self, rng: np.random.Generator, *, seed: int, position: int) -> Prompt:
-    """One prompt; it depends on `rng` alone.
+  def prompt(self, rng: np.random.Generator) -> Prompt:
+    """One prompt, which depends on `rng` alone.
 
     Args:
       rng: the generator that this prompt uses up.
-      seed: not used; a mixture's entries are called alike.
-      position: not used.
 
     Returns:
       A prompt with a single turn and a single choice, its target.
     """
-    del seed, position
     skill = self._skill
     count = int(rng.integers(skill.min_items, skill.max_items + 1))
     prompt_format = self._formats[int(rng.integers(len(self._formats)))]
     if skill.kind is SkillKind.COPY:
-      symbols = draw_symbols(rng, self._pool, count, ())
+      symbols = draw_symbols(rng, self._symbols, count)
       return _one_turn(tuple(f"{s} " for s in symbols), " ".join(symbols))
     if skill.kind in (SkillKind.FIND, SkillKind.DESCRIBE):
       texts, right, name = self._draw_odd_one(rng, count)
       if skill.kind is SkillKind.FIND:
         return _find(texts, right, name, prompt_format)
       return _look_up(
-        texts, draw_symbols(rng, self._pool, count, ()), right, name, prompt_format
+        texts, draw_symbols(rng, self._symbols, count), right, name, prompt_format
       )
     is_miss = skill.kind is SkillKind.MISS
     texts = self._draw_texts(rng, count + is_miss)
     if skill.kind is SkillKind.FILL_IN:
       return _fill_in(rng, texts)
-    symbols = draw_symbols(rng, self._pool, count, ())
+    symbols = draw_symbols(rng, self._symbols, count)
     asked = count if is_miss else int(rng.integers(count))
     answer = min(asked, count - 1)
     return _look_up(texts[:count], symbols, answer, texts[asked], prompt_format)
@@ -149,7 +154,7 @@ class SkillMaker:
     self, rng: np.random.Generator, count: int
   ) -> tuple[list[str], int, str]:
     """Texts of a task, only one of them of a class: texts, its place, the class."""
-    task = self._skill.tasks[int(rng.integers(len(self._skill.tasks)))]
+    task = self._tasks[int(rng.integers(len(self._tasks)))]
     label = int(rng.integers(len(task.card.labels)))
     right = [e for e in task.examples if e.label == label]
     wrong = [e for e in task.examples if e.label != label]

@@ -3,15 +3,17 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from symtune.cards.card import Task
 from symtune.cards.load import load_suite
 from symtune.cards.resources import resource_dir
 from symtune.data.batches.batch import BatchStream, HostShard
 from symtune.data.batches.feed import FeedSettings, prefetched_windows
+from symtune.data.ingredients import Ingredient
 from symtune.data.instruction_prompts import Instructions
-from symtune.data.mixture import Ingredient, Mixture
+from symtune.data.mixture import Mixture
 from symtune.data.skills import Skill
 from symtune.data.text.leaks import (
   Leak,
@@ -30,10 +32,9 @@ from symtune.data.text.vocab import SentencePieceVocab, Vocab
 from symtune.data.tokens.stream import TokenStream
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
-from symtune.experiment.instruction_data import InstructionSettings, load_instructions
+from symtune.experiment.instruction_data import load_instructions
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.recipe_json import config_hash
-from symtune.experiment.settings import IngredientSettings, SkillSettings
 from symtune.experiment.start import Start, find_start
 from symtune.model.network import Transformer
 from symtune.probe.answer.model_scorer import tokenize_item
@@ -232,10 +233,8 @@ def _make_mixture(
   data_dir: str | os.PathLike[str] | None,
 ) -> tuple[Mixture, tuple[Leak, ...]]:
   settings = recipe.mixture
-  suites = tuple(
-    dict.fromkeys(
-      i.suite for i in settings.ingredients if not isinstance(i, InstructionSettings)
-    )
+  suites = dict.fromkeys(
+    i.suite for i in settings.ingredients if not isinstance(i, Instructions)
   )
   tasks_by_suite = {suite: load_suite(suite, data_dir) for suite in suites}
   leaks_by_suite = {
@@ -243,22 +242,22 @@ def _make_mixture(
     for suite, tasks in tasks_by_suite.items()
   }
   leaks = [leak for found in leaks_by_suite.values() for leak in found]
-  ingredients: list[Ingredient | Skill | Instructions] = []
+  ingredients: list[tuple[Ingredient | Skill | Instructions, Sequence[Any]]] = []
   for i in settings.ingredients:
-    if isinstance(i, InstructionSettings):
-      made = load_instructions(i, data_dir)
-      files, found = drop_instruction_leaks(
-        made.tasks, probe_tasks, settings.leaks, overlap=settings.leak_overlap
+    if isinstance(i, Instructions):
+      tasks, found = drop_instruction_leaks(
+        load_instructions(i, data_dir),
+        probe_tasks,
+        settings.leaks,
+        overlap=settings.leak_overlap,
       )
       leaks += [leak for leak in found if leak not in leaks]  # a file may occur twice
-      ingredients.append(dataclasses.replace(made, tasks=files))
-      continue
-    suite = tasks_by_suite[i.suite]
-    tasks = apply_policy(suite, leaks_by_suite[i.suite], settings.leaks)
-    for task in tasks:
-      if isinstance(i, IngredientSettings):
-        _check_targets(task.card.labels, vocab, recipe)
-    ingredients.append(_make_ingredient(i, tasks))
+    else:
+      suite = tasks_by_suite[i.suite]
+      tasks = apply_policy(suite, leaks_by_suite[i.suite], settings.leaks)
+      words = [word for task in tasks for word in task.card.labels]
+      _check_targets(words if isinstance(i, Ingredient) else (), vocab, recipe)
+    ingredients.append((i, tasks))
   mixture = Mixture(
     ingredients,
     pool,
@@ -267,29 +266,6 @@ def _make_mixture(
     formats=settings.formats,
   )
   return mixture, tuple(leaks)
-
-
-def _make_ingredient(
-  settings: IngredientSettings | SkillSettings, tasks: tuple[Task, ...]
-) -> Ingredient | Skill:
-  if isinstance(settings, SkillSettings):
-    return Skill(
-      kind=settings.kind,
-      tasks=tasks,
-      min_items=settings.min_items,
-      max_items=settings.max_items,
-      one_task=settings.one_task,
-      rate=settings.rate,
-    )
-  return Ingredient(
-    tasks=tasks,
-    labels=settings.labels,
-    instruction=settings.instruction,
-    shots=settings.shots,
-    rate=settings.rate,
-    num_tasks=settings.num_tasks,
-    temperature=settings.temperature,
-  )
 
 
 def _check_targets(words: Iterable[str], vocab: Vocab, recipe: Recipe) -> None:

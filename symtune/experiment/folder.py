@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 
 import symtune
+from symtune.data.draw.words import DRAWS_VERSION
 from symtune.errors import SymtuneError
 from symtune.files import RUN_FILE, write_whole
 
@@ -54,6 +55,7 @@ def claim_folder(
         "recipe": recipe,
         "config_hash": config_hash,
         "symtune": symtune.__version__,
+        "draws_version": DRAWS_VERSION,
         "config": json.loads(config),
       }
       write_whole(path / RUN_FILE, json.dumps(about, indent=2, sort_keys=True) + "\n")
@@ -97,10 +99,17 @@ def _check_free(path: pathlib.Path, recipe: str, config_hash: str) -> None:
   try:
     found = json.loads(about.read_text(encoding="utf-8"))
     name, found_hash = found["recipe"], found["config_hash"]
+    draws = found.get("draws_version", 1)
   except (ValueError, KeyError, TypeError) as error:
     raise SymtuneError(
       f"{about} is damaged ({error}). Choose another folder with --out."
     ) from error
+  if draws != DRAWS_VERSION:
+    raise SymtuneError(
+      f"{path} holds a run whose prompts were drawn by version {draws} of the draws; "
+      f"this symtune draws by version {DRAWS_VERSION}, which gives other prompts. "
+      f"Choose another folder with --out, or remove this one."
+    )
   if found_hash != config_hash:
     raise SymtuneError(
       f"{path} holds another run: recipe {name}, configuration {found_hash}; this is "

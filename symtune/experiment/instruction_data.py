@@ -1,27 +1,17 @@
 """Instruction data in a recipe: files beside the row files of the data folder."""
 
-import dataclasses
 import os
 
 from etils import epath
 
 from symtune.cards.resources import data_path
 from symtune.data.instruction_prompts import Instructions
-from symtune.data.text.instructions import InstructionForm, read_instructions
+from symtune.data.text.instructions import (
+  InstructionForm,
+  InstructionTask,
+  read_instructions,
+)
 from symtune.errors import SymtuneError
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class InstructionSettings:
-  """Instruction data in the mixture; see `symtune.data.instruction_prompts`."""
-
-  path: str
-  form: InstructionForm
-  rate: float
-  cap: int
-  temperature: float
-  leave_out: bool
-  num_tasks: int | None = None
 
 
 def instructions(
@@ -33,7 +23,7 @@ def instructions(
   temperature: float = 1.0,
   leave_out: bool = False,
   num_tasks: int | None = None,
-) -> InstructionSettings:
+) -> Instructions:
   """Instruction data in the mixture; ablation B.3 has 0.84 of it beside symbols.
 
   Args:
@@ -58,7 +48,7 @@ def instructions(
     raise SymtuneError(
       f"recipe: instructions.form is {form!r}, expected one of {choices}."
     ) from error
-  return InstructionSettings(
+  return Instructions(
     path=path,
     form=kind,
     rate=float(rate),
@@ -70,21 +60,11 @@ def instructions(
 
 
 def load_instructions(
-  settings: InstructionSettings, data_dir: str | os.PathLike[str] | None
-) -> Instructions:
+  settings: Instructions, data_dir: str | os.PathLike[str] | None
+) -> tuple[InstructionTask, ...]:
   """Reads the files that the settings name; raises SymtuneError if that fails."""
-  tasks = read_instructions(
-    _join(data_dir, settings.path),
-    settings.form,
-    leave_out=settings.leave_out,
-  )
-  return Instructions(
-    tasks=tasks,
-    rate=settings.rate,
-    cap=settings.cap,
-    temperature=settings.temperature,
-    num_tasks=settings.num_tasks,
-  )
+  path = _join(data_dir, settings.path)
+  return read_instructions(path, settings.form, leave_out=settings.leave_out)
 
 
 def _join(data_dir: str | os.PathLike[str] | None, path: str) -> epath.Path:

@@ -10,22 +10,16 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from symtune.data.batches.windows import BatchShape
-from symtune.data.episodes import Shots
+from symtune.data.draw.index import Shots
+from symtune.data.ingredients import Ingredient, LabelStyle, Mixing
+from symtune.data.instruction_prompts import Instructions
 from symtune.data.limits import DEFAULT_OVERLAP
-from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
-from symtune.data.skills import SkillKind
+from symtune.data.skills import Skill, SkillKind
 from symtune.data.text.leaks import LeakPolicy
 from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
 from symtune.errors import SymtuneError
-from symtune.experiment.instruction_data import InstructionSettings
-from symtune.experiment.settings import (
-  IngredientSettings,
-  MixtureSettings,
-  ProbePlan,
-  SkillSettings,
-  SymbolSettings,
-)
+from symtune.experiment.settings import MixtureSettings, ProbePlan, SymbolSettings
 from symtune.model.config import T5Config
 from symtune.model.loss import LossNormalizer
 from symtune.probe.answer.calibrate import Calibration
@@ -80,7 +74,7 @@ def ingredient(
   rate: float = 1.0,
   num_tasks: int | None = None,
   temperature: float = 1.0,
-) -> IngredientSettings:
+) -> Ingredient:
   """A suite in the mixture; the defaults are the paper's (section 3.1).
 
   Args:
@@ -99,7 +93,7 @@ def ingredient(
   Raises:
     SymtuneError: a value is out of range or not among the choices.
   """
-  return IngredientSettings(
+  return Ingredient(
     suite=suite,
     labels=_parse(LabelStyle, labels, "ingredient.labels"),
     instruction=instruction,
@@ -118,7 +112,7 @@ def skill(
   max_items: int,
   one_task: bool = False,
   rate: float = 1.0,
-) -> SkillSettings:
+) -> Skill:
   """Prompts in the mixture that teach to read.
 
   Args:
@@ -135,7 +129,7 @@ def skill(
   Raises:
     SymtuneError: the kind is not among the choices.
   """
-  return SkillSettings(
+  return Skill(
     kind=_parse(SkillKind, kind, "skill.kind"),
     suite=suite,
     min_items=min_items,
@@ -147,7 +141,7 @@ def skill(
 
 def mixture(
   *,
-  ingredients: Sequence[IngredientSettings | SkillSettings | InstructionSettings],
+  ingredients: Sequence[Ingredient | Skill | Instructions],
   batch_size: int,
   input_length: int,
   target_length: int,

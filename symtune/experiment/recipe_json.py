@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from symtune.data.draw.words import DRAWS_VERSION
 from symtune.experiment.recipe import Recipe
 
 
@@ -19,7 +20,7 @@ def recipe_to_json(recipe: Recipe) -> str:
 
 
 def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
-  """16 hexadecimal digits that identify settings, data, vocabulary and start.
+  """16 hexadecimal digits that identify settings, data, draws, vocabulary and start.
 
   Args:
     recipe: all settings.
@@ -32,7 +33,7 @@ def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
   plan = dataclasses.replace(recipe.probe, probes=())
   # Where a checkpoint lies says nothing of what is in it; its fingerprint does.
   plain = recipe_to_json(dataclasses.replace(recipe, probe=plan, checkpoint=None))
-  text = json.dumps([plain, list(fingerprints), vocab])
+  text = json.dumps([DRAWS_VERSION, plain, list(fingerprints), vocab])
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -231,8 +231,9 @@ def _report_data(
   console: rich.console.Console,
 ) -> None:
   """Writes and prints what became of the tuning prompts: nothing is lost unseen."""
-  makers = (e for e in experiment.mixture.entries if isinstance(e, InstructionMaker))
-  left_out = {m.task.name: m.task.left_out for m in makers if m.task.left_out}
+  entries = experiment.mixture.draws.entries
+  tasks = [entry.task for entry in entries if isinstance(entry, InstructionMaker)]
+  left_out = {task.name: task.left_out for task in tasks if task.left_out}
   about = {
     "prompts": dataclasses.asdict(counts),
     "leaks_dropped": [

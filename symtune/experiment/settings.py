@@ -3,42 +3,17 @@
 import dataclasses
 
 from symtune.data.batches.windows import BatchShape
-from symtune.data.episodes import Shots
+from symtune.data.draw.index import Shots
+from symtune.data.ingredients import Ingredient, Mixing
+from symtune.data.instruction_prompts import Instructions
 from symtune.data.limits import DEFAULT_OVERLAP
-from symtune.data.mixture import LabelStyle, Mixing
 from symtune.data.prompts import PromptFormat
-from symtune.data.skills import SkillKind
+from symtune.data.skills import Skill
 from symtune.data.text.leaks import LeakPolicy
 from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
 from symtune.errors import SymtuneError
-from symtune.experiment.instruction_data import InstructionSettings
 from symtune.probe.answer.calibrate import Calibration
 from symtune.probe.probe import AnswerKind
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class IngredientSettings:
-  """A suite in the tuning mixture; see `symtune.data.mixture.Ingredient`."""
-
-  suite: str
-  labels: LabelStyle
-  instruction: bool
-  shots: Shots
-  rate: float
-  num_tasks: int | None = None
-  temperature: float = 1.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SkillSettings:
-  """Reading prompts in the tuning mixture; see `symtune.data.skills.Skill`."""
-
-  kind: SkillKind
-  suite: str
-  min_items: int
-  max_items: int
-  one_task: bool
-  rate: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +31,7 @@ class SymbolSettings:
 class MixtureSettings:
   """What the model is tuned on, and in which batches."""
 
-  ingredients: tuple[IngredientSettings | SkillSettings | InstructionSettings, ...]
+  ingredients: tuple[Ingredient | Skill | Instructions, ...]
   batches: BatchShape
   mixing: Mixing
   formats: tuple[PromptFormat, ...]

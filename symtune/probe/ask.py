@@ -14,16 +14,18 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from symtune.cards.card import Example, Task
-from symtune.data.episodes import Episode, EpisodeSource, Shots
+from symtune.data.draw.draw import Asked, Drawn, draw, read_draw
+from symtune.data.draw.index import Shots, check_shots, index_task
+from symtune.data.draw.tables import DrawTables, Entry
+from symtune.data.episodes import Episode
+from symtune.data.ingredients import Ingredient
 from symtune.data.prompts import ALL_FORMATS, PromptFormat, render_prompt
 from symtune.data.remap import LabelMap, remap_labels
-from symtune.data.rng import keyed_generator
-from symtune.data.text.symbols import SymbolCategory, draw_symbols
-from symtune.errors import SymtuneError
+from symtune.data.rng import keyed_generator, stream_key
+from symtune.data.text.symbols import SymbolCategory
 from symtune.probe.probe import ProbeItem, ProbeSettings
 
 _Query = TypeVar("_Query")
-_VARIANT = 0  # one episode per (seed, query); tuning has one per position
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,22 +65,25 @@ class Asker:
     self._probe = probe
     self.task = task
     self.settings = settings
-    self._source = EpisodeSource(task, shots or settings.shots)
-    self._texts: dict[int, str] = {}
+    self._shots = shots or settings.shots
+    self._index = index_task(task)
+    check_shots(self._index, task.card, self._shots)
+    self._tables: dict[SymbolCategory | None, DrawTables] = {}
+    self._drawn: dict[tuple[int, SymbolCategory | None, int], Drawn] = {}
 
-  @property
+  @functools.cached_property
   def queries(self) -> tuple[Example, ...]:
     """At most `max_queries` queries; see `draw_queries`."""
-    source, count = self._source, self.settings.max_queries
-    return draw_queries(source.queries, self.task.fingerprint, count)
+    count = self.settings.max_queries
+    return draw_queries(self.task.queries, self.task.fingerprint, count)
 
   def episode(self, seed: int, query: Example) -> Episode:
     """The exemplars of (seed, query), with the task's own label words."""
-    return self._source.episode(query, seed=seed, variant=_VARIANT)
+    return self._draw(seed, query).episode
 
   def rng(self, seed: int, query: Example, use: str) -> np.random.Generator:
     """A generator of (seed, task, query) for one use."""
-    return keyed_generator(seed, self.task.fingerprint, query.row, _VARIANT, use)
+    return question_generator(seed, self.task.fingerprint, query.row, use)
 
   def with_symbols(
     self, episode: Episode, seed: int, category: SymbolCategory | None = None
@@ -90,28 +95,17 @@ class Asker:
       seed: of the symbols.
       category: draws from this category alone.
     """
-    pool, use = self.settings.pool, "symbols"
-    if category is not None:
-      pool = dataclasses.replace(pool, symbols={category: pool.symbols[category]})
-      use = f"symbols {category}"
-    key = (seed, self.task.fingerprint, episode.query.row, _VARIANT)
-    rng = keyed_generator(*key, use, pool.split)
-    labels = self.task.card.labels
-    drawn = draw_symbols(rng, pool, len(labels), labels)
-    return remap_labels(episode, LabelMap(symbols=drawn))
+    drawn = self._draw(seed, episode.query, category)
+    return remap_labels(episode, LabelMap(symbols=drawn.label_words))
 
   def item(self, seed: int, question: Question) -> ProbeItem:
     """Renders a question; what counts as right is the query's class."""
     query = question.episode.query
-    chosen = question.prompt_format
-    if chosen is None:
-      index = self.rng(seed, query, "format").integers(len(ALL_FORMATS))
-      chosen = ALL_FORMATS[int(index)]
     prompt = render_prompt(
       question.episode,
-      chosen,
+      question.prompt_format or self._draw(seed, query).prompt_format,
       instruction=question.instruction,
-      input_text=question.input_text or self._text,
+      input_text=question.input_text,
     )
     return ProbeItem(
       probe=self._probe,
@@ -126,11 +120,41 @@ class Asker:
       fingerprint=self.task.fingerprint,
     )
 
-  def _text(self, example: Example) -> str:
-    text = self._texts.get(example.row)
-    if text is None:
-      text = self._texts[example.row] = self.task.card.input_text(example)
-    return text
+  def _draw(
+    self, seed: int, query: Example, category: SymbolCategory | None = None
+  ) -> Drawn:
+    """What (seed, query) shows; all queries of a seed are drawn at once."""
+    key = (seed, category, query.row)
+    if key not in self._drawn:
+      self._draw_queries(seed, category)
+    return self._drawn[key]
+
+  def _draw_queries(self, seed: int, category: SymbolCategory | None) -> None:
+    if category not in self._tables:
+      self._tables[category] = self._make_tables(category)
+    tables = self._tables[category]
+    numbers = {e.row: number for number, e in enumerate(self.task.examples)}
+    rows = sorted(query.row for query in self.queries)
+    asked = Asked(
+      positions=np.asarray(rows, np.int64),
+      entries=np.zeros(len(rows), np.int64),
+      queries=np.asarray([numbers[row] for row in rows], np.int64),
+    )
+    draws = draw(tables, stream_key(seed, self.task.fingerprint), asked)
+    for number, row in enumerate(rows):
+      drawn = read_draw(tables, draws, number, self.task)
+      self._drawn[seed, category, row] = drawn
+
+  def _make_tables(self, category: SymbolCategory | None) -> DrawTables:
+    pool = self.settings.pool
+    entry = Entry(
+      card=self.task.card,
+      index=self._index,
+      settings=Ingredient(shots=self._shots),
+      pool=pool if category is None else pool.only(category),
+      formats=ALL_FORMATS,
+    )
+    return DrawTables([entry])
 
 
 class TaskProbe(abc.ABC):
@@ -164,6 +188,20 @@ def draw_queries(
   return tuple(queries[int(i)] for i in order[:max_queries])
 
 
+def question_generator(
+  seed: int, fingerprint: str, query: int, use: str
+) -> np.random.Generator:
+  """A generator of the question about a query, for what only one probe draws.
+
+  Args:
+    seed: of the question.
+    fingerprint: of the task.
+    query: row of the query in the task's file.
+    use: what is drawn.
+  """
+  return keyed_generator(seed, fingerprint, query, use)
+
+
 def ask_each(
   asker: Asker, questions: Callable[[int, Episode], Sequence[Question]]
 ) -> Iterator[ProbeItem]:
@@ -179,21 +217,6 @@ def ask_each(
   for seed, query in itertools.product(asker.settings.seeds, asker.queries):
     for question in questions(seed, asker.episode(seed, query)):
       yield asker.item(seed, question)
-
-
-def with_words(episode: Episode, words: tuple[str, ...]) -> Episode:
-  """The episode with other label words, one per class; they may be the task's own."""
-  assert len(set(words)) == len(words) == len(episode.label_words), "a word each"
-  return dataclasses.replace(episode, label_words=words)
-
-
-def has_shots(task: Task, shots: int) -> bool:
-  """Whether every class has `shots` exemplars for any query."""
-  try:
-    EpisodeSource(task, Shots(minimum=shots, maximum=shots))
-  except SymtuneError:
-    return False
-  return True
 
 
 def derange(rng: np.random.Generator, size: int) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from symtune.cards.card import Task
-from symtune.data.episodes import EVALUATION_SHOTS, Shots
+from symtune.data.draw.index import EVALUATION_SHOTS, Shots
 from symtune.data.prompts import Prompt
 from symtune.data.text.symbols import SymbolPool
 from symtune.errors import SymtuneError

@@ -49,7 +49,8 @@ class ResultRow:
     exemplars: exemplars that the model saw.
     exemplars_asked: exemplars that the prompt had before it was shortened to fit.
     config_hash: of settings, data and vocabulary.
-    data_fingerprint: SHA-256 of the task's card and rows.
+    data_fingerprint: SHA-256 of the task's card and rows, and of the version of the
+      draws.
     vocab_hash: of the vocabulary.
     git_commit: of symtune, or None.
   """

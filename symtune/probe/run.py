@@ -6,6 +6,7 @@ file of a resumed run equals that of an uninterrupted one byte for byte.
 """
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import rich.console
 import rich.progress
 
 from symtune.cards.card import Task
+from symtune.data.draw.words import DRAWS_VERSION
 from symtune.errors import SymtuneError
 from symtune.probe.answer.calibrate import (
   Calibration,
@@ -149,7 +151,7 @@ def _check_data(
   items: Sequence[ProbeItem],
 ) -> None:
   """Refuses to go on with answers to questions that other data was made into."""
-  wanted = {(item.probe, item.task): item.fingerprint for item in items}
+  wanted = {(item.probe, item.task): _data_fingerprint(item) for item in items}
   for place in places.values():
     row = rows[place]
     expected = wanted.get((row.probe, row.task), row.data_fingerprint)
@@ -157,7 +159,8 @@ def _check_data(
       raise SymtuneError(
         f"{path}, line {place + 1}: got an answer of probe {row.probe}, task "
         f"{row.task} with data_fingerprint {row.data_fingerprint[:16]}, expected "
-        f"{expected[:16]}: the task's rows or card have changed since. Probe into "
+        f"{expected[:16]}: the task's rows, its card or the way in which prompts are "
+        f"drawn have changed since. Probe into "
         f"another folder with --out, or move {path.name} away."
       )
 
@@ -229,10 +232,15 @@ def _to_row(
     exemplars=score.exemplars,
     exemplars_asked=len(item.prompt.exemplar_labels),
     config_hash=context.config_hash,
-    data_fingerprint=item.fingerprint,
+    data_fingerprint=_data_fingerprint(item),
     vocab_hash=context.vocab_hash,
     git_commit=context.git_commit,
   )
+
+
+def _data_fingerprint(item: ProbeItem) -> str:
+  """SHA-256 of what a question is made of and of the version of the draws."""
+  return hashlib.sha256(f"{DRAWS_VERSION} {item.fingerprint}".encode()).hexdigest()
 
 
 def _append(path: pathlib.Path, rows: Sequence[ResultRow]) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from symtune.cards.examples import read_task
 from symtune.cards.load import list_cards, load_card, load_suite
-from symtune.data.episodes import EVALUATION_SHOTS
-from symtune.data.mixture import Ingredient, LabelStyle, Mixture
+from symtune.data.draw.index import EVALUATION_SHOTS
+from symtune.data.ingredients import Ingredient, LabelStyle
+from symtune.data.mixture import Mixture
 from symtune.data.text.leaks import LeakPolicy, apply_policy, find_leaks
 from symtune.data.text.symbols import (
   ALL_CATEGORIES,
@@ -28,7 +29,7 @@ MICRO = (SymbolCategory.NONCE,)
 
 
 def native_tuning(task, labels, instruction, vocab, categories):
-  ingredient = Ingredient(tasks=(task,), labels=labels, instruction=instruction)
+  ingredient = (Ingredient(labels=labels, instruction=instruction), (task,))
   mixture = Mixture([ingredient], make_pool(PoolSplit.TUNING, categories), seed=0)
   tokenizer = PromptTokenizer(
     vocab, max_inputs=1024, max_targets=64, min_exemplars_per_class=1

@@ -9,7 +9,7 @@ import pytest
 
 from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_recipe, split_overrides
-from symtune.data.mixture import LabelStyle
+from symtune.data.ingredients import LabelStyle
 from symtune.errors import SymtuneError
 
 RECIPES = sorted((resource_dir("gin_configs") / "recipes").glob("*.gin"))

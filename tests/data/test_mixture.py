@@ -5,15 +5,16 @@ import dataclasses
 
 import pytest
 
-from symtune.data.episodes import Shots
-from symtune.data.mixture import Ingredient, LabelStyle, Mixing, Mixture, PromptMaker
+from symtune.data.draw.index import Shots
+from symtune.data.ingredients import Ingredient, LabelStyle, Mixing
+from symtune.data.mixture import Mixture
 from symtune.errors import SymtuneError
 
 SHOTS = Shots(minimum=2, maximum=3)
 
 
 def _ingredient(*tasks, **settings):
-  return Ingredient(tasks=tasks, shots=SHOTS, **settings)
+  return (Ingredient(shots=SHOTS, **settings), tasks)
 
 
 def test_same_seed_and_position_same_prompt(toy_task, toy_pools):
@@ -26,7 +27,7 @@ def test_same_seed_and_position_same_prompt(toy_task, toy_pools):
 
 def test_every_prompt_draws_format_symbols_and_shots_afresh(toy_task, toy_pools):
   mixture = Mixture([_ingredient(toy_task)], toy_pools[0], seed=0)
-  prompts = [mixture.prompt(i) for i in range(200)]
+  prompts = mixture.prompts(range(200))
   assert len({p.choices for p in prompts}) > 150
   assert (
     len({(p.turns[0][0], p.turns[-1][-1]) for p in prompts if len(p.turns[0]) == 4})
@@ -45,7 +46,7 @@ def test_rates_and_rows_decide_how_often_a_task_is_drawn(make_task, toy_pools):
     make_task(("animal", "tool")), labels=LabelStyle.NATURAL, rate=3.0
   )
   mixture = Mixture([_ingredient(small, large), natural], toy_pools[0], seed=0)
-  prompts = [mixture.prompt(i) for i in range(4000)]
+  prompts = mixture.prompts(range(4000))
   shares = collections.Counter(
     "natural" if p.choices == ("animal", "tool") else "symbols" for p in prompts
   )
@@ -63,27 +64,8 @@ def test_mixing_weights(make_task, toy_pools, mixing, share):
     seed=0,
     mixing=mixing,
   )
-  drawn = [mixture.prompt(i).choices[0] for i in range(3000)]
+  drawn = [p.choices[0] for p in mixture.prompts(range(3000))]
   assert abs(drawn.count("animal") / 3000 - share) < 0.03
-
-
-def test_settings_of_one_query_share_exemplars_and_format(toy_task, toy_pools):
-  maker = PromptMaker(toy_task, SHOTS)
-  natural, symbols, flipped = (
-    maker.prompt(
-      toy_task.examples[0],
-      seed=0,
-      variant=0,
-      labels=labels,
-      instruction=False,
-      pool=toy_pools[1],
-    )
-    for labels in (LabelStyle.NATURAL, LabelStyle.SYMBOLS, LabelStyle.FLIPPED)
-  )
-  assert natural.exemplar_labels == symbols.exemplar_labels == flipped.exemplar_labels
-  assert flipped.choices == natural.choices[::-1]
-  for one, two in zip(natural.turns, symbols.turns, strict=True):
-    assert one[:3] == two[:3]
 
 
 def test_nothing_to_mix_is_refused(toy_pools, toy_task):
@@ -98,14 +80,12 @@ def test_nothing_to_mix_is_refused(toy_pools, toy_task):
 def test_labels_of_more_than_two_classes_are_not_flipped(make_task, toy_pools):
   task = make_task(labels=("animal", "fruit", "tool"))
   with pytest.raises(SymtuneError, match="3 classes to flip, expected 2"):
-    Mixture(
-      [Ingredient(tasks=(task,), labels=LabelStyle.FLIPPED)], toy_pools[0], seed=0
-    )
+    Mixture([(Ingredient(labels=LabelStyle.FLIPPED), (task,))], toy_pools[0], seed=0)
 
 
 def test_no_formats_are_refused(toy_task, toy_pools):
   with pytest.raises(SymtuneError, match="got no formats"):
-    Mixture([Ingredient(tasks=(toy_task,))], toy_pools[0], seed=0, formats=())
+    Mixture([(Ingredient(), (toy_task,))], toy_pools[0], seed=0, formats=())
 
 
 def test_fingerprints_name_the_data(toy_task, toy_pools):
@@ -119,7 +99,7 @@ def test_borrowed_labels_are_those_of_other_tasks(toy_task, toy_pools):
   tasks = (toy_task, dataclasses.replace(toy_task, card=card))
   ingredient = _ingredient(*tasks, labels=LabelStyle.BORROWED)
   mixture = Mixture([ingredient], toy_pools[0], seed=0)
-  maps = collections.Counter(mixture.prompt(i).choices for i in range(200))
+  maps = collections.Counter(p.choices for p in mixture.prompts(range(200)))
   assert maps.keys() == {
     *(("red", "blue"), ("blue", "red"), ("animal", "fruit"), ("fruit", "animal"))
   }
@@ -127,33 +107,3 @@ def test_borrowed_labels_are_those_of_other_tasks(toy_task, toy_pools):
     Mixture(
       [_ingredient(toy_task, labels=LabelStyle.BORROWED)], toy_pools[0], seed=0
     ).prompt(0)
-
-
-def test_scrambled_prompts_are_symbol_prompts_with_labels_that_say_nothing(
-  toy_task, toy_pools
-):
-  maker = PromptMaker(toy_task, SHOTS)
-
-  def draw(labels, variant):
-    return maker.prompt(
-      toy_task.examples[0],
-      seed=0,
-      variant=variant,
-      labels=labels,
-      instruction=False,
-      pool=toy_pools[0],
-    )
-
-  agree = []
-  for variant in range(200):
-    symbols, scrambled = (
-      draw(labels, variant) for labels in (LabelStyle.SYMBOLS, LabelStyle.SCRAMBLED)
-    )
-    assert scrambled.choices == symbols.choices
-    agree += [
-      one == two
-      for one, two in zip(
-        symbols.exemplar_labels, scrambled.exemplar_labels, strict=True
-      )
-    ]
-  assert abs(sum(agree) / len(agree) - 0.5) < 2 / len(agree) ** 0.5

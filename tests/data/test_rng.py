@@ -1,14 +1,10 @@
 """Generators depend on their key alone; their numbers are pinned.
 
-If a NumPy release changes these, every episode of every published run changes: do not
-update the numbers without saying so in the changelog.
+If a NumPy release changes these, choices of every published run change: do not update
+the numbers without saying so in the changelog.
 """
 
-from symtune.cards.load import load_suite
-from symtune.data.episodes import TUNING_SHOTS, EpisodeSource
-from symtune.data.mixture import Ingredient, Mixture
-from symtune.data.rng import keyed_generator
-from symtune.data.text.symbols import PoolSplit, make_pool
+from symtune.data.rng import keyed_generator, stream_key
 
 
 def test_numbers_are_pinned():
@@ -29,15 +25,8 @@ def test_strings_and_integers_are_different_keys():
   assert len(set(drawn)) == len(keys)
 
 
-def test_an_episode_is_pinned(toy_task):
-  source = EpisodeSource(toy_task, TUNING_SHOTS)
-  episode = source.episode(toy_task.examples[3], seed=0, variant=0)
-  assert [exemplar.row for exemplar in episode.exemplars] == [16, 12, 17, 7, 11, 8]
-
-
-def test_a_prompt_is_pinned():
-  tasks = load_suite("microworld_train", None)
-  mixture = Mixture([Ingredient(tasks=tasks)], make_pool(PoolSplit.TUNING), seed=0)
-  prompt = mixture.prompt(7)
-  assert prompt.choices == ("5760", "appearances")
-  assert prompt.turns[-1] == ("Input: ", "they like this lorry", "\nLabel:")
+def test_streams_have_keys_of_their_own():
+  keys = [stream_key(0, "f"), stream_key(0, "tuning"), stream_key(1, "f")]
+  assert len(set(keys)) == 3
+  assert stream_key(0, "f") == keys[0]
+  assert all(0 <= key < 2**64 for key in keys)

@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from symtune.data.mixture import Ingredient, Mixture
+from symtune.data.ingredients import Ingredient
+from symtune.data.mixture import Mixture
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.rng import keyed_generator
 from symtune.data.skills import Skill, SkillKind, SkillMaker
@@ -15,12 +16,12 @@ from symtune.errors import SymtuneError
 
 def _maker(kind, task, pool, formats=ALL_FORMATS, **settings):
   items = {"min_items": 2, "max_items": 4} | settings
-  return SkillMaker(Skill(kind=kind, tasks=(task,), **items), pool, formats)
+  return SkillMaker(Skill(kind=kind, **items), (task,), pool, formats)
 
 
 def _draw(maker, count=200):
   generators = (keyed_generator(0, "test", i) for i in range(count))
-  return [maker.prompt(rng, seed=0, position=0) for rng in generators]
+  return [maker.prompt(rng) for rng in generators]
 
 
 def _texts(task):
@@ -125,11 +126,9 @@ def test_labels_are_not_read_but_to_find(toy_task, toy_pools):
 @pytest.mark.parametrize(("one_task", "mixed"), [(False, True), (True, False)])
 def test_texts_are_of_all_tasks_or_of_one(make_task, toy_pools, one_task, mixed):
   tasks = (make_task(("animal", "fruit")), make_task(("tool", "fruit")))
-  skill = Skill(
-    kind=SkillKind.FILL_IN, tasks=tasks, min_items=3, max_items=3, one_task=one_task
-  )
+  skill = Skill(kind=SkillKind.FILL_IN, min_items=3, max_items=3, one_task=one_task)
   animals, tools = (_texts(t) - _texts(u) for t, u in (tasks, tasks[::-1]))
-  prompts = _draw(SkillMaker(skill, toy_pools[0], ALL_FORMATS))
+  prompts = _draw(SkillMaker(skill, tasks, toy_pools[0], ALL_FORMATS))
   words = [set(prompt.inputs.split()) for prompt in prompts]
   assert any(w & animals and w & tools for w in words) == mixed
 
@@ -142,10 +141,8 @@ def test_bad_numbers_of_items_are_refused(toy_task, toy_pools):
 
 
 def test_a_mixture_draws_skills_at_their_rate(toy_task, toy_pools):
-  skill = Skill(
-    kind=SkillKind.COPY, tasks=(toy_task,), min_items=1, max_items=2, rate=3.0
-  )
-  mixture = Mixture([Ingredient(tasks=(toy_task,)), skill], toy_pools[0], seed=0)
-  is_copy = [len(mixture.prompt(i).choices) == 1 for i in range(2000)]
+  skill = (Skill(kind=SkillKind.COPY, min_items=1, max_items=2, rate=3.0), (toy_task,))
+  mixture = Mixture([(Ingredient(), (toy_task,)), skill], toy_pools[0], seed=0)
+  is_copy = [len(p.choices) == 1 for p in mixture.prompts(range(2000))]
   assert abs(np.mean(is_copy) - 0.75) < 0.03
   assert mixture.fingerprints == (toy_task.fingerprint, toy_task.fingerprint)

@@ -10,8 +10,9 @@ import pytest
 from symtune.data.batches.batch import BatchShape, BatchStream
 from symtune.data.batches.packing import pack_row
 from symtune.data.batches.windows import one_by_one
-from symtune.data.episodes import Shots
-from symtune.data.mixture import Ingredient, Mixture
+from symtune.data.draw.index import Shots
+from symtune.data.ingredients import Ingredient
+from symtune.data.mixture import Mixture
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.model.config import T5Config
 from symtune.model.loss import sum_losses
@@ -71,7 +72,7 @@ def test_logits_of_packed_rows_equal_those_of_the_prompts_alone(
   toy_task, toy_pools, tokenizer, network, params
 ):
   mixture = Mixture(
-    [Ingredient(tasks=(toy_task,), shots=Shots(minimum=1, maximum=2))],
+    [(Ingredient(shots=Shots(minimum=1, maximum=2)), (toy_task,))],
     toy_pools[0],
     seed=0,
   )

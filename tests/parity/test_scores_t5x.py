@@ -12,7 +12,7 @@ from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
 from symtune.data.batches.packing import pack_row
-from symtune.data.episodes import Shots
+from symtune.data.draw.index import Shots
 from symtune.data.tokens.tokenizer import PromptTokenizer, TokenPair
 from symtune.model.config import T5Config
 from symtune.model.network import Transformer, init_params

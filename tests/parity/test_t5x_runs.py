@@ -10,7 +10,7 @@ import pytest
 
 from symtune.cards.examples import read_task
 from symtune.cards.load import load_card
-from symtune.data.episodes import EVALUATION_SHOTS
+from symtune.data.draw.index import EVALUATION_SHOTS
 from symtune.data.text.symbols import PoolSplit, make_pool
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.data.tokens.tokenizer import PromptTokenizer

@@ -4,7 +4,7 @@ import collections
 
 import pytest
 
-from symtune.data.episodes import Shots
+from symtune.data.draw.index import Shots
 from symtune.probe.probe import AnswerKind, ProbeSettings, parse_answer
 from symtune.report.outcomes import judge
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from symtune.data.episodes import Shots
+from symtune.data.draw.index import Shots
 from symtune.probe.probe import AnswerKind, ProbeSettings
 from symtune.probe.probes.settings import FourSettings
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from symtune.data.episodes import Shots
+from symtune.data.draw.index import Shots
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
 from symtune.probe.answer.cache import DiskCache

@@ -3,10 +3,17 @@
 import collections
 import dataclasses
 
+import numpy as np
 import pytest
 import scipy.stats
 
-from symtune.data.mixture import LabelStyle, PromptMaker
+from symtune.data.draw.draw import Asked, draw, read_draw
+from symtune.data.draw.index import index_task
+from symtune.data.draw.tables import DrawTables, Entry
+from symtune.data.ingredients import Ingredient
+from symtune.data.prompts import ALL_FORMATS, render_prompt
+from symtune.data.remap import LabelMap, remap_labels
+from symtune.data.rng import stream_key
 from symtune.data.text.symbols import ALL_CATEGORIES, PoolSplit, make_pool
 from symtune.errors import SymtuneError
 from symtune.probe.answer.scorers import (
@@ -194,22 +201,32 @@ def test_settings_share_queries_exemplars_and_formats(toy_task, settings):
     assert items[1].prompt.turns[-1] == items[3].prompt.turns[-1]
 
 
-def test_prompts_are_those_of_tuning_with_the_same_key(toy_task, settings):
-  """Probes and tuning build prompts by the same stages."""
-  maker = PromptMaker(toy_task, settings.shots)
-  styles = {"labels": LabelStyle.NATURAL, "neither": LabelStyle.SYMBOLS}
-  rows = {example.row: example for example in maker.queries}
-  for item in _items(FourSettings(), [toy_task], settings):
-    if item.setting in styles:
-      expected = maker.prompt(
-        rows[item.query],
-        seed=item.seed,
-        variant=0,
-        labels=styles[item.setting],
-        instruction=False,
+def test_prompts_are_those_that_are_drawn_for_their_query(toy_task, settings):
+  """A probe's prompts and those of tuning are draws of the same function."""
+  tables = DrawTables(
+    [
+      Entry(
+        card=toy_task.card,
+        index=index_task(toy_task),
+        settings=Ingredient(shots=settings.shots),
         pool=settings.pool,
+        formats=ALL_FORMATS,
       )
-      assert item.prompt == expected
+    ]
+  )
+  for item in _items(FourSettings(), [toy_task], settings):
+    one = np.asarray([item.query], np.int64)
+    asked = Asked(positions=one, entries=np.zeros(1, np.int64), queries=one)
+    draws = draw(tables, stream_key(item.seed, toy_task.fingerprint), asked)
+    drawn = read_draw(tables, draws, 0, toy_task)
+    if item.setting == "neither":
+      episode = remap_labels(drawn.episode, LabelMap(symbols=drawn.label_words))
+    elif item.setting == "labels":
+      episode = drawn.episode
+    else:
+      continue
+    expected = render_prompt(episode, drawn.prompt_format, instruction=False)
+    assert item.prompt == expected
 
 
 def test_symbols_are_of_the_evaluation_pool_alone(toy_task, settings, toy_pools):

@@ -7,7 +7,7 @@ import math
 import pytest
 import rich.console
 
-from symtune.data.episodes import Shots
+from symtune.data.draw.index import Shots
 from symtune.data.text.symbols import PoolSplit, SymbolPool
 from symtune.errors import SymtuneError
 from symtune.probe.answer.calibrate import Calibration, score_calibration

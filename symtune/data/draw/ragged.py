@@ -1,5 +1,7 @@
 """Lists of different lengths, one after another in one array."""
 
+from collections.abc import Sequence, Sized
+
 import numpy as np
 from jaxtyping import Int64, Integer
 
@@ -38,3 +40,16 @@ def take_runs(
   places = np.repeat(starts - starts_of(lengths), lengths)
   places += np.arange(len(places))
   return items[places]
+
+
+def sizes_of(lists: Sequence[Sized]) -> Int64[np.ndarray, "_lists"]:
+  """How many items each list has."""
+  return np.asarray([len(items) for items in lists], np.int64)
+
+
+def join_runs(
+  runs: Sequence[np.ndarray], firsts: Int64[np.ndarray, "runs"] | None = None
+) -> Int64[np.ndarray, "_items"]:
+  """The numbers of several runs one after another, each plus its run's own first."""
+  whole = np.concatenate([np.zeros(0, np.int64), *runs])
+  return whole if firsts is None else whole + np.repeat(firsts, sizes_of(runs))

@@ -1,116 +1,97 @@
-"""The random words of many keys at once, and numbers made of them, as arrays.
+"""(stream, use, positions) -> random words: every prompt has words of its own.
 
-These are the numbers of `keyed_generator` (data/rng.py), bit for bit. Setting a
-generator to a key and asking it for a handful of numbers takes NumPy far longer than
-the numbers themselves; a window of prompts draws them side by side.
-
-A generator uses its 64-bit words up in *halves*, the low one first.
+The words are those of NumPy's Philox, a counter-based generator (Salmon et al. 2011,
+"Parallel random numbers: as easy as 1, 2, 3"). Its key is (stream, use), its counter is
+(position, block). So the words of a window are one call to NumPy, the words of a single
+prompt are a slice of them, and no draw depends on which other prompts are drawn, on how
+many words they take, or on any other use.
 """
 
-import hashlib
-from collections.abc import Iterable
+import enum
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt32, UInt64
+from jaxtyping import Int64, UInt32
 
-from symtune.data.draw.ragged import owners_of, places_of, starts_of
+# A change of anything that a prompt is drawn by is a new version. It is part of every
+# configuration hash and every fingerprint of questions.
+DRAWS_VERSION = 2
 
-HALVES = 8  # of a Philox block
-
-# Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3": Philox4x64-10.
-_ROUNDS = 10
-_MULTIPLIERS = (np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157))
-_WEYL = np.asarray([[0x9E3779B97F4A7C15], [0xBB67AE8584CAA73B]], np.uint64)
-_LOW, _HALF = np.uint64(2**32 - 1), np.uint64(32)
-
-
-def philox_keys(texts: Iterable[str]) -> UInt64[np.ndarray, "keys 2"]:
-  """The keys of generators; texts are those of `key_text` (data/rng.py)."""
-  digests = [hashlib.sha256(text.encode()).digest()[:16] for text in texts]
-  return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
+BLOCK = 8  # words of 32 bits that Philox makes of one counter
+# Words that lie between two positions are made and thrown away, up to this many
+# positions: from there on a second call to NumPy costs less.
+_MAX_GAP = 512
 
 
-def philox_halves(
-  keys: UInt64[np.ndarray, "keys 2"], blocks: Int64[np.ndarray, "keys"]
-) -> UInt32[np.ndarray, "_halves"]:
-  """The first words of each key.
+class Use(enum.IntEnum):
+  """What random words decide. Each use has words of its own."""
 
-  Args:
-    keys: from `philox_keys`.
-    blocks: how many blocks of each key; each is four words.
-
-  Returns:
-    The words' halves, key after key, in the order in which they are used up.
-  """
-  key = np.repeat(keys, blocks, axis=0).T
-  words = np.zeros((4, key.shape[1]), np.uint64)
-  words[0] = places_of(blocks) + 1  # NumPy counts before it makes a block
-  for _ in range(_ROUNDS):
-    high_0, low_0 = _multiply(words[0], _MULTIPLIERS[0])
-    high_1, low_1 = _multiply(words[2], _MULTIPLIERS[1])
-    words = np.stack(
-      (high_1 ^ words[1] ^ key[0], low_1, high_0 ^ words[3] ^ key[1], low_0)
-    )
-    key = key + _WEYL
-  return np.ascontiguousarray(words.T, "<u8").view("<u4").reshape(-1)
+  PLACE = 0  # the ingredient's task, the query, how many exemplars, the format
+  EXEMPLARS = 1
+  ORDER = 2
+  SYMBOLS = 3
+  CLASSES = 4  # of scrambled labels
+  OTHER = 5  # whatever prompts that no task makes need, such as those of skills
 
 
-def bounded(
-  halves: UInt32[np.ndarray, "draws"], bounds: Int64[np.ndarray, "draws"]
-) -> tuple[Int64[np.ndarray, "draws"], Bool[np.ndarray, "draws"]]:
-  """Numbers from 0 below bounds, each from one half, as `Generator.integers` does it.
-
-  Lemire 2019, "Fast Random Integer Generation in an Interval", section 4: the high half
-  of half x bound, unless the low one is so small that another draw may be needed.
+def draw_words(
+  stream: int, use: Use, positions: Int64[np.ndarray, "positions"], block: int = 0
+) -> UInt32[np.ndarray, "positions 8"]:
+  """One block of uniform random words for every position.
 
   Args:
-    halves: random bits.
-    bounds: 1 to 2**32 - 1; the number below 1 is 0, whatever the half.
+    stream: from `stream_key`.
+    use: what the words decide.
+    positions: of the prompts, ascending, 0 or more.
+    block: number of the block, for uses that need more than eight words.
 
   Returns:
-    The numbers, and which of them the generator may draw again: about bound in 2**32,
-    for which it must be asked itself.
+    Words of 32 bits.
   """
-  limits = bounds.astype(np.uint64)
-  product = halves.astype(np.uint64) * limits
-  return (product >> _HALF).astype(np.int64), (product & _LOW) < limits
+  breaks = np.flatnonzero(np.diff(positions) > _MAX_GAP) + 1
+  runs = []
+  for run in np.split(positions, breaks):
+    if len(run):
+      first, last = int(run[0]), int(run[-1])
+      philox = _philox(stream, use, first, block)
+      words = philox.random_raw((last - first + 1) * BLOCK // 2).astype("<u8")
+      runs.append(words.view("<u4").reshape(-1, BLOCK)[run - first])
+  return np.concatenate([np.zeros((0, BLOCK), np.uint32), *runs])
 
 
-def bounded_in_turn(
-  halves: UInt32[np.ndarray, "_halves"],
-  starts: Int64[np.ndarray, "owners"],
-  counts: Int64[np.ndarray, "owners"],
-  bounds: Int64[np.ndarray, "draws"],
-) -> tuple[
-  Int64[np.ndarray, "draws"], Int64[np.ndarray, "owners"], Bool[np.ndarray, "owners"]
-]:
-  """Numbers below bounds that generators draw one after another.
+def draw_many_words(
+  stream: int, use: Use, positions: Int64[np.ndarray, "positions"], count: int
+) -> UInt32[np.ndarray, "positions _count"]:
+  """At least `count` words for every position, block by block."""
+  blocks = [
+    draw_words(stream, use, positions, block) for block in range(-(-count // BLOCK))
+  ]
+  return np.concatenate([np.zeros((len(positions), 0), np.uint32), *blocks], axis=1)
+
+
+def below(
+  words: UInt32[np.ndarray, "*n"], bounds: np.ndarray
+) -> Int64[np.ndarray, "*n"]:
+  """Numbers from 0 to below the bounds, one for each word, by multiply and shift.
+
+  No word is refused, so some numbers are likelier than others by at most
+  bound / 2**32: for a task of 25,000 rows that is one part in 170,000.
 
   Args:
-    halves: random bits of all owners.
-    starts: where each owner's next half is.
-    counts: how many numbers each draws.
-    bounds: of the numbers, owner by owner; a bound of 1 uses no half up.
-
-  Returns:
-    The numbers, how many halves each owner has used, and which owners may have drawn
-    again; see `bounded`.
+    words: uniform random words.
+    bounds: 1 or more, of a shape that broadcasts to that of the words.
   """
-  used = np.concatenate([np.zeros(1, np.int64), np.cumsum(bounds > 1)])
-  first = starts_of(counts)
-  owners = owners_of(counts)
-  at = (starts - used[first])[owners] + used[:-1]
-  numbers, unsure = bounded(halves[np.minimum(at, len(halves) - 1)], bounds)
-  again = np.bincount(owners, unsure, len(counts)) > 0
-  return numbers, used[first + counts] - used[first], again
+  product = words.astype(np.uint64) * bounds.astype(np.uint64)
+  return (product >> np.uint64(32)).astype(np.int64)
 
 
-def _multiply(
-  words: UInt64[np.ndarray, "words"], constant: np.uint64
-) -> tuple[UInt64[np.ndarray, "words"], UInt64[np.ndarray, "words"]]:
-  """High and low words of products, by halves."""
-  low, high = words & _LOW, words >> _HALF
-  low_c, high_c = constant & _LOW, constant >> _HALF
-  middle = high * low_c + (low * low_c >> _HALF)
-  other = low * high_c + (middle & _LOW)
-  return high * high_c + (middle >> _HALF) + (other >> _HALF), words * constant
+def position_generator(stream: int, position: int) -> np.random.Generator:
+  """A generator for the one prompt at a position, of use `OTHER`."""
+  # The position is the second word of the counter, so streams never meet.
+  return np.random.Generator(_philox(stream, Use.OTHER, 0, position))
+
+
+def _philox(stream: int, use: Use, position: int, block: int) -> np.random.Philox:
+  # As arrays: NumPy turns a list with numbers above 2**63 into floats.
+  key = np.asarray([stream, use], np.uint64)
+  counter = np.asarray([position, block, 0, 0], np.uint64)
+  return np.random.Philox(key=key, counter=counter)

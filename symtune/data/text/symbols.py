@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Int64
 
 from symtune.cards.resources import resource_dir
 from symtune.cards.strict_yaml import read_yaml
@@ -33,8 +34,6 @@ SYLLABLES = tuple(c + v for c in "bcdfghjklmnprstvwxyz" for v in "aeiou")
 # Coprime to the number of three-syllable words, 100 ** 3: walks through all of them.
 _NONCE_STRIDE = 611_953
 _NONCE_SHA256 = "d3234b596a66b2cd655dbb9f33a3478f4046a2c7381167fbb572315291295e33"
-_MAX_REJECTIONS = 1_000
-_RESTART = 100
 
 
 class SymbolCategory(enum.StrEnum):
@@ -105,9 +104,36 @@ class SymbolPool:
       self._relevant[labels] = found
     return found
 
+  def only(self, category: SymbolCategory) -> "SymbolPool":
+    """The pool of one category alone; raises KeyError if it has no such category."""
+    found = self._parts.get(category)
+    if found is None:
+      part = {category: self.symbols[category]}
+      found = self._parts[category] = dataclasses.replace(self, symbols=part)
+    return found
+
+  @functools.cached_property
+  def folds(self) -> dict[str, int]:
+    """A number for every symbol, the same for symbols that differ in case alone."""
+    numbers: dict[str, int] = {}
+    for symbol in self.all_symbols():
+      numbers.setdefault(symbol.casefold(), len(numbers))
+    return numbers
+
+  @functools.cached_property
+  def folded(self) -> Int64[np.ndarray, "symbols"]:
+    """The number in `folds` of every symbol, in order of `all_symbols`."""
+    folds = self.folds
+    return np.asarray([folds[s.casefold()] for s in self.all_symbols()], np.int64)
+
+  # What tasks and probes ask for again and again is made once for each pool.
   @functools.cached_property
   def _relevant(self) -> dict[tuple[str, ...], frozenset[str]]:
-    return {}  # each task asks for the same words again with every prompt
+    return {}
+
+  @functools.cached_property
+  def _parts(self) -> "dict[SymbolCategory, SymbolPool]":
+    return {}
 
 
 def make_pool(
@@ -182,54 +208,6 @@ def read_synonyms(path: pathlib.Path | None = None) -> Mapping[str, tuple[str, .
   return found
 
 
-def draw_symbols(
-  rng: np.random.Generator, pool: SymbolPool, count: int, labels: Sequence[str]
-) -> tuple[str, ...]:
-  """`count` distinct symbols: category uniform, then uniform inside it (appendix E.1).
-
-  A symbol that equals a label of the task, one word of it or a synonym of such a word
-  is drawn again, whatever its case: neither "positive" nor "good" must stand for
-  "Positive Sentiment". So is one that breaks a rule of the pool.
-
-  Args:
-    rng: the generator that this draw uses up.
-    pool: where symbols come from.
-    count: how many.
-    labels: the task's label words.
-
-  Returns:
-    The symbols, in drawing order.
-
-  Raises:
-    SymtuneError: the pool has too few symbols left.
-  """
-  relevant = pool.relevant_words(tuple(labels))
-  groups = tuple(pool.symbols.values())
-  drawn: list[str] = []
-  taken: list[str] = []  # those drawn, case-folded
-  for tries in range(_MAX_REJECTIONS):
-    if drawn and pool.rules and tries % _RESTART == 0:
-      # The first symbol may be one that hardly any other goes with, by the rules.
-      drawn.clear()
-      taken.clear()
-    group = groups[int(rng.integers(len(groups)))]
-    symbol = group[int(rng.integers(len(group)))]
-    folded = symbol.casefold()
-    if folded in relevant or folded in taken:
-      continue
-    if pool.rules is None or _meets_rules(pool, drawn, symbol):
-      drawn.append(symbol)
-      taken.append(folded)
-      if len(drawn) == count:
-        return tuple(drawn)
-  free = len({s.casefold() for s in pool.all_symbols()} - relevant)
-  raise SymtuneError(
-    f"{pool.split} symbol pool: got {free} usable symbols for {count} labels "
-    f"{list(labels)} with {pool.rules}, expected many more. Raise size_per_category, "
-    f"add categories (now {[str(c) for c in pool.symbols]}) or drop a rule."
-  )
-
-
 def relevant_words(
   labels: Iterable[str], synonyms: Mapping[str, tuple[str, ...]]
 ) -> set[str]:
@@ -243,21 +221,6 @@ def relevant_words(
 @functools.cache
 def _split_words(label: str) -> tuple[str, ...]:
   return tuple(word for word in re.split(r"\W+", label.casefold()) if word)
-
-
-def _meets_rules(pool: SymbolPool, drawn: Sequence[str], symbol: str) -> bool:
-  """Whether a symbol may join those drawn before it."""
-  if pool.vocab is None or pool.rules is None:
-    return True
-  ids = pool.vocab.encode(symbol).tolist()
-  for other in drawn:
-    others = pool.vocab.encode(other).tolist()
-    if pool.rules.same_length and len(ids) != len(others):
-      return False
-    shared = min(len(ids), len(others))
-    if pool.rules.prefix_free and ids[:shared] == others[:shared]:
-      return False
-  return True
 
 
 def check_disjoint(tuning: SymbolPool, evaluation: SymbolPool, vocab: Vocab) -> None:

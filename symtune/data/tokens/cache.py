@@ -4,7 +4,6 @@ One folder for each (task, rows, vocabulary), so nothing is ever out of date:
 
   <cache>/<task>-<16 digits>/tokens.npy   ids of all inputs, one after another
                              ends.npy     where each input ends
-                             index.npz    row numbers, classes, groups, splits
                              meta.json    what it was made from; written last
 """
 
@@ -15,36 +14,27 @@ import os
 import pathlib
 import shutil
 import tempfile
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Integer
 
-from symtune.cards.card import Task, TaskCard
-from symtune.data.draw.draws import RowIndex
-from symtune.data.episodes import index_rows
+from symtune.cards.card import Task
 from symtune.data.text.vocab import Vocab
 from symtune.errors import SymtuneError
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenTask:
-  """What prompts are assembled from: ids and positions, no text.
+  """The texts of a task's rows, as ids.
 
   Attributes:
-    card: what the task is.
-    fingerprint: of the task.
-    index: its rows, as positions.
     tokens: ids of every row's input text, one after another, without EOS.
     ends: where each row's ids end in `tokens`.
     folder: where the arrays lie; None if they are in memory only.
   """
 
-  card: TaskCard
-  fingerprint: str
-  index: RowIndex
   tokens: Integer[np.ndarray, "_tokens"]
   ends: Int64[np.ndarray, "rows"]
   folder: pathlib.Path | None
@@ -53,7 +43,7 @@ class TokenTask:
     """Another process opens the files again instead of copying the arrays."""
     if self.folder is None:
       return super().__reduce_ex__(protocol)
-    return _open, (self.card, self.fingerprint, self.folder)
+    return _open, (self.folder,)
 
 
 def tokenize_task(
@@ -79,14 +69,14 @@ def tokenize_task(
   key = hashlib.sha256("\n".join(parts).encode() + rows).hexdigest()
   folder = pathlib.Path(cache_dir) / f"{task.card.name}-{key[:16]}"
   if not folder.is_dir():
-    _write(_tokenize(task, vocab, folder), key)
+    _write(_tokenize(task, vocab, folder), task, key)
   meta = folder / "meta.json"
   found = json.loads(meta.read_text()) if meta.is_file() else {}
   if found.get("key") != key:
     raise SymtuneError(
       f"token cache: {folder} is not whole, or of another task. Delete that folder."
     )
-  return _open(task.card, task.fingerprint, folder)
+  return _open(folder)
 
 
 def token_dtype(vocab: Vocab) -> type[np.integer]:
@@ -98,63 +88,43 @@ def _tokenize(task: Task, vocab: Vocab, folder: pathlib.Path | None) -> TokenTas
   ids = [vocab.encode(task.card.input_text(e)) for e in task.examples]
   dtype = token_dtype(vocab)
   return TokenTask(
-    card=task.card,
-    fingerprint=task.fingerprint,
-    index=index_rows(task),
     tokens=np.concatenate([np.zeros(0, dtype), *ids]).astype(dtype),
     ends=np.cumsum([len(i) for i in ids], dtype=np.int64),
     folder=folder,
   )
 
 
-def _write(task: TokenTask, key: str) -> None:
+def _write(made: TokenTask, task: Task, key: str) -> None:
   """Writes a folder under a temporary name and renames it; another's may win."""
-  assert task.folder is not None
-  parent = task.folder.parent
+  assert made.folder is not None
+  parent = made.folder.parent
   parent.mkdir(parents=True, exist_ok=True)
   # Process ids repeat themselves across hosts that share a folder; these names do not.
-  temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{task.folder.name}.", dir=parent))
+  temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{made.folder.name}.", dir=parent))
   temporary.chmod(parent.stat().st_mode)  # it is made for its owner alone
-  np.save(temporary / "tokens.npy", task.tokens)
-  np.save(temporary / "ends.npy", task.ends)
-  index = task.index
-  arrays: dict[str, Any] = {f"exemplars_{i}": e for i, e in enumerate(index.exemplars)}
-  for name in ("rows", "labels", "groups", "queries"):
-    arrays[name] = getattr(index, name)
-  with (temporary / "index.npz").open("wb") as file:
-    np.savez(file, **arrays)
+  np.save(temporary / "tokens.npy", made.tokens)
+  np.save(temporary / "ends.npy", made.ends)
   meta = {"key": key, "task": task.card.name, "fingerprint": task.fingerprint}
   (temporary / "meta.json").write_text(json.dumps(meta))
   try:
-    temporary.rename(task.folder)
+    temporary.rename(made.folder)
   except OSError:
-    if not task.folder.is_dir():
+    if not made.folder.is_dir():
       raise
     shutil.rmtree(temporary)  # another process was faster; its files are the same
 
 
-def _open(card: TaskCard, fingerprint: str, folder: pathlib.Path) -> TokenTask:
+def _open(folder: pathlib.Path) -> TokenTask:
   try:
     tokens = np.load(folder / "tokens.npy", mmap_mode="r", allow_pickle=False)
     ends = np.load(folder / "ends.npy", mmap_mode="r", allow_pickle=False)
-    with np.load(folder / "index.npz", allow_pickle=False) as arrays:
-      index = RowIndex(
-        rows=arrays["rows"],
-        labels=arrays["labels"],
-        groups=arrays["groups"],
-        exemplars=tuple(arrays[f"exemplars_{i}"] for i in range(len(card.labels))),
-        queries=arrays["queries"],
-      )
-    if len(ends) != len(index.rows) or len(tokens) != (ends[-1] if len(ends) else 0):
+    if len(tokens) != (ends[-1] if len(ends) else 0):
       raise ValueError("the arrays do not belong together")
-  except (OSError, KeyError, ValueError) as error:
+  except (OSError, ValueError) as error:
     raise SymtuneError(
       f"token cache: {folder} cannot be read ({error}). Delete that folder."
     ) from error
   return TokenTask(
-    card=card,
-    fingerprint=fingerprint,
-    index=index,
     tokens=tokens.view(np.ndarray),  # slices of a plain array cost a tenth
     ends=ends.view(np.ndarray),
     folder=folder,

@@ -5,14 +5,16 @@ head, text, cue and label word; a query's are its head, its text, its cue with E
 nothing.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from symtune.data.draw.prompt_draws import Draws
+from symtune.data.draw.draw import Draws
 from symtune.data.draw.ragged import owners_of, starts_of
 from symtune.data.draw.tables import DrawTables
 from symtune.data.prompts import PromptFormat, turn_cues
-from symtune.data.tokens.cache import token_dtype
+from symtune.data.tokens.cache import TokenTask, token_dtype
 from symtune.data.tokens.parts import TokenParts
 from symtune.data.tokens.tokenizer import (
   PromptBlock,
@@ -22,34 +24,40 @@ from symtune.data.tokens.tokenizer import (
 )
 
 
-class BlockTokenizer:
+class PromptJoiner:
   """Puts prompts together from ids."""
 
-  def __init__(self, tables: DrawTables, tokenizer: PromptTokenizer):
+  def __init__(
+    self,
+    tables: DrawTables,
+    tasks: Sequence[TokenTask],
+    tokenizer: PromptTokenizer,
+  ):
     """Numbers the parts: rows, label words, EOS, nothing, cues.
 
     Args:
-      tables: rows and label words.
+      tables: examples and label words.
+      tasks: the ids of the different tasks of the tables, in their order.
       tokenizer: vocabulary and limits.
     """
-    self._tokenizer, self._names = tokenizer, tables.names.names
+    self._tokenizer, self._words = tokenizer, tables.label_words.texts()
     keys = [
-      (form, entry.task.card.instruction if entry.instruction else None)
+      (form, entry.card.instruction if entry.settings.instruction else None)
       for entry in tables.entries
       for form in entry.formats
     ]
     cues = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    others = [tokenizer.vocab.encode(name) for name in self._names]
+    others = [tokenizer.vocab.encode(word) for word in self._words]
     others += [tokenizer.eos, tokenizer.eos[:0]]
     others += [ids for key in cues for ids in _cue_ids(tokenizer, *key)]
     dtype = token_dtype(tokenizer.vocab)
-    rows = [np.diff(task.ends, prepend=0) for task in tables.tasks]
+    rows = [np.diff(task.ends, prepend=0) for task in tasks]
     self._parts = TokenParts(
-      [*(task.tokens for task in tables.tasks), np.concatenate(others).astype(dtype)],
+      [*(task.tokens for task in tasks), np.concatenate(others).astype(dtype)],
       np.concatenate([*rows, np.asarray([len(ids) for ids in others], np.int64)]),
     )
-    self._first_name = len(tables.rows.numbers)
-    self._eos = self._first_name + len(self._names)
+    self._first_word = len(tables.examples.labels)
+    self._eos = self._first_word + len(self._words)
     self._nothing, first_cue = self._eos + 1, self._eos + 2
     # Head, cue of an exemplar and end of a query, of each format of each entry.
     numbers = np.asarray([cues[key] for key in keys], np.int64)
@@ -57,7 +65,7 @@ class BlockTokenizer:
     counts = [len(entry.formats) for entry in tables.entries]
     self._first_cue = starts_of(np.asarray(counts, np.int64))
 
-  def tokenize(self, draws: Draws) -> PromptBlock:
+  def join(self, draws: Draws) -> PromptBlock:
     """Ids of prompts; whole exemplars are dropped evenly from those that are too long.
 
     Args:
@@ -69,14 +77,14 @@ class BlockTokenizer:
     Raises:
       SymtuneError: a label is longer than a target may be.
     """
-    self._check_names(draws.names)
+    self._check_words(draws.label_words)
     prompts, last = owners_of(draws.turns), np.cumsum(draws.turns) - 1
-    names = self._first_name + draws.names
-    names = names[starts_of(draws.choices)[prompts] + draws.classes]
-    turns = self._turns(draws, names, prompts, last)
+    words = self._first_word + draws.label_words
+    words = words[starts_of(draws.choices)[prompts] + draws.classes]
+    turns = self._turns(draws, words, prompts, last)
     kept, error = self._choose_kept(draws, turns)
     counts = np.bincount(prompts[kept], minlength=len(draws.turns))
-    answers = names[last]
+    answers = words[last]
     ended = np.stack((answers, np.full_like(answers, self._eos)), axis=1)
     inputs = self._parts.join(turns[kept], counts)
     targets = self._parts.join(ended, np.ones_like(answers))
@@ -87,22 +95,24 @@ class BlockTokenizer:
     dropped = np.where(counts > 0, draws.turns - counts, 0)
     return PromptBlock(pairs=pairs, dropped=dropped, error=error)
 
-  def _check_names(self, names: Int64[np.ndarray, "_names"]) -> None:
+  def _check_words(self, words: Int64[np.ndarray, "_words"]) -> None:
     """Refuses words that are too long for a target, shown or not."""
-    lengths = self._parts.lengths[self._first_name + names]
-    for name in names[lengths >= self._tokenizer.max_targets].tolist():  # EOS joins it
-      self._tokenizer.target(self._names[name])  # says what is wrong
+    lengths = self._parts.lengths[self._first_word + words]
+    for word in words[lengths >= self._tokenizer.max_targets].tolist():  # EOS joins it
+      self._tokenizer.target(self._words[word])  # says what is wrong
 
   def _turns(
     self,
     draws: Draws,
-    names: Int64[np.ndarray, "turns"],
+    words: Int64[np.ndarray, "turns"],
     prompts: Int64[np.ndarray, "turns"],
     last: Int64[np.ndarray, "prompts"],
   ) -> Int64[np.ndarray, "turns 4"]:
     """The parts of each turn, given its label word, its prompt and which are last."""
     cues = self._cues[self._first_cue[draws.entries] + draws.formats]
-    parts = np.stack((cues[prompts, 0], draws.rows, cues[prompts, 1], names), axis=1)
+    parts = np.stack(
+      (cues[prompts, 0], draws.examples, cues[prompts, 1], words), axis=1
+    )
     parts[last, 2] = cues[:, 2]
     parts[last, 3] = self._nothing
     return parts

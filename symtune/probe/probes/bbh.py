@@ -18,9 +18,8 @@ from collections.abc import Iterator, Sequence
 from symtune.cards.card import Task
 from symtune.cards.questions import QuestionTask, load_questions
 from symtune.data.prompts import PromptFormat
-from symtune.data.rng import keyed_generator
 from symtune.errors import SymtuneError
-from symtune.probe.ask import draw_queries
+from symtune.probe.ask import draw_queries, question_generator
 from symtune.probe.data_files import find_data
 from symtune.probe.made import open_prompt
 from symtune.probe.probe import AnswerKind, ProbeItem, ProbeSettings
@@ -62,7 +61,7 @@ class Bbh:
     questions = subject.questions
     chosen = draw_queries(questions, subject.fingerprint, settings.max_queries)
     for seed, asked in itertools.product(settings.seeds, chosen):
-      rng = keyed_generator(seed, subject.fingerprint, asked.row, "exemplars")
+      rng = question_generator(seed, subject.fingerprint, asked.row, "exemplars")
       others = [(q.input, q.target) for q in questions if q.input != asked.input]
       shown = [others[int(i)] for i in rng.permutation(len(others))[: self.shots]]
       prompt = open_prompt(shown, asked.input, asked.target, PromptFormat.Q_A)

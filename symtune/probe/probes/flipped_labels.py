@@ -9,7 +9,8 @@ setting of its own, so the paper's number stays the paper's.
 """
 
 from symtune.data.episodes import Episode
-from symtune.probe.ask import Asker, Question, TaskProbe, derange, with_words
+from symtune.data.remap import with_words
+from symtune.probe.ask import Asker, Question, TaskProbe, derange
 
 
 class FlippedLabels(TaskProbe):

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 
 from symtune.cards.card import Task
 from symtune.data.episodes import Episode
-from symtune.data.remap import LabelMap, remap_labels
+from symtune.data.remap import LabelMap, remap_labels, with_words
 from symtune.data.rng import keyed_generator
 from symtune.data.text.symbols import SymbolPool, draw_nonce_words
-from symtune.probe.ask import Asker, Question, ask_each, derange, with_words
+from symtune.probe.ask import Asker, Question, ask_each, derange
 from symtune.probe.probe import ProbeItem, ProbeSettings
 
 # For each label word of the cards, another phrase with the same meaning.

@@ -16,9 +16,8 @@ from symtune.cards.examples import read_task
 from symtune.cards.load import load_card
 from symtune.data.episodes import Episode
 from symtune.data.prompts import PromptFormat, render_prompt
-from symtune.data.rng import keyed_generator
 from symtune.data.text.leaks import text_key
-from symtune.probe.ask import draw_queries
+from symtune.probe.ask import draw_queries, question_generator
 from symtune.probe.data_files import find_data
 from symtune.probe.probe import ProbeItem, ProbeSettings
 
@@ -54,7 +53,7 @@ class Mmlu:
     queries = [e for e in subject.examples if e.split in card.query_splits]
     chosen = draw_queries(queries, subject.fingerprint, settings.max_queries)
     for seed, query in itertools.product(settings.seeds, chosen):
-      rng = keyed_generator(seed, subject.fingerprint, query.row, "exemplars")
+      rng = question_generator(seed, subject.fingerprint, query.row, "exemplars")
       key = text_key(card, query)
       others = [e for e in by_name[query.fields["subject"]] if text_key(card, e) != key]
       shown = rng.permutation(len(others))[: self.shots]

@@ -12,8 +12,9 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from symtune.cards.card import Task
-from symtune.data.episodes import Episode, Shots
-from symtune.probe.ask import Asker, Question, ask_each, has_shots
+from symtune.data.draw.index import Shots, index_task, most_shots
+from symtune.data.episodes import Episode
+from symtune.probe.ask import Asker, Question, ask_each
 from symtune.probe.probe import ProbeItem, ProbeSettings
 
 NUMBERS = (1, 2, 4, 8, 16, 32)
@@ -29,11 +30,11 @@ class NumberOfShots:
   ) -> tuple[Task, ...]:
     """Tasks that can show at least one exemplar of each class."""
     del settings
-    return tuple(t for t in tasks if has_shots(t, NUMBERS[0]))
+    return tuple(t for t in tasks if _numbers(t))
 
   def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
     """Per seed and query, two items for each number."""
-    numbers = [n for n in NUMBERS if has_shots(subject, n)]
+    numbers = _numbers(subject)
     shots = Shots(minimum=numbers[-1], maximum=numbers[-1])
     asker = Asker(self.name, subject, settings, shots)
 
@@ -55,6 +56,12 @@ class NumberOfShots:
       ]
 
     return ask_each(asker, questions)
+
+
+def _numbers(task: Task) -> list[int]:
+  """Those of the numbers that every query of a task can be shown."""
+  most = most_shots(index_task(task))
+  return [number for number in NUMBERS if number <= most]
 
 
 def _first(episode: Episode, number: int) -> Episode:

@@ -7,12 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from symtune.data.instruction_prompts import (
-  InstructionMaker,
-  Instructions,
-  mixing_weights,
-)
-from symtune.data.mixture import Ingredient, Mixture
+from symtune.data.ingredients import Ingredient
+from symtune.data.instruction_prompts import InstructionMaker, Instructions
+from symtune.data.mixture import Mixture, mixing_weights
 from symtune.data.rng import keyed_generator
 from symtune.data.text.instructions import InstructionForm, read_instructions
 from symtune.data.tokens.tokenizer import PromptTokenizer, PromptTooLongError
@@ -40,7 +37,7 @@ def _write(folder, name, content):
 def _prompts(path, form, count=60):
   (task,) = read_instructions(path, form)
   maker = InstructionMaker(task)
-  return [maker.prompt(keyed_generator(i), seed=0, position=i) for i in range(count)]
+  return [maker.prompt(keyed_generator(i)) for i in range(count)]
 
 
 def test_pairs_are_taken_as_they_are(tmp_path):
@@ -164,11 +161,11 @@ def test_weights_are_capped_and_flattened():
 def test_a_dose_of_symbol_data_is_its_share(make_task, toy_pools, tmp_path):
   tasks = read_instructions(_write(tmp_path, "a.json", [ROW]), InstructionForm.ALPACA)
   mixture = Mixture(
-    [Ingredient(tasks=(make_task(),), rate=0.16), Instructions(tasks=tasks, rate=0.84)],
+    [(Ingredient(rate=0.16), (make_task(),)), (Instructions(rate=0.84), tasks)],
     toy_pools[0],
     seed=0,
   )
-  symbols = sum(len(mixture.prompt(i).choices) == 2 for i in range(2000))
+  symbols = sum(len(p.choices) == 2 for p in mixture.prompts(range(2000)))
   assert abs(symbols / 2000 - 0.16) < 0.03
   assert len(mixture.fingerprints) == 2
 
@@ -179,10 +176,8 @@ def test_task_count_of_instruction_data(toy_pools, tmp_path):
   tasks = read_instructions(tmp_path, InstructionForm.ALPACA)
 
   def used(count, seed):
-    mixed = Mixture(
-      [Instructions(tasks=tasks, num_tasks=count)], toy_pools[0], seed=seed
-    )
-    return {mixed.prompt(i).choices[0] for i in range(60)}
+    mixed = Mixture([(Instructions(num_tasks=count), tasks)], toy_pools[0], seed=seed)
+    return {prompt.choices[0] for prompt in mixed.prompts(range(60))}
 
   assert len(used(None, 0)) == 3
   assert all(len(used(2, seed)) == 2 for seed in range(5))
@@ -194,12 +189,13 @@ def test_task_count_of_instruction_data(toy_pools, tmp_path):
 def test_task_count_and_temperature_of_symbol_data(make_task, toy_pools):
   labels = [("animal", "fruit"), ("fruit", "tool"), ("animal", "tool")]
   tasks = tuple(make_task(pair, copies=i + 1) for i, pair in enumerate(labels))
-  one = Mixture([Ingredient(tasks=tasks, num_tasks=1)], toy_pools[0], seed=4)
-  assert len(one.entries) == 1
-  flat = Mixture([Ingredient(tasks=tasks, temperature=1e9)], toy_pools[0], seed=4)
-  np.testing.assert_allclose(np.diff(flat.cumulative, prepend=0), 1 / 3, atol=1e-6)
+  one = Mixture([(Ingredient(num_tasks=1), tasks)], toy_pools[0], seed=4)
+  assert len(one.draws.entries) == 1
+  flat = Mixture([(Ingredient(temperature=1e9), tasks)], toy_pools[0], seed=4)
+  entries = flat.draws.draw(np.arange(3000)).entries
+  np.testing.assert_allclose(np.bincount(entries) / 3000, 1 / 3, atol=0.03)
   with pytest.raises(SymtuneError, match="got num_tasks 4, expected 1 to 3"):
-    Mixture([Ingredient(tasks=tasks, num_tasks=4)], toy_pools[0], seed=4)
+    Mixture([(Ingredient(num_tasks=4), tasks)], toy_pools[0], seed=4)
 
 
 def test_a_free_text_too_long_for_a_target_is_skipped_not_an_error(tmp_path, toy_vocab):

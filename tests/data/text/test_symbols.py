@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from symtune.data.rng import keyed_generator
 from symtune.data.text.symbols import (
   ALL_CATEGORIES,
   SYLLABLES,
@@ -12,7 +11,6 @@ from symtune.data.text.symbols import (
   SymbolCategory,
   SymbolPool,
   check_disjoint,
-  draw_symbols,
   make_pool,
 )
 from symtune.data.text.vocab import ToyVocab
@@ -41,45 +39,6 @@ def test_pools_are_disjoint_and_unique():
   tuning, evaluation = make_pool(TUNING), make_pool(EVALUATION)
   everything = tuning.all_symbols() + evaluation.all_symbols()
   assert len(set(everything)) == len(everything) == 300_000
-
-
-def test_draw_is_uniform_over_categories_then_symbols():
-  pool = SymbolPool(
-    split=TUNING,
-    symbols={
-      SymbolCategory.INTEGERS: ("1",),
-      SymbolCategory.WORDS: ("ant", "bee", "cod", "doe"),
-    },
-  )
-  drawn = [
-    draw_symbols(keyed_generator(i), pool, 1, ("yes", "no"))[0] for i in range(2000)
-  ]
-  assert abs(drawn.count("1") / 2000 - 0.5) < 0.05
-  assert abs(drawn.count("ant") / 2000 - 0.125) < 0.03
-
-
-def test_symbols_are_distinct_and_never_a_label_or_a_word_of_one():
-  pool = SymbolPool(
-    split=TUNING,
-    symbols={
-      SymbolCategory.WORDS: ("positive", "SENTIMENT", "Negative", "ox", "Ox", "yak")
-    },
-  )
-  labels = ("Positive Sentiment", "Negative Sentiment")
-  for i in range(200):
-    drawn = draw_symbols(keyed_generator(i), pool, 2, labels)
-    assert {s.casefold() for s in drawn} == {"ox", "yak"}
-
-
-def test_pool_too_small_says_how_many_are_usable():
-  pool = SymbolPool(split=TUNING, symbols={SymbolCategory.WORDS: ("yes", "ox")})
-  with pytest.raises(SymtuneError, match="got 1 usable symbols for 2 labels"):
-    draw_symbols(keyed_generator(0), pool, 2, ("yes", "no"))
-
-
-def test_one_symbol_pool_serves_one_label():
-  pool = SymbolPool(split=TUNING, symbols={SymbolCategory.WORDS: ("ox",)})
-  assert draw_symbols(keyed_generator(0), pool, 1, ("yes",)) == ("ox",)
 
 
 @pytest.mark.parametrize("size", [0, 10_001])

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from symtune.cards.card import Example
-from symtune.data.draw import words as keyed_words
-from symtune.data.draw.draws import Shots
-from symtune.data.draw.prompt_draws import PromptDrawer
-from symtune.data.mixture import Ingredient, LabelStyle, Mixture
+from symtune.data.draw.index import Shots
+from symtune.data.ingredients import Ingredient, LabelStyle
+from symtune.data.mixture import Mixture
 from symtune.data.prompts import ALL_FORMATS
 from symtune.data.skills import Skill, SkillKind
 from symtune.data.text.symbols import (
@@ -63,25 +62,30 @@ def _tokenizer(vocab, max_inputs=400):
 def _mixture(task, pool, seed):
   shots = Shots(minimum=1, maximum=3)
   kinds = [
-    Ingredient(tasks=(task,), labels=style, instruction=told, shots=shots)
+    (Ingredient(labels=style, instruction=told, shots=shots), (task,))
     for style in LabelStyle
     if style is not LabelStyle.BORROWED
     for told in (False, True)
   ]
   card = dataclasses.replace(task.card, name="other", labels=("moss", "fern"))
   tasks = (task, dataclasses.replace(task, card=card))
-  kinds.append(Ingredient(tasks=tasks, labels=LabelStyle.BORROWED, shots=shots))
-  skill = Skill(kind=SkillKind.COPY, tasks=(task,), min_items=1, max_items=3)
+  kinds.append((Ingredient(labels=LabelStyle.BORROWED, shots=shots), tasks))
+  skill = (Skill(kind=SkillKind.COPY, min_items=1, max_items=3), (task,))
   return Mixture([*kinds, skill], pool, seed=seed)
 
 
-def _from_text(mixture, tokenizer, position):
-  """Ids, targets and exemplars dropped of the rendered prompt; None if too long."""
-  try:
-    prompt = tokenizer.tokenize(mixture.prompt(position))
-  except PromptTooLongError:
-    return None
-  return prompt.inputs.tolist(), prompt.pair.targets.tolist(), prompt.exemplars_dropped
+def _from_text(mixture, tokenizer, positions):
+  """Ids, targets and exemplars dropped of the rendered prompts; None if too long."""
+  found = []
+  for text in mixture.prompts(positions):
+    try:
+      prompt = tokenizer.tokenize(text)
+    except PromptTooLongError:
+      found.append(None)
+    else:
+      targets = prompt.pair.targets.tolist()
+      found.append((prompt.inputs.tolist(), targets, prompt.exemplars_dropped))
+  return found
 
 
 def _from_ids(stream, positions):
@@ -107,7 +111,7 @@ def test_ids_are_those_of_the_rendered_text(make_task, small_vocab, texts, seed)
   task = _task(make_task, texts)
   pool = make_pool(PoolSplit.TUNING, size_per_category=50)
   mixture, tokenizer = _mixture(task, pool, seed), _tokenizer(small_vocab)
-  expected = [_from_text(mixture, tokenizer, position) for position in range(24)]
+  expected = _from_text(mixture, tokenizer, range(24))
   assert _from_ids(TokenStream(mixture, tokenizer), range(24)) == expected
   for position, found in enumerate(expected):
     if found and not found[2]:
@@ -123,7 +127,7 @@ def test_vocabularies_of_more_than_two_bytes(make_task):
   found = _from_ids(TokenStream(mixture, tokenizer), range(40))
   assert max(max(ids) for ids, _, _ in found) > 2**16
   assert any(dropped for _, _, dropped in found)
-  assert found == [_from_text(mixture, tokenizer, i) for i in range(40)]
+  assert found == _from_text(mixture, tokenizer, range(40))
 
 
 def test_prompts_of_a_position_are_the_same_in_any_block(make_task, small_vocab):
@@ -135,27 +139,6 @@ def test_prompts_of_a_position_are_the_same_in_any_block(make_task, small_vocab)
   assert [_from_ids(stream, range(i, i + 1))[0] for i in range(20)] == whole[:20]
   again = pickle.loads(pickle.dumps(stream))  # as it reaches other processes
   assert _from_ids(again, range(60)) == whole
-
-
-@pytest.mark.parametrize("module", ["blocks", "exemplars", "words", "names"])
-def test_what_arrays_cannot_tell_generators_draw(
-  make_task, small_vocab, monkeypatch, module
-):
-  task = _task(make_task, [f"text {i}" for i in range(24)])
-  pool = make_pool(PoolSplit.TUNING, size_per_category=50)
-  mixture, tokenizer = _mixture(task, pool, seed=4), _tokenizer(small_vocab)
-
-  calls = itertools.count()
-
-  def often_unsure(halves, bounds):
-    numbers, _ = bounded(halves, bounds)
-    unsure = np.arange(len(numbers)) % 5 == next(calls) % 5
-    return np.where(unsure, 0, numbers), unsure
-
-  bounded = keyed_words.bounded
-  monkeypatch.setattr(f"symtune.data.draw.{module}.bounded", often_unsure)
-  found = _from_ids(TokenStream(mixture, tokenizer), range(60))
-  assert found == [_from_text(mixture, tokenizer, i) for i in range(60)]
 
 
 def _uneven_task(make_task, name, rows, copies, labels, exemplar_splits=("train",)):
@@ -208,55 +191,33 @@ def test_every_way_to_draw_gives_the_prompts_of_the_text(make_task, small_vocab)
     make_pool(PoolSplit.TUNING, rules=SymbolRules(same_length=True), vocab=small_vocab),
   )
   for kind in (
-    Ingredient(tasks=(one,), shots=Shots(minimum=3, maximum=3)),
-    Ingredient(tasks=tasks, shots=Shots(minimum=0, maximum=2)),
-    Ingredient(tasks=tasks, shots=Shots(minimum=1, maximum=4)),
-    Ingredient(tasks=(*tasks, one), shots=Shots(minimum=0, maximum=0)),
-    Ingredient(
-      tasks=tasks, shots=Shots(minimum=2, maximum=3), labels=LabelStyle.NATURAL
-    ),
+    (Ingredient(shots=Shots(minimum=3, maximum=3)), (one,)),
+    (Ingredient(shots=Shots(minimum=0, maximum=2)), tasks),
+    (Ingredient(shots=Shots(minimum=1, maximum=4)), tasks),
+    (Ingredient(shots=Shots(minimum=0, maximum=0)), (*tasks, one)),
+    (Ingredient(shots=Shots(minimum=2, maximum=3), labels=LabelStyle.NATURAL), tasks),
   ):
     for formats, pool in itertools.product((ALL_FORMATS, ALL_FORMATS[3:4]), pools):
       mixture = Mixture([kind], pool, seed=2**70, formats=formats)
       tokenizer = _tokenizer(small_vocab)
       found = _from_ids(TokenStream(mixture, tokenizer), range(60))
-      assert found == [_from_text(mixture, tokenizer, i) for i in range(60)]
+      assert found == _from_text(mixture, tokenizer, range(60))
 
 
 def test_positions_may_be_large(make_task, small_vocab):
   task = _uneven_task(make_task, "large", 60, 2, ("animal", "fruit"))
-  kind = Ingredient(tasks=(task,), shots=Shots(minimum=1, maximum=2))
+  kind = (Ingredient(shots=Shots(minimum=1, maximum=2)), (task,))
   mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=-5)
   tokenizer, start = _tokenizer(small_vocab), 2**40
-  found = _from_ids(TokenStream(mixture, tokenizer), range(start, start + 20))
-  assert found == [_from_text(mixture, tokenizer, start + i) for i in range(20)]
+  positions = range(start, start + 20)
+  found = _from_ids(TokenStream(mixture, tokenizer), positions)
+  assert found == _from_text(mixture, tokenizer, positions)
   assert _from_ids(TokenStream(mixture, tokenizer), range(0)) == []
-
-
-def test_nearly_all_prompts_are_drawn_as_arrays(make_task, small_vocab, monkeypatch):
-  one_by_one = []
-  draw = PromptDrawer.draw
-
-  def counted(self, rng, **at):
-    one_by_one.append(at)
-    return draw(self, rng, **at)
-
-  monkeypatch.setattr(PromptDrawer, "draw", counted)
-  task = _task(make_task, [f"text {i}" for i in range(40)])
-  kinds = [
-    Ingredient(tasks=(task,), labels=style, shots=Shots(minimum=1, maximum=3))
-    for style in (LabelStyle.SYMBOLS, LabelStyle.NATURAL, LabelStyle.FLIPPED)
-  ]
-  stream = TokenStream(
-    Mixture(kinds, make_pool(PoolSplit.TUNING), seed=1), _tokenizer(small_vocab)
-  )
-  stream(range(1000))
-  assert len(one_by_one) < 5
 
 
 def test_threads_may_share_a_stream(make_task, small_vocab):
   task = _task(make_task, [f"text {i}" for i in range(40)])
-  kind = Ingredient(tasks=(task,), shots=Shots(minimum=1, maximum=3))
+  kind = (Ingredient(shots=Shots(minimum=1, maximum=3)), (task,))
   mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=1)
   blocks = [range(start, start + 50) for start in range(0, 800, 50)]
   whole = TokenStream(mixture, _tokenizer(small_vocab))
@@ -269,23 +230,23 @@ def test_threads_may_share_a_stream(make_task, small_vocab):
 def test_any_limit_drops_the_same_exemplars(make_task, small_vocab):
   task = _task(make_task, [f"text {i} " * (1 + i % 3) for i in range(24)])
   pool = make_pool(PoolSplit.TUNING, size_per_category=50)
-  kind = Ingredient(tasks=(task,), shots=Shots(minimum=1, maximum=4))
+  kind = (Ingredient(shots=Shots(minimum=1, maximum=4)), (task,))
   mixture, seen = Mixture([kind], pool, seed=6), set()
   for max_inputs in range(20, 140, 3):
     tokenizer = _tokenizer(small_vocab, max_inputs)
     found = _from_ids(TokenStream(mixture, tokenizer), range(25))
-    assert found == [_from_text(mixture, tokenizer, i) for i in range(25)]
+    assert found == _from_text(mixture, tokenizer, range(25))
     seen |= {prompt and prompt[2] for prompt in found}
   assert seen >= {None, 0, 1, 2, 3}
 
 
 def test_a_mixture_without_tasks_of_its_own(make_task, small_vocab):
   task = _task(make_task, [f"text {i}" for i in range(20)])
-  skill = Skill(kind=SkillKind.COPY, tasks=(task,), min_items=1, max_items=3)
+  skill = (Skill(kind=SkillKind.COPY, min_items=1, max_items=3), (task,))
   pool = make_pool(PoolSplit.TUNING, size_per_category=50)
   mixture, tokenizer = Mixture([skill], pool, seed=2), _tokenizer(small_vocab)
   found = _from_ids(TokenStream(mixture, tokenizer), range(9))
-  assert found == [_from_text(mixture, tokenizer, i) for i in range(9)]
+  assert found == _from_text(mixture, tokenizer, range(9))
 
 
 def test_a_label_longer_than_a_target_is_an_error(make_task, small_vocab):
@@ -295,7 +256,7 @@ def test_a_label_longer_than_a_target_is_an_error(make_task, small_vocab):
     small_vocab, max_inputs=400, max_targets=1, min_exemplars_per_class=1
   )
   for shots in (Shots(minimum=1, maximum=2), Shots(minimum=0, maximum=0)):
-    kind = Ingredient(tasks=(task,), shots=shots)
+    kind = (Ingredient(shots=shots), (task,))
     stream = TokenStream(Mixture([kind], pool, seed=2), tokenizer)
     with pytest.raises(SymtuneError, match=r"label .*: got \d+ tokens with EOS"):
       stream(range(4))
@@ -307,10 +268,9 @@ def test_a_long_label_is_an_error_where_it_is_not_shown(make_task, small_vocab):
   tokenizer = PromptTokenizer(
     small_vocab, max_inputs=400, max_targets=6, min_exemplars_per_class=1
   )
-  kind = Ingredient(
-    tasks=(dataclasses.replace(task, card=card),),
-    labels=LabelStyle.NATURAL,
-    shots=Shots(minimum=0, maximum=0),
+  kind = (
+    Ingredient(labels=LabelStyle.NATURAL, shots=Shots(minimum=0, maximum=0)),
+    (dataclasses.replace(task, card=card),),
   )
   mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=2)
   answers = [mixture.prompt(i).answer for i in range(10)]
@@ -340,7 +300,6 @@ def test_the_cache_is_used_and_changes_nothing(make_task, small_vocab, tmp_path)
   for other in (second, in_memory, pickle.loads(pickle.dumps(first))):
     np.testing.assert_array_equal(other.tokens, first.tokens)
     np.testing.assert_array_equal(other.ends, first.ends)
-    np.testing.assert_array_equal(other.index.groups, first.index.groups)
   assert len(pickle.dumps(first)) < len(pickle.dumps(in_memory))
 
 
@@ -393,8 +352,8 @@ def test_real_prompts_from_ids_are_those_of_the_text(shared_data, tmp_path):
 
   vocab = SentencePieceVocab(shared_data / "t5_tokenizer" / "spiece.model")
   tasks = load_suite("symbol_tuning_train", shared_data / "tasks")
-  kinds = [Ingredient(tasks=tasks), Ingredient(tasks=tasks, instruction=True)]
+  kinds = [(Ingredient(), tasks), (Ingredient(instruction=True), tasks)]
   mixture = Mixture(kinds, make_pool(PoolSplit.TUNING), seed=3)
   tokenizer = _tokenizer(vocab, max_inputs=1024)
-  expected = [_from_text(mixture, tokenizer, position) for position in range(300)]
+  expected = _from_text(mixture, tokenizer, range(300))
   assert _from_ids(TokenStream(mixture, tokenizer, tmp_path), range(300)) == expected

@@ -7,8 +7,12 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from symtune.data.episodes import EpisodeSource, Shots
+from symtune.data.draw.index import Shots
+from symtune.data.episodes import Episode
+from symtune.data.ingredients import Ingredient
+from symtune.data.mixture import Mixture
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
+from symtune.data.text.symbols import PoolSplit, make_pool
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.data.tokens.tokenizer import PromptTokenizer, PromptTooLongError
 from symtune.errors import SymtuneError
@@ -24,8 +28,18 @@ def _tokenizer(vocab, max_inputs=1000, max_targets=8, min_exemplars_per_class=0)
 
 
 def _prompt(task, shots, variant=0):
-  source = EpisodeSource(task, Shots(minimum=shots, maximum=shots))
-  episode = source.episode(task.examples[0], seed=0, variant=variant)
+  by_class = [
+    [e for e in task.examples[1:] if e.label == label][:11]
+    for label in range(len(task.card.labels))
+  ]
+  episode = Episode(
+    card=task.card,
+    label_words=task.card.labels,
+    exemplars=tuple(
+      rows[(variant + i) % 11] for i in range(shots) for rows in by_class
+    ),
+    query=task.examples[0],
+  )
   return render_prompt(episode, PromptFormat.INPUT_OUTPUT, instruction=False)
 
 
@@ -130,12 +144,12 @@ def test_real_prompts_give_the_tokens_of_the_whole_text(shared_data):
   vocab = SentencePieceVocab(shared_data / "t5_tokenizer" / "spiece.model")
   tokenizer = _tokenizer(vocab, max_inputs=100_000, max_targets=64)
   for task in load_suite("symbol_tuning_train", shared_data / "tasks"):
-    source = EpisodeSource(task, Shots(minimum=2, maximum=2))
-    for variant, query in enumerate(source.queries[:20]):
-      episode = source.episode(query, seed=0, variant=variant)
-      prompt = render_prompt(
-        episode, ALL_FORMATS[variant % 10], instruction=bool(variant % 2)
-      )
+    kinds = [
+      (Ingredient(instruction=told, shots=Shots(minimum=2, maximum=2)), (task,))
+      for told in (False, True)
+    ]
+    mixture = Mixture(kinds, make_pool(PoolSplit.TUNING), seed=0)
+    for prompt in mixture.prompts(range(20)):
       tokens = tokenizer.tokenize(prompt)
       assert tokens.inputs[:-1].tolist() == vocab.encode(prompt.inputs).tolist()
 
