@@ -7,8 +7,8 @@
 # %% [markdown]
 # # From a card to a prompt
 #
-# A task card says what a task is; an episode is one query with its exemplars; a label
-# map puts symbols in the place of label words; a prompt is the text that comes of it.
+# A task card describes a task. An episode is one query with its exemplars. A label map
+# replaces label words with symbols. A prompt is the text of an episode.
 
 # %%
 from symtune.cards.load import load_card, load_suite
@@ -19,14 +19,14 @@ from symtune.data.rng import keyed_generator
 from symtune.data.text.symbols import PoolSplit, draw_symbols, make_pool
 
 # %% [markdown]
-# Cards of real data sets are YAML files in `tasks/`. Their rows live elsewhere.
+# The cards of real data sets are YAML files in `tasks/`. The rows are stored elsewhere.
 
 # %%
 card = load_card("rte")
 print(card.title, card.labels, card.template, sep="\n")
 
 # %% [markdown]
-# The microworld needs no data: everyday words by category.
+# The microworld consists of everyday words by category and needs no data.
 
 # %%
 task = load_suite("microworld_eval", None)[0]
@@ -35,7 +35,7 @@ episode = source.episode(source.queries[0], seed=0, variant=0)
 print(render_prompt(episode, PromptFormat.INPUT_OUTPUT, instruction=True).inputs)
 
 # %% [markdown]
-# Symbols replace the tuple of label words; no text is searched.
+# Symbols replace the tuple of label words. symtune never searches the text for labels.
 
 # %%
 pool = make_pool(PoolSplit.TUNING)
@@ -44,7 +44,7 @@ remapped = remap_labels(episode, LabelMap(symbols=symbols))
 print(render_prompt(remapped, PromptFormat.STUDENT_TEACHER, instruction=False).inputs)
 
 # %% [markdown]
-# Flipping swaps the two words, in exemplars and answer alike.
+# Flipping swaps the two label words, in the exemplars and in the expected answer.
 
 # %%
 flipped = render_prompt(flip_labels(episode), PromptFormat.ARROW, instruction=False)

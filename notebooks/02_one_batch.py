@@ -8,7 +8,8 @@
 # # One batch
 #
 # Prompt number `i` of a mixture is a pure function of (seed, i). Prompts become tokens,
-# tokens share rows, rows become batches with SeqIO's feature names.
+# several prompts share a packed row, and packed rows form batches with SeqIO's feature
+# names.
 
 # %%
 from symtune.cards.load import load_suite
@@ -29,7 +30,7 @@ mixture = Mixture([(Ingredient(), tasks)], pool, seed=0)
 print(mixture.prompt(7).inputs)
 
 # %% [markdown]
-# The same position gives the same prompt, whatever was asked before.
+# The same position gives the same prompt, no matter which prompts were built before.
 
 # %%
 assert mixture.prompt(7) == Mixture([(Ingredient(), tasks)], pool, seed=0).prompt(7)
@@ -45,7 +46,7 @@ for name, value in batch.items():
   print(f"{name:24}{value.shape} {value[0, :12]}")
 
 # %% [markdown]
-# How full the rows are, and what the position of the next batch is.
+# The next cell shows how full the packed rows are, and the position of the next batch.
 
 # %%
 share = (batch["encoder_segment_ids"] > 0).mean()

@@ -7,8 +7,8 @@
 # %% [markdown]
 # # Train a tiny T5
 #
-# A recipe is one frozen value. Here it is read as the command line reads it, made
-# smaller, and trained for a few steps.
+# A recipe is one frozen value. This notebook reads a recipe in the same way as the
+# command line, makes the model smaller, and trains it for a few steps.
 
 # %%
 import pathlib
@@ -44,7 +44,7 @@ for row in rows:
   print(row)
 
 # %% [markdown]
-# The loss falls, in nats per target token.
+# The loss, in nats per target token, falls.
 
 # %%
 assert result.step == 20

@@ -7,8 +7,8 @@
 # %% [markdown]
 # # Probe anything that can score
 #
-# A probe makes questions; a scorer answers them. Three scorers that need no model show
-# what a probe's numbers mean.
+# A probe makes questions, and a scorer answers them. Three scorers that need no model
+# show what the numbers of a probe mean.
 
 # %%
 from symtune.cards.load import load_suite
