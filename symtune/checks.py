@@ -1,9 +1,14 @@
 """Whether a value that came from a file or a user is what its annotation says."""
 
 import dataclasses
+import enum
 import types
 import typing
-from typing import Any
+from typing import Any, TypeVar
+
+from symtune.errors import SymtuneError
+
+_Choice = TypeVar("_Choice", bound=enum.Enum)
 
 
 def find_mistyped(value: Any, hint: Any, name: str) -> str | None:
@@ -61,3 +66,23 @@ def _fits(value: Any, hint: type) -> bool:
 def _describe(value: Any, hint: Any, name: str) -> str:
   expected = hint.__name__ if isinstance(hint, type) else str(hint)
   return f"{name}: got {value!r} ({type(value).__name__}), expected {expected}"
+
+
+def parse_choice(choices: type[_Choice], value: object, where: str) -> _Choice:
+  """The member of an enum that a value is, or is the value of.
+
+  Args:
+    choices: the enum.
+    value: a member, or the value of one.
+    where: the setting's name, for the message.
+
+  Raises:
+    SymtuneError: it is neither.
+  """
+  try:
+    return choices(value)
+  except ValueError as error:
+    known = ", ".join(repr(str(member.value)) for member in choices)
+    raise SymtuneError(
+      f"recipe: {where} is {value!r}, expected one of {known}."
+    ) from error

@@ -25,7 +25,7 @@ from symtune.data.mixture import Mixture
 from symtune.data.prompts import Prompt
 from symtune.data.remap import with_words
 from symtune.data.text.symbols import PoolSplit
-from symtune.data.tokens.tokenizer import EncodedPrompt, PromptEncoder
+from symtune.data.tokens.tokenizer import EncodedPrompt, PromptTokenizer
 from symtune.probe.ask import Asker, Question
 from symtune.probe.probe import ProbeSettings
 
@@ -87,7 +87,7 @@ class TaskPrompts:
       _mixture(self, settings)
     else:
       _asker(self.key, settings)
-    _encoder(self.key, settings)
+    _tokenizer(self.key, settings)
 
   def prompt(self, split: str, index: int) -> IndexedPrompt:
     """Prompt number `index` (0-based) of a split.
@@ -101,7 +101,7 @@ class TaskPrompts:
       prompt = _mixture(self, settings).prompt(index)
     else:
       query, prompt = self._question(settings, index)
-    encoded = _encoder(self.key, settings).encode(prompt)
+    encoded = _tokenizer(self.key, settings).encode(prompt)
     return IndexedPrompt(prompt=prompt, encoded=encoded, query=query)
 
   def num_choices(self) -> int:
@@ -146,5 +146,5 @@ def _asker(key: CardKey, settings: SeqioSettings) -> Asker:
 
 
 @functools.cache
-def _encoder(key: CardKey, settings: SeqioSettings) -> PromptEncoder:
-  return PromptEncoder(load_vocab(key, settings))
+def _tokenizer(key: CardKey, settings: SeqioSettings) -> PromptTokenizer:
+  return PromptTokenizer(load_vocab(key, settings))

@@ -20,10 +20,9 @@ from symtune.bridges.seqio_prompts import MIN_EXEMPLARS, SPLITS, TRAIN, TaskProm
 from symtune.data.text.vocab import Vocab
 from symtune.data.tokens.tokenizer import (
   EncodedPrompt,
+  PromptTokenizer,
   PromptTooLongError,
-  check_choices,
 )
-from symtune.data.tokens.tokenizer import fit_prompt as fit_encoded
 
 # Files of a cached split, and so the workers that can build it at once.
 NUM_SHARDS = 16
@@ -211,14 +210,14 @@ def _fit(
   row = dict(zip(_RENDERED, arrays, strict=True))
   encoded = _encoded(row)
   split = SPLITS[int(row["split"])]
-  check_choices(encoded, max_targets, vocab)
+  tokenizer = PromptTokenizer(
+    vocab,
+    max_inputs=max_inputs,
+    max_targets=max_targets,
+    min_exemplars_per_class=MIN_EXEMPLARS[split],
+  )
   try:
-    fitted = fit_encoded(
-      encoded,
-      eos_id=vocab.eos_id,
-      max_inputs=max_inputs,
-      min_exemplars_per_class=MIN_EXEMPLARS[split],
-    )
+    fitted = tokenizer.fit(encoded)
   except PromptTooLongError as error:
     if split != TRAIN:
       raise

@@ -17,7 +17,6 @@ from symtune.cards.load import (
   read_suite,
 )
 from symtune.cards.resources import data_path, resource_dir
-from symtune.data.draw.index import Shots
 from symtune.data.ingredients import Ingredient, LabelStyle
 from symtune.data.mixture import Mixture
 from symtune.data.prompts import Prompt
@@ -77,7 +76,8 @@ def preview(
   ingredient = Ingredient(
     labels=style,
     instruction=instruction,
-    shots=Shots(minimum=shots, maximum=shots),
+    min_shots=shots,
+    max_shots=shots,
   )
   mixture = Mixture([(ingredient, (task,))], make_pool(PoolSplit.TUNING), seed=seed)
   console = rich.console.Console(highlight=False)

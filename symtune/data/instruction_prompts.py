@@ -12,8 +12,6 @@ Parts meet at white space, as everywhere (data/prompts.py). Encodings:
   prompt.
 """
 
-import dataclasses
-
 import numpy as np
 
 from symtune.data.prompts import Prompt
@@ -34,33 +32,6 @@ _TK_ENCODINGS = (
   (2, 2, False),
   (2, 0, True),
 )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Instructions:
-  """Settings of instruction data in a mixture.
-
-  Attributes:
-    path: the file or folder that the tasks are from; "" for tasks of your own.
-    form: layout of the files.
-    leave_out: whether rows without instruction or output are left out and counted.
-    rate: share of the mixture, relative to the other ingredients' rates: 0.84 beside
-      symbol data at 0.16 is the dose of ablation B.3 in the paper.
-    cap: rows of a task that count towards its weight; Flan caps FLAN tasks at 30,000,
-      Super-NI tasks at 5,000 and chain-of-thought tasks at 100,000 (Chung et al. 2022).
-    temperature: weights are (capped rows) ** (1 / temperature): 1 is proportional, and
-      the higher, the more alike (Raffel et al. 2020, section 3.5.2).
-    num_tasks: how many of the files are used, drawn at random with the mixture's seed;
-      all unless given.
-  """
-
-  path: str = ""
-  form: InstructionForm = InstructionForm.PAIRS
-  leave_out: bool = False
-  rate: float = 1.0
-  cap: int = 30_000
-  temperature: float = 1.0
-  num_tasks: int | None = None
 
 
 class InstructionMaker:

@@ -23,13 +23,19 @@ from symtune.data.draw.draw import (
 from symtune.data.draw.index import TaskIndex, check_shots, index_task
 from symtune.data.draw.tables import DrawTables, Entry
 from symtune.data.draw.words import position_generator
-from symtune.data.ingredients import Ingredient, LabelStyle, Mixing
-from symtune.data.instruction_prompts import InstructionMaker, Instructions
+from symtune.data.ingredients import (
+  Ingredient,
+  Instructions,
+  LabelStyle,
+  Mixing,
+  Skill,
+)
+from symtune.data.instruction_prompts import InstructionMaker
 from symtune.data.limits import MAX_EXAMPLES_PER_TASK
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
 from symtune.data.remap import LabelMap, remap_labels, with_words
 from symtune.data.rng import keyed_generator, stream_key
-from symtune.data.skills import Skill, SkillMaker
+from symtune.data.skills import SkillMaker
 from symtune.data.text.symbols import PoolSplit, SymbolCategory, SymbolPool
 from symtune.errors import SymtuneError
 

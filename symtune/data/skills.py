@@ -18,14 +18,13 @@ language models that find nothing to go by repeat what they saw last (Zhao et al
 section 4). Where find and describe ask for a class, it is by its natural label word.
 """
 
-import dataclasses
-import enum
 from collections.abc import Sequence
 
 import numpy as np
 
 from symtune.cards.card import Task
 from symtune.data.draw.label_words import LabelWords, WordSource, draw_symbols
+from symtune.data.ingredients import Skill, SkillKind
 from symtune.data.prompts import Prompt, PromptFormat
 from symtune.data.text.symbols import SymbolPool
 from symtune.errors import SymtuneError
@@ -33,46 +32,6 @@ from symtune.errors import SymtuneError
 # Raffel et al. 2020 (section 3.1.4): spans of 3 tokens on average, 15% in all. Our
 # texts are a few words long, so one word in a blank, and at least one blank a text.
 _BLANK_SHARE = 0.15
-
-
-class SkillKind(enum.StrEnum):
-  """What a skill's prompts ask for."""
-
-  LOOK_UP = "look_up"
-  MISS = "miss"  # a look-up of a text that is not there
-  FIND = "find"
-  DESCRIBE = "describe"
-  COPY = "copy"
-  FILL_IN = "fill_in"  # span corruption
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Skill:
-  """Settings of reading prompts in a mixture.
-
-  Attributes:
-    kind: what is asked.
-    suite: name of the suite whose texts are used; "" for tasks of your own.
-    min_items: fewest texts (or, to copy, symbols) in a prompt.
-    max_items: most of them.
-    one_task: whether the texts of a prompt are of one task. Then several are of one
-      class, and a look-up must be exact: what a text is about does not tell which.
-    rate: share of the mixture, relative to the other ingredients' rates.
-  """
-
-  kind: SkillKind
-  suite: str = ""
-  min_items: int
-  max_items: int
-  one_task: bool = False
-  rate: float = 1.0
-
-  def __post_init__(self):
-    if not 1 <= self.min_items <= self.max_items:
-      raise SymtuneError(
-        f"skill {self.kind}: got {self.min_items} to {self.max_items} items, expected "
-        f"1 <= min_items <= max_items."
-      )
 
 
 class SkillMaker:

@@ -11,10 +11,8 @@ from symtune.cards.load import load_suite
 from symtune.cards.resources import resource_dir
 from symtune.data.batches.batch import BatchStream, HostShard
 from symtune.data.batches.feed import FeedSettings, prefetched_windows
-from symtune.data.ingredients import Ingredient
-from symtune.data.instruction_prompts import Instructions
+from symtune.data.ingredients import Ingredient, Instructions, Skill
 from symtune.data.mixture import Mixture
-from symtune.data.skills import Skill
 from symtune.data.text.leaks import (
   Leak,
   apply_policy,

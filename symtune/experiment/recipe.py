@@ -5,17 +5,19 @@ edge where names become enums; everything behind it sees typed values only.
 """
 
 import dataclasses
-import enum
 from collections.abc import Sequence
-from typing import TypeVar
 
+from symtune.checks import parse_choice
 from symtune.data.batches.windows import BatchShape
 from symtune.data.draw.index import Shots
-from symtune.data.ingredients import Ingredient, LabelStyle, Mixing
-from symtune.data.instruction_prompts import Instructions
+from symtune.data.ingredients import (
+  Ingredient,
+  Instructions,
+  Mixing,
+  Skill,
+)
 from symtune.data.limits import DEFAULT_OVERLAP
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
-from symtune.data.skills import Skill, SkillKind
 from symtune.data.text.leaks import LeakPolicy
 from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
 from symtune.errors import SymtuneError
@@ -27,8 +29,6 @@ from symtune.probe.probe import AnswerKind
 from symtune.train.loop import TrainSettings
 from symtune.train.optim import OptimizerName, OptimSettings, ScheduleName
 from symtune.train.step import LossSettings
-
-_Choice = TypeVar("_Choice", bound=enum.Enum)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,81 +62,6 @@ class Recipe:
   loss: LossSettings
   train: TrainSettings
   probe: ProbePlan
-
-
-def ingredient(
-  *,
-  suite: str,
-  labels: str = "symbols",
-  instruction: bool = False,
-  min_shots: int = 2,
-  max_shots: int = 10,
-  rate: float = 1.0,
-  num_tasks: int | None = None,
-  temperature: float = 1.0,
-) -> Ingredient:
-  """A suite in the mixture; the defaults are the paper's (section 3.1).
-
-  Args:
-    suite: name of a suite in `tasks/suites`.
-    labels: "symbols", "natural", "borrowed", "flipped" or "scrambled".
-    instruction: whether prompts carry the task's instruction.
-    min_shots: fewest exemplars per class.
-    max_shots: most exemplars per class.
-    rate: share of the mixture, relative to the other ingredients.
-    num_tasks: how many of the suite's tasks are used; all unless given.
-    temperature: tasks weigh (capped rows) ** (1 / temperature).
-
-  Returns:
-    The typed settings.
-
-  Raises:
-    SymtuneError: a value is out of range or not among the choices.
-  """
-  return Ingredient(
-    suite=suite,
-    labels=_parse(LabelStyle, labels, "ingredient.labels"),
-    instruction=instruction,
-    shots=Shots(minimum=min_shots, maximum=max_shots),
-    rate=float(rate),
-    num_tasks=num_tasks,
-    temperature=float(temperature),
-  )
-
-
-def skill(
-  *,
-  kind: str,
-  suite: str,
-  min_items: int,
-  max_items: int,
-  one_task: bool = False,
-  rate: float = 1.0,
-) -> Skill:
-  """Prompts in the mixture that teach to read.
-
-  Args:
-    kind: "look_up", "miss", "find", "describe", "copy" or "fill_in".
-    suite: name of the suite whose texts are used.
-    min_items: fewest texts in a prompt.
-    max_items: most texts in a prompt.
-    one_task: whether the texts of a prompt are of one task.
-    rate: share of the mixture, relative to the other ingredients.
-
-  Returns:
-    The typed settings.
-
-  Raises:
-    SymtuneError: the kind is not among the choices.
-  """
-  return Skill(
-    kind=_parse(SkillKind, kind, "skill.kind"),
-    suite=suite,
-    min_items=min_items,
-    max_items=max_items,
-    one_task=one_task,
-    rate=float(rate),
-  )
 
 
 def mixture(
@@ -185,10 +110,10 @@ def mixture(
       pack=pack,
       window=window,
     ),
-    mixing=_parse(Mixing, mixing, "mixture.mixing"),
+    mixing=parse_choice(Mixing, mixing, "mixture.mixing"),
     formats=tuple(_parse_format(name) for name in formats),
     min_exemplars_per_class=min_exemplars_per_class,
-    leaks=_parse(LeakPolicy, leaks, "mixture.leaks"),
+    leaks=parse_choice(LeakPolicy, leaks, "mixture.leaks"),
     leak_overlap=leak_overlap,
   )
 
@@ -218,7 +143,7 @@ def symbols(
   Raises:
     SymtuneError: an unknown category.
   """
-  parsed = (_parse(SymbolCategory, c, "symbols.categories") for c in categories)
+  parsed = (parse_choice(SymbolCategory, c, "symbols.categories") for c in categories)
   return SymbolSettings(
     categories=tuple(parsed),
     tuning_size=tuning_size,
@@ -244,9 +169,9 @@ def optimizer(
     SymtuneError: a value is out of range or not among the choices.
   """
   return OptimSettings(
-    name=_parse(OptimizerName, name, "optimizer.name"),
+    name=parse_choice(OptimizerName, name, "optimizer.name"),
     learning_rate=learning_rate,
-    schedule=_parse(ScheduleName, schedule, "optimizer.schedule"),
+    schedule=parse_choice(ScheduleName, schedule, "optimizer.schedule"),
     warmup_steps=warmup_steps,
     total_steps=total_steps,
     weight_decay=weight_decay,
@@ -266,7 +191,7 @@ def loss(
     SymtuneError: the normalizer is not among the choices.
   """
   return LossSettings(
-    normalizer=_parse(LossNormalizer, normalizer, "loss.normalizer"),
+    normalizer=parse_choice(LossNormalizer, normalizer, "loss.normalizer"),
     z_loss=z_loss,
     label_smoothing=label_smoothing,
   )
@@ -307,29 +232,21 @@ def probe(
   Raises:
     SymtuneError: a value is not among the choices.
   """
-  parsed = (_parse(Calibration, name, "probe.calibration") for name in calibration)
+  parsed = (
+    parse_choice(Calibration, name, "probe.calibration") for name in calibration
+  )
   return ProbePlan(
     suite=suite,
     probes=tuple(probes),
     shots=Shots(minimum=shots, maximum=shots),
     max_queries=max_queries,
     seeds=tuple(seeds),
-    answers=_parse(AnswerKind, answers, "probe.answers"),
+    answers=parse_choice(AnswerKind, answers, "probe.answers"),
     calibration=tuple(parsed),
     max_inputs=max_inputs,
     max_targets=max_targets,
     tokens_per_batch=tokens_per_batch,
   )
-
-
-def _parse(kind: type[_Choice], value: str, where: str) -> _Choice:
-  try:
-    return kind(value)
-  except ValueError as error:
-    choices = ", ".join(repr(str(member.value)) for member in kind)
-    raise SymtuneError(
-      f"recipe: {where} is {value!r}, expected one of {choices}."
-    ) from error
 
 
 def _parse_format(name: str) -> PromptFormat:

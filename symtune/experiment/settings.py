@@ -4,11 +4,9 @@ import dataclasses
 
 from symtune.data.batches.windows import BatchShape
 from symtune.data.draw.index import Shots
-from symtune.data.ingredients import Ingredient, Mixing
-from symtune.data.instruction_prompts import Instructions
+from symtune.data.ingredients import Ingredient, Instructions, Mixing, Skill
 from symtune.data.limits import DEFAULT_OVERLAP
 from symtune.data.prompts import PromptFormat
-from symtune.data.skills import Skill
 from symtune.data.text.leaks import LeakPolicy
 from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
 from symtune.errors import SymtuneError

@@ -146,11 +146,11 @@ class Asker:
       self._drawn[seed, category, row] = drawn
 
   def _make_tables(self, category: SymbolCategory | None) -> DrawTables:
-    pool = self.settings.pool
+    pool, shots = self.settings.pool, self._shots
     entry = Entry(
       card=self.task.card,
       index=self._index,
-      settings=Ingredient(shots=self._shots),
+      settings=Ingredient(min_shots=shots.minimum, max_shots=shots.maximum),
       pool=pool if category is None else pool.only(category),
       formats=ALL_FORMATS,
     )

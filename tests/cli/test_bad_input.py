@@ -55,18 +55,19 @@ def vocab_file(small_vocab, tmp_path):
 QUICK = ("--gin.probe.max_queries=1", "--gin.mixture.window=64")
 RECIPE = """
 from __gin__ import dynamic_registration
+from symtune.data import ingredients
 from symtune.experiment import recipe
 from symtune.train import loop
 include 'models/tiny.gin'
 include 'runs/run.gin'
 recipe.Recipe.name = 'toy'
 recipe.mixture:
-  ingredients = [@recipe.ingredient()]
+  ingredients = [@ingredients.Ingredient()]
   batch_size = 2
   input_length = 512
   target_length = 64
   window = 16
-recipe.ingredient.suite = 'symbol_tuning_train'
+ingredients.Ingredient.suite = 'symbol_tuning_train'
 recipe.symbols.categories = ['integers']
 recipe.optimizer.learning_rate = 0.001
 loop.TrainSettings.steps = 1
@@ -129,7 +130,7 @@ def test_empty_class(run_real, real_data):
 
 
 def test_fewer_rows_than_exemplars(run_real):
-  message = run_real("--gin.ingredient.max_shots=12")
+  message = run_real("--gin.Ingredient.max_shots=12")
   assert "has 12 rows" in message
   assert "lower the exemplars per class" in message
 
@@ -170,7 +171,7 @@ def test_seed_named_twice(run_real):
 
 def test_unknown_suite(run_real):
   assert "symbol_tuning_train" in run_real(
-    "--gin.ingredient.suite='symbol_tuning_trian'"
+    "--gin.Ingredient.suite='symbol_tuning_trian'"
   )
 
 

@@ -9,9 +9,10 @@ from symtune.cards.load import load_card
 from symtune.cards.resources import data_path
 from symtune.cli import experiments
 from symtune.cli.main import main
+from symtune.data.ingredients import Instructions
 from symtune.data.text import symbols
 from symtune.errors import SymtuneError
-from symtune.experiment.instruction_data import instructions, load_instructions
+from symtune.experiment.instruction_data import load_instructions
 
 SST2 = load_card("sst2")
 
@@ -155,9 +156,9 @@ def test_a_bucket_without_its_package_names_what_to_install(monkeypatch):
 
 def test_instruction_files_lie_in_the_data_folder(tmp_path):
   (tmp_path / "a.jsonl").write_text('{"inputs": "x", "targets": "y"}\n')
-  settings = instructions(path="a.jsonl", form="pairs")
+  settings = Instructions(path="a.jsonl")
   for folder in (str(tmp_path), tmp_path):
-    (task,) = load_instructions(settings, folder).tasks
+    (task,) = load_instructions(settings, folder)
     assert task.rows[0].outputs == ("y",)
-  absolute = instructions(path=str(tmp_path / "a.jsonl"), form="pairs")
-  assert len(load_instructions(absolute, None).tasks) == 1
+  absolute = Instructions(path=str(tmp_path / "a.jsonl"))
+  assert len(load_instructions(absolute, None)) == 1

@@ -54,7 +54,7 @@ def test_recipe_includes_files_beside_it(tmp_path):
 def test_overrides_win():
   recipe, operative = load_recipe(
     "microworld",
-    ["TrainSettings.steps=7", "Recipe.seed=3", "symbols/ingredient.rate=9.0"],
+    ["TrainSettings.steps=7", "Recipe.seed=3", "symbols/Ingredient.rate=9.0"],
   )
   assert (recipe.train.steps, recipe.seed) == (7, 3)
   rates = {(i.labels, i.instruction): i.rate for i in recipe.mixture.ingredients}
@@ -83,11 +83,11 @@ def test_second_recipe_does_not_see_the_first_one():
     ("mixture.mixing='sometimes'", "expected one of 'proportional', 'uniform'"),
     ("mixture.formats=['HAIKU']", "'HAIKU', expected some of INPUT_OUTPUT"),
     ("symbols.categories=['emoji']", "expected one of 'integers'"),
-    ("symbols/ingredient.labels='french'", "expected one of 'natural', 'symbols'"),
-    ("symbols/ingredient.min_shots=5", "expected 0 <= minimum <= maximum"),
+    ("symbols/Ingredient.labels='french'", "expected one of 'natural', 'symbols'"),
+    ("symbols/Ingredient.min_shots=5", "expected 0 <= minimum <= maximum"),
     ("optimizer.name='sgd'", "expected one of 'adafactor', 'adamw'"),
     ("T5Config.emb_dim=-1", "expected a positive integer"),
-    ("ingredient.max_shots=9", "changes nothing, because the recipe sets it for each"),
+    ("Ingredient.max_shots=9", "changes nothing, because the recipe sets it for each"),
   ],
 )
 def test_bad_overrides_are_one_message(binding, message):

@@ -5,16 +5,13 @@ import dataclasses
 
 import pytest
 
-from symtune.data.draw.index import Shots
 from symtune.data.ingredients import Ingredient, LabelStyle, Mixing
 from symtune.data.mixture import Mixture
 from symtune.errors import SymtuneError
 
-SHOTS = Shots(minimum=2, maximum=3)
-
 
 def _ingredient(*tasks, **settings):
-  return (Ingredient(shots=SHOTS, **settings), tasks)
+  return (Ingredient(min_shots=2, max_shots=3, **settings), tasks)
 
 
 def test_same_seed_and_position_same_prompt(toy_task, toy_pools):

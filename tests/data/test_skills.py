@@ -6,11 +6,11 @@ import re
 import numpy as np
 import pytest
 
-from symtune.data.ingredients import Ingredient
+from symtune.data.ingredients import Ingredient, Skill, SkillKind
 from symtune.data.mixture import Mixture
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.rng import keyed_generator
-from symtune.data.skills import Skill, SkillKind, SkillMaker
+from symtune.data.skills import SkillMaker
 from symtune.errors import SymtuneError
 
 

@@ -10,11 +10,11 @@ import rich.console
 
 from symtune.cards.load import load_suite
 from symtune.cli.gin_config import load_recipe
+from symtune.data.ingredients import Instructions
 from symtune.data.text.leaks import LeakPolicy, text_key
 from symtune.errors import SymtuneError
 from symtune.experiment.build import build_experiment, make_batches
 from symtune.experiment.folder import claim_folder
-from symtune.experiment.instruction_data import instructions
 from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.run import train_model
 from symtune.experiment.start import find_start, load_start
@@ -127,9 +127,7 @@ def test_instruction_data_is_checked_for_leaks_and_counted(tmp_path):
   lines = "".join(json.dumps(row) + "\n" for row in rows)
   (tmp_path / "pairs.jsonl").write_text(lines)
   recipe, _ = load_recipe("microworld", [*SMALL, *UNTRAINED])
-  pairs = instructions(
-    path=str(tmp_path / "pairs.jsonl"), form="pairs", rate=9.0, leave_out=True
-  )
+  pairs = Instructions(path=str(tmp_path / "pairs.jsonl"), rate=9.0, leave_out=True)
   mixed = dataclasses.replace(
     recipe.mixture, ingredients=(*recipe.mixture.ingredients, pairs)
   )
@@ -151,7 +149,9 @@ def test_instruction_data_is_checked_for_leaks_and_counted(tmp_path):
 
 @pytest.mark.shared
 def test_leak_in_two_ingredients_is_reported_once(real):
-  twice = "mixture.ingredients=[@a/recipe.ingredient(), @b/recipe.ingredient()]"
+  twice = (
+    "mixture.ingredients=[@a/ingredients.Ingredient(), @b/ingredients.Ingredient()]"
+  )
   assert len(real(twice).leaks) == 2
 
 

@@ -72,7 +72,7 @@ def test_logits_of_packed_rows_equal_those_of_the_prompts_alone(
   toy_task, toy_pools, tokenizer, network, params
 ):
   mixture = Mixture(
-    [(Ingredient(shots=Shots(minimum=1, maximum=2)), (toy_task,))],
+    [(Ingredient(min_shots=1, max_shots=2), (toy_task,))],
     toy_pools[0],
     seed=0,
   )

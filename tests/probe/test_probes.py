@@ -208,7 +208,7 @@ def test_prompts_are_those_that_are_drawn_for_their_query(toy_task, settings):
       Entry(
         card=toy_task.card,
         index=index_task(toy_task),
-        settings=Ingredient(shots=settings.shots),
+        settings=Ingredient(min_shots=4, max_shots=4),
         pool=settings.pool,
         formats=ALL_FORMATS,
       )

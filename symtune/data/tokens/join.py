@@ -5,23 +5,67 @@ head, text, cue and label word; a query's are its head, its text, its cue with E
 nothing.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int32, Int64, Integer
 
 from symtune.data.draw.draw import Draws
-from symtune.data.draw.ragged import owners_of, starts_of
+from symtune.data.draw.ragged import owners_of, starts_of, take_runs
 from symtune.data.draw.tables import DrawTables
 from symtune.data.prompts import PromptFormat, turn_cues
 from symtune.data.tokens.cache import TokenTask, token_dtype
-from symtune.data.tokens.parts import TokenParts
 from symtune.data.tokens.tokenizer import (
   PromptBlock,
   PromptTokenizer,
   PromptTooLongError,
   TokenPair,
 )
+
+
+class TokenParts:
+  """Parts of prompts by number.
+
+  Attributes:
+    lengths: ids of each part.
+  """
+
+  def __init__(
+    self,
+    tokens: Sequence[Integer[np.ndarray, "_tokens"]],
+    lengths: Int64[np.ndarray, "parts"],
+  ):
+    """Joins what the parts are made of.
+
+    Args:
+      tokens: ids of all parts, one after another; all of one type.
+      lengths: ids of each part.
+    """
+    self.lengths = lengths
+    self._starts = starts_of(lengths)
+    self._tokens = np.concatenate(tokens)
+
+  def join(
+    self,
+    parts: Int64[np.ndarray, "rows parts"],
+    counts: Int64[np.ndarray, "texts"],
+  ) -> list[Int32[np.ndarray, "_ids"]]:
+    """The ids of texts that are made of parts, one after another.
+
+    Args:
+      parts: of all texts, in rows of as many.
+      counts: rows of each text.
+
+    Returns:
+      Views of one array: whoever keeps one of them for long should copy it.
+    """
+    lengths = self.lengths[parts]
+    ids = take_runs(self._tokens, self._starts[parts].ravel(), lengths.ravel())
+    ids, zero = ids.astype(np.int32), np.zeros(1, np.int64)
+    ends = np.concatenate([zero, np.cumsum(lengths.sum(axis=1))])
+    bounds = ends[np.concatenate([zero, np.cumsum(counts)])].tolist()
+    return [ids[start:stop] for start, stop in itertools.pairwise(bounds)]
 
 
 class PromptJoiner:
@@ -99,7 +143,8 @@ class PromptJoiner:
     """Refuses words that are too long for a target, shown or not."""
     lengths = self._parts.lengths[self._first_word + words]
     for word in words[lengths >= self._tokenizer.max_targets].tolist():  # EOS joins it
-      self._tokenizer.target(self._words[word])  # says what is wrong
+      ids = [self._tokenizer.ids(self._words[word]), self._tokenizer.eos]
+      self._tokenizer.check_target(np.concatenate(ids))  # says what is wrong
 
   def _turns(
     self,
@@ -151,6 +196,6 @@ def _cue_ids(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Ids before each text, between an exemplar's text and label, and after the query."""
   head, label_cue = turn_cues(form, instruction)
-  before = np.concatenate([tokenizer.eos[:0], *map(tokenizer.encode, head)])
-  query_end = np.concatenate([tokenizer.encode(label_cue), tokenizer.eos])
-  return before, tokenizer.encode(label_cue + " "), query_end
+  before = np.concatenate([tokenizer.eos[:0], *map(tokenizer.ids, head)])
+  query_end = np.concatenate([tokenizer.ids(label_cue), tokenizer.eos])
+  return before, tokenizer.ids(label_cue + " "), query_end

@@ -16,6 +16,7 @@ from symtune.errors import SymtuneError
 
 # Parts whose ids are remembered; about 1 GB of text and ids at most.
 _MAX_PARTS = 1_000_000
+NO_LIMIT = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,15 +90,15 @@ class PromptTooLongError(SymtuneError):
 
 
 class PromptTokenizer:
-  """Turns prompts into ids, one vocabulary call per distinct part."""
+  """Turns prompts into ids, one vocabulary call for each part, and makes them fit."""
 
   def __init__(
     self,
     vocab: Vocab,
     *,
-    max_inputs: int,
-    max_targets: int,
-    min_exemplars_per_class: int,
+    max_inputs: int = NO_LIMIT,
+    max_targets: int = NO_LIMIT,
+    min_exemplars_per_class: int = 0,
   ):
     """Sets the limits.
 
@@ -112,8 +113,8 @@ class PromptTokenizer:
     self.max_inputs = max_inputs
     self.max_targets = max_targets
     self.min_exemplars_per_class = min_exemplars_per_class
-    self._encoder = PromptEncoder(vocab)
-    self.eos = self._encoder.eos
+    self.eos = np.asarray([vocab.eos_id], np.int32)
+    self._ids_by_part: dict[str, np.ndarray] = {}
 
   def tokenize(self, prompt: Prompt) -> TokenizedPrompt:
     """Ids of a prompt; whole exemplars are dropped evenly until it fits.
@@ -126,54 +127,10 @@ class PromptTokenizer:
 
     Raises:
       PromptTooLongError: the prompt does not fit without dropping below
-        `min_exemplars_per_class`.
-      SymtuneError: a choice is longer than `max_targets`.
+        `min_exemplars_per_class`, or its only choice, which is free text, is too long.
+      SymtuneError: a label word is longer than `max_targets`.
     """
-    encoded = self._encoder.encode(prompt)
-    check_choices(encoded, self.max_targets, self.vocab)
-    return fit_prompt(
-      encoded,
-      eos_id=self.vocab.eos_id,
-      max_inputs=self.max_inputs,
-      min_exemplars_per_class=self.min_exemplars_per_class,
-    )
-
-  def encode(self, part: str) -> Int[np.ndarray, "_tokens"]:
-    """Ids of a text part, without EOS."""
-    return self._encoder.ids(part)
-
-  def target(self, choice: str) -> Int[np.ndarray, "_targets"]:
-    """Ids of a choice, ending with EOS; raises SymtuneError if it is too long."""
-    ids = self._encoder.target(choice)
-    if len(ids) > self.max_targets:
-      raise SymtuneError(_describe_long(choice, len(ids), self.max_targets))
-    return ids
-
-  def choose_dropped(
-    self,
-    exemplar_labels: Sequence[int],
-    lengths: Sequence[int],
-    name: Callable[[], str],
-  ) -> set[int]:
-    """Which exemplars go so that a prompt fits; see the function of this name."""
-    return choose_dropped(
-      exemplar_labels,
-      lengths,
-      name,
-      max_inputs=self.max_inputs,
-      min_exemplars_per_class=self.min_exemplars_per_class,
-    )
-
-
-class PromptEncoder:
-  """Turns whole prompts into ids; remembers the ids of every part."""
-
-  def __init__(self, vocab: Vocab):
-    """Starts with nothing remembered."""
-    self._vocab = vocab
-    self.eos = np.asarray([vocab.eos_id], np.int32)
-    self._ids_by_part: dict[str, np.ndarray] = {}
-    self._targets: dict[str, np.ndarray] = {}
+    return self.fit(self.encode(prompt))
 
   def encode(self, prompt: Prompt) -> EncodedPrompt:
     """Ids of all turns and choices of a prompt, however long."""
@@ -182,19 +139,29 @@ class PromptEncoder:
         np.concatenate([self.ids(part) for part in turn]) for turn in prompt.turns
       ),
       exemplar_labels=prompt.exemplar_labels,
-      choices=tuple(self.target(choice) for choice in prompt.choices),
+      choices=tuple(
+        np.concatenate([self.ids(choice), self.eos]) for choice in prompt.choices
+      ),
       answer=prompt.answer,
       start="".join(prompt.turns[0])[:60],
     )
 
-  def target(self, choice: str) -> Int[np.ndarray, "_targets"]:
-    """Ids of a choice, ending with EOS."""
-    ids = self._targets.get(choice)
-    if ids is None:
-      if len(self._targets) >= _MAX_PARTS:
-        self._targets.clear()
-      ids = self._targets[choice] = np.concatenate([self.ids(choice), self.eos])
-    return ids
+  def fit(self, encoded: EncodedPrompt) -> TokenizedPrompt:
+    """Drops exemplars until a prompt fits, and ends it with EOS; see `tokenize`."""
+    for ids in encoded.choices:
+      self.check_target(ids, is_free=len(encoded.choices) == 1)
+    lengths = [len(turn) for turn in encoded.turns]
+    dropped = self.choose_dropped(
+      encoded.exemplar_labels, lengths, lambda: encoded.start
+    )
+    kept = [ids for i, ids in enumerate(encoded.turns) if i not in dropped]
+    return TokenizedPrompt(
+      inputs=np.concatenate([*kept, self.eos]),
+      choices=encoded.choices,
+      answer=encoded.answer,
+      exemplars_kept=len(encoded.exemplar_labels) - len(dropped),
+      exemplars_dropped=len(dropped),
+    )
 
   def ids(self, part: str) -> Int[np.ndarray, "_tokens"]:
     """Ids of a text part, without EOS; a part that was seen is not tokenized again."""
@@ -202,108 +169,64 @@ class PromptEncoder:
     if ids is None:
       if len(self._ids_by_part) >= _MAX_PARTS:
         self._ids_by_part.clear()
-      ids = self._ids_by_part[part] = self._vocab.encode(part)
+      ids = self._ids_by_part[part] = self.vocab.encode(part)
     return ids
 
+  def check_target(
+    self, ids: Int[np.ndarray, "targets"], *, is_free: bool = False
+  ) -> None:
+    """Refuses a choice that is longer than a target may be.
 
-def check_choices(encoded: EncodedPrompt, max_targets: int, vocab: Vocab) -> None:
-  """Refuses a prompt with a choice longer than a target may be.
+    Args:
+      ids: of the choice, with EOS.
+      is_free: whether it is free text, whose prompt can be left out.
 
-  Args:
-    encoded: the prompt.
-    max_targets: longest target in tokens, EOS included.
-    vocab: spells the choice in the message.
-
-  Raises:
-    PromptTooLongError: the only choice, which is free text, is too long.
-    SymtuneError: a label word is too long.
-  """
-  for ids in encoded.choices:
-    if len(ids) > max_targets:
-      kind = PromptTooLongError if len(encoded.choices) == 1 else SymtuneError
-      raise kind(_describe_long(vocab.decode(ids), len(ids), max_targets))
-
-
-def _describe_long(choice: str, length: int, max_targets: int) -> str:
-  return (
-    f"label {choice!r}: got {length} tokens with EOS, expected at most {max_targets}. "
-    f"Raise the target length."
-  )
-
-
-def fit_prompt(
-  encoded: EncodedPrompt, *, eos_id: int, max_inputs: int, min_exemplars_per_class: int
-) -> TokenizedPrompt:
-  """Drops whole exemplars evenly until a prompt fits, and ends it with EOS.
-
-  Args:
-    encoded: the prompt.
-    eos_id: ends the input.
-    max_inputs: longest input in tokens, EOS included.
-    min_exemplars_per_class: exemplars of each class that stay, if there are as many.
-
-  Returns:
-    Ids of the input and of every choice.
-
-  Raises:
-    PromptTooLongError: the prompt does not fit even so.
-  """
-  dropped = choose_dropped(
-    encoded.exemplar_labels,
-    [len(turn) for turn in encoded.turns],
-    lambda: encoded.start,
-    max_inputs=max_inputs,
-    min_exemplars_per_class=min_exemplars_per_class,
-  )
-  kept = [ids for i, ids in enumerate(encoded.turns) if i not in dropped]
-  return TokenizedPrompt(
-    inputs=np.concatenate([*kept, np.asarray([eos_id], np.int32)]),
-    choices=encoded.choices,
-    answer=encoded.answer,
-    exemplars_kept=len(encoded.exemplar_labels) - len(dropped),
-    exemplars_dropped=len(dropped),
-  )
-
-
-def choose_dropped(
-  exemplar_labels: Sequence[int],
-  lengths: Sequence[int],
-  name: Callable[[], str],
-  *,
-  max_inputs: int,
-  min_exemplars_per_class: int,
-) -> set[int]:
-  """Which exemplars go so that a prompt fits: of the largest class, the last one.
-
-  Args:
-    exemplar_labels: class id of each exemplar.
-    lengths: tokens of each exemplar, then of the query.
-    name: what an error calls the prompt, such as how it starts.
-    max_inputs: longest input in tokens, EOS included.
-    min_exemplars_per_class: exemplars of each class that stay, if there are as many.
-
-  Returns:
-    Numbers of the exemplars to leave out; empty if all fit.
-
-  Raises:
-    PromptTooLongError: too few exemplars would be left.
-  """
-  excess = sum(lengths) + 1 - max_inputs
-  dropped: set[int] = set()
-  if excess <= 0:
-    return dropped
-  kept: list[list[int]] = [[] for _ in range(max(exemplar_labels, default=0) + 1)]
-  for turn, label in enumerate(exemplar_labels):
-    kept[label].append(turn)
-  while excess > 0:
-    largest = max(kept, key=lambda turns: (len(turns), turns))
-    if len(largest) <= min_exemplars_per_class:
-      raise PromptTooLongError(
-        f"prompt starting {name()!r}: got {max_inputs + excess} tokens with "
-        f"{min_exemplars_per_class} exemplars per class, expected at most "
-        f"{max_inputs}. Raise the input length."
+    Raises:
+      PromptTooLongError: the free text is too long.
+      SymtuneError: the label word is too long.
+    """
+    if len(ids) > self.max_targets:
+      kind = PromptTooLongError if is_free else SymtuneError
+      raise kind(
+        f"label {self.vocab.decode(ids)!r}: got {len(ids)} tokens with EOS, expected "
+        f"at most {self.max_targets}. Raise the target length."
       )
-    turn = largest.pop()
-    dropped.add(turn)
-    excess -= lengths[turn]
-  return dropped
+
+  def choose_dropped(
+    self,
+    exemplar_labels: Sequence[int],
+    lengths: Sequence[int],
+    name: Callable[[], str],
+  ) -> set[int]:
+    """Which exemplars go so that a prompt fits: of the largest class, the last one.
+
+    Args:
+      exemplar_labels: class id of each exemplar.
+      lengths: tokens of each exemplar, then of the query.
+      name: what an error calls the prompt, such as how it starts.
+
+    Returns:
+      Numbers of the exemplars to leave out; empty if all fit.
+
+    Raises:
+      PromptTooLongError: too few exemplars would be left.
+    """
+    excess = sum(lengths) + 1 - self.max_inputs
+    dropped: set[int] = set()
+    if excess <= 0:
+      return dropped
+    kept: list[list[int]] = [[] for _ in range(max(exemplar_labels, default=0) + 1)]
+    for turn, label in enumerate(exemplar_labels):
+      kept[label].append(turn)
+    while excess > 0:
+      largest = max(kept, key=lambda turns: (len(turns), turns))
+      if len(largest) <= self.min_exemplars_per_class:
+        raise PromptTooLongError(
+          f"prompt starting {name()!r}: got {self.max_inputs + excess} tokens with "
+          f"{self.min_exemplars_per_class} exemplars per class, expected at most "
+          f"{self.max_inputs}. Raise the input length."
+        )
+      turn = largest.pop()
+      dropped.add(turn)
+      excess -= lengths[turn]
+    return dropped

@@ -9,7 +9,6 @@ import pytest
 from symtune.data.batches.batch import BatchStream, HostShard
 from symtune.data.batches.feed import FeedSettings, prefetched_windows
 from symtune.data.batches.windows import BatchShape, windows_in_process
-from symtune.data.draw.index import Shots
 from symtune.data.ingredients import Ingredient
 from symtune.data.mixture import Mixture
 from symtune.data.tokens.stream import TokenStream
@@ -22,7 +21,7 @@ SHAPE = BatchShape(batch_size=16, input_length=96, target_length=16, window=50)
 @pytest.fixture
 def stream(toy_task, toy_pools, toy_vocab, tmp_path):
   mixture = Mixture(
-    [(Ingredient(shots=Shots(minimum=1, maximum=4)), (toy_task,))],
+    [(Ingredient(min_shots=1, max_shots=4), (toy_task,))],
     toy_pools[0],
     seed=5,
   )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from symtune.data.draw.draw import Asked, Draws, draw, pick_queries
-from symtune.data.draw.index import Shots, index_task
+from symtune.data.draw.index import index_task
 from symtune.data.draw.tables import DrawTables, Entry
 from symtune.data.ingredients import Ingredient, LabelStyle
 from symtune.data.prompts import ALL_FORMATS
@@ -19,9 +19,7 @@ def make_tables(toy_pools) -> Callable[..., DrawTables]:
   """Tables of tasks that are all drawn from alike."""
 
   def make(*tasks, labels=LabelStyle.NATURAL, shots=(2, 2), pool=toy_pools[0]):
-    settings = Ingredient(
-      labels=labels, shots=Shots(minimum=shots[0], maximum=shots[1])
-    )
+    settings = Ingredient(labels=labels, min_shots=shots[0], max_shots=shots[1])
     return DrawTables(
       [
         Entry(

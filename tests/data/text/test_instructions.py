@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from symtune.data.ingredients import Ingredient
-from symtune.data.instruction_prompts import InstructionMaker, Instructions
+from symtune.data.ingredients import Ingredient, Instructions
+from symtune.data.instruction_prompts import InstructionMaker
 from symtune.data.mixture import Mixture, mixing_weights
 from symtune.data.rng import keyed_generator
 from symtune.data.text.instructions import InstructionForm, read_instructions

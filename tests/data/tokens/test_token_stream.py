@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 
 from symtune.cards.card import Example
-from symtune.data.draw.index import Shots
-from symtune.data.ingredients import Ingredient, LabelStyle
+from symtune.data.ingredients import Ingredient, LabelStyle, Skill, SkillKind
 from symtune.data.mixture import Mixture
 from symtune.data.prompts import ALL_FORMATS
-from symtune.data.skills import Skill, SkillKind
 from symtune.data.text.symbols import (
   PoolSplit,
   SymbolCategory,
@@ -60,16 +58,16 @@ def _tokenizer(vocab, max_inputs=400):
 
 
 def _mixture(task, pool, seed):
-  shots = Shots(minimum=1, maximum=3)
   kinds = [
-    (Ingredient(labels=style, instruction=told, shots=shots), (task,))
+    (Ingredient(labels=style, instruction=told, min_shots=1, max_shots=3), (task,))
     for style in LabelStyle
     if style is not LabelStyle.BORROWED
     for told in (False, True)
   ]
   card = dataclasses.replace(task.card, name="other", labels=("moss", "fern"))
   tasks = (task, dataclasses.replace(task, card=card))
-  kinds.append((Ingredient(labels=LabelStyle.BORROWED, shots=shots), tasks))
+  borrowed = Ingredient(labels=LabelStyle.BORROWED, min_shots=1, max_shots=3)
+  kinds.append((borrowed, tasks))
   skill = (Skill(kind=SkillKind.COPY, min_items=1, max_items=3), (task,))
   return Mixture([*kinds, skill], pool, seed=seed)
 
@@ -191,11 +189,11 @@ def test_every_way_to_draw_gives_the_prompts_of_the_text(make_task, small_vocab)
     make_pool(PoolSplit.TUNING, rules=SymbolRules(same_length=True), vocab=small_vocab),
   )
   for kind in (
-    (Ingredient(shots=Shots(minimum=3, maximum=3)), (one,)),
-    (Ingredient(shots=Shots(minimum=0, maximum=2)), tasks),
-    (Ingredient(shots=Shots(minimum=1, maximum=4)), tasks),
-    (Ingredient(shots=Shots(minimum=0, maximum=0)), (*tasks, one)),
-    (Ingredient(shots=Shots(minimum=2, maximum=3), labels=LabelStyle.NATURAL), tasks),
+    (Ingredient(min_shots=3, max_shots=3), (one,)),
+    (Ingredient(min_shots=0, max_shots=2), tasks),
+    (Ingredient(min_shots=1, max_shots=4), tasks),
+    (Ingredient(min_shots=0, max_shots=0), (*tasks, one)),
+    (Ingredient(min_shots=2, max_shots=3, labels=LabelStyle.NATURAL), tasks),
   ):
     for formats, pool in itertools.product((ALL_FORMATS, ALL_FORMATS[3:4]), pools):
       mixture = Mixture([kind], pool, seed=2**70, formats=formats)
@@ -206,7 +204,7 @@ def test_every_way_to_draw_gives_the_prompts_of_the_text(make_task, small_vocab)
 
 def test_positions_may_be_large(make_task, small_vocab):
   task = _uneven_task(make_task, "large", 60, 2, ("animal", "fruit"))
-  kind = (Ingredient(shots=Shots(minimum=1, maximum=2)), (task,))
+  kind = (Ingredient(min_shots=1, max_shots=2), (task,))
   mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=-5)
   tokenizer, start = _tokenizer(small_vocab), 2**40
   positions = range(start, start + 20)
@@ -217,7 +215,7 @@ def test_positions_may_be_large(make_task, small_vocab):
 
 def test_threads_may_share_a_stream(make_task, small_vocab):
   task = _task(make_task, [f"text {i}" for i in range(40)])
-  kind = (Ingredient(shots=Shots(minimum=1, maximum=3)), (task,))
+  kind = (Ingredient(min_shots=1, max_shots=3), (task,))
   mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=1)
   blocks = [range(start, start + 50) for start in range(0, 800, 50)]
   whole = TokenStream(mixture, _tokenizer(small_vocab))
@@ -230,7 +228,7 @@ def test_threads_may_share_a_stream(make_task, small_vocab):
 def test_any_limit_drops_the_same_exemplars(make_task, small_vocab):
   task = _task(make_task, [f"text {i} " * (1 + i % 3) for i in range(24)])
   pool = make_pool(PoolSplit.TUNING, size_per_category=50)
-  kind = (Ingredient(shots=Shots(minimum=1, maximum=4)), (task,))
+  kind = (Ingredient(min_shots=1, max_shots=4), (task,))
   mixture, seen = Mixture([kind], pool, seed=6), set()
   for max_inputs in range(20, 140, 3):
     tokenizer = _tokenizer(small_vocab, max_inputs)
@@ -255,8 +253,8 @@ def test_a_label_longer_than_a_target_is_an_error(make_task, small_vocab):
   tokenizer = PromptTokenizer(
     small_vocab, max_inputs=400, max_targets=1, min_exemplars_per_class=1
   )
-  for shots in (Shots(minimum=1, maximum=2), Shots(minimum=0, maximum=0)):
-    kind = (Ingredient(shots=shots), (task,))
+  for fewest, most in ((1, 2), (0, 0)):
+    kind = (Ingredient(min_shots=fewest, max_shots=most), (task,))
     stream = TokenStream(Mixture([kind], pool, seed=2), tokenizer)
     with pytest.raises(SymtuneError, match=r"label .*: got \d+ tokens with EOS"):
       stream(range(4))
@@ -269,7 +267,7 @@ def test_a_long_label_is_an_error_where_it_is_not_shown(make_task, small_vocab):
     small_vocab, max_inputs=400, max_targets=6, min_exemplars_per_class=1
   )
   kind = (
-    Ingredient(labels=LabelStyle.NATURAL, shots=Shots(minimum=0, maximum=0)),
+    Ingredient(labels=LabelStyle.NATURAL, min_shots=0, max_shots=0),
     (dataclasses.replace(task, card=card),),
   )
   mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=2)

@@ -7,7 +7,6 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from symtune.data.draw.index import Shots
 from symtune.data.episodes import Episode
 from symtune.data.ingredients import Ingredient
 from symtune.data.mixture import Mixture
@@ -145,7 +144,7 @@ def test_real_prompts_give_the_tokens_of_the_whole_text(shared_data):
   tokenizer = _tokenizer(vocab, max_inputs=100_000, max_targets=64)
   for task in load_suite("symbol_tuning_train", shared_data / "tasks"):
     kinds = [
-      (Ingredient(instruction=told, shots=Shots(minimum=2, maximum=2)), (task,))
+      (Ingredient(instruction=told, min_shots=2, max_shots=2), (task,))
       for told in (False, True)
     ]
     mixture = Mixture(kinds, make_pool(PoolSplit.TUNING), seed=0)
