@@ -234,7 +234,7 @@ def test_a_file_in_a_bucket_is_copied_again_when_it_changes(
 
   from symtune.bridges import seqio_settings
 
-  monkeypatch.setattr(seqio_settings.tempfile, "gettempdir", lambda: str(tmp_path))
+  monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
   path = "ram://bucket/rows.jsonl"  # TensorFlow's file system in memory
   for text in ("old", "newer"):
     if tf.io.gfile.exists(path):
