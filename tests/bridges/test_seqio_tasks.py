@@ -5,7 +5,6 @@ import collections
 import numpy as np
 import pytest
 
-from symtune.data.batches.packing import pack_row
 from symtune.data.tokens.tokenizer import TokenPair
 from symtune.errors import SymtuneError
 
@@ -69,7 +68,7 @@ def test_root_seed_changes_the_prompts(seqio, tasks, name, monkeypatch):
   assert inputs_of(dataset) != before
 
 
-def test_packed_rows_have_the_fields_of_native_ones(seqio, tasks, name):
+def test_packed_rows_have_the_fields_of_native_ones(seqio, tasks, name, pack_row):
   task = seqio.get_mixture_or_task(f"symtune_{name}_symbols")
   dataset = task.get_dataset(LENGTHS, split="train", shuffle=False).take(24)
   pairs = {

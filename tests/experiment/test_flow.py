@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from symtune.data.batches.batch import BatchShape, BatchStream
-from symtune.data.batches.packing import pack_row
 from symtune.data.batches.windows import one_by_one
 from symtune.data.episodes import Shots
 from symtune.data.mixture import Ingredient, Mixture
@@ -68,7 +67,7 @@ def _logits(network, params, batch):
 
 
 def test_logits_of_packed_rows_equal_those_of_the_prompts_alone(
-  toy_task, toy_pools, tokenizer, network, params
+  toy_task, toy_pools, tokenizer, network, params, pack_row
 ):
   mixture = Mixture(
     [Ingredient(tasks=(toy_task,), shots=Shots(minimum=1, maximum=2))],
@@ -98,7 +97,7 @@ def test_logits_of_packed_rows_equal_those_of_the_prompts_alone(
 
 
 def test_scores_equal_minus_the_training_loss_of_the_answer(
-  toy_task, toy_pools, tokenizer, network, params
+  toy_task, toy_pools, tokenizer, network, params, pack_row
 ):
   settings = ProbeSettings(
     pool=toy_pools[1],
