@@ -1,8 +1,7 @@
 """A PNG of a matplotlib figure: no date in it, and nothing of a user's own style."""
 
 import io
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,7 +13,8 @@ def draw_png(
   *,
   size: tuple[float, float],
   dpi: int,
-  style: Mapping[str, Any] | None = None,
+  font_size: float = 10,
+  title_size: float | str = "large",
 ) -> bytes:
   """Makes an empty figure, has it drawn on, and returns it as a PNG.
 
@@ -25,11 +25,12 @@ def draw_png(
     draw: puts everything into the figure.
     size: width and height in inches.
     dpi: pixels per inch.
-    style: settings of matplotlib that differ from its defaults.
+    font_size: of all text that has no size of its own.
+    title_size: of the titles of panels; a number, or relative as in matplotlib.
   """
   with matplotlib.rc_context():
     matplotlib.rcdefaults()
-    matplotlib.rcParams.update(style or {})
+    matplotlib.rcParams.update({"font.size": font_size, "axes.titlesize": title_size})
     figure = Figure(figsize=size, dpi=dpi, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     draw(figure)

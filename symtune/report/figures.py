@@ -67,7 +67,8 @@ def draw_accuracy(
     draw,
     size=(max(5.0, 1.2 + 0.6 * max(map(len, rows)) + 1.55 * widest), 4.6 * len(rows)),
     dpi=150,
-    style={"font.size": 11, "axes.titlesize": 12},
+    font_size=11,
+    title_size=12,
   )
 
 

@@ -152,7 +152,8 @@ def draw_scaling(
     draw,
     size=(1.0 + 3.1 * columns, 1.0 + 2.7 * rows),
     dpi=130,
-    style={"font.size": 10, "axes.titlesize": 10},
+    font_size=10,
+    title_size=10,
   )
 
 
