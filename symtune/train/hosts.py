@@ -60,7 +60,7 @@ def any_of_all(flag: bool) -> bool:
 
 
 def check_same(value: str, what: str) -> None:
-  """Refuses processes that do not agree: other settings, data or version.
+  """Refuses processes that do not agree: other settings or data.
 
   Args:
     value: what must be the same everywhere.
@@ -76,8 +76,8 @@ def check_same(value: str, what: str) -> None:
   if (everyone != mine[None]).any():
     raise SymtuneError(
       f"the processes have different values of the {what}; this one has {value}. Start "
-      f"all with the same command, data, vocabulary and version of symtune, and an "
-      f"--out that all of them see."
+      f"all with the same command, data and vocabulary, and an --out that all of "
+      f"them see."
     )
 
 
