@@ -1,4 +1,4 @@
-"""Several processes that train as one: they join, agree, wait, and one of them writes.
+"""Several processes that train as one: they join, agree, and one of them writes.
 
 With a single process everything here does nothing.
 """
@@ -44,12 +44,6 @@ def join(environment: Mapping[str, str] | None = None) -> None:
 def is_first() -> bool:
   """Whether this process writes files and messages for all."""
   return jax.process_index() == 0
-
-
-def wait_for_all(name: str) -> None:
-  """Returns when every process has come to the same `name`."""
-  if jax.process_count() > 1:
-    multihost_utils.sync_global_devices(name)
 
 
 def any_of_all(flag: bool) -> bool:

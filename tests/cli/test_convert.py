@@ -8,7 +8,6 @@ import pytest
 from symtune.cards.resources import resource_dir
 from symtune.cli.main import main
 from symtune.convert.convert import Destination, Format, convert
-from symtune.convert.load import held_tensors
 from symtune.convert.source import open_checkpoint
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.model.config import T5Config
@@ -26,7 +25,7 @@ CONFIG = T5Config(
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
+def weights(held_tensors, tmp_path_factory):
   params = init_params(Transformer(CONFIG), jax.random.key(0))
   source = SourceCheckpoint(where="x", config=CONFIG, tensors=held_tensors(params))
   path = tmp_path_factory.mktemp("weights") / "w.safetensors"

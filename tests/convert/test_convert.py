@@ -16,7 +16,7 @@ import pytest
 
 from symtune.cards.resources import resource_dir
 from symtune.convert.convert import Destination, Format, convert
-from symtune.convert.load import held_tensors, load_params
+from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
 from symtune.convert.tensors import LazyTensor, SourceCheckpoint
 from symtune.errors import SymtuneError
@@ -39,7 +39,7 @@ CONFIG = T5Config(
 
 
 @pytest.fixture(scope="module")
-def source() -> SourceCheckpoint:
+def source(held_tensors) -> SourceCheckpoint:
   params = init_params(Transformer(CONFIG), jax.random.key(0))
   return SourceCheckpoint(
     where="memory", config=CONFIG, tensors=held_tensors(params), step=12
