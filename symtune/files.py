@@ -1,11 +1,14 @@
-"""Names of a run folder's files, and writing a file whole or not at all."""
+"""Names of a run folder's files, whole writes, and a folder for copies of files."""
 
 import contextlib
 import fcntl
 import os
 import pathlib
 import secrets
+import tempfile
 from collections.abc import Iterator
+
+from symtune.errors import SymtuneError
 
 # The files of a run folder that more than one layer knows of.
 RUN_FILE = "run.json"
@@ -44,3 +47,30 @@ def locked(path: pathlib.Path) -> Iterator[None]:
   with path.open("w") as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)  # ends when the file is closed
     yield
+
+
+def cache_folder(key: str) -> pathlib.Path:
+  """A folder for copies of remote files, which any later process finds again.
+
+  It lies in the machine's temporary folder (TMPDIR names another one) and belongs to
+  this user alone: on a shared machine nobody else can put files there.
+
+  Args:
+    key: names what is kept, such as a hash of its address and version.
+
+  Returns:
+    The folder; it exists.
+
+  Raises:
+    SymtuneError: another user has taken the name of this user's folder.
+  """
+  user = pathlib.Path(tempfile.gettempdir()) / f"symtune-{os.getuid()}"
+  user.mkdir(mode=0o700, exist_ok=True)
+  if user.is_symlink() or user.stat().st_uid != os.getuid():
+    raise SymtuneError(
+      f"{user} belongs to another user, so copies kept there cannot be trusted. Remove "
+      f"it, or set TMPDIR to a folder of your own."
+    )
+  folder = user / key
+  folder.mkdir(mode=0o700, exist_ok=True)
+  return folder

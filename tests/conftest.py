@@ -18,11 +18,16 @@ from collections.abc import Callable
 
 import hypothesis
 import jax
+import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from symtune.cards.card import Example, Source, Task, TaskCard, TaskType
 from symtune.cards.resources import resource_dir
 from symtune.cards.strict_yaml import read_yaml
+from symtune.convert.tensors import LazyTensor
+from symtune.data.batches.batch import lay_out
+from symtune.data.batches.packing import PackedRow
 from symtune.data.prompts import PromptFormat
 from symtune.data.text.symbols import PoolSplit, SymbolCategory, SymbolPool, make_pool
 from symtune.data.text.vocab import SentencePieceVocab, ToyVocab
@@ -52,6 +57,38 @@ def compile_cache(tmp_path_factory):
     patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
     patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     yield
+
+
+@pytest.fixture(scope="session")
+def held_tensors():
+  """Makes parameters in memory the tensors of a checkpoint, by slash-joined path."""
+
+  def held(leaf):
+    return LazyTensor(
+      shape=tuple(leaf.shape), dtype=np.dtype(leaf.dtype), read=lambda: np.asarray(leaf)
+    )
+
+  def hold(params):
+    return {name: held(leaf) for name, leaf in flatten_dict(params, sep="/").items()}
+
+  return hold
+
+
+@pytest.fixture(scope="session")
+def pack_row():
+  """Lays token pairs side by side in a batch of one row, and returns that row."""
+
+  def pack(pairs, input_length, target_length):
+    row = PackedRow(
+      inputs=np.concatenate([pair.inputs for pair in pairs]),
+      input_lengths=np.asarray([len(pair.inputs) for pair in pairs], np.int32),
+      targets=np.concatenate([pair.targets for pair in pairs]),
+      target_lengths=np.asarray([len(pair.targets) for pair in pairs], np.int32),
+    )
+    batch = lay_out([row], input_length, target_length)
+    return {name: rows[0] for name, rows in batch.items()}
+
+  return pack
 
 
 TOY_WORDS = {

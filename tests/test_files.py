@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from symtune.files import locked, write_whole
+from symtune.errors import SymtuneError
+from symtune.files import cache_folder, locked, write_whole
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path):
@@ -67,3 +68,19 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path):
     seen.append("first")
   thread.join()
   assert seen == ["first", "second"]
+
+
+def test_a_key_has_one_cache_folder_that_others_cannot_enter(tmp_path, monkeypatch):
+  monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+  folder = cache_folder("a")
+  assert folder == cache_folder("a") != cache_folder("b")
+  assert [p.stat().st_mode & 0o777 for p in (folder, folder.parent)] == [0o700] * 2
+  assert folder.parent.parent == tmp_path
+
+
+def test_a_cache_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+  cache_folder("a").parent.rename(tmp_path / "elsewhere")
+  (tmp_path / f"symtune-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+  with pytest.raises(SymtuneError, match="set TMPDIR"):
+    cache_folder("a")

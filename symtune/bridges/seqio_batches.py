@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import seqio
 
-from symtune.data.batches.batch import HostShard
-from symtune.data.batches.packing import Batch
+from symtune.data.batches.batch import Batch, HostShard
 from symtune.data.batches.windows import BatchShape
 from symtune.errors import SymtuneError
 

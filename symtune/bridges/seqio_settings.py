@@ -18,7 +18,6 @@ import functools
 import hashlib
 import os
 import pathlib
-import tempfile
 from collections.abc import Mapping
 
 import seqio
@@ -44,6 +43,7 @@ from symtune.data.text.symbols import (
 )
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
+from symtune.files import cache_folder
 
 # T5X's own vocabulary (t5x/examples/t5/t5_1_1/base.gin).
 T5_VOCAB = "gs://t5-data/vocabs/cc_all.32000.100extra/sentencepiece.model"
@@ -264,9 +264,7 @@ def _local_copy(path: str) -> pathlib.Path:
     found = tf.io.gfile.stat(path)
     version = f"{folder} {found.length} {found.mtime_nsec}"
     key = hashlib.sha256(version.encode()).hexdigest()[:16]
-    copy = pathlib.Path(tempfile.gettempdir()) / f"symtune-{os.getuid()}" / key
-    copy.mkdir(parents=True, exist_ok=True, mode=0o700)
-    target = copy / name
+    target = cache_folder(key) / name
     if not target.exists():
       partial = target.with_name(f".{name}.{os.getpid()}")
       tf.io.gfile.copy(path, str(partial), overwrite=True)

@@ -68,11 +68,6 @@ class QuestionTask:
   fingerprint: str
   canary: str
 
-  @property
-  def is_choice(self) -> bool:
-    """Whether most questions offer choices."""
-    return 2 * sum(bool(q.choices) for q in self.questions) > len(self.questions)
-
 
 def load_questions(
   data_dir: str | os.PathLike[str], name: str = "bbh"

@@ -10,6 +10,7 @@ import typer
 
 from symtune.cards.card import Task, TaskCard
 from symtune.cards.load import read_suite
+from symtune.cli import options
 from symtune.data.limits import DEFAULT_OVERLAP, MAX_EXAMPLES_PER_TASK
 from symtune.errors import SymtuneError
 from symtune.fetch.hub import HUB_ROOT
@@ -20,26 +21,20 @@ app = typer.Typer(
   rich_markup_mode=None,
 )
 
-Suite = Annotated[str, typer.Argument(help="A suite, or a path to a suite's .yaml.")]
-Folder = Annotated[str, typer.Argument(help="Data folder, local or gs://...")]
-AllCards = Annotated[
-  list[str] | None,
-  typer.Option("--suite", help="Only the tasks of this suite; may be repeated."),
-]
 _SHOWN_BAD = 20
 
 
 @app.command()
 def get(
-  suite: Suite,
-  to: Annotated[str, typer.Option("--to", help="Data folder, local or gs://...")],
+  suite: options.Suite,
+  to: options.DataFolderTo,
   task: Annotated[
     list[str] | None, typer.Option(help="Only this task; may be repeated.")
   ] = None,
   hub: Annotated[
     str, typer.Option(help="The hub, or a folder with the same paths.")
   ] = HUB_ROOT,
-  seed: Annotated[int, typer.Option(help="Of the cap and of held-out rows.")] = 0,
+  seed: options.RowsSeed = 0,
   max_rows: Annotated[
     int, typer.Option(help="Most training rows of a task.", min=1)
   ] = MAX_EXAMPLES_PER_TASK,
@@ -63,7 +58,7 @@ def get(
 
 
 @app.command()
-def verify(folder: Folder, suite: AllCards = None) -> None:
+def verify(folder: options.DataFolder, suite: options.OfSuites = None) -> None:
   """Check hashes and every row; exit code 1 if something is wrong."""
   from symtune.fetch.verify import check_folder
 
@@ -89,7 +84,7 @@ def verify(folder: Folder, suite: AllCards = None) -> None:
 
 
 @app.command()
-def stats(folder: Folder, suite: AllCards = None) -> None:
+def stats(folder: options.DataFolder, suite: options.OfSuites = None) -> None:
   """Show rows, classes and duplicates of a data folder."""
   from symtune.fetch.verify import check_folder
 
@@ -119,9 +114,7 @@ def stats(folder: Folder, suite: AllCards = None) -> None:
 def leaks(
   train_suite: Annotated[str, typer.Argument(help="A suite that a model is tuned on.")],
   eval_suite: Annotated[str, typer.Argument(help="A suite that it is probed with.")],
-  data: Annotated[
-    str | None, typer.Option(help="Data folder, local or gs://...")
-  ] = None,
+  data: options.DataFolderFrom = None,
   overlap: Annotated[
     float, typer.Option(help="Share of n-grams that makes two texts the same.")
   ] = DEFAULT_OVERLAP,

@@ -3,8 +3,8 @@
 import importlib.metadata
 import importlib.util
 import platform
-import re
 
+import packaging.requirements
 import rich.console
 
 # The modules that tell whether an extra is there.
@@ -41,33 +41,18 @@ def _check_core(console: rich.console.Console) -> list[str]:
   except importlib.metadata.PackageNotFoundError:
     return ["symtune is not installed. Install it: pip install -c constraints.txt ."]
   problems = []
-  for line in (line for line in wanted if "extra ==" not in line):
-    name, operator, version = _split_requirement(line)
-    found = _version(name)
-    console.print(f"  {name} {found or 'missing'}")
-    if found is None or not _satisfies(found, operator, version):
+  for requirement in map(packaging.requirements.Requirement, wanted):
+    if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+      continue
+    found = _version(requirement.name)
+    console.print(f"  {requirement.name} {found or 'missing'}")
+    if found is None or not requirement.specifier.contains(found, prereleases=True):
+      fix = f"{requirement.name}{requirement.specifier}"
       problems.append(
-        f"{name} is {found or 'missing'}, expected {operator}{version}. Install it: "
-        f"pip install '{name}{operator}{version}'."
+        f"{requirement.name} is {found or 'missing'}, expected "
+        f"{requirement.specifier or 'any version'}. Install it: pip install '{fix}'."
       )
   return problems
-
-
-def _split_requirement(line: str) -> tuple[str, str, str]:
-  """Name, operator and version of a requirement such as "jax>=0.10; ..."."""
-  match = re.match(r"([\w.-]+)\s*(>=|==)?\s*([\w.]*)", line)
-  assert match, line
-  return match[1], match[2] or "", match[3]
-
-
-def _satisfies(found: str, operator: str, version: str) -> bool:
-  if operator == "==":
-    return found == version
-  return _numbers(found) >= _numbers(version)
-
-
-def _numbers(version: str) -> list[int]:
-  return [int(n) for n in re.findall(r"\d+", version)[:3]]
 
 
 def _show_extras(console: rich.console.Console) -> None:

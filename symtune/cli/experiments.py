@@ -30,6 +30,7 @@ from symtune.report.rules import Rule
 from symtune.train import checkpoint, hosts
 from symtune.train.loop import CHECKPOINTS
 from symtune.train.partition import Layout
+from symtune.train.versions import check_versions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ def train(inputs: Inputs, layout: Layout, *, distributed: bool) -> None:
   """Tune only, on one process or as one of many."""
   if distributed:
     hosts.join()
+    check_versions()
   console = rich.console.Console(stderr=True, quiet=not hosts.is_first())
   experiment, gin_text = _build(inputs, console)
   hosts.check_same(experiment.config_hash, "configuration")

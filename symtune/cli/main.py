@@ -2,12 +2,15 @@
 
 import pathlib
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from symtune.cli import data, symbols
+from symtune.cli import data, options, symbols
 from symtune.errors import SymtuneError
+
+if TYPE_CHECKING:  # the commands import what they need: help is shown at once
+  from symtune.data.batches.feed import FeedSettings
 
 app = typer.Typer(
   name="symtune",
@@ -24,60 +27,19 @@ app.add_typer(symbols.app, name="symbols")
 # Options that a command does not know become arguments: --gin.NAME=VALUE.
 _WITH_GIN = {"ignore_unknown_options": True}
 
-Recipe = Annotated[
-  str, typer.Argument(help="A .gin file, or a name from gin_configs/recipes.")
-]
-Overrides = Annotated[
-  list[str] | None,
-  typer.Argument(
-    metavar="--gin.NAME=VALUE", help="Settings that replace the recipe's."
-  ),
-]
-Data = Annotated[
-  str | None,  # a Path would make gs:/ of gs://
-  typer.Option(
-    "--data", help="Folder of <task>.jsonl files, local or gs://; microworld: none."
-  ),
-]
-VocabPath = Annotated[
-  pathlib.Path | None,
-  typer.Option("--vocab", help="SentencePiece model, such as T5's spiece.model."),
-]
-Out = Annotated[
-  pathlib.Path,
-  typer.Option("--out", help="Folder of the run; an unfinished run is continued."),
-]
-
-ModelDevices = Annotated[
-  int, typer.Option(help="Devices that share one copy of the parameters.", min=1)
-]
-ShardParams = Annotated[
-  bool, typer.Option(help="Also cut parameters over the devices that share a batch.")
-]
-Microbatches = Annotated[
-  int, typer.Option(help="Parts of a batch that run one after another.", min=1)
-]
-Workers = Annotated[
-  int, typer.Option(help="Processes that build batches ahead; results stay the same.")
-]
-TokenCache = Annotated[
-  pathlib.Path | None, typer.Option(help="Folder that keeps tokenized rows.")
-]
-
 
 @app.command(context_settings=_WITH_GIN)
 def run(
-  recipe: Recipe,
-  out: Out,
-  overrides: Overrides = None,
-  data: Data = None,
-  vocab: VocabPath = None,
-  workers: Workers = 0,
-  token_cache: TokenCache = None,
+  recipe: options.Recipe,
+  out: options.Out,
+  overrides: options.Overrides = None,
+  data: options.Data = None,
+  vocab: options.Vocab = None,
+  workers: options.Workers = 0,
+  token_cache: options.TokenCache = None,
 ) -> None:
   """Probe, tune, probe again and report."""
   from symtune.cli import experiments
-  from symtune.data.batches.feed import FeedSettings
 
   experiments.run(
     experiments.Inputs(
@@ -86,20 +48,18 @@ def run(
       data=data,
       vocab=vocab,
       out=out,
-      feed=FeedSettings(
-        workers=workers, cache_dir=None if token_cache is None else str(token_cache)
-      ),
+      feed=_feed(workers, token_cache),
     )
   )
 
 
 @app.command(context_settings=_WITH_GIN)
 def train(
-  recipe: Recipe,
-  out: Out,
-  overrides: Overrides = None,
-  data: Data = None,
-  vocab: VocabPath = None,
+  recipe: options.Recipe,
+  out: options.Out,
+  overrides: options.Overrides = None,
+  data: options.Data = None,
+  vocab: options.Vocab = None,
   distributed: Annotated[
     bool,
     typer.Option(
@@ -108,15 +68,14 @@ def train(
       "JAX_PROCESS_ID."
     ),
   ] = False,
-  model_devices: ModelDevices = 1,
-  shard_params: ShardParams = False,
-  microbatches: Microbatches = 1,
-  workers: Workers = 0,
-  token_cache: TokenCache = None,
+  model_devices: options.ModelDevices = 1,
+  shard_params: options.ShardParams = False,
+  microbatches: options.Microbatches = 1,
+  workers: options.Workers = 0,
+  token_cache: options.TokenCache = None,
 ) -> None:
   """Tune only, on one process or many."""
   from symtune.cli import experiments
-  from symtune.data.batches.feed import FeedSettings
   from symtune.train.partition import Layout
 
   experiments.train(
@@ -126,9 +85,7 @@ def train(
       data=data,
       vocab=vocab,
       out=out,
-      feed=FeedSettings(
-        workers=workers, cache_dir=None if token_cache is None else str(token_cache)
-      ),
+      feed=_feed(workers, token_cache),
     ),
     Layout(
       model_devices=model_devices, shard_params=shard_params, microbatches=microbatches
@@ -139,15 +96,12 @@ def train(
 
 @app.command(context_settings=_WITH_GIN)
 def probe(
-  recipe: Recipe,
-  out: Out,
-  overrides: Overrides = None,
-  data: Data = None,
-  vocab: VocabPath = None,
-  step: Annotated[
-    int | None,
-    typer.Option(help="Checkpoint of the run; 0 is before tuning, default the newest."),
-  ] = None,
+  recipe: options.Recipe,
+  out: options.Out,
+  overrides: options.Overrides = None,
+  data: options.Data = None,
+  vocab: options.Vocab = None,
+  step: options.RunStep = None,
   checkpoint: Annotated[
     list[str] | None,
     typer.Option(
@@ -159,12 +113,7 @@ def probe(
     str | None,
     typer.Option(help="Names of probes with commas between them, or all."),
   ] = None,
-  dtype: Annotated[
-    str | None,
-    typer.Option(
-      help="With --checkpoint: type of parameters and activations, float32 or bfloat16."
-    ),
-  ] = None,
+  dtype: options.ComputeType = None,
 ) -> None:
   """Probe one checkpoint of a run, or several of any runs."""
   from symtune.cli import experiments
@@ -182,7 +131,7 @@ def sweep(
   name: Annotated[
     str, typer.Argument(help="A .gin file, or a name from gin_configs/sweeps.")
   ],
-  out: Out,
+  out: options.Out,
 ) -> None:
   """Train and probe several sizes of network; draw accuracy against size."""
   from symtune.cli import sweeps
@@ -206,9 +155,7 @@ def report(
 
 @app.command()
 def tasks(
-  suite: Annotated[
-    str | None, typer.Option(help="Only the tasks of this suite.")
-  ] = None,
+  suite: options.OfSuite = None,
 ) -> None:
   """List the task cards."""
   from symtune.cli import cards
@@ -219,8 +166,8 @@ def tasks(
 @app.command()
 def preview(
   task: Annotated[str, typer.Argument(help="Name of a card, or a microworld task.")],
-  data: Data = None,
-  vocab: VocabPath = None,
+  data: options.Data = None,
+  vocab: options.Vocab = None,
   labels: Annotated[
     str, typer.Option(help="natural, symbols, flipped or scrambled.")
   ] = "symbols",
@@ -229,7 +176,7 @@ def preview(
   ] = False,
   shots: Annotated[int, typer.Option(help="Exemplars per class.", min=0)] = 2,
   count: Annotated[int, typer.Option(help="Number of prompts.", min=1)] = 2,
-  seed: Annotated[int, typer.Option(help="Root seed.")] = 0,
+  seed: options.RootSeed = 0,
   max_inputs: Annotated[int, typer.Option(help="Input tokens of a row.", min=1)] = 2048,
 ) -> None:
   """Show rendered prompts, remapped labels and the tokens that the model sees."""
@@ -250,14 +197,14 @@ def preview(
 
 @app.command(context_settings=_WITH_GIN)
 def plan(
-  recipe: Recipe,
+  recipe: options.Recipe,
   slice_name: Annotated[
     str, typer.Option("--slice", help="Such as v4-32, v5e-16 or h100-8.")
   ],
-  overrides: Overrides = None,
-  model_devices: ModelDevices = 1,
-  shard_params: ShardParams = False,
-  microbatches: Microbatches = 1,
+  overrides: options.Overrides = None,
+  model_devices: options.ModelDevices = 1,
+  shard_params: options.ShardParams = False,
+  microbatches: options.Microbatches = 1,
   mfu: Annotated[
     float, typer.Option(help="Share of the chips' peak that the run reaches.")
   ] = 0.35,
@@ -283,13 +230,9 @@ def plan(
 def t5x(
   mode: Annotated[str, typer.Argument(help="train, eval or infer.")],
   context: typer.Context,
-  data: Annotated[
-    str | None, typer.Option(help="Folder of <task>.jsonl files, local or gs://.")
-  ] = None,
-  vocab: Annotated[
-    str | None, typer.Option(help="SentencePiece model, local or gs://.")
-  ] = None,
-  seed: Annotated[int | None, typer.Option(help="Root seed of the prompts.")] = None,
+  data: options.T5xData = None,
+  vocab: options.T5xVocab = None,
+  seed: options.T5xSeed = None,
 ) -> None:
   """T5X's train, eval or infer on symtune's mixtures; other flags are T5X's own."""
   from symtune.cli import t5x
@@ -311,13 +254,9 @@ def convert(
     str | None,
     typer.Option(help="huggingface (default for folders), t5x or symtune."),
   ] = None,
-  dtype: Annotated[
-    str, typer.Option(help="Type of the parameters on disk: float32 or bfloat16.")
-  ] = "float32",
-  vocab: VocabPath = None,
-  step: Annotated[
-    int | None, typer.Option(help="Step to record in a T5X checkpoint.", min=0)
-  ] = None,
+  dtype: options.DiskType = "float32",
+  vocab: options.Vocab = None,
+  step: options.StepToRecord = None,
   activations: Annotated[
     str | None,
     typer.Option(help="Of a T5X network with unusual ones, such as silu,linear."),
@@ -343,6 +282,13 @@ def doctor() -> None:
   from symtune.cli import doctor
 
   raise typer.Exit(doctor.check())
+
+
+def _feed(workers: int, token_cache: pathlib.Path | None) -> "FeedSettings":
+  from symtune.data.batches.feed import FeedSettings
+
+  folder = None if token_cache is None else str(token_cache)
+  return FeedSettings(workers=workers, cache_dir=folder)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import rich.markup
 import rich.table
 import typer
 
+from symtune.cli import options
 from symtune.errors import SymtuneError
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ def symbols() -> None:
 
 @app.command()
 def check(
-  vocab: Annotated[pathlib.Path, typer.Option(help="SentencePiece model.")],
+  vocab: options.VocabToCheck,
   category: Annotated[
     list[str] | None,
     typer.Option(help="integers, combinations, words or nonce; may be repeated."),

@@ -45,7 +45,6 @@ INDEX = "model.safetensors.index.json"
 VOCAB = "spiece.model"
 # Transformers' own default (save_pretrained, max_shard_size).
 SHARD_BYTES = 5 * 10**9
-_BLOCK_ROWS = 4096
 
 
 def is_huggingface(folder: pathlib.Path) -> bool:

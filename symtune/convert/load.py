@@ -3,7 +3,6 @@
 import concurrent.futures
 import dataclasses
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -157,14 +156,3 @@ def _digest(name: str, tensor: LazyTensor, *, is_small: bool) -> bytes:
   if is_small or len(tensor.shape) == 1 or name.endswith("/rel_embedding"):
     digest.update(np.ascontiguousarray(tensor.read()).data.cast("B"))
   return digest.digest()
-
-
-def held_tensors(params: Mapping[str, Any]) -> dict[str, LazyTensor]:
-  """Parameters in memory as the tensors of a checkpoint, by slash-joined path."""
-
-  def held(leaf: Any) -> LazyTensor:
-    return LazyTensor(
-      shape=tuple(leaf.shape), dtype=np.dtype(leaf.dtype), read=lambda: np.asarray(leaf)
-    )
-
-  return {name: held(leaf) for name, leaf in flatten_dict(params, sep="/").items()}

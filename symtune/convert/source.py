@@ -5,7 +5,6 @@ import hashlib
 import os
 import pathlib
 import re
-import tempfile
 from collections.abc import Sequence
 
 from symtune.convert.folders import open_folder
@@ -20,7 +19,7 @@ from symtune.convert.t5x import is_t5x
 from symtune.convert.t5x_tree import t5x_source
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.errors import SymtuneError
-from symtune.files import write_whole
+from symtune.files import cache_folder, write_whole
 
 HF, GS = "hf://", "gs://"
 # Transformers' name for a SentencePiece model, and T5X's.
@@ -95,11 +94,7 @@ def _with_bucket_vocab(source: SourceCheckpoint) -> SourceCheckpoint:
 
 def _kept(model: bytes) -> pathlib.Path:
   """A file of these bytes, in a folder of this user's that is named after them."""
-  name = hashlib.sha256(model).hexdigest()[:16]
-  user = pathlib.Path(tempfile.gettempdir()) / f"symtune-{os.getuid()}"
-  user.mkdir(mode=0o700, exist_ok=True)
-  path = user / name / VOCAB
-  path.parent.mkdir(mode=0o700, exist_ok=True)
+  path = cache_folder(hashlib.sha256(model).hexdigest()[:16]) / VOCAB
   if not path.is_file() or path.read_bytes() != model:
     write_whole(path, model)
   return path

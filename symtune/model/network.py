@@ -24,6 +24,11 @@ from symtune.model.stacks import Decoder, Encoder
 
 Params = dict[str, Any]
 
+# One number for each token of a row: its id, example or position. T5X may initialise
+# with float32 ones in place of integers.
+EncoderIds = Num[Array, "batch enc_length"]
+DecoderIds = Num[Array, "batch dec_length"]
+
 
 class Transformer(nn.Module):
   """The network: `encode`, `decode`, and both in one call.
@@ -42,8 +47,8 @@ class Transformer(nn.Module):
 
   def encode(
     self,
-    encoder_input_tokens: Num[Array, "batch enc_length"],
-    encoder_segment_ids: Num[Array, "batch enc_length"] | None = None,
+    encoder_input_tokens: EncoderIds,
+    encoder_segment_ids: EncoderIds | None = None,
     enable_dropout: bool = True,
   ) -> Float[Array, "batch enc_length embed"]:
     """Runs the encoder.
@@ -57,7 +62,6 @@ class Transformer(nn.Module):
     Returns:
       One vector per token.
     """
-    # T5X may initialise with float32 ones instead of token ids.
     tokens = encoder_input_tokens.astype(jnp.int32)
     mask = masks.encoder_mask(tokens, _as_int(encoder_segment_ids))
     return self.encoder(tokens, mask, deterministic=not enable_dropout)
@@ -65,12 +69,12 @@ class Transformer(nn.Module):
   def decode(
     self,
     encoded: Float[Array, "batch enc_length embed"],
-    encoder_input_tokens: Num[Array, "batch enc_length"],
-    decoder_input_tokens: Num[Array, "batch dec_length"],
-    decoder_target_tokens: Num[Array, "batch dec_length"],
-    encoder_segment_ids: Num[Array, "batch enc_length"] | None = None,
-    decoder_segment_ids: Num[Array, "batch dec_length"] | None = None,
-    decoder_positions: Num[Array, "batch dec_length"] | None = None,
+    encoder_input_tokens: EncoderIds,
+    decoder_input_tokens: DecoderIds,
+    decoder_target_tokens: DecoderIds,
+    encoder_segment_ids: EncoderIds | None = None,
+    decoder_segment_ids: DecoderIds | None = None,
+    decoder_positions: DecoderIds | None = None,
     enable_dropout: bool = True,
     decode: bool = False,
     max_decode_length: int | None = None,
@@ -123,7 +127,7 @@ class Transformer(nn.Module):
   def decode_tree(
     self,
     encoded: Float[Array, "batch enc_length embed"],
-    encoder_input_tokens: Num[Array, "batch enc_length"],
+    encoder_input_tokens: EncoderIds,
     tokens: Int[Array, "batch nodes"],
     depths: Int[Array, "batch nodes"],
     visible: Bool[Array, "batch nodes nodes"],
@@ -154,18 +158,21 @@ class Transformer(nn.Module):
 
   def __call__(
     self,
-    encoder_input_tokens: Num[Array, "batch enc_length"],
-    decoder_input_tokens: Num[Array, "batch dec_length"],
-    decoder_target_tokens: Num[Array, "batch dec_length"],
-    encoder_segment_ids: Num[Array, "batch enc_length"] | None = None,
-    decoder_segment_ids: Num[Array, "batch dec_length"] | None = None,
-    encoder_positions: Num[Array, "batch enc_length"] | None = None,
-    decoder_positions: Num[Array, "batch dec_length"] | None = None,
+    encoder_input_tokens: EncoderIds,
+    decoder_input_tokens: DecoderIds,
+    decoder_target_tokens: DecoderIds,
+    encoder_segment_ids: EncoderIds | None = None,
+    decoder_segment_ids: DecoderIds | None = None,
+    encoder_positions: EncoderIds | None = None,
+    decoder_positions: DecoderIds | None = None,
     *,
     enable_dropout: bool = True,
     decode: bool = False,
   ) -> Float[Array, "batch dec_length vocab"]:
     """Encodes, then decodes.
+
+    T5X gives arguments by position as well as by name, here and to `decode`, so both
+    spell out the same list.
 
     Args:
       encoder_input_tokens: As in `encode`.
@@ -173,15 +180,15 @@ class Transformer(nn.Module):
       decoder_target_tokens: As in `decode`.
       encoder_segment_ids: As in `encode`.
       decoder_segment_ids: As in `decode`.
-      encoder_positions: Not used; kept for T5X.
-      decoder_positions: Not used; kept for T5X.
+      encoder_positions: Not used: as `decoder_positions` in `decode`.
+      decoder_positions: Not used.
       enable_dropout: As in `encode`: True by default.
       decode: As in `decode`.
 
     Returns:
       Logits in float32.
     """
-    del encoder_positions
+    del encoder_positions, decoder_positions
     encoded = self.encode(encoder_input_tokens, encoder_segment_ids, enable_dropout)
     return self.decode(
       encoded,
@@ -190,7 +197,6 @@ class Transformer(nn.Module):
       decoder_target_tokens,
       encoder_segment_ids=encoder_segment_ids,
       decoder_segment_ids=decoder_segment_ids,
-      decoder_positions=decoder_positions,
       enable_dropout=enable_dropout,
       decode=decode,
     )

@@ -79,26 +79,6 @@ def score_candidates(
   return jnp.where(jnp.any(is_real, axis=2), scores, -jnp.inf)
 
 
-def score_targets(
-  network: Transformer,
-  params: Params,
-  inputs: Int[Array, "batch enc_length"],
-  targets: Int[Array, "batch dec_length"],
-) -> Float[Array, " batch"]:
-  """`score_candidates` for one target per prompt.
-
-  Args:
-    network: The network.
-    params: Its parameters.
-    inputs: One prompt per row, 0 for padding.
-    targets: One target per row, ending in EOS, padded with 0.
-
-  Returns:
-    Scores in nats; -inf for a target that is all padding.
-  """
-  return score_candidates(network, params, inputs, targets[:, None, :])[:, 0]
-
-
 def score_trees(
   network: Transformer,
   params: Params,

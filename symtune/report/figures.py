@@ -4,7 +4,6 @@ Bars stand in the order of Table 1 of Wei et al. 2023; flipped labels have a pan
 their own. The same summaries give the same bytes: no date, no user's style.
 """
 
-import io
 import textwrap
 from collections.abc import Sequence
 
@@ -12,10 +11,10 @@ import matplotlib
 import matplotlib.patheffects
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from symtune.probe.run import CheckpointLabel
+from symtune.report.canvas import draw_png
 from symtune.report.results import checkpoint_title, setting_title
 from symtune.report.summary import Summary
 
@@ -41,12 +40,8 @@ def draw_accuracy(
     panels.setdefault(summary.probe, []).append(summary)
   rows = _wrap(list(panels.items()))
   widest = max(sum(len(panel) for _, panel in row) for row in rows)
-  with matplotlib.rc_context():
-    matplotlib.rcdefaults()
-    matplotlib.rcParams.update({"font.size": 11, "axes.titlesize": 12})
-    width = max(5.0, 1.2 + 0.6 * max(map(len, rows)) + 1.55 * widest)
-    figure = Figure(figsize=(width, 4.6 * len(rows)), dpi=150, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+
+  def draw(figure: Figure) -> None:
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, row in zip(parts, rows, strict=True):
       axes = part.subplots(
@@ -67,9 +62,14 @@ def draw_accuracy(
       ncols=min(5, len(bars) + 1),
       frameon=False,
     )
-    buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})
-  return buffer.getvalue()
+
+  return draw_png(
+    draw,
+    size=(max(5.0, 1.2 + 0.6 * max(map(len, rows)) + 1.55 * widest), 4.6 * len(rows)),
+    dpi=150,
+    font_size=11,
+    title_size=12,
+  )
 
 
 def _wrap(panels: list[tuple[str, list[Summary]]]) -> list[list[tuple]]:

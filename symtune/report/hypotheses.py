@@ -42,16 +42,6 @@ def hypothesis_table(results: PairedResults) -> Table:
   )
 
 
-def override_rate(tasks: Sequence[Sequence[ResultRow]]) -> Estimate:
-  """The share of answers that follow the exemplars against the prior.
-
-  Args:
-    tasks: rows of one checkpoint and setting, task by task; at least one question's
-      hypotheses differ.
-  """
-  return _share(_judged(tasks), Outcome.CONTEXT)
-
-
 def _row(
   setting: SettingRows, label: CheckpointLabel, tasks: list[tuple[ResultRow, ...]]
 ) -> tuple[str, ...]:

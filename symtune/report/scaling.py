@@ -8,16 +8,14 @@ lines; a baseline has no size, and is drawn as a horizontal line.
 """
 
 import dataclasses
-import io
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from symtune.probe.run import CheckpointLabel
+from symtune.report.canvas import draw_png
 from symtune.report.results import (
   PairedResults,
   SettingRows,
@@ -138,12 +136,8 @@ def draw_scaling(
     panels.setdefault((slope.probe, slope.setting), []).append(slope)
   columns = min(_COLUMNS, len(panels))
   rows = -(-len(panels) // columns)
-  with matplotlib.rc_context():
-    matplotlib.rcdefaults()
-    matplotlib.rcParams.update({"font.size": 10, "axes.titlesize": 10})
-    size = (1.0 + 3.1 * columns, 1.0 + 2.7 * rows)
-    figure = Figure(figsize=size, dpi=130, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+
+  def draw(figure: Figure) -> None:
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for panel, found in zip(axes.flat, panels.values(), strict=False):
       _draw_panel(panel, found, checkpoints)
@@ -153,9 +147,14 @@ def draw_scaling(
     figure.supylabel("accuracy in %, mean over tasks")
     shown = axes.flat[0].get_legend_handles_labels()
     figure.legend(*shown, loc="outside upper center", ncols=3, fontsize=8)
-    buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})
-  return buffer.getvalue()
+
+  return draw_png(
+    draw,
+    size=(1.0 + 3.1 * columns, 1.0 + 2.7 * rows),
+    dpi=130,
+    font_size=10,
+    title_size=10,
+  )
 
 
 def _fit(

@@ -5,17 +5,15 @@ number of parameters along a logarithmic axis.
 """
 
 import dataclasses
-import io
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from symtune.errors import SymtuneError
 from symtune.probe.run import CheckpointLabel
+from symtune.report.canvas import draw_png
 from symtune.report.results import setting_title
 from symtune.report.summary import Summary
 from symtune.report.tables import Column, Table, show_estimate
@@ -88,10 +86,8 @@ def size_table(sizes: Sequence[SizeResult]) -> Table:
 def draw_sizes(sizes: Sequence[SizeResult]) -> bytes:
   """A PNG of the same numbers, with intervals and chance levels."""
   settings = sizes[0].summaries
-  with matplotlib.rc_context():
-    matplotlib.rcdefaults()
-    figure = Figure(figsize=(2.9 * len(settings), 3.4), dpi=150, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+
+  def draw(figure: Figure) -> None:
     axes = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
     for i, panel in enumerate(axes):
       _draw_panel(panel, sizes, i)
@@ -99,9 +95,8 @@ def draw_sizes(sizes: Sequence[SizeResult]) -> bytes:
     figure.supxlabel("parameters")
     lines, names = axes[0].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside upper center", ncols=len(names))
-    buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})
-  return buffer.getvalue()
+
+  return draw_png(draw, size=(2.9 * len(settings), 3.4), dpi=150)
 
 
 def _draw_panel(axes: Axes, sizes: Sequence[SizeResult], setting: int) -> None:

@@ -1,4 +1,4 @@
-"""Several processes that train as one: they join, agree, wait, and one of them writes.
+"""Several processes that train as one: they join, agree, and one of them writes.
 
 With a single process everything here does nothing.
 """
@@ -46,12 +46,6 @@ def is_first() -> bool:
   return jax.process_index() == 0
 
 
-def wait_for_all(name: str) -> None:
-  """Returns when every process has come to the same `name`."""
-  if jax.process_count() > 1:
-    multihost_utils.sync_global_devices(name)
-
-
 def any_of_all(flag: bool) -> bool:
   """Whether the flag is set on any process; every process must ask."""
   if jax.process_count() == 1:
@@ -60,7 +54,7 @@ def any_of_all(flag: bool) -> bool:
 
 
 def check_same(value: str, what: str) -> None:
-  """Refuses processes that do not agree: other settings, data or version.
+  """Refuses processes that do not agree: other settings or data.
 
   Args:
     value: what must be the same everywhere.
@@ -76,8 +70,8 @@ def check_same(value: str, what: str) -> None:
   if (everyone != mine[None]).any():
     raise SymtuneError(
       f"the processes have different values of the {what}; this one has {value}. Start "
-      f"all with the same command, data, vocabulary and version of symtune, and an "
-      f"--out that all of them see."
+      f"all with the same command, data and vocabulary, and an --out that all of "
+      f"them see."
     )
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from symtune.data.batches.batch import HostShard
-from symtune.data.batches.packing import Batch
+from symtune.data.batches.batch import Batch, HostShard
 from symtune.data.batches.windows import BatchShape
 from symtune.errors import SymtuneError
 

@@ -17,16 +17,26 @@ def names():
   return [f"symtune_{train[i].card.name}_symbols" for i in (0, -1)]
 
 
-def test_two_tasks_are_cached_and_read_back(seqio, tasks, names, tmp_path, monkeypatch):
+@pytest.fixture
+def cache_dir(seqio, tmp_path):
+  """A folder where SeqIO looks for cached tasks, during one test."""
+  before = list(seqio.get_global_cache_dirs())
+  seqio.set_global_cache_dirs([str(tmp_path)])
+  yield tmp_path
+  seqio.set_global_cache_dirs(before)
+
+
+def test_two_tasks_are_cached_and_read_back(
+  seqio, tasks, names, cache_dir, monkeypatch
+):
   pytest.importorskip("apache_beam", reason="needs Apache Beam (docs/tpu_pods.md)")
   monkeypatch.setenv("SYMTUNE_PROMPTS", "40")
   command = [sys.executable, "-m", "seqio.scripts.cache_tasks_main"]
-  command += [f"--tasks={','.join(names)}", f"--output_cache_dir={tmp_path}"]
+  command += [f"--tasks={','.join(names)}", f"--output_cache_dir={cache_dir}"]
   command += ["--module_import=symtune.bridges.seqio_tasks"]
   command += ["--pipeline_options=--runner=DirectRunner"]
   done = subprocess.run(command, capture_output=True, text=True)
   assert done.returncode == 0, done.stderr
-  monkeypatch.setattr(seqio.utils, "_GLOBAL_CACHE_DIRECTORIES", [str(tmp_path)])
   for name in names:
     task = seqio.get_mixture_or_task(name)
     read = {

@@ -5,7 +5,6 @@ import collections
 import numpy as np
 import pytest
 
-from symtune.data.batches.packing import pack_row
 from symtune.data.tokens.tokenizer import TokenPair
 from symtune.errors import SymtuneError
 
@@ -69,7 +68,7 @@ def test_root_seed_changes_the_prompts(seqio, tasks, name, monkeypatch):
   assert inputs_of(dataset) != before
 
 
-def test_packed_rows_have_the_fields_of_native_ones(seqio, tasks, name):
+def test_packed_rows_have_the_fields_of_native_ones(seqio, tasks, name, pack_row):
   task = seqio.get_mixture_or_task(f"symtune_{name}_symbols")
   dataset = task.get_dataset(LENGTHS, split="train", shuffle=False).take(24)
   pairs = {
@@ -234,7 +233,7 @@ def test_a_file_in_a_bucket_is_copied_again_when_it_changes(
 
   from symtune.bridges import seqio_settings
 
-  monkeypatch.setattr(seqio_settings.tempfile, "gettempdir", lambda: str(tmp_path))
+  monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
   path = "ram://bucket/rows.jsonl"  # TensorFlow's file system in memory
   for text in ("old", "newer"):
     if tf.io.gfile.exists(path):

@@ -10,15 +10,15 @@ from symtune.cli.main import main
 
 @pytest.fixture
 def run_cli(monkeypatch, capsys):
-  """Runs a command that must succeed; what it printed, one space between words."""
+  """Runs a command that ends with a code; its output, one space between words."""
 
-  def run(*arguments):
+  def run(*arguments, code=0):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "argv", ["symtune", *arguments])
     with pytest.raises(SystemExit) as stop:
       main()
     printed = capsys.readouterr()
-    assert not stop.value.code, printed.err
+    assert (stop.value.code or 0) == code, printed.err
     return " ".join(printed.out.split())
 
   return run
@@ -83,6 +83,23 @@ def test_doctor_finds_nothing_wrong_here(run_cli):
   assert "no problems found" in printed
   assert "jax" in printed
   assert "cpu" in printed
+
+
+@pytest.mark.parametrize(
+  ("wanted", "problem"),
+  [
+    ("numpy>=999", "expected >=999. Install it: pip install 'numpy>=999'."),
+    ("numpy<1,>=0.5", "pip install 'numpy<1,>=0.5'."),
+    ("nosuchthing", "nosuchthing is missing, expected any version."),
+    ("nosuchthing; extra == 'hf'", None),
+    ("nosuchthing; python_version < '3'", None),
+    ("numpy!=0.1,>=1", None),
+  ],
+)
+def test_doctor_reads_requirements(run_cli, monkeypatch, wanted, problem):
+  monkeypatch.setattr("importlib.metadata.requires", lambda _: [wanted])
+  printed = run_cli("doctor", code=1 if problem else 0)
+  assert (problem or "no problems found") in printed
 
 
 def test_doctor_names_the_fix_for_a_missing_extra(run_cli, monkeypatch):

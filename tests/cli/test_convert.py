@@ -8,7 +8,6 @@ import pytest
 from symtune.cards.resources import resource_dir
 from symtune.cli.main import main
 from symtune.convert.convert import Destination, Format, convert
-from symtune.convert.load import held_tensors
 from symtune.convert.source import open_checkpoint
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.model.config import T5Config
@@ -26,7 +25,7 @@ CONFIG = T5Config(
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
+def weights(held_tensors, tmp_path_factory):
   params = init_params(Transformer(CONFIG), jax.random.key(0))
   source = SourceCheckpoint(where="x", config=CONFIG, tensors=held_tensors(params))
   path = tmp_path_factory.mktemp("weights") / "w.safetensors"
@@ -131,7 +130,7 @@ def test_errors_of_the_system_say_what_they_know(
   def fail(*_args, **_kwargs):
     raise error
 
-  monkeypatch.setattr("symtune.convert.safetensors_file._write_tensor", fail)
+  monkeypatch.setattr("mmap.mmap", fail)  # tensors are read by it, one by one
   code, printed = run_cli(weights, tmp_path / "hf")
   assert code == 2
   assert message in printed
@@ -143,7 +142,7 @@ def test_a_stopped_conversion_says_that_nothing_is_there(
   def stop(*_args, **_kwargs):
     raise KeyboardInterrupt
 
-  monkeypatch.setattr("symtune.convert.safetensors_file._write_tensor", stop)
+  monkeypatch.setattr("mmap.mmap", stop)  # tensors are read by it, one by one
   code, printed = run_cli(weights, tmp_path / "hf")
   assert code == 130
   assert "nothing was written" in printed

@@ -1,5 +1,6 @@
 """`symtune probe --checkpoint A --checkpoint B`: two sizes, one table, one figure."""
 
+import os
 import sys
 
 import jax
@@ -9,7 +10,6 @@ from symtune.cli.main import main
 from symtune.experiment import build
 from symtune.model.config import T5Config
 from symtune.model.network import Transformer, init_params
-from symtune.probe import run as probe_run
 from symtune.probe.results import read_results
 from symtune.train.weights import save_weights
 
@@ -77,21 +77,22 @@ def test_two_sizes_give_a_figure_and_an_interruption_changes_nothing(
   assert "small.safetensors (minus large.safetensors)" in report  # as given
   assert (whole / "scaling.png").read_bytes().startswith(b"\x89PNG")
 
-  append, groups = probe_run._append, []
+  results, groups = cut / "results.jsonl", []
 
-  def stop_inside_the_second(path, rows):
-    append(path, rows)
-    groups.append(rows)
-    if len(groups) == TASKS + 10:
-      raise KeyboardInterrupt
+  def stop_inside_the_second(handle, sync=os.fsync):
+    sync(handle)
+    if results.exists() and os.path.samestat(os.fstat(handle), results.stat()):
+      groups.append(handle)
+      if len(groups) == TASKS + 10:
+        raise KeyboardInterrupt
 
-  monkeypatch.setattr(probe_run, "_append", stop_inside_the_second)
-  code, printed = probe(cut)
+  with monkeypatch.context() as patch:
+    patch.setattr(os, "fsync", stop_inside_the_second)
+    code, printed = probe(cut)
   assert code == 130
   assert "Traceback" not in printed
-  assert len(read_results(cut / "results.jsonl")) == TASKS + 10
+  assert len(read_results(results)) == TASKS + 10
   assert not (cut / "report.md").exists()
-  monkeypatch.setattr(probe_run, "_append", append)
   code, printed = probe(cut)
   assert code == 0, printed
   assert _files(cut) == _files(whole)

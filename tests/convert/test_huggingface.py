@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from symtune.convert.huggingface import huggingface_source, write_huggingface
-from symtune.convert.load import held_tensors, load_params
+from symtune.convert.load import load_params
 from symtune.convert.names import huggingface_name
 from symtune.convert.safetensors_file import read_safetensors
 from symtune.convert.tensors import LazyTensor, SourceCheckpoint, expected_shapes
@@ -207,7 +207,7 @@ def test_a_name_without_a_size_is_refused(tmp_path):
     list(write_huggingface(tmp_path, source, dtype=F32))
 
 
-def test_bfloat16_is_rounded_and_read_back(tmp_path):
+def test_bfloat16_is_rounded_and_read_back(held_tensors, tmp_path):
   config = T5Config(
     vocab_size=8,
     emb_dim=4,

@@ -14,7 +14,7 @@ import pytest
 import tensorstore
 from flax.traverse_util import unflatten_dict
 
-from symtune.convert.load import held_tensors, load_params
+from symtune.convert.load import load_params
 from symtune.convert.t5x import open_t5x
 from symtune.convert.t5x_tree import t5x_source
 from symtune.convert.t5x_write import write_t5x
@@ -320,7 +320,7 @@ def test_until_the_last_file_a_folder_is_no_checkpoint(t5x_golden, tmp_path):
     open_t5x(str(tmp_path))
 
 
-def test_large_arrays_are_cut_into_chunks(tmp_path):
+def test_large_arrays_are_cut_into_chunks(held_tensors, tmp_path):
   value = np.arange(5 * 2**20 * 3, dtype=np.float32).reshape(15, 2**20)
   tensors = held_tensors({"a": {"kernel": value}})
   list(write_t5x(tmp_path, tensors, step=0))

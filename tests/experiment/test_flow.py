@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from symtune.data.batches.batch import BatchShape, BatchStream
-from symtune.data.batches.packing import pack_row
 from symtune.data.batches.windows import one_by_one
 from symtune.data.draw.index import Shots
 from symtune.data.ingredients import Ingredient
@@ -69,7 +68,7 @@ def _logits(network, params, batch):
 
 
 def test_logits_of_packed_rows_equal_those_of_the_prompts_alone(
-  toy_task, toy_pools, tokenizer, network, params
+  toy_task, toy_pools, tokenizer, network, params, pack_row
 ):
   mixture = Mixture(
     [(Ingredient(min_shots=1, max_shots=2), (toy_task,))],
@@ -99,7 +98,7 @@ def test_logits_of_packed_rows_equal_those_of_the_prompts_alone(
 
 
 def test_scores_equal_minus_the_training_loss_of_the_answer(
-  toy_task, toy_pools, tokenizer, network, params
+  toy_task, toy_pools, tokenizer, network, params, pack_row
 ):
   settings = ProbeSettings(
     pool=toy_pools[1],

@@ -13,6 +13,7 @@ from symtune.cards.examples import read_task
 from symtune.cards.load import load_card, read_suite
 from symtune.errors import SymtuneError
 from symtune.fetch import get as get_lib
+from symtune.fetch import hub as hub_lib
 from symtune.fetch.get import GetSettings, get_tasks
 from symtune.fetch.hub import with_retries
 from symtune.fetch.provenance import read_provenance
@@ -204,14 +205,14 @@ def test_entries_that_another_process_wrote_meanwhile_stay(hub, tmp_path, monkey
     made = [{"text": f"t {i}", "label": values[i % 2]} for i in range(8)]
     hub(card, "train", made)
     root = hub(card, "validation", made)
-  make = get_lib._make
+  resolve = hub_lib.resolve_revision
 
-  def slow(card, settings):
+  def slow(card, *arguments):
     if card is SST2:  # while this one is read, the other is written
       get(cola, tmp_path, root)
-    return make(card, settings)
+    return resolve(card, *arguments)
 
-  monkeypatch.setattr(get_lib, "_make", slow)
+  monkeypatch.setattr(hub_lib, "resolve_revision", slow)
   assert set(read_provenance(get(SST2, tmp_path, root))) == {"sst2.jsonl", "cola.jsonl"}
 
 

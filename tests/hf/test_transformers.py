@@ -20,7 +20,7 @@ from symtune.data.text.vocab import SentencePieceVocab
 from symtune.model.generate import generate_greedy
 from symtune.model.loss import sum_losses
 from symtune.model.network import Transformer
-from symtune.model.score import score_targets, shift_right
+from symtune.model.score import score_candidates, shift_right
 
 pytestmark = [pytest.mark.hf, pytest.mark.filterwarnings("ignore")]
 
@@ -208,5 +208,5 @@ def test_a_tuned_model_scores_alike_in_lm_evaluation_harness(maker, tmp_path):
     # The harness ends contexts with EOS, and targets without.
     inputs = jnp.asarray([[*vocab.encode(context), 1]])
     targets = jnp.asarray([vocab.encode(target)])
-    ours = score_targets(network, params, inputs, targets)
-    np.testing.assert_allclose(ours[0], score, atol=2e-5 * targets.shape[1], rtol=0)
+    ours = score_candidates(network, params, inputs, targets[:, None])
+    np.testing.assert_allclose(ours[0, 0], score, atol=2e-5 * targets.shape[1], rtol=0)

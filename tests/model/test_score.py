@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from symtune.model.loss import sum_losses
-from symtune.model.score import score_candidates, score_targets, shift_right
+from symtune.model.score import score_candidates, shift_right
 
 INPUTS = jnp.asarray([[5, 6, 7, 8, 1, 0], [9, 10, 1, 0, 0, 0]], jnp.int32)
 # The second prompt has two choices; candidate 2 of the first begins with candidate 1.
@@ -53,9 +53,7 @@ def test_score_equals_a_forward_pass_per_candidate(
 
 def test_score_equals_minus_the_summed_loss(either_network, either_params, logits_of):
   targets = TARGETS[:, 0]
-  scores = jax.jit(score_targets, static_argnums=0)(
-    either_network, either_params, INPUTS, targets
-  )
+  scores = SCORE(either_network, either_params, INPUTS, TARGETS[:, :1])[:, 0]
   for row in range(2):
     logits = logits_of(
       either_network,

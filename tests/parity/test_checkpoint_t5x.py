@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from symtune.convert.load import held_tensors
 from symtune.convert.t5x_write import write_t5x
 
 pytestmark = pytest.mark.t5x
@@ -54,7 +53,7 @@ def _restore(t5x, kind: str, folder, state, **kwargs):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["msgpack", "orbax"])
 @pytest.mark.parametrize("has_optimizer", [True, False])
-def test_t5x_restores_what_we_wrote(kind, has_optimizer, t5x, tmp_path):
+def test_t5x_restores_what_we_wrote(kind, has_optimizer, t5x, held_tensors, tmp_path):
   written = _state(t5x, 0)
   fresh = _state(t5x, 1)
   folder = tmp_path / "checkpoint_77"

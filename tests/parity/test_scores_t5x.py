@@ -11,7 +11,6 @@ from flax.core import freeze
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
-from symtune.data.batches.packing import pack_row
 from symtune.data.draw.index import Shots
 from symtune.data.tokens.tokenizer import PromptTokenizer, TokenPair
 from symtune.model.config import T5Config
@@ -65,7 +64,7 @@ def tokenizer(toy_vocab):
 
 
 @pytest.fixture
-def batch(items, tokenizer):
+def batch(items, tokenizer, pack_row):
   """The right answers to the questions, one a row."""
   prompts = [tokenizer.tokenize(item.prompt) for item in items]
   pairs = [

@@ -9,16 +9,27 @@ from symtune.errors import SymtuneError
 from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
 from symtune.probe.answer.scorers import (
   make_random_scorer,
-  make_text_scorer,
   score_by_context,
   score_by_majority,
   score_by_oracle,
   score_by_prior,
 )
 from symtune.probe.made import labelled_prompt, open_prompt
-from symtune.probe.probe import AnswerKind, ProbeItem
+from symtune.probe.probe import AnswerKind, ProbeItem, Score
 from symtune.probe.probes.flipped_labels import FlippedLabels
 from symtune.report.outcomes import Outcome
+
+
+def _writer(answer):
+  """A scorer that writes what a function says."""
+
+  def score(items):
+    return [
+      Score(text=answer(item), exemplars=len(item.prompt.exemplar_labels))
+      for item in items
+    ]
+
+  return score
 
 
 def _item(prompt: Prompt, kind=AnswerKind.RANK, context=0, prior=1):
@@ -78,7 +89,7 @@ def test_every_outcome_can_be_reached(make_task, settings, outcomes):
     Outcome.UNPARSED: lambda item: f"it is {context(item)}",
   }
   for outcome, answer in scorers.items():
-    found = outcomes(make_text_scorer(answer), items)
+    found = outcomes(_writer(answer), items)
     assert found == {"deranged": {outcome: 24}}
 
 

@@ -1,16 +1,35 @@
-"""Stage 7: rows -> Batch. Whole batches, or one host's share of them.
+"""Stage 7: PackedRows -> Batch. Whole batches, or one host's share of them.
 
 The stream is cut into windows of a fixed number of prompts. Each window is packed by
 itself, its rows are shuffled by a generator keyed with the window's number, and batches
 take rows in order, across window borders. So a position is two integers (window, row),
 the same on any number of hosts, and resuming there rebuilds one window.
+
+Feature names and their meaning are SeqIO's for encoder-decoder models
+(seqio/feature_converters.py, EncDecFeatureConverter). Two pairs, inputs [7 8 1] and
+[9 1], targets [4 1] and [5 6 1], in a row of 7 input and 6 target slots:
+
+    encoder_input_tokens    7 8 1 9 1 0 0
+    encoder_segment_ids     1 1 1 2 2 0 0
+    encoder_positions       0 1 2 0 1 0 0
+    decoder_target_tokens   4 1 5 6 1 0
+    decoder_input_tokens    0 4 0 5 6 0
+    decoder_loss_weights    1 1 1 1 1 0
+    decoder_segment_ids     1 1 2 2 2 0
+    decoder_positions       0 1 0 1 2 0
+
+Segment 0 is padding. Decoder inputs are the targets shifted right inside each segment;
+each segment starts with 0.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypedDict
 
-from symtune.data.batches.packing import Batch, RowTokens, pack_batch
+import numpy as np
+from jaxtyping import Int32
+
+from symtune.data.batches.packing import PackedRow
 from symtune.data.batches.windows import (
   BatchShape,
   PromptsAt,
@@ -19,6 +38,19 @@ from symtune.data.batches.windows import (
   windows_in_process,
 )
 from symtune.errors import SymtuneError
+
+
+class Batch(TypedDict):
+  """Rows of every model feature, named as in SeqIO."""
+
+  encoder_input_tokens: Int32[np.ndarray, "batch enc_length"]
+  encoder_segment_ids: Int32[np.ndarray, "batch enc_length"]
+  encoder_positions: Int32[np.ndarray, "batch enc_length"]
+  decoder_target_tokens: Int32[np.ndarray, "batch dec_length"]
+  decoder_input_tokens: Int32[np.ndarray, "batch dec_length"]
+  decoder_loss_weights: Int32[np.ndarray, "batch dec_length"]
+  decoder_segment_ids: Int32[np.ndarray, "batch dec_length"]
+  decoder_positions: Int32[np.ndarray, "batch dec_length"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +111,7 @@ class BatchStream:
     return self
 
   def __next__(self) -> Batch:
-    rows: list[RowTokens] = []
+    rows: list[PackedRow] = []
     for i in range(self._shape.batch_size):
       while self._row == self._window.num_rows:
         self._counts_before = self.counts
@@ -88,7 +120,7 @@ class BatchStream:
       if i * self._shard.count // self._shape.batch_size == self._shard.index:
         rows.append(self._window.row(self._row))
       self._row += 1
-    return pack_batch(rows, self._shape.input_length, self._shape.target_length)
+    return lay_out(rows, self._shape.input_length, self._shape.target_length)
 
   @property
   def counts(self) -> StreamCounts:
@@ -112,3 +144,57 @@ class BatchStream:
     self._window = next(self._windows)
     self._number, self._row = window, row
     self._counts_before = counts_before  # of the windows before this one
+
+
+def lay_out(rows: Sequence[PackedRow], input_length: int, target_length: int) -> Batch:
+  """Lays out several rows at once, each as drawn above.
+
+  Args:
+    rows: the tokens of each row; they must fit.
+    input_length: input slots of a row.
+    target_length: target slots of a row.
+
+  Returns:
+    The rows of every feature, int32, padded with zeros.
+  """
+  inputs, input_segments, input_positions = _fill(
+    [row.inputs for row in rows], [row.input_lengths for row in rows], input_length
+  )
+  targets, target_segments, target_positions = _fill(
+    [row.targets for row in rows], [row.target_lengths for row in rows], target_length
+  )
+  shifted = np.zeros_like(targets)
+  shifted[:, 1:] = targets[:, :-1]
+  shifted[target_positions == 0] = 0
+  return Batch(
+    encoder_input_tokens=inputs,
+    encoder_segment_ids=input_segments,
+    encoder_positions=input_positions,
+    decoder_target_tokens=targets,
+    decoder_input_tokens=shifted,
+    decoder_loss_weights=(target_segments > 0).astype(np.int32),
+    decoder_segment_ids=target_segments,
+    decoder_positions=target_positions,
+  )
+
+
+def _fill(
+  tokens: Sequence[np.ndarray], lengths: Sequence[np.ndarray], slots: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Ids, segments and positions of rows, each (rows, slots)."""
+  per_row = np.asarray([len(row) for row in lengths])
+  flat = np.concatenate(lengths)
+  first = np.repeat(np.cumsum(per_row) - per_row, per_row)
+  numbers = np.arange(1, len(flat) + 1) - first
+  starts = np.cumsum(flat) - flat
+  out = np.zeros((3, len(tokens), slots), np.int32)
+  segments = np.repeat(numbers.astype(np.int32), flat)
+  positions = np.arange(len(segments), dtype=np.int32)
+  positions -= np.repeat(starts.astype(np.int32), flat)
+  stop = 0
+  for row, ids in enumerate(tokens):  # copying slices beats a mask of the whole batch
+    start, stop = stop, stop + len(ids)
+    out[0, row, : len(ids)] = ids
+    out[1, row, : len(ids)] = segments[start:stop]
+    out[2, row, : len(ids)] = positions[start:stop]
+  return out[0], out[1], out[2]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from symtune.data.batches.packing import RowTokens, assign_rows
+from symtune.data.batches.packing import PackedRow, assign_rows
 from symtune.data.rng import keyed_generator
 from symtune.data.tokens.tokenizer import (
   PromptBlock,
@@ -107,11 +107,11 @@ class Window:
     """What became of the window's prompts."""
     return StreamCounts(*self.counts.tolist())
 
-  def row(self, number: int) -> RowTokens:
+  def row(self, number: int) -> PackedRow:
     """The pairs of one row, 0-based, as views."""
     pair, start, target = self.ends[number - 1] if number else (0, 0, 0)
     last_pair, stop, last_target = self.ends[number]
-    return RowTokens(
+    return PackedRow(
       inputs=self.inputs[start:stop],
       input_lengths=self.input_lengths[pair:last_pair],
       targets=self.targets[target:last_target],

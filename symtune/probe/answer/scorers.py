@@ -8,7 +8,7 @@ nothing. `baselines.py` has those that learn from the exemplars.
 
 import collections
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from symtune.data.rng import keyed_generator
 from symtune.probe.probe import AnswerKind, ProbeItem, Score, ScoreFn
@@ -48,18 +48,6 @@ def make_random_scorer(seed: int) -> ScoreFn:
       else Score(text=str(rng.integers(10)), exemplars=len(item.prompt.exemplar_labels))
       for item in items
       for rng in (keyed_generator(seed, *item.key),)
-    ]
-
-  return score
-
-
-def make_text_scorer(answer: Callable[[ProbeItem], str]) -> ScoreFn:
-  """A scorer that writes what a function says."""
-
-  def score(items: Sequence[ProbeItem]) -> list[Score]:
-    return [
-      Score(text=answer(item), exemplars=len(item.prompt.exemplar_labels))
-      for item in items
     ]
 
   return score

@@ -19,16 +19,25 @@ SHAPE = BatchShape(batch_size=16, input_length=96, target_length=16, window=50)
 
 
 @pytest.fixture
-def stream(toy_task, toy_pools, toy_vocab, tmp_path):
+def make_stream(toy_task, toy_pools, toy_vocab, tmp_path):
   mixture = Mixture(
     [(Ingredient(min_shots=1, max_shots=4), (toy_task,))],
     toy_pools[0],
     seed=5,
   )
-  tokenizer = PromptTokenizer(
-    toy_vocab, max_inputs=96, max_targets=16, min_exemplars_per_class=1
-  )
-  return TokenStream(mixture, tokenizer, tmp_path)
+
+  def make(max_inputs):
+    tokenizer = PromptTokenizer(
+      toy_vocab, max_inputs=max_inputs, max_targets=16, min_exemplars_per_class=1
+    )
+    return TokenStream(mixture, tokenizer, tmp_path)
+
+  return make
+
+
+@pytest.fixture
+def stream(make_stream):
+  return make_stream(max_inputs=96)
 
 
 def _take(batches, count):
@@ -91,9 +100,8 @@ def test_a_feed_with_workers_is_the_feed_without(stream):
   assert feed.counts == plain.counts
 
 
-def test_a_mistake_in_a_worker_keeps_its_message(stream):
-  stream._tokenizer.max_inputs = 3
-  windows = prefetched_windows(stream, SHAPE, seed=5, workers=1)(0)
+def test_a_mistake_in_a_worker_keeps_its_message(make_stream):
+  windows = prefetched_windows(make_stream(3), SHAPE, seed=5, workers=1)(0)
   with pytest.raises(SymtuneError, match="no prompt of a window fits"):
     next(windows)
 

@@ -1,4 +1,4 @@
-"""Packing lays pairs out as drawn in its docstring, and wastes little."""
+"""Rows are laid out as drawn in batch.py, and packing them wastes little."""
 
 import inspect
 
@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from symtune.data.batches import packing
+from symtune.data.batches import batch, packing
 from symtune.data.tokens.tokenizer import TokenPair
 from symtune.errors import SymtuneError
 
@@ -19,8 +19,8 @@ def _pair(inputs, targets):
 
 
 def _drawing():
-  """The arrays in the module's docstring."""
-  lines = [line.split() for line in inspect.cleandoc(packing.__doc__).splitlines()]
+  """The arrays in the docstring of batch.py."""
+  lines = [line.split() for line in inspect.cleandoc(batch.__doc__).splitlines()]
   return {
     words[0]: [int(w) for w in words[1:]]
     for words in lines
@@ -28,8 +28,8 @@ def _drawing():
   }
 
 
-def test_row_equals_the_drawing():
-  row = packing.pack_row([_pair([7, 8, 1], [4, 1]), _pair([9, 1], [5, 6, 1])], 7, 6)
+def test_row_equals_the_drawing(pack_row):
+  row = pack_row([_pair([7, 8, 1], [4, 1]), _pair([9, 1], [5, 6, 1])], 7, 6)
   drawn = _drawing()
   assert len(drawn) == 8
   assert {name: values.tolist() for name, values in row.items()} == drawn
@@ -55,12 +55,12 @@ def test_pair_longer_than_a_row_is_refused():
 @hypothesis.given(
   st.lists(st.tuples(st.integers(1, 20), st.integers(1, 6)), min_size=1, max_size=40)
 )
-def test_every_pair_is_packed_once_and_can_be_read_back(sizes):
+def test_every_pair_is_packed_once_and_can_be_read_back(pack_row, sizes):
   pairs = [_pair(np.arange(1, n + 1), np.arange(101, m + 101)) for n, m in sizes]
   rows = packing.assign_rows(pairs, 20, 12)
   assert sorted(i for row in rows for i in row) == list(range(len(pairs)))
   for row in rows:
-    arrays = packing.pack_row([pairs[i] for i in row], 20, 12)
+    arrays = pack_row([pairs[i] for i in row], 20, 12)
     for segment, i in enumerate(row, start=1):
       inputs = arrays["encoder_input_tokens"][arrays["encoder_segment_ids"] == segment]
       targets = arrays["decoder_target_tokens"][
