@@ -137,12 +137,13 @@ def _mixture(prompts: TaskPrompts, settings: SeqioSettings) -> Mixture:
 @functools.cache
 def _asker(key: CardKey, settings: SeqioSettings) -> Asker:
   """Asks the questions of the native probes."""
+  task = load_task(key, settings)
   asked = ProbeSettings(
     pool=load_pool(key, PoolSplit.EVALUATION, settings),
     max_queries=settings.max_queries,
     seeds=(settings.seed,),
   )
-  return Asker("seqio", load_task(key, settings), asked)
+  return Asker("seqio", task, asked)
 
 
 @functools.cache
