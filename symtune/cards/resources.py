@@ -40,6 +40,13 @@ def resource_dir(
   )
 
 
+def path_in_data(data_dir: str | os.PathLike[str] | None, path: str) -> epath.Path:
+  """A path inside the data folder, unless it is absolute or in a bucket itself."""
+  if data_dir is None or "://" in path:
+    return data_path(path)
+  return data_path(data_dir) / path
+
+
 def data_path(path: str | os.PathLike[str]) -> epath.Path:
   """Returns a path to data, local or in a bucket such as `gs://...`.
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from symtune.cards.card import Task
 from symtune.cards.load import load_suite
-from symtune.cards.resources import resource_dir
+from symtune.cards.resources import path_in_data, resource_dir
 from symtune.data.batches.batch import BatchStream, HostShard
 from symtune.data.batches.feed import FeedSettings, prefetched_windows
 from symtune.data.ingredients import Ingredient, Instructions, Skill
 from symtune.data.mixture import Mixture
+from symtune.data.text.instructions import read_instructions
 from symtune.data.text.leaks import (
   Leak,
   apply_policy,
@@ -30,7 +31,6 @@ from symtune.data.text.vocab import SentencePieceVocab, Vocab
 from symtune.data.tokens.stream import TokenStream
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
-from symtune.experiment.instruction_data import load_instructions
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.start import Start, find_start
@@ -244,7 +244,9 @@ def _make_mixture(
   for i in settings.ingredients:
     if isinstance(i, Instructions):
       tasks, found = drop_instruction_leaks(
-        load_instructions(i, data_dir),
+        read_instructions(
+          path_in_data(data_dir, i.path), i.form, leave_out=i.leave_out
+        ),
         probe_tasks,
         settings.leaks,
         overlap=settings.leak_overlap,

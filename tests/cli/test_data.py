@@ -6,13 +6,12 @@ import pytest
 
 from symtune.cards import resources
 from symtune.cards.load import load_card
-from symtune.cards.resources import data_path
+from symtune.cards.resources import data_path, path_in_data
 from symtune.cli import experiments
 from symtune.cli.main import main
-from symtune.data.ingredients import Instructions
 from symtune.data.text import symbols
+from symtune.data.text.instructions import InstructionForm, read_instructions
 from symtune.errors import SymtuneError
-from symtune.experiment.instruction_data import load_instructions
 
 SST2 = load_card("sst2")
 
@@ -156,9 +155,9 @@ def test_a_bucket_without_its_package_names_what_to_install(monkeypatch):
 
 def test_instruction_files_lie_in_the_data_folder(tmp_path):
   (tmp_path / "a.jsonl").write_text('{"inputs": "x", "targets": "y"}\n')
-  settings = Instructions(path="a.jsonl")
+  form = InstructionForm.PAIRS
   for folder in (str(tmp_path), tmp_path):
-    (task,) = load_instructions(settings, folder)
+    (task,) = read_instructions(path_in_data(folder, "a.jsonl"), form)
     assert task.rows[0].outputs == ("y",)
-  absolute = Instructions(path=str(tmp_path / "a.jsonl"))
-  assert len(load_instructions(absolute, None)) == 1
+  absolute = path_in_data(None, str(tmp_path / "a.jsonl"))
+  assert len(read_instructions(absolute, form)) == 1

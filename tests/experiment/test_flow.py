@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from symtune.data.batches.batch import BatchShape, BatchStream
-from symtune.data.batches.windows import one_by_one
 from symtune.data.draw.index import Shots
 from symtune.data.ingredients import Ingredient
 from symtune.data.mixture import Mixture
+from symtune.data.tokens.stream import TokenStream
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.model.config import T5Config
 from symtune.model.loss import sum_losses
@@ -76,8 +76,7 @@ def test_logits_of_packed_rows_equal_those_of_the_prompts_alone(
     seed=0,
   )
   shape = BatchShape(batch_size=4, input_length=64, target_length=16, window=16)
-  prompts_at = one_by_one(lambda i: tokenizer.tokenize(mixture.prompt(i)))
-  batch = next(BatchStream(prompts_at, shape, seed=0))
+  batch = next(BatchStream(TokenStream(mixture, tokenizer), shape, seed=0))
   packed = np.asarray(_logits(network, params, batch))
   by_input = {}
   for position in range(16):

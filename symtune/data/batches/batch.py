@@ -87,7 +87,7 @@ class BatchStream:
 
     Args:
       prompts_at: the tokenized prompts at some positions; a pure function, such as a
-        `TokenStream`, or `one_by_one` of a function that makes one prompt.
+        `TokenStream`.
       shape: sizes and packing.
       seed: shuffles the rows of each window.
       shard: this host's share of every batch; all of it unless given.

@@ -14,12 +14,7 @@ from jaxtyping import Int32, Int64
 
 from symtune.data.batches.packing import PackedRow, assign_rows
 from symtune.data.rng import keyed_generator
-from symtune.data.tokens.tokenizer import (
-  PromptBlock,
-  PromptTooLongError,
-  TokenizedPrompt,
-  TokenPair,
-)
+from symtune.data.tokens.tokenizer import PromptBlock, TokenPair
 from symtune.errors import SymtuneError
 
 # The tokenized prompts at some positions; a pure function.
@@ -117,32 +112,6 @@ class Window:
       targets=self.targets[target:last_target],
       target_lengths=self.target_lengths[pair:last_pair],
     )
-
-
-def one_by_one(prompt_at: Callable[[int], TokenizedPrompt]) -> PromptsAt:
-  """Prompts at some positions, from a function that makes one.
-
-  Args:
-    prompt_at: the tokenized prompt at a position; a pure function, which raises
-      PromptTooLongError if the prompt does not fit.
-  """
-
-  def prompts_at(positions: range) -> PromptBlock:
-    pairs: list[TokenPair | None] = []
-    dropped: list[int] = []
-    error: PromptTooLongError | None = None
-    for position in positions:
-      try:
-        prompt = prompt_at(position)
-        pairs.append(prompt.pair)
-        dropped.append(prompt.exemplars_dropped)
-      except PromptTooLongError as caught:
-        error = caught
-        pairs.append(None)
-        dropped.append(0)
-    return PromptBlock(pairs=pairs, dropped=np.asarray(dropped, np.int64), error=error)
-
-  return prompts_at
 
 
 def build_window(

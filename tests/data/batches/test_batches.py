@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from symtune.data.batches.batch import BatchShape, BatchStream, HostShard
-from symtune.data.batches.windows import one_by_one
-from symtune.data.tokens.tokenizer import PromptTooLongError, TokenizedPrompt
+from symtune.data.tokens.tokenizer import (
+  PromptBlock,
+  PromptTooLongError,
+  TokenizedPrompt,
+)
 from symtune.errors import SymtuneError
 
 SHAPE = BatchShape(batch_size=4, input_length=30, target_length=8, window=16)
@@ -25,8 +28,27 @@ def _prompt_at(position):
   )
 
 
+def _one_by_one(prompt_at):
+  """The prompts at some positions, from a function that makes one."""
+
+  def prompts_at(positions):
+    pairs, dropped, error = [], [], None
+    for position in positions:
+      try:
+        prompt = prompt_at(position)
+        pairs.append(prompt.pair)
+        dropped.append(prompt.exemplars_dropped)
+      except PromptTooLongError as caught:
+        error = caught
+        pairs.append(None)
+        dropped.append(0)
+    return PromptBlock(pairs=pairs, dropped=np.asarray(dropped, np.int64), error=error)
+
+  return prompts_at
+
+
 def _stream(shape=SHAPE, **settings):
-  return BatchStream(one_by_one(_prompt_at), shape, seed=0, **settings)
+  return BatchStream(_one_by_one(_prompt_at), shape, seed=0, **settings)
 
 
 def _equal(one, two):
@@ -98,7 +120,7 @@ def test_dropped_exemplars_and_skipped_prompts_are_counted():
       raise PromptTooLongError("too long")
     return _prompt_at(position)
 
-  stream = BatchStream(one_by_one(prompt_at), SHAPE, seed=0)
+  stream = BatchStream(_one_by_one(prompt_at), SHAPE, seed=0)
   counts = stream.counts
   assert (counts.prompts, counts.skipped) == (16, 4)
   assert (counts.shortened, counts.exemplars_dropped) == (2, 2)
@@ -109,7 +131,7 @@ def test_window_in_which_nothing_fits_is_an_error():
     raise PromptTooLongError("prompt starting 'x': got 9 tokens")
 
   with pytest.raises(SymtuneError, match=r"no prompt of a window fits; .*got 9 tokens"):
-    BatchStream(one_by_one(prompt_at), SHAPE, seed=0)
+    BatchStream(_one_by_one(prompt_at), SHAPE, seed=0)
 
 
 def test_batch_that_does_not_divide_among_hosts_is_refused():
