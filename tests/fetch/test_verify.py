@@ -45,7 +45,7 @@ def test_a_truncated_file_is_called_that(tmp_path):
   path = epath.Path(tmp_path / "sst2.jsonl")
   path.write_bytes(GOOD + b"\n" + GOOD[:-20])
   _, bad = check_rows(SST2, path)
-  assert "the file ends inside this line" in bad[0].problem
+  assert "the file ends in the middle of this line" in bad[0].problem
   path.write_bytes(GOOD + b"\n" + GOOD)  # whole but for its last newline
   assert check_rows(SST2, path)[1] == ()
 
