@@ -12,18 +12,18 @@ _Choice = TypeVar("_Choice", bound=enum.Enum)
 
 
 def find_mistyped(value: Any, hint: Any, name: str) -> str | None:
-  """The first part of a value that does not fit its annotation, described.
+  """Describes the first part of a value that does not match its annotation.
 
-  An int is fine for a float, a bool is not fine for an int. Dataclasses are checked
-  field by field, tuples item by item; what has an annotation of another kind passes.
+  An int passes as a float, but a bool does not pass as an int. Dataclasses are checked
+  field by field and tuples item by item; annotations of other kinds are not checked.
 
   Args:
     value: anything.
     hint: its annotation, such as `tuple[int, ...]`, or a dataclass.
-    name: how to call it in the description, such as "TrainSettings.steps".
+    name: what to call it in the description, such as "TrainSettings.steps".
 
   Returns:
-    "NAME: got VALUE (TYPE), expected HINT", or None if everything fits.
+    "NAME: got VALUE (TYPE), expected HINT", or None if everything matches.
   """
   if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
     problems = [find_mistyped(value, option, name) for option in typing.get_args(hint)]

@@ -1,8 +1,8 @@
 """The one exception for mistakes that a user or a file made.
 
 Its message says what was got, what was expected, how to fix it and where. The command
-line prints it without a traceback and exits with code 2; every other exception is a
-defect of symtune and keeps its traceback.
+line prints it without a traceback and exits with code 2; any other exception is a bug
+in symtune and keeps its traceback.
 """
 
 

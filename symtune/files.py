@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from symtune.errors import SymtuneError
 
-# The files of a run folder that more than one layer knows of.
+# The files of a run folder that more than one package uses.
 RUN_FILE = "run.json"
 DATA_FILE = "data.json"
 RESULTS_FILE = "results.jsonl"
@@ -18,14 +18,14 @@ CACHE_FILE = "scores.sqlite"
 
 
 def write_whole(path: pathlib.Path, content: str | bytes) -> None:
-  """Writes a file under a temporary name and renames it: all of it or nothing.
+  """Writes a file under a temporary name and renames it, so it is never incomplete.
 
   Args:
-    path: the file; replaced when it exists.
+    path: the file; replaced if it exists.
     content: text, written as UTF-8, or bytes.
   """
   data = content.encode("utf-8") if isinstance(content, str) else content
-  # Each writer has a name of its own: two of them must not write into one file.
+  # Each writer uses its own temporary name, so that two never write to the same file.
   temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
   try:
     with temporary.open("xb") as file:
@@ -39,13 +39,13 @@ def write_whole(path: pathlib.Path, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
-  """Waits until no other process holds this lock file, then holds it.
+  """Waits until no other process holds the lock on this file, then holds it.
 
   Args:
-    path: the lock file; made if missing, and left there.
+    path: the lock file; created if missing, and left in place.
   """
   with path.open("w") as lock:
-    fcntl.flock(lock, fcntl.LOCK_EX)  # ends when the file is closed
+    fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
     yield
 
 

@@ -1,8 +1,8 @@
 """Stage 1: YAML -> TaskCard. What a task is, without its rows.
 
 A card says which fields an example has, how they become one input text (the
-template), and which words name the classes. Labels live beside the text: an example
-holds a label id, the card holds the words, and no stage ever searches text for them.
+template), and which words name the classes. Labels are kept apart from the text: an
+example holds a label id, the card holds the words, and no stage searches text for them.
 
   template          fields of an example                input text
   {premise}         premise: The cat slept on a mat.    The cat slept on a mat.
@@ -24,21 +24,21 @@ from symtune.cards import strict_yaml
 from symtune.cards.download import Download, read_download
 from symtune.errors import SymtuneError
 
-# SentencePiece turns these into <unk> in T5's vocabulary, and so a prompt would lose
-# them without a word. Braces are free to mark slots for the same reason.
+# T5's vocabulary turns these into <unk>, so a prompt would lose them silently. For the
+# same reason no template needs literal braces, and they can mark slots.
 T5_UNKNOWN_CHARACTERS = frozenset("<\\^`{}~")
 SPLITS = ("train", "validation")
-# What every row holds beside its text fields.
+# The keys of every row besides its text fields.
 ROW_KEYS = ("label", "label_name", "split", "src")
 _NAME = re.compile(r"[a-z0-9_]+")
-_FIELD = re.compile(r"[A-Za-z0-9_]+")  # rows of others are read as they are
+_FIELD = re.compile(r"[A-Za-z0-9_]+")  # field names of other people's rows are kept
 
 
 class TaskType(enum.StrEnum):
-  """The seven kinds of tasks in symbol tuning (arXiv 2305.08298, section 3.1), and two.
+  """The seven task types of symbol tuning (arXiv 2305.08298, section 3.1) and two more.
 
-  Knowledge and reasoning are what MMLU and BIG-Bench Hard ask for; they measure what
-  tuning forgets.
+  Knowledge and reasoning are what MMLU and BIG-Bench Hard test; they measure what a
+  model forgets in tuning.
   """
 
   NLI = "nli"
@@ -76,7 +76,7 @@ class Example:
   """One row of a task.
 
   Attributes:
-    row: 0-based row of the file; the id of this example as a query.
+    row: 0-based number of the row in the file; identifies the example as a query.
     fields: The text of each field.
     label: Class id, an index into `TaskCard.labels`.
     split: One of `SPLITS`.
@@ -101,8 +101,8 @@ class TaskCard:
 
   Attributes:
     name: Identifier, of lower-case letters, digits and underscores.
-    title: The name for people.
-    version: Counts up when a change of the card changes its prompts.
+    title: Name shown to people.
+    version: Number that goes up when an edit of the card changes its prompts.
     task_type: The kind of task.
     fields: Names of the text fields.
     template: Text with a `{field}` slot for each field.
@@ -116,7 +116,7 @@ class TaskCard:
     licence: What is known of the licence of the rows; "unknown" if nothing is.
 
   Raises:
-    SymtuneError: If the values do not fit each other; the message names the key.
+    SymtuneError: If a value is invalid or contradicts another; names the key.
   """
 
   name: str
@@ -162,8 +162,8 @@ class TaskCard:
   def input_text(self, example: Example) -> str:
     """Returns the example's input text: the template with its slots filled.
 
-    One pass over the parsed template. The text of a field is copied and never looked
-    at, so a field that holds "{label}" or "Output:" comes out as it is.
+    This is one pass over the parsed template. The text of a field is copied without
+    being parsed, so a field that holds "{label}" or "Output:" comes out unchanged.
     """
     fields = example.fields
     return "".join(
@@ -197,8 +197,8 @@ def read_card(path: str | os.PathLike[str]) -> TaskCard:
 
   Raises:
     SymtuneError: If the file cannot be read, has unknown, repeated or missing keys or
-      wrong types, or if its values do not fit each other. The message names the file
-      and the key.
+      wrong types, or if a value is invalid or contradicts another. The message names
+      the file and the key.
   """
   path = pathlib.Path(path)
   keys = strict_yaml.read_yaml(path)
@@ -237,7 +237,7 @@ def _source(keys: strict_yaml.Section) -> Source:
     values["wording"] = source.text("wording")
   if source.values.get("download") is not None:
     if values["hub"] is None:
-      raise source.error("download", "there is no 'hub' to download from; name it")
+      raise source.error("download", "'hub' is null; name the data set to download")
     fields, labels = keys.texts("fields"), keys.texts("labels")
     values["download"] = read_download(source.section("download"), fields, len(labels))
   return Source(**values)
@@ -279,7 +279,7 @@ def _template_problem(template: str, fields: tuple[str, ...]) -> str | None:
   literals, slots = pieces[0::2], pieces[1::2]
   for slot in slots:
     if slot not in fields:
-      return f"the slot {{{slot}}} is no field; fields: {', '.join(fields)}"
+      return f"the slot {{{slot}}} is not a field; fields: {', '.join(fields)}"
   for field in fields:
     if field not in slots:
       return f"the field {field!r} is never used; add {{{field}}} or drop the field"
@@ -291,7 +291,7 @@ def _template_problem(template: str, fields: tuple[str, ...]) -> str | None:
     )
   if template != template.strip():
     return "begins or ends with white space; remove it"
-  # Token sequences of parts can be joined only where the parts meet at white space.
+  # Parts are tokenized apart; their tokens can be joined only at white space.
   for left, literal, right in zip(slots, literals[1:], slots[1:], strict=False):
     if not any(character.isspace() for character in literal):
       return f"no white space between {{{left}}} and {{{right}}}; add some"
@@ -299,11 +299,11 @@ def _template_problem(template: str, fields: tuple[str, ...]) -> str | None:
 
 
 def _line_problem(text: str) -> str | None:
-  """Returns what keeps a text from standing in a prompt as one line of words."""
+  """Returns why a text cannot stand in a prompt as one line of words, or None."""
   if not text.strip():
     return "empty; write some text"
   if " ".join(text.split()) != text:
-    return f"got {text!r}, expected one line with single spaces and none at its ends"
+    return f"got {text!r}, expected one line, single spaces, none at either end"
   bad = sorted(T5_UNKNOWN_CHARACTERS.intersection(text))
   if bad:
     return f"{text!r} holds {' '.join(bad)}, which T5's vocabulary cannot represent"
@@ -328,7 +328,7 @@ def _label_names_problem(
     return f"got {len(label_names)} names for {len(labels)} labels; list one for each"
   for name in label_names:
     if label_names.count(name) > 1:
-      return f"the name {name!r} occurs twice; each class has its own"
+      return f"the name {name!r} occurs twice; each class needs its own name"
   return None
 
 

@@ -6,27 +6,27 @@ import re
 from symtune.cards import strict_yaml
 from symtune.errors import SymtuneError
 
-# The hub converts every data set to Parquet on this branch, also those whose main
-# branch holds a loading script, which is never run.
+# The hub converts every data set to Parquet on this branch, even if the main branch
+# holds a loading script; such scripts are never run.
 PARQUET_BRANCH = "refs/convert/parquet"
 _COLUMN = re.compile(r"([^\[\]]+)(?:\[(\d+)\])?")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Download:
-  """Where rows lie in a public data set, and what they are called there.
+  """Where a public data set holds the rows, and under which names.
 
   Attributes:
-    folder: The configuration's folder on the Parquet branch of the hub.
-    splits: (our split, theirs) for each split that is read.
+    folder: Folder of the configuration on the hub's Parquet branch.
+    splits: (our split, their split) for each split that is read.
     columns: (our field, their column) for each field; `choices[2]` is the third item
       of a column that holds lists.
     label: Their label column.
     values: What that column holds for each class, in the order of the class ids: names
       of a class label or texts, or whole numbers.
-    unlabelled: What it holds for rows without a gold label; those are left out.
+    unlabelled: What it holds in rows without a gold label; such rows are left out.
     holdout: Share of the training rows that becomes the validation split, for data
-      sets that have none; 0 otherwise.
+      sets without one; 0 otherwise.
 
   Raises:
     SymtuneError: If a value is out of range; the message names the key.
@@ -44,15 +44,15 @@ class Download:
     for _, column in (*self.columns, ("label", self.label)):
       parse_column(column)
     if not 0 <= self.holdout < 1:
-      raise SymtuneError(f"holdout: got {self.holdout}, expected 0 up to below 1")
+      raise SymtuneError(f"holdout: got {self.holdout}, expected 0 <= holdout < 1")
     if len(set(self.values)) != len(self.values):
-      raise SymtuneError(f"values: got {list(self.values)}, expected unique ones")
+      raise SymtuneError(f"values: got {list(self.values)}, expected each value once")
     if set(self.values) & set(self.unlabelled):
-      raise SymtuneError("unlabelled: a value is also that of a class; list it once")
+      raise SymtuneError("unlabelled: a value also stands for a class; list it once")
 
 
 def parse_column(column: str) -> tuple[str, int | None]:
-  """Returns name and item of a column such as `choices[2]`; None is the whole of it.
+  """Returns the name and item of a column such as `choices[2]`; no item gives None.
 
   Raises:
     SymtuneError: If the text has another form.
@@ -85,10 +85,12 @@ def read_download(
   columns = section.section("columns").check_only(fields)
   missing = [field for field in fields if field not in dict(columns)]
   if missing:
-    raise section.error("columns", f"no column for the fields {', '.join(missing)}")
+    raise section.error("columns", f"got none for the fields {', '.join(missing)}")
   values = section.scalars("values")
   if len(values) != num_labels:
-    raise section.error("values", f"got {len(values)}, expected one of {num_labels}")
+    raise section.error(
+      "values", f"got {len(values)} values, expected {num_labels}, one per label"
+    )
   try:
     return Download(
       folder=section.text("folder"),

@@ -4,9 +4,9 @@ One row is one JSON object on one line:
 
   {"text": "a fine film", "label": 1, "label_name": "positive", "split": "train"}
 
-The text fields are those of the card. Other keys (as `src`, where a row came from) are
-ignored. Reading is strict: the first row that is not as the card says stops it with
-its line number.
+The text fields are those of the card. Other keys (such as `src`, where a row came from)
+are ignored. Reading is strict: rows that do not match the card are an error that gives
+their line numbers.
 """
 
 import dataclasses
@@ -22,12 +22,12 @@ from symtune.cards.card import SPLITS, Example, Task, TaskCard
 from symtune.errors import SymtuneError
 
 # No text of the 33 tasks comes near this. A longer line is most likely a file without
-# line breaks, and no prompt could hold it.
+# line breaks, and would not fit into any prompt.
 MAX_LINE_BYTES = 1_000_000
 _SHOWN_LINES = 10
 
 # The keys of a card that decide what its prompts look like and which rows they use.
-# Titles, licences and sources are prose: correcting them must not reseed episodes.
+# Titles, licences and sources are prose: correcting them must not change the episodes.
 _IDENTITY = (
   "name",
   "version",
@@ -44,11 +44,11 @@ _IDENTITY = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BadRow:
-  """A line that is not as the card says.
+  """A line that does not match the card.
 
   Attributes:
     line: 1-based number of the line in the file.
-    problem: What was got, what was expected, and how to fix it.
+    problem: What the line holds, what was expected, and how to fix it.
   """
 
   line: int
@@ -63,13 +63,13 @@ def read_task(card: TaskCard, data_dir: str | os.PathLike[str]) -> Task:
     data_dir: The folder that holds `<card.rows>.jsonl`; local, or `gs://...`.
 
   Returns:
-    The task with all its rows, also those of splits that the card does not use.
+    The task with all its rows, including those of splits that the card does not use.
 
   Raises:
     SymtuneError: If the file is missing, empty or not UTF-8; if a line is not a JSON
       object, lacks a key, or holds a wrong type, an empty text, an unknown split or a
       label that the card does not have; or if a class has no row in the splits that
-      the card draws from. The message names file and line, of every bad line.
+      the card draws from. The message names the file and the first bad lines.
   """
   path = epath.Path(data_dir) / f"{card.rows}.jsonl"
   examples, bad = check_rows(card, path)
@@ -82,13 +82,13 @@ def read_task(card: TaskCard, data_dir: str | os.PathLike[str]) -> Task:
 def fingerprint(card: TaskCard, examples: Sequence[Example]) -> str:
   """Returns the SHA-256, in hex, over the card and its rows.
 
-  It covers what decides prompts: of the card all but title, licence, source and file
-  name; of the rows number, split, label and the card's fields. Both enter as JSON with
-  a fixed order, one line each, so the result does not depend on how files are laid
-  out.
+  It covers what decides the prompts: all of the card but its title, licence, source and
+  file name; and the number, split, label and text fields of each row. The card and each
+  row are hashed as one line of JSON with a fixed order, so the layout of the files does
+  not matter.
 
   Raises:
-    SymtuneError: If a text holds a lone surrogate, which no UTF-8 can hold.
+    SymtuneError: If a text holds a lone surrogate, which UTF-8 cannot encode.
   """
   identity = {key: getattr(card, key) for key in _IDENTITY}
   digest = hashlib.sha256(_json_line(identity))
@@ -100,7 +100,7 @@ def fingerprint(card: TaskCard, examples: Sequence[Example]) -> str:
     except UnicodeEncodeError as error:
       raise SymtuneError(
         f"task {card.name!r}, row {example.row}: the text holds a lone surrogate "
-        f"({error.object[error.start]!a}), which is no character; remove it"
+        f"({error.object[error.start]!a}), which is not a character; remove it"
       ) from error
   return digest.hexdigest()
 
@@ -136,25 +136,25 @@ def check_rows(
     except SymtuneError as error:
       problem = str(error)
       if truncated and row == len(lines) - 1:
-        problem += " (the file ends inside this line: get the whole file again)"
+        problem += " (the file ends in the middle of this line: get it again)"
       bad.append(BadRow(line=row + 1, problem=problem))
   return tuple(examples), tuple(bad)
 
 
 def _read_lines(card: TaskCard, path: epath.Path) -> list[bytes]:
-  """The lines of a file without their ends; the last is empty if the file is whole."""
+  """The lines of a file without line ends; the last is empty if the file is whole."""
   try:
-    # Split at b"\n" only: texts may hold other line separators, as U+2028.
+    # Split at b"\n" only: texts may hold other line separators, such as U+2028.
     lines = path.read_bytes().split(b"\n")
   except FileNotFoundError as error:
     raise SymtuneError(
-      f"{path}: no such file; task {card.name!r} reads its rows there: put them there, "
+      f"{path}: no such file; task {card.name!r} reads its rows from it. Put it there, "
       "or give the right data folder with --data"
     ) from error
   except OSError as error:
     raise SymtuneError(f"{path}: cannot be read: {error.strerror}") from error
   if lines == [b""]:
-    raise SymtuneError(f"{path}: empty; expected one JSON object a line")
+    raise SymtuneError(f"{path}: empty; expected one JSON object per line")
   return lines
 
 
@@ -183,7 +183,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys)
 
 
 def _example(card: TaskCard, row: int, line: bytes) -> Example:
-  """Returns one line as an example; errors do not yet say where."""
+  """Returns one line as an example; errors do not name the line yet."""
   if len(line) > MAX_LINE_BYTES:
     raise SymtuneError(
       f"got a line of {len(line):,} bytes, expected at most {MAX_LINE_BYTES:,}; put "
@@ -192,7 +192,7 @@ def _example(card: TaskCard, row: int, line: bytes) -> Example:
   values = parse_json(line)
   if not isinstance(values, dict):
     raise SymtuneError(
-      f"got {type(values).__name__}, expected a JSON object with the keys of the card"
+      f"got {type(values).__name__}, expected a JSON object with the card's fields"
     )
   texts = {}
   for field in card.fields:
@@ -211,7 +211,7 @@ def _example(card: TaskCard, row: int, line: bytes) -> Example:
     raise SymtuneError(
       f"key 'label_name': got {label_name!r} for label {label}, which the card calls "
       f"{card.label_names[label]!r}; label ids differ between sources: renumber the "
-      "rows or reorder the card"
+      "labels of the rows, or reorder those of the card"
     )
   split = _text(values, "split")
   if split not in SPLITS:
@@ -220,11 +220,11 @@ def _example(card: TaskCard, row: int, line: bytes) -> Example:
 
 
 def parse_json(content: bytes) -> Any:
-  """What a line or a file of JSON holds.
+  """Returns the value of a line or a file of JSON.
 
   Raises:
-    SymtuneError: it is not UTF-8, no JSON, holds a key twice or a lone surrogate, or is
-      nested or long beyond reason. The message does not say where.
+    SymtuneError: it is not UTF-8 or not JSON, holds a key twice or a lone surrogate, is
+      nested too deeply, or holds too long a number. The message does not name the file.
   """
   try:
     values = _DECODER.decode(content.decode("utf-8"))
@@ -233,8 +233,8 @@ def parse_json(content: bytes) -> Any:
     return values
   except UnicodeEncodeError as error:
     raise SymtuneError(
-      f"the text holds a lone surrogate ({error.object[error.start]!a}), which is no "
-      "character; remove it"
+      f"the text holds a lone surrogate ({error.object[error.start]!a}), which is not "
+      "a character; remove it"
     ) from error
   except UnicodeDecodeError as error:
     raise SymtuneError(
@@ -242,11 +242,11 @@ def parse_json(content: bytes) -> Any:
     ) from error
   except json.JSONDecodeError as error:
     raise SymtuneError(
-      f"not JSON: {error.msg} at column {error.colno}; expected one object a line"
+      f"not JSON: {error.msg} at column {error.colno}; expected one object per line"
     ) from error
   except RecursionError as error:
-    raise SymtuneError("nested too deep; expected an object of texts") from error
-  except ValueError as error:  # Python reads no number of more than 4,300 digits
+    raise SymtuneError("nested too deeply; expected an object of texts") from error
+  except ValueError as error:  # Python refuses integers of more than 4,300 digits
     raise SymtuneError(f"holds a number that is too long ({error})") from error
 
 
@@ -265,7 +265,7 @@ def _text(values: dict[str, object], key: str) -> str:
 
 def _whole_number(values: dict[str, object], key: str) -> int:
   value = _value(values, key)
-  # JSON's true is no whole number, though Python's True is an int.
+  # JSON's true is not a whole number, though Python's True is an int.
   if not isinstance(value, int) or isinstance(value, bool):
     raise SymtuneError(
       f"key {key!r}: got {json.dumps(value)[:60]}, expected a whole number"

@@ -1,8 +1,8 @@
 """Find cards and suites by name, and load the tasks of a suite.
 
 A suite is a named, ordered list of tasks: `tasks/suites/<name>.yaml`. It either lists
-cards, whose rows lie in a data folder, or says how many tasks to make of the
-microworld, which brings its own rows.
+cards, whose rows are in a data folder, or says how many tasks to make from the
+microworld, whose rows are generated.
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ class Suite:
 
   Attributes:
     name: Identifier, the stem of the file.
-    version: Counts up when the list changes.
+    version: Number that goes up when the list changes.
     description: One sentence.
     tasks: The cards in order; empty for a suite of the microworld.
-    plan: Which tasks to make of the microworld; None for a suite of cards.
+    plan: Which tasks to make from the microworld; None for a suite of cards.
   """
 
   name: str
@@ -133,7 +133,7 @@ def _suite_paths() -> dict[str, pathlib.Path]:
 
 
 def _yaml_files(folders: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
-  """Returns path by stem; a stem that two folders have is an error."""
+  """Returns the path of each stem; it is an error if two folders share a stem."""
   path_by_stem = {}
   for folder in folders:
     for path in sorted(folder.glob("*.yaml")):
@@ -148,17 +148,17 @@ def _yaml_files(folders: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
 def _path(
   name: str | os.PathLike[str], kind: str, path_by_name: dict[str, pathlib.Path]
 ) -> pathlib.Path:
-  """Returns the file of a name, or the path that was given instead of one."""
+  """Returns the file with this name, or the path that was given instead of a name."""
   text = os.fspath(name)
   if text in path_by_name:
     return path_by_name[text]
   if text.endswith(".yaml"):
     return pathlib.Path(text)
   close = difflib.get_close_matches(text, path_by_name, n=3)
-  hint = f"did you mean {' or '.join(close)}?" if close else "no name is close."
+  hint = f"did you mean {' or '.join(close)}?" if close else "no name is similar."
   raise SymtuneError(
     f"unknown {kind} {text!r}: {hint} There are: {', '.join(sorted(path_by_name))}. "
-    "A path to a file of your own ends in .yaml"
+    "To use a file of your own, give a path that ends in .yaml"
   )
 
 

@@ -1,24 +1,24 @@
 """A small world of everyday words whose tasks need no data: "a fruit or a tool?".
 
-Every category has words; a task takes two or three categories, puts each of their
-words into one sentence, and asks for the category. The categories' names are the
-natural labels. So a small model trained on naming things has real priors, and symbol
-tuning must make it read the exemplars instead.
+Every category has words. A task takes two or three categories, puts each of their words
+into one sentence, and asks for the category; the names of the categories are its
+natural labels. So a small model that was trained to name things has real priors, and
+symbol tuning must make it read the exemplars instead.
 
-What evaluation may see is held apart by construction, for every suite alike:
+Training and evaluation are kept apart by construction, in the same way for every suite:
 
-  categories   seen | unseen      unseen ones occur in no training task
-  pairs        of seen categories: training | held out; no training task, and no part
-               of a three-way one, is a held-out pair
-  sentences    training | evaluation; the same words, so that no text is shared and
-               yet no word of a sentence is new
+  categories   seen | unseen: no training task has an unseen category
+  pairs        of seen categories, training | held out: no training task has both
+               categories of a held-out pair
+  sentences    training | evaluation: the sentences differ, so no text is shared, but
+               they are made of the same words, so no word of a sentence is new
 
-A base model is pre-trained on more than symbol tuning shows: its tasks have every
+A base model is pre-trained on more than symbol tuning uses: its tasks have every
 category, so that it knows what each word is called, but no pair that evaluation asks
 about.
 
 A word occurs once in a task, so a query's word is never among its exemplars. Nothing
-is drawn: choices are ranked by SHA-256 of the seed and what is chosen.
+is drawn at random: candidates are ranked by SHA-256 of the seed and their names.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ _WORD_SLOT = "{word}"
 
 
 class Part(enum.StrEnum):
-  """Which side of the world a suite shows."""
+  """Which part of the world a suite uses."""
 
   BASE = "base"
   TRAIN = "train"
@@ -59,10 +59,10 @@ class World:
   """The categories and sentences, and how many are held out for evaluation.
 
   Attributes:
-    version: Counts up when words or sentences change.
+    version: Number that goes up when words or sentences change.
     seed: Decides which categories, pairs and sentences are chosen.
-    num_unseen_categories: How many categories no training task shows.
-    num_heldout_pairs: How many pairs of seen categories no training task shows.
+    num_unseen_categories: Number of categories that no training task has.
+    num_heldout_pairs: Number of pairs of seen categories that no training task has.
     train_sentences: Sentences of the training tasks, with a `{word}` slot each.
     eval_sentences: Sentences of the evaluation tasks.
     categories: All categories.
@@ -83,9 +83,9 @@ class Plan:
 
   Attributes:
     part: Base, training or evaluation.
-    num_pairs: Two-way tasks (of held-out pairs in evaluation).
-    num_triples: Three-way tasks; 0 in evaluation.
-    num_unseen_pairs: Two-way tasks of unseen categories; 0 but in evaluation.
+    num_pairs: Number of two-way tasks; in evaluation, of held-out pairs.
+    num_triples: Number of three-way tasks; 0 in evaluation.
+    num_unseen_pairs: Number of two-way tasks of unseen categories; evaluation only.
   """
 
   part: Part
@@ -112,8 +112,8 @@ def read_world(path: str | os.PathLike[str]) -> World:
 
   Raises:
     SymtuneError: If keys, types or values are wrong; if a word occurs twice, in a
-      sentence or as a category's name; or if a sentence does not have one `{word}`
-      slot. The message names file and key.
+      sentence, or as the name of a category; or if a sentence does not have exactly
+      one `{word}` slot. The message names the file and the key.
   """
   keys = strict_yaml.read_yaml(path)
   keys.check_keys(["version", "seed", "held_out", "sentences", "categories"])
@@ -134,7 +134,9 @@ def read_world(path: str | os.PathLike[str]) -> World:
   _check_words(keys.section("categories"), world)
   num_seen = len(world.categories) - world.num_unseen_categories
   if num_seen < 2:
-    raise held_out.error("categories", f"leaves {num_seen} seen, expected 2 or more")
+    raise held_out.error(
+      "categories", f"leaves {num_seen} seen categories, expected 2 or more"
+    )
   num_pairs = num_seen * (num_seen - 1) // 2
   if world.num_heldout_pairs > num_pairs:
     raise held_out.error("pairs", f"got more than the {num_pairs} pairs there are")
@@ -194,9 +196,9 @@ def make_tasks(world: World, plan: Plan) -> tuple[Task, ...]:
 
 
 def split_groups(world: World) -> Groups:
-  """Returns which categories and combinations are for what.
+  """Assigns categories and their combinations to base, training and evaluation.
 
-  A triple is for training, or for the base, if its three pairs are.
+  A triple is for training, or for the base, if all three of its pairs are.
   """
   names = sorted(category.name for category in world.categories)
   unseen = _ranked(((n,) for n in names), world.seed, "unseen category")
@@ -263,7 +265,7 @@ def _make_card(world: World, name: str, categories: Sequence[Category]) -> TaskC
     labels=labels,
     label_names=labels,
     instruction=f"Is the following text about {choice}?",
-    # What is unseen in evaluation is the task, so its rows need no split.
+    # Evaluation holds out whole tasks, so the rows of a task need no split.
     exemplar_splits=("train",),
     query_splits=("train",),
     rows=name,
@@ -276,7 +278,7 @@ def _read_categories(keys: strict_yaml.Section) -> tuple[Category, ...]:
   categories = []
   for name in keys.values:
     if not (isinstance(name, str) and name.isascii() and name.isalpha()):
-      raise keys.error(str(name), "expected one word of plain letters as category name")
+      raise keys.error(str(name), "expected a category name of one word, letters only")
     category = keys.section(name)
     category.check_keys(["phrase", "words"])
     # One line of words is easier to read and to edit than a list.
@@ -295,9 +297,11 @@ def _check_sentences(keys: strict_yaml.Section, world: World) -> None:
       raise keys.error(part, "empty; list at least one sentence")
     for sentence in sentences:
       if sentence.split().count(_WORD_SLOT) != 1:
-        raise keys.error(part, f"{sentence!r} needs one {_WORD_SLOT}, on its own")
+        raise keys.error(
+          part, f"{sentence!r} needs exactly one {_WORD_SLOT}, with spaces around it"
+        )
       if counts[sentence] > 1:
-        raise keys.error(part, f"{sentence!r} occurs twice; keep it in one place")
+        raise keys.error(part, f"{sentence!r} occurs twice; keep one of them")
 
 
 def _check_words(keys: strict_yaml.Section, world: World) -> None:

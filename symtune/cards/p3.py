@@ -1,20 +1,22 @@
 """P3, a tiny language of tape programs, and all of its short programs.
 
 P3 is the language of simple Turing concepts (Telle et al. 2019, after Böhm's P''). The
-BIG-bench files that use it are not at hand, so this is its definition here, in full:
+BIG-bench files that use it are not at hand, so the language is defined here in full:
 
-- The tape is endless both ways; a cell holds 0, 1 or blank. The input's characters
-  stand in cells 0, 1, ...; all other cells are blank. The head starts at cell 0.
-- `>` and `<` move the head right and left. `+` turns the cell's symbol into the next of
-  blank, 0, 1, blank; `-` into the one before.
-- `[` goes on behind its `]` if the cell is blank; `]` goes back to its `[` if the cell
-  is not. Brackets match.
-- `o` writes the cell's symbol to the output; at a blank cell it ends the program.
-- A program ends behind its last instruction. One that runs for more than 1,000
-  instructions is taken to run for ever.
+- The tape is endless in both directions; a cell holds 0, 1 or blank. The input is in
+  cells 0, 1, ...; all other cells are blank. The head starts at cell 0.
+- `>` and `<` move the head right and left. `+` replaces the character of the cell by
+  its successor in the cycle blank, 0, 1, blank; `-` by its predecessor.
+- `[` jumps past its matching `]` if the cell is blank; `]` jumps back to its matching
+  `[` if the cell is not blank. Brackets must match.
+- `o` appends the character of the cell to the output; at a blank cell it ends the
+  program.
+- A program ends after its last instruction. A program that has not ended after 1,000
+  instructions is taken never to end.
 
-A concept is a function from inputs to outputs: programs that do the same to every input
-are one concept, named by the shortest program, the first in the order `<>+-[]o`.
+A concept is a function from inputs to outputs: programs that give the same output for
+every input are one concept. Its name is the shortest of them, and of several equally
+short ones the first in the order `<>+-[]o`.
 """
 
 import functools
@@ -28,14 +30,14 @@ _MAX_STEPS = 1_000
 
 
 def run_program(program: str, text: str) -> str | None:
-  """What a program writes.
+  """Returns the output of a program.
 
   Args:
     program: instructions, with matching brackets.
-    text: the input, of 0 and 1.
+    text: the input, a text of 0 and 1.
 
   Returns:
-    The output, of 0 and 1; None if the program does not end.
+    The output, a text of 0 and 1; None if the program does not end.
   """
   jumps = _match_brackets(program)
   assert jumps is not None, f"brackets of {program!r} do not match"
@@ -80,11 +82,11 @@ def all_inputs() -> tuple[str, ...]:
 def all_concepts() -> dict[str, tuple[str, ...]]:
   """The outputs of each concept of at most three instructions, by its program.
 
-  Concepts that do not end for some input, or that write nothing for all of them, are
-  left out: their examples would teach nothing.
+  Concepts whose program does not end for some input, or writes nothing for any input,
+  are left out: their examples would teach nothing.
 
   Returns:
-    Outputs in the order of `all_inputs`.
+    For each program, its outputs in the order of `all_inputs`.
   """
   program_by_outputs: dict[tuple[str, ...], str] = {}
   for length in range(1, MAX_INSTRUCTIONS + 1):
@@ -100,7 +102,7 @@ def all_concepts() -> dict[str, tuple[str, ...]]:
 
 
 def _match_brackets(program: str) -> dict[int, int] | None:
-  """Places of the partners of all brackets; None if they do not match."""
+  """The place of each bracket's partner; None if the brackets do not match."""
   partners: dict[int, int] = {}
   opened: list[int] = []
   for place, instruction in enumerate(program):

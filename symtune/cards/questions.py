@@ -1,14 +1,14 @@
 """Questions with a right answer: BIG-Bench Hard, as choices where it offers some.
 
-A classification task has the same labels in every row; a question brings its own:
+A classification task has the same labels in every row; a question has its own choices:
 
   input     Which is right? Options:      target   (B)     choices   (A), (B)
             (A) big red car
             (B) red big car
   input     Sort: oak elm ash             target   ash elm oak      none: free text
 
-Choices are read from the options that a question lists, or are the closed set of
-answers of its task; a question whose answer is none of them is free text.
+The choices are the options that a question lists; if it lists none, they are the closed
+set of its task's answers. A question whose answer is not among them is free text.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ class Question:
     row: 0-based place in the file.
     input: the question.
     target: the right answer.
-    choices: the answers offered, the right one among them; empty for free text.
+    choices: the answers offered, including the right one; empty for free text.
   """
 
   row: int
@@ -55,11 +55,11 @@ class QuestionTask:
   """One file of questions.
 
   Attributes:
-    name: of the task.
+    name: name of the task.
     instruction: one sentence that tells a person what to do.
-    questions: in file order.
+    questions: the questions, in file order.
     fingerprint: SHA-256 of the instruction and the file.
-    canary: the mark of text that must not be trained on; keep it with results.
+    canary: string that marks text not to be trained on; keep it with the results.
   """
 
   name: str
@@ -76,13 +76,13 @@ def load_questions(
 
   Args:
     data_dir: the folder that holds `<name>/<task>.json`; local or `gs://...`.
-    name: of the list.
+    name: name of the list.
 
   Returns:
     The tasks, in the order of the list.
 
   Raises:
-    SymtuneError: the list or a file is missing, or a file has another form.
+    SymtuneError: the list or a file is missing, or a file has the wrong form.
   """
   keys = read_yaml(resource_dir("tasks") / "questions" / f"{name}.yaml")
   keys.check_keys(["name", "version", "reference", "licence", "tasks"])
@@ -100,7 +100,7 @@ def _read_task(path: epath.Path, name: str, instruction: str) -> QuestionTask:
     examples = values["examples"]
     pairs = [(example["input"], example["target"]) for example in examples]
   except FileNotFoundError as error:
-    raise SymtuneError(f"{path}: no such file; put the data set's files there") from (
+    raise SymtuneError(f"{path}: no such file; put the data set's file there") from (
       error
     )
   except (ValueError, KeyError, TypeError) as error:

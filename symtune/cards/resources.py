@@ -17,9 +17,9 @@ def resource_dir(
   """Returns the folder that holds the cards ("tasks") or recipes ("gin_configs").
 
   A checkout keeps them at its top level, where people edit them. A wheel carries a
-  copy inside the package, so that every working directory finds them. The
-  `pyproject.toml` beside the package tells the two apart: site-packages may well hold
-  a stranger's folder named `tasks`.
+  copy inside the package, so they are found from any working directory. The
+  `pyproject.toml` beside the package tells the two apart: site-packages may hold an
+  unrelated folder named `tasks`.
 
   Args:
     name: The folder.
@@ -51,7 +51,7 @@ def data_path(path: str | os.PathLike[str]) -> epath.Path:
   """Returns a path to data, local or in a bucket such as `gs://...`.
 
   Raises:
-    SymtuneError: If no package that reads the bucket is installed.
+    SymtuneError: If no installed package can read such a bucket.
   """
   found = epath.Path(path)
   if "://" in os.fspath(path):
@@ -59,7 +59,7 @@ def data_path(path: str | os.PathLike[str]) -> epath.Path:
       found.exists()
     except ImportError as error:
       raise SymtuneError(
-        f"{os.fspath(path)}: no installed package reads such addresses ({error}): pip "
-        "install 'etils[epath-gcs]', or copy the files to a local folder"
+        f"{os.fspath(path)}: no installed package can read such an address ({error}). "
+        "Run pip install 'etils[epath-gcs]', or copy the files to a local folder"
       ) from error
   return found

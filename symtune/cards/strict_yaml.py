@@ -10,12 +10,12 @@ import yaml
 
 from symtune.errors import SymtuneError
 
-# The C parser is several times faster; wheels of PyYAML carry it, some builds do not.
+# The C parser is several times faster. PyYAML's wheels have it; some builds do not.
 _SafeLoader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _UniqueKeyLoader(_SafeLoader):
-  """The safe loader, refusing a key that occurs twice (YAML keeps the last one)."""
+  """The safe loader, but it refuses a repeated key (PyYAML would keep the last one)."""
 
   def construct_mapping(self, node, deep=False):
     seen = set()
@@ -31,12 +31,12 @@ class _UniqueKeyLoader(_SafeLoader):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
-  """One mapping of a YAML file, which knows where it stands.
+  """One mapping of a YAML file and its place in the file.
 
   Attributes:
     path: The file.
-    prefix: The keys that lead to this mapping, as "source.", or "" at the top.
-    values: What the file says.
+    prefix: The keys that lead to this mapping, such as "source.", or "" at the top.
+    values: The content of the mapping.
   """
 
   path: pathlib.Path
@@ -48,7 +48,7 @@ class Section:
     return SymtuneError(f"{self.path}: key {self.prefix + key!r}: {problem}")
 
   def check_keys(self, required: Sequence[str], optional: Sequence[str] = ()) -> None:
-    """Raises SymtuneError unless the keys are just the required and optional ones."""
+    """Raises SymtuneError if a required key is missing or a key is unknown."""
     allowed = [*required, *optional]
     for key in self.values:
       if key not in allowed:
@@ -138,7 +138,7 @@ def read_yaml(path: str | os.PathLike[str]) -> Section:
 
   Raises:
     SymtuneError: If the file is missing, is not UTF-8, is not valid YAML, repeats a
-      key, or holds something else than a mapping.
+      key, or holds something other than a mapping.
   """
   path = pathlib.Path(path)
   try:

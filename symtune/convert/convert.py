@@ -1,7 +1,7 @@
 """Any checkpoint -> a Transformers model, a T5X checkpoint or a weights file.
 
-Tensors go through memory one at a time. The result is written under a temporary name
-beside its place and renamed when it is whole.
+Tensors pass through memory one at a time. The result is written next to the destination
+under a temporary name, and renamed when it is complete.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from symtune.convert.tensors import SourceCheckpoint
 from symtune.errors import SymtuneError
 
 WEIGHTS_SUFFIX = ".safetensors"
-# A path has one slash where the address had two.
+# pathlib has turned the two slashes of an address into one.
 _ADDRESS = re.compile(r"[a-z][a-z0-9]+:/")
 _SPARE_BYTES = 64 * 2**20
 
 
 class Format(enum.StrEnum):
-  """What can be written."""
+  """The formats that can be written."""
 
   HUGGINGFACE = "huggingface"
   T5X = "t5x"
@@ -40,18 +40,18 @@ class Format(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Destination:
-  """What to write where.
+  """What to write, and where.
 
   Attributes:
-    path: a folder for Transformers; for T5X the folder that gets `checkpoint_<step>`; a
-      `.safetensors` file of our own.
-    format: which of these.
+    path: for Transformers, the folder to write; for T5X, the folder in which to write
+      `checkpoint_<step>`; for our own format, a `.safetensors` file.
+    format: the format to write.
     dtype: type of the parameters on disk, float32 or bfloat16.
-    step: for T5X; None takes the source's, or 0.
+    step: training step, for T5X only; None takes that of the source, or 0.
 
   Raises:
-    SymtuneError: a type that T5 cannot use, an address that is no local path, or a path
-      that does not fit the format.
+    SymtuneError: T5 cannot use the type, the path is not local, or the path does not
+      suit the format.
   """
 
   path: pathlib.Path
@@ -63,14 +63,14 @@ class Destination:
     object.__setattr__(self, "dtype", float_dtype(self.dtype, "dtype"))
     if _ADDRESS.match(str(self.path)):
       raise SymtuneError(
-        f"got {self.path} as the place to write to, expected a local path. Write the "
-        "checkpoint here and copy it there with the tool of that storage."
+        f"got {self.path} as the destination, expected a local path. Write the "
+        "checkpoint to a local path, and copy it with the tool of that storage."
       )
     is_file = self.path.suffix == WEIGHTS_SUFFIX
     if is_file != (self.format is Format.SYMTUNE):
       raise SymtuneError(
-        f"got {self.path} for format {self.format}: a weights file of symtune ends in "
-        f"{WEIGHTS_SUFFIX}, other formats are folders."
+        f"got {self.path} for format {self.format}: a weights file must end in "
+        f"{WEIGHTS_SUFFIX}; the other formats are folders."
       )
 
 
@@ -83,26 +83,26 @@ def convert(
 
   Args:
     source: an opened checkpoint.
-    destination: what to write where; nothing may be there yet.
+    destination: what to write, and where; nothing may exist there yet.
     console: shows progress; None: silent.
 
   Returns:
-    What was written: a folder or a file.
+    The folder or file that was written.
 
   Raises:
-    SymtuneError: the place is taken, the disk is too small, the tokenizer is gone, or a
-      tensor is damaged.
+    SymtuneError: the destination exists, the disk has too little space, the tokenizer
+      has been removed, or a tensor is damaged.
   """
   path = destination.path
   step = destination.step if destination.step is not None else source.step or 0
   if destination.format is Format.T5X:
     path = path / f"checkpoint_{step}"
   if path.exists():
-    raise SymtuneError(f"{path} is there already. Choose another place, or remove it.")
+    raise SymtuneError(f"{path} exists already. Choose another path, or remove it.")
   if source.vocab is not None and not source.vocab.is_file():
     raise SymtuneError(
-      f"{source.where}: its tokenizer is not at {source.vocab} any more. Put it back, "
-      "or give another copy with --vocab."
+      f"{source.where}: its tokenizer is no longer at {source.vocab}. Put it back, or "
+      "give another copy with --vocab."
     )
   path.parent.mkdir(parents=True, exist_ok=True)
   _check_space(source, destination, path)
@@ -145,16 +145,16 @@ def _check_space(
   free = shutil.disk_usage(path.parent).free
   if free < needed:
     raise SymtuneError(
-      f"{path.parent} has {free / 1e9:.1f} GB free, the checkpoint needs "
+      f"{path.parent} has {free / 1e9:.1f} GB of free space, but the checkpoint needs "
       f"{needed / 1e9:.1f} GB. Free some space, or store it as bfloat16."
     )
 
 
 @contextlib.contextmanager
 def _temporary(path: pathlib.Path, *, is_folder: bool) -> Iterator[pathlib.Path]:
-  """A place beside `path` that becomes `path` when the block ends well."""
+  """A path next to `path` that is renamed to `path` if the block succeeds."""
   place = path.with_name(f".{path.name}.partial")
-  _remove(place)  # of a conversion that was killed
+  _remove(place)  # left behind by a killed conversion
   if is_folder:
     place.mkdir()
   try:
@@ -174,7 +174,7 @@ def _remove(place: pathlib.Path) -> None:
 
 
 def _sync(place: pathlib.Path) -> None:
-  """Waits until all bytes are on disk, so that no power cut leaves a hollow name."""
+  """Waits until all bytes are on disk, so that a power cut leaves no partial file."""
   files = [place] if place.is_file() else [p for p in place.rglob("*") if p.is_file()]
   for file in files:
     with file.open("rb") as handle:

@@ -11,7 +11,7 @@ import tensorstore
 from symtune.errors import SymtuneError
 
 _GS = re.compile(r"gs://([^/]+)/?(.*)", re.DOTALL)
-# Few reads at a time: each holds its own buffers.
+# Few reads at a time, since each holds its own buffers.
 _CONTEXT = {
   "file_io_concurrency": {"limit": 4},
   "gcs_request_concurrency": {"limit": 8},
@@ -21,12 +21,12 @@ _CONTEXT = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Folder:
-  """A folder, by the TensorStore specification of its files.
+  """A folder, given as a TensorStore specification.
 
   Attributes:
     where: path or address, for messages.
     spec: a key-value store without its path, such as {"driver": "file"}.
-    path: path in the store; "" or ends with "/".
+    path: path in the store; empty, or ends with "/".
   """
 
   where: str
@@ -34,22 +34,22 @@ class Folder:
   path: str
 
   def store(self, name: str = "") -> dict[str, Any]:
-    """The specification of a folder inside, or of this one.
+    """The specification of a folder inside this one, or of this one.
 
     Raises:
-      SymtuneError: the name leads out of the folder.
+      SymtuneError: the name points outside this folder.
     """
     parts = [part for part in name.split("/") if part]
     if name.startswith("/") or ".." in parts or "\\" in name:
       raise SymtuneError(
-        f"{self.where} refers to {name!r}, which is outside of it: such a checkpoint "
-        "is not read. Get it from where it was published."
+        f"{self.where} refers to {name!r}, which is outside the folder; expected names "
+        "inside it. Get the checkpoint from where it was published."
       )
     inside = "".join(f"{part}/" for part in parts)
     return {**self.spec, "path": self.path + inside}
 
   def read(self, name: str) -> bytes | None:
-    """The bytes of a file, or None when there is no such file.
+    """The bytes of a file, or None if there is no such file.
 
     Raises:
       SymtuneError: the storage cannot be reached.
@@ -63,7 +63,7 @@ class Folder:
     return found.value if found.state == "value" else None
 
   def files(self, name: str = "") -> list[str]:
-    """The paths of all files inside a folder, relative to it, in order.
+    """The paths of all files inside a folder, relative to it, sorted.
 
     Raises:
       SymtuneError: the storage cannot be reached.
@@ -75,7 +75,7 @@ class Folder:
       raise self.unreachable(error) from error
 
   def folders(self) -> list[str]:
-    """The names of the folders in this one, in order.
+    """The names of the folders in this one, sorted.
 
     Raises:
       SymtuneError: the storage cannot be reached.
@@ -90,23 +90,23 @@ class Folder:
     return Folder(where=where, spec=self.spec, path=self.store(name)["path"])
 
   def unreachable(self, error: Exception) -> SymtuneError:
-    """The storage's own message as one of ours."""
+    """Turns an error of the storage into a SymtuneError."""
     first = (str(error).splitlines() or [""])[0]
     return SymtuneError(
       f"{self.where} cannot be read ({type(error).__name__}: {first}). Check the "
-      "address and the network, or copy the folder here and give its path."
+      "address and the network, or copy the folder to this machine and give its path."
     )
 
 
 def open_folder(path: str) -> Folder:
-  """A folder by its path or its gs:// address.
+  """Opens a folder by its path or its gs:// address.
 
   Args:
-    path: a local folder, or gs://bucket/folder. Buckets are read with TensorStore:
-      anonymously, or with Google's application default credentials where they are set.
+    path: a local folder, or gs://bucket/folder. TensorStore reads buckets anonymously,
+      or with Google's application default credentials if they are set.
 
   Raises:
-    SymtuneError: a local path that is no folder, or an address without a bucket.
+    SymtuneError: a local path is not a folder, or an address has no bucket.
   """
   if path.startswith("gs://"):
     match = _GS.fullmatch(path)
@@ -117,11 +117,11 @@ def open_folder(path: str) -> Folder:
     return Folder(where=path, spec=spec, path=f"{inside}/" if inside else "")
   local = pathlib.Path(path).absolute()
   if not local.is_dir():
-    raise SymtuneError(f"{path} is no folder; expected a checkpoint's folder.")
+    raise SymtuneError(f"{path} is not a folder; expected a checkpoint's folder.")
   return Folder(where=path, spec={"driver": "file"}, path=f"{local}/")
 
 
 @functools.cache
 def context() -> tensorstore.Context:
-  """How many reads and copies run at once; one for all, which shares connections."""
+  """Limits how many reads and copies run at once; shared, to reuse connections."""
   return tensorstore.Context(_CONTEXT)

@@ -12,7 +12,7 @@ tags: [t5, symtune]
 # T5 exported by symtune
 
 Written by symtune {version} from `{where}`{step}.
-The tensors are those of the source{cast}.
+The tensors are those of that checkpoint{cast}.
 
 | setting | value |
 |---|---|
@@ -32,13 +32,13 @@ tokenizer = AutoTokenizer.from_pretrained(FOLDER)
 
 Use float32 or bfloat16: T5's activations overflow float16. T5's vocabulary turns
 newlines into spaces and does not know the characters < \\ ^ ` {{ }} ~. Licence,
-training data and intended use are those of the checkpoint that this one was tuned from;
-state them here before you publish it.
+training data and intended use are those of the checkpoint that this model was tuned
+from; state them here before you publish it.
 """
 
 
 def model_card(checkpoint: SourceCheckpoint, dtype: str) -> str:
-  """Markdown for the folder of an exported model.
+  """Returns the model card, in Markdown.
 
   Args:
     checkpoint: what was exported.

@@ -1,7 +1,8 @@
 """Hugging Face's config.json of a T5 <-> T5Config.
 
-Source: transformers/models/t5/configuration_t5.py. What our network does not do (other
-bucket counts, another epsilon, an exact gelu) is refused, not approximated.
+Source: transformers/models/t5/configuration_t5.py. Settings that our network does not
+support (other bucket counts, another epsilon, the exact gelu) are refused, not
+approximated.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
 from symtune.model.layers import MAX_DISTANCE, NUM_BUCKETS
 
-# feed_forward_proj there -> mlp_activations here. Their gated-gelu is the tanh form.
+# Their feed_forward_proj -> our mlp_activations. Their gated-gelu uses the tanh form.
 _ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
   "relu": ("relu",),
   "gelu_new": ("gelu",),
@@ -21,7 +22,7 @@ _ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
   "gated-relu": ("relu", "linear"),
   "gated-silu": ("silu", "linear"),
 }
-# What our network computes with, whatever the checkpoint.
+# Settings that are fixed in our network.
 _FIXED: Mapping[str, Any] = {
   "relative_attention_num_buckets": NUM_BUCKETS,
   "relative_attention_max_distance": MAX_DISTANCE,
@@ -46,11 +47,11 @@ def config_from_huggingface(where: str, content: Mapping[str, Any]) -> T5Config:
     content: its JSON object.
 
   Returns:
-    The settings; tied if outputs are scaled, which is how Transformers tells T5 1.0
-    from T5 1.1.
+    The settings. The output layer is tied if outputs are scaled: that is how
+    Transformers distinguishes T5 1.0 from T5 1.1.
 
   Raises:
-    SymtuneError: not a T5, or a setting that our network does not have.
+    SymtuneError: not a T5, or a setting that our network does not support.
   """
   if content.get("model_type") != "t5":
     raise SymtuneError(
@@ -70,8 +71,8 @@ def config_from_huggingface(where: str, content: Mapping[str, Any]) -> T5Config:
   for name, value in _FIXED.items():
     if content.get(name, value) != value:
       raise SymtuneError(
-        f"{where}: {name} is {content[name]!r}, this network has {value!r} built in; "
-        "such a checkpoint cannot be converted."
+        f"{where}: {name} is {content[name]!r}, expected {value!r}, which is fixed in "
+        "this network. Such a checkpoint cannot be converted."
       )
   projection = content.get("feed_forward_proj", "relu")
   if projection not in _ACTIVATIONS:
@@ -79,7 +80,7 @@ def config_from_huggingface(where: str, content: Mapping[str, Any]) -> T5Config:
       f"{where}: feed_forward_proj is {projection!r}, expected one of "
       f"{', '.join(_ACTIVATIONS)}."
     )
-  # Transformers 5 keeps a flag of its own; before, untied meant "do not scale".
+  # Transformers 5 has a separate flag; before, untied meant "do not scale".
   is_scaled = content.get(
     "scale_decoder_outputs", content.get("tie_word_embeddings") is not False
   )
@@ -101,21 +102,21 @@ def _dropout_rate(where: str, value: Any) -> float:
 
 
 def config_to_huggingface(config: T5Config, dtype: str) -> dict[str, Any]:
-  """The config.json of a network.
+  """Returns the content of a network's config.json.
 
   Args:
     config: the network's settings.
     dtype: type of the stored parameters, "float32" or "bfloat16".
 
   Raises:
-    SymtuneError: activations that Transformers has no name for.
+    SymtuneError: Transformers has no name for the activations.
   """
   names = {value: name for name, value in reversed(list(_ACTIVATIONS.items()))}
   projection = names.get(tuple(config.mlp_activations))
   if projection is None:
     raise SymtuneError(
-      f"mlp_activations {config.mlp_activations} have no name in Transformers; "
-      f"expected one of {', '.join(map(str, names))}."
+      f"got mlp_activations {config.mlp_activations}, for which Transformers has no "
+      f"name; expected one of {', '.join(map(str, names))}."
     )
   return {
     "architectures": ["T5ForConditionalGeneration"],

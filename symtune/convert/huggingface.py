@@ -1,8 +1,8 @@
 """Reads and writes T5 checkpoints as Hugging Face's Transformers keeps them.
 
-A folder with config.json and either model.safetensors or several shards listed in
-model.safetensors.index.json. PyTorch pickles (pytorch_model.bin) are not read: loading
-one can run its author's code.
+Such a checkpoint is a folder with config.json and either model.safetensors or several
+shards listed in model.safetensors.index.json. PyTorch pickles (pytorch_model.bin) are
+not read: loading one can run its author's code.
 """
 
 import json
@@ -56,11 +56,11 @@ def huggingface_source(folder: pathlib.Path) -> SourceCheckpoint:
   """Opens a folder with a T5.
 
   Args:
-    folder: as `save_pretrained` writes it, or as the hub's snapshot is.
+    folder: as `save_pretrained` writes it, or a snapshot of the hub.
 
   Raises:
-    SymtuneError: a file is missing or damaged, the config is not one of our network, or
-      tensors are missing, unknown or misshapen; names every one.
+    SymtuneError: a file is missing or damaged, our network does not support the config,
+      or tensors are missing, unknown or misshapen; names them.
   """
   where = str(folder)
   content = _read_json(folder / CONFIG)
@@ -70,7 +70,7 @@ def huggingface_source(folder: pathlib.Path) -> SourceCheckpoint:
   names = {name: t for name, t in found.items() if name not in ignored}
   is_shared = content.get("tie_word_embeddings") is not False and SHARED in names
   if is_shared and not config.logits_via_embedding and LM_HEAD not in names:
-    # Transformers 5 ties the output layer even where it does not scale the outputs.
+    # Transformers 5 ties the output layer even if it does not scale the outputs.
     names[LM_HEAD] = names[SHARED]
   by_name = {huggingface_name(path): path for path in expected_shapes(config)}
   unknown = [name for name in names if name not in by_name]
@@ -102,10 +102,12 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
   try:
     content = json.loads(path.read_text(encoding="utf-8"))
   except FileNotFoundError as error:
-    raise SymtuneError(f"no file at {path}, expected a Transformers model.") from error
+    raise SymtuneError(
+      f"{path}: no such file; expected a Transformers model."
+    ) from error
   except ValueError as error:
     raise SymtuneError(
-      f"{path} is no JSON file ({error}). Download it again."
+      f"{path} is not a JSON file ({error}). Download it again."
     ) from error
   if not isinstance(content, dict):
     raise SymtuneError(f"{path} holds {type(content).__name__}, expected an object.")
@@ -113,7 +115,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _open_tensors(folder: pathlib.Path) -> dict[str, LazyTensor]:
-  """Tensors of all shards; a shard that the index names must be there, and whole."""
+  """Opens the tensors of all shards that the index names."""
   if (folder / WEIGHTS).is_file():
     return read_safetensors(folder / WEIGHTS)
   if not (folder / INDEX).is_file():
@@ -124,16 +126,21 @@ def _open_tensors(folder: pathlib.Path) -> dict[str, LazyTensor]:
     )
   by_name = _read_json(folder / INDEX).get("weight_map")
   if not isinstance(by_name, dict) or not by_name:
-    raise SymtuneError(f"{folder / INDEX} has no weight_map; expected name -> file.")
+    raise SymtuneError(
+      f"{folder / INDEX} has no weight_map; expected a map from names to files. "
+      "Download it again."
+    )
   found: dict[str, LazyTensor] = {}
   for file in dict.fromkeys(by_name.values()):
     if not isinstance(file, str) or pathlib.PurePath(file).name != file:
-      raise SymtuneError(f"{folder / INDEX} names {file!r}, expected a file beside it.")
+      raise SymtuneError(
+        f"{folder / INDEX} names {file!r}, expected a file in the same folder."
+      )
     shard = read_safetensors(folder / file)
     twice = sorted(found.keys() & shard.keys())
     if twice:
       raise SymtuneError(
-        f"{folder / file} holds tensors that another shard holds too: "
+        f"{folder / file} holds tensors that another shard also holds: "
         f"{list_some(twice)}. The folder mixes two models: download it again."
       )
     found |= shard
@@ -149,15 +156,16 @@ def _open_tensors(folder: pathlib.Path) -> dict[str, LazyTensor]:
 def _check_copies(
   where: str, found: Mapping[str, LazyTensor], config: T5Config
 ) -> list[str]:
-  """Names of tensors that repeat others or were never used; they are left out."""
+  """Names of tensors to leave out, because they are copies of others or unused."""
   copies = dict(COPIES)
   if config.logits_via_embedding:
     copies[LM_HEAD] = SHARED
   for name, original in copies.items():
     if name in found and not _are_equal(found[name], found.get(original)):
       raise SymtuneError(
-        f"{where}: {name} differs from {original}, but this model uses one for both, "
-        "says its config.json. Config and tensors are not of the same model."
+        f"{where}: {name} differs from {original}, but config.json says that the model "
+        "uses one tensor for both. The config and the tensors belong to different "
+        "models: download the model again."
       )
   return [name for name in found if name in copies or name in UNUSED]
 
@@ -175,19 +183,19 @@ def write_huggingface(
   dtype: np.dtype,
   shard_bytes: int = SHARD_BYTES,
 ) -> Iterator[str]:
-  """Writes a folder that Transformers loads; yields each tensor's name once written.
+  """Writes a folder that Transformers can load; yields each tensor's name once written.
 
-  config.json, which makes the folder a model, comes last. Without a vocabulary in the
-  checkpoint no tokenizer is written.
+  config.json, which makes the folder a model, is written last. If the checkpoint has no
+  vocabulary, no tokenizer is written.
 
   Args:
     folder: an existing empty folder; rename it when the iterator ends.
     checkpoint: what to write.
     dtype: type of the stored parameters.
-    shard_bytes: most bytes of a file.
+    shard_bytes: largest size of a file in bytes.
 
   Raises:
-    SymtuneError: settings that Transformers has no name for, or an unreadable tensor.
+    SymtuneError: Transformers has no name for a setting, or a tensor is unreadable.
   """
   config = config_to_huggingface(checkpoint.config, dtype.name)
   named = {
@@ -226,7 +234,7 @@ def write_huggingface(
 def _cut_shards(
   named: Mapping[str, LazyTensor], itemsize: int, limit: int
 ) -> list[list[str]]:
-  """Names in order, cut so that a shard stays under the limit where it can."""
+  """Splits the names, in order; only a single large tensor may exceed the limit."""
   shards: list[list[str]] = [[]]
   filled = 0
   for name, tensor in named.items():

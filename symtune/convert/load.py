@@ -18,8 +18,8 @@ from symtune.model.network import Params
 _DTYPES = ("float32", "bfloat16")
 _READ_WHOLE = 250_000_000
 _COPIERS = 2  # threads that cast, transpose and copy while the next tensor is read
-_ALIGNMENT = 64  # bytes; an array that starts so JAX takes over on a CPU as it is
-_STRIP = 16  # columns; wider ones fall out of the processor's cache
+_ALIGNMENT = 64  # bytes; on a CPU, JAX uses an array aligned like this without a copy
+_STRIP = 16  # columns; wider strips do not stay in the processor's cache
 # Settings that change how a network computes, not which parameters it has.
 _FREE = ("dtype", "dropout_rate", "float32_attention_logits", "remat_policy")
 
@@ -29,10 +29,10 @@ def float_dtype(dtype: Any, what: str) -> np.dtype:
 
   Args:
     dtype: a type or its name.
-    what: where it was given, for the message.
+    what: what the type is for, for the message.
 
   Raises:
-    SymtuneError: neither float32 nor bfloat16.
+    SymtuneError: the type is neither float32 nor bfloat16.
   """
   try:
     found = jnp.dtype(dtype)
@@ -41,7 +41,7 @@ def float_dtype(dtype: Any, what: str) -> np.dtype:
   if found == jnp.float16:
     raise SymtuneError(
       f"{what}: got float16, expected one of {_DTYPES}. T5 was trained in bfloat16: "
-      "its activations go beyond float16's 65,504 and become infinite, then NaN."
+      "its activations exceed float16's 65,504 and become infinite, then NaN."
     )
   if found.name not in _DTYPES:
     raise SymtuneError(f"{what}: got {found.name}, expected one of {_DTYPES}.")
@@ -51,19 +51,19 @@ def float_dtype(dtype: Any, what: str) -> np.dtype:
 def load_params(
   checkpoint: SourceCheckpoint, *, dtype: Any = jnp.float32, shardings: Any = None
 ) -> Params:
-  """Reads the parameters onto devices; the host holds three of them at most.
+  """Reads the parameters onto devices; the host holds at most three of them at a time.
 
   Args:
     checkpoint: an opened checkpoint, whose tensors were checked.
     dtype: type of the parameters, float32 or bfloat16. Train in float32.
     shardings: nested dict of shardings (`symtune.train.partition.param_shardings`);
-      each device gets its part only. None puts all on the first device.
+      each device gets only its part. None puts everything on the first device.
 
   Returns:
-    Nested dict, as `symtune.model.network.init_params` returns it.
+    A nested dict, as `symtune.model.network.init_params` returns it.
 
   Raises:
-    SymtuneError: a type that T5 cannot use, or a damaged tensor, by name.
+    SymtuneError: T5 cannot use the type, or a tensor is damaged; names the tensor.
   """
   kind = float_dtype(dtype, "parameter dtype")
   first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -87,7 +87,7 @@ def _put(value: np.ndarray, dtype: np.dtype, sharding: Any) -> jax.Array:
 
 
 def _copied(block: np.ndarray, dtype: np.dtype) -> np.ndarray:
-  """A copy that JAX need not copy again, and that outlives a mapped file."""
+  """A copy that JAX need not copy again and that outlives a memory-mapped file."""
   memory = np.empty(block.size * dtype.itemsize + _ALIGNMENT, np.uint8)
   start = -memory.ctypes.data % _ALIGNMENT
   copy = memory[start : start + block.size * dtype.itemsize].view(dtype)
@@ -97,7 +97,7 @@ def _copied(block: np.ndarray, dtype: np.dtype) -> np.ndarray:
     bits = np.dtype(f"u{dtype.itemsize}")
     block, copy = block.view(bits), copy.view(bits)
   if block.ndim == 2 and not block.flags.c_contiguous:
-    # Strip by strip: column by column, each number would be a trip to memory.
+    # Strip by strip: column by column, each number would cost a memory access.
     for first in range(0, block.shape[1], _STRIP):
       strip = np.s_[:, first : first + _STRIP]
       copy[strip] = block[strip]
@@ -107,7 +107,7 @@ def _copied(block: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def check_config(checkpoint: SourceCheckpoint, config: T5Config) -> None:
-  """Refuses a checkpoint of another network than the one that is to use it.
+  """Refuses a checkpoint whose network differs from the one that is to use it.
 
   Args:
     checkpoint: an opened checkpoint.
@@ -122,28 +122,29 @@ def check_config(checkpoint: SourceCheckpoint, config: T5Config) -> None:
     found = ", ".join(f"{n} = {getattr(checkpoint.config, n)!r}" for n in differ)
     here = ", ".join(f"{n} = {getattr(config, n)!r}" for n in differ)
     raise SymtuneError(
-      f"{checkpoint.where} is of a network with T5Config {found}; this one has {here}. "
-      "Use the settings of the checkpoint."
+      f"{checkpoint.where} is of a network with T5Config {found}, but this network has "
+      f"{here}. Use the settings of the checkpoint."
     )
 
 
 def fingerprint(checkpoint: SourceCheckpoint) -> str:
   """A hash that changes when the parameters do.
 
-  Up to 250 million numbers all are read; of a larger checkpoint the norm scales and
-  relative biases, which change in any training and are few, also at 11B.
+  It covers all parameters if there are at most 250 million. For a larger checkpoint it
+  covers the norm scales and relative biases, which change in any training and are few
+  even at 11B.
 
   Args:
     checkpoint: an opened checkpoint.
 
   Returns:
-    SHA-256 in hexadecimal, the same for the same parameters in every format.
+    SHA-256 in hexadecimal; equal parameters give the same hash in every format.
 
   Raises:
     SymtuneError: a tensor is damaged.
   """
   numbers = sum(tensor.size for tensor in checkpoint.tensors.values())
-  # In the file's order, in which reading is cheapest and holds one array at a time.
+  # Reading in the file's order is cheapest and holds one array at a time.
   digests = {
     name: _digest(name, tensor, is_small=numbers <= _READ_WHOLE)
     for name, tensor in checkpoint.tensors.items()

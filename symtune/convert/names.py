@@ -1,15 +1,15 @@
 """Tree paths of our parameters <-> names of Hugging Face's T5 tensors.
 
-Linear layers there are stored as [outputs, inputs], here as [inputs, outputs]; the
-relative bias there as [buckets, heads], here as [heads, buckets]. Embeddings and norm
-scales are stored alike. Source: transformers/models/t5/modeling_t5.py.
+Theirs stores linear layers as [outputs, inputs], ours as [inputs, outputs]; theirs
+stores the relative bias as [buckets, heads], ours as [heads, buckets]. Embeddings and
+norm scales are the same. Source: transformers/models/t5/modeling_t5.py.
 """
 
 import re
 
 SHARED = "shared.weight"
 LM_HEAD = "lm_head.weight"
-# Copies of other tensors that older files hold, and one bias that was never used
+# Copies of other tensors that older files hold, and one bias that is never used
 # (transformers: _keys_to_ignore_on_load_unexpected).
 COPIES = {
   "encoder.embed_tokens.weight": SHARED,
@@ -44,12 +44,15 @@ _LAYER = re.compile(r"(encoder|decoder)/layers_(\d+)/(.+)")
 
 
 def huggingface_name(path: str) -> str:
-  """The name there of one of our parameters.
+  """The Transformers name of one of our parameters.
 
   "decoder/layers_3/mlp/wo/kernel" -> "decoder.block.3.layer.2.DenseReluDense.wo.weight"
 
   Args:
-    path: slash-joined path of our tree; any other is a KeyError.
+    path: slash-joined path in our tree.
+
+  Raises:
+    KeyError: our tree has no such path.
   """
   if path in _TOP:
     return _TOP[path]
@@ -68,5 +71,5 @@ def huggingface_name(path: str) -> str:
 
 
 def is_transposed(path: str) -> bool:
-  """Whether a parameter's two axes are the other way round there."""
+  """Whether Transformers stores the parameter with its two axes swapped."""
   return path.endswith(("/kernel", "/rel_embedding"))

@@ -29,7 +29,7 @@ def weights_source(path: pathlib.Path) -> SourceCheckpoint:
   """Opens a weights file (`symtune.train.weights`).
 
   Raises:
-    SymtuneError: not such a file, a damaged one, or tensors that are not its config's.
+    SymtuneError: not a weights file, damaged, or its tensors do not match its config.
   """
   _, metadata = read_header(path)
   return _checked(str(path), saved_config(path, metadata), read_safetensors(path))
@@ -38,10 +38,10 @@ def weights_source(path: pathlib.Path) -> SourceCheckpoint:
 def run_source(folder: pathlib.Path) -> SourceCheckpoint:
   """Opens a checkpoint of a run: its folder, `checkpoints`, or one step's folder.
 
-  Of the first two the newest step is taken.
+  From the first two, the newest step is taken.
 
   Raises:
-    SymtuneError: no checkpoint, or a damaged one.
+    SymtuneError: there is no checkpoint, or it is damaged.
   """
   step_dir = _step_dir(folder)
   about = step_dir / "run" / "metadata"
@@ -50,8 +50,8 @@ def run_source(folder: pathlib.Path) -> SourceCheckpoint:
     model, vocab = config["model"], config.get("vocab")
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise SymtuneError(
-      f"{about} cannot be read ({type(error).__name__}: {error}); expected what "
-      "symtune wrote. The checkpoint is damaged."
+      f"{about} cannot be read ({type(error).__name__}: {error}); expected a file that "
+      "symtune wrote. The checkpoint is damaged: use another step, or copy it again."
     ) from error
   tensors = read_orbax(
     open_folder(str(step_dir)), "params", is_parameter=lambda _: True
@@ -66,7 +66,7 @@ def run_source(folder: pathlib.Path) -> SourceCheckpoint:
 
 
 def is_run(folder: pathlib.Path) -> bool:
-  """Whether a folder is a run's, its `checkpoints`, or one step's."""
+  """Whether a folder is a run, its `checkpoints`, or a step in it."""
   return (folder / "params").is_dir() or bool(
     checkpoint.steps(folder) or checkpoint.steps(folder / CHECKPOINTS)
   )
@@ -111,8 +111,8 @@ def _checked(
   unknown = sorted(content.keys() - known)
   if unknown:
     raise SymtuneError(
-      f"{where}: unknown network settings {', '.join(unknown)}. A newer symtune wrote "
-      "it: update symtune."
+      f"{where}: unknown network settings {', '.join(unknown)}. A newer version of "
+      "symtune wrote the file: update symtune."
     )
   try:
     config = T5Config(**content)

@@ -1,8 +1,9 @@
 """Reads and writes safetensors files one tensor at a time.
 
-The library reads by mapping the file into memory and writes all tensors at once; for
-an 11B checkpoint neither keeps memory small. The format is short: eight bytes with the
-length of a JSON header, the header, then the tensors' bytes, row-major, little-endian.
+The safetensors library maps the whole file into memory to read it, and writes all
+tensors at once; for an 11B checkpoint both take too much memory. The format is simple:
+eight bytes with the length of a JSON header, the header, and the bytes of the tensors,
+row-major and little-endian.
 Source: https://github.com/huggingface/safetensors, README, "Format".
 """
 
@@ -32,14 +33,14 @@ _BLOCK_BYTES = 16 * 2**20
 
 
 def read_header(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, str]]:
-  """The file's tensors and its metadata, checked against the file's size.
+  """Reads the header of a file and checks it against the file's size.
 
   Returns:
-    Name -> (dtype, shape, first byte, last byte + 1, from the start of the file), in
-    the order of their bytes; and the metadata.
+    For each name (dtype, shape, first byte, last byte + 1), with bytes counted from the
+    start of the file and tensors in the order of their bytes; and the metadata.
 
   Raises:
-    SymtuneError: no such file, not a safetensors file, or a truncated one.
+    SymtuneError: no such file, not a safetensors file, or truncated.
   """
   try:
     with path.open("rb") as file:
@@ -57,7 +58,7 @@ def read_header(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, str]]:
     raise SymtuneError(f"no file at {path}, expected safetensors.") from error
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise SymtuneError(
-      f"{path} is no whole safetensors file: {error}. Copy or download it again."
+      f"{path} is not a complete safetensors file: {error}. Copy or download it again."
     ) from error
   return dict(sorted(tensors.items(), key=lambda item: item[1][2])), metadata
 
@@ -68,7 +69,7 @@ def _check_entry(name: str, entry: Mapping[str, Any], base: int, size: int) -> t
   dtype, shape = _DTYPES[entry["dtype"]], tuple(int(n) for n in entry["shape"])
   start, end = (base + int(offset) for offset in entry["data_offsets"])
   if min(shape, default=0) < 0 or start < base:
-    raise ValueError(f"tensor {name} has shape {list(shape)} at byte {start}")
+    raise ValueError(f"tensor {name} of shape {list(shape)} starts at byte {start}")
   if end - start != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
     raise ValueError(f"tensor {name} of shape {list(shape)} has {end - start} bytes")
   if end > size:
@@ -80,7 +81,7 @@ def read_safetensors(path: pathlib.Path) -> dict[str, LazyTensor]:
   """The tensors of a file, by name, in the order of their bytes.
 
   Raises:
-    SymtuneError: no such file, not a safetensors file, or a truncated one.
+    SymtuneError: no such file, not a safetensors file, or truncated.
   """
   header, _ = read_header(path)
   return {name: _lazy(path, name, *entry[:3]) for name, entry in header.items()}
@@ -99,8 +100,8 @@ def _lazy(
       raise SymtuneError(
         f"{path}: tensor {name} is truncated. Copy or download the file again."
       )
-    # Mapped one by one, tensors leave memory with their arrays; a map of the whole file
-    # would stay, and count as this process's.
+    # Tensors that are mapped one by one leave memory with their arrays; a map of the
+    # whole file would stay and count as memory of this process.
     first = start - start % mmap.ALLOCATIONGRANULARITY
     with path.open("rb") as file:
       mapped = mmap.mmap(
@@ -113,13 +114,13 @@ def _lazy(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlannedFile:
-  """A file to be written: its header is settled before any tensor is read.
+  """A file to be written; its header is known before any tensor is read.
 
   Attributes:
-    path: where.
-    tensors: what goes in, in the order of the file's bytes.
-    dtypes: type on disk of each.
-    metadata: text by key, kept in the header.
+    path: where to write the file.
+    tensors: the tensors by name, in the order of the file's bytes.
+    dtypes: type of each tensor on disk.
+    metadata: text by key, stored in the header.
   """
 
   path: pathlib.Path
@@ -131,14 +132,14 @@ class PlannedFile:
 def write_safetensors(plan: PlannedFile) -> Iterator[str]:
   """Writes a file tensor by tensor; yields each name once its bytes are written.
 
-  Not atomic: write under a temporary name and rename. The same tensors give the same
+  Not atomic: use a temporary name and rename the file. The same tensors give the same
   bytes.
 
   Args:
-    plan: what to write where.
+    plan: what to write, and where.
 
   Raises:
-    SymtuneError: a tensor cannot be read, or is not as it was planned.
+    SymtuneError: a tensor cannot be read, or does not have the planned shape.
   """
   header: dict[str, Any] = {}
   if plan.metadata:
@@ -174,6 +175,6 @@ def _write_tensor(
   row_bytes = max(1, dtype.itemsize * int(np.prod(rows.shape[1:], dtype=np.int64)))
   step = max(1, _BLOCK_BYTES // row_bytes)
   for start in range(0, len(rows), step):
-    # Block by block, so that a transposed or cast copy never stands beside the tensor.
+    # Block by block, so that memory never holds a transposed or cast copy of a tensor.
     block = rows[start : start + step].astype(dtype, order="C", copy=False)
     file.write(np.ascontiguousarray(block).view(np.uint8).data)

@@ -22,7 +22,7 @@ from symtune.errors import SymtuneError
 from symtune.files import cache_folder, write_whole
 
 HF, GS = "hf://", "gs://"
-# Transformers' name for a SentencePiece model, and T5X's.
+# The names that Transformers and T5X give a SentencePiece model.
 VOCABS = (VOCAB, "sentencepiece.model")
 _HUB_FILES = (CONFIG, "*.safetensors", "*.safetensors.index.json", *VOCABS)
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?:@[\w./-]+)?|[\w.-]+(?:@[\w./-]+)?")
@@ -39,16 +39,17 @@ def open_checkpoint(
   """Opens a checkpoint of any format; reads no arrays yet.
 
   Args:
-    address: `hf://google/flan-t5-small`, with `@` and a branch, tag or commit to pin
-      it; `gs://t5-data/...`; or a local path.
+    address: `hf://google/flan-t5-small`, optionally with `@` and a branch, tag or
+      commit; `gs://t5-data/...`; or a local path.
     mlp_activations: for T5X checkpoints of unusual networks (`t5x_tree.infer_config`).
 
   Returns:
-    The checkpoint, with the tokenizer that lies beside it: in its folder, for T5X also
-    in the one above. Its `where` names the commit that a hub's revision stands for.
+    The checkpoint, with the tokenizer in its folder (for T5X, also in the folder above
+    it). For a model of the hub, `where` names the commit.
 
   Raises:
-    SymtuneError: nothing there, an unknown format, a damaged checkpoint, or no network.
+    SymtuneError: nothing is there, the format is unknown, the checkpoint is damaged, or
+      there is no network connection.
   """
   text = os.fspath(address)
   if text.startswith(HF):
@@ -70,18 +71,18 @@ def open_checkpoint(
     source = t5x_source(str(path), mlp_activations)
     step = pathlib.Path(source.where).absolute()
     return _with_vocab(source, step, step.parent)
-  raise SymtuneError(f"{text} holds no checkpoint that is known; expected {_EXPECTED}.")
+  raise SymtuneError(f"{text} holds no known checkpoint format; expected {_EXPECTED}.")
 
 
 def _with_vocab(source: SourceCheckpoint, *folders: pathlib.Path) -> SourceCheckpoint:
-  """The checkpoint with the first SentencePiece model that these folders hold."""
+  """Adds the first SentencePiece model found in these folders to the checkpoint."""
   places = (folder / name for folder in folders for name in VOCABS)
   found = next((place for place in places if place.is_file()), None)
   return dataclasses.replace(source, vocab=found)
 
 
 def _with_bucket_vocab(source: SourceCheckpoint) -> SourceCheckpoint:
-  """The same for a step in a bucket; the model is copied to this machine, once."""
+  """The same for a step in a bucket; copies the SentencePiece model here once."""
   above = source.where.rstrip("/").rpartition("/")[0]
   folders = [source.where] if above in ("gs:/", "gs:") else [source.where, above]
   for place in (open_folder(folder) for folder in folders):
@@ -93,7 +94,7 @@ def _with_bucket_vocab(source: SourceCheckpoint) -> SourceCheckpoint:
 
 
 def _kept(model: bytes) -> pathlib.Path:
-  """A file of these bytes, in a folder of this user's that is named after them."""
+  """A file with these bytes, in a folder of this user named by their hash."""
   path = cache_folder(hashlib.sha256(model).hexdigest()[:16]) / VOCAB
   if not path.is_file() or path.read_bytes() != model:
     write_whole(path, model)
@@ -101,7 +102,7 @@ def _kept(model: bytes) -> pathlib.Path:
 
 
 def _open_hub(address: str) -> SourceCheckpoint:
-  """Downloads what a T5 needs, once, and opens it; HF_HUB_OFFLINE: cache only."""
+  """Downloads the files of a T5 and opens it; HF_HUB_OFFLINE uses only the cache."""
   name = address.removeprefix(HF)
   if not _REPOSITORY.fullmatch(name) or ".." in name:
     raise SymtuneError(f"got {address!r}, expected hf://ORGANISATION/MODEL[@REVISION].")
@@ -120,10 +121,10 @@ def _open_hub(address: str) -> SourceCheckpoint:
     first = (str(error).splitlines() or [""])[0]
     raise SymtuneError(
       f"{address} cannot be downloaded ({type(error).__name__}: {first}). Check the "
-      "name and the network; without one, set HF_HUB_OFFLINE=1 to use what was "
-      "downloaded before, or give a local folder."
+      "name and the network. Without a network, set HF_HUB_OFFLINE=1 to use earlier "
+      "downloads, or give a local folder."
     ) from error
   source = _with_vocab(huggingface_source(pathlib.Path(folder)), pathlib.Path(folder))
-  # The cache names a snapshot's folder after its commit.
+  # In the cache, the folder of a snapshot has the name of its commit.
   commit = pathlib.Path(folder).name
   return dataclasses.replace(source, where=f"{HF}{repository}@{commit}")

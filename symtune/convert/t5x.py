@@ -1,15 +1,15 @@
 """Reads T5X checkpoints without T5X: msgpack + zarr as published, and Orbax.
 
-Both layouts are a tree whose leaves lie in zarr arrays:
+Both layouts are a tree whose leaves are zarr arrays:
 
-  checkpoint_1000/checkpoint                        msgpack: the tree; a large leaf is a
-  checkpoint_1000/target.decoder.decoder_norm.scale   TensorStore spec, its zarr is here
+  checkpoint_1000/checkpoint                        msgpack: the tree; large leaves are
+  checkpoint_1000/target.decoder.decoder_norm.scale   TensorStore specs, with zarr here
   checkpoint_1000/state/manifest.ocdbt, d/, ...     Orbax: zarr arrays in one database
 
 `target/` holds the parameters, `state/step` the step and `state/param_states/` the
 optimizer's state. Source: t5x/checkpoints.py, Checkpointer and
-OrbaxCheckpointManagerInterface. The storage that a spec names (gs://, gfile, the folder
-it was once written to) is never followed: arrays are read from where the file is.
+OrbaxCheckpointManagerInterface. The location in a spec (gs://, gfile, the folder of the
+original run) is ignored: arrays are read from the folder of the checkpoint.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ from symtune.convert.folders import Folder, context, open_folder
 from symtune.convert.tensors import LazyTensor, list_some
 from symtune.errors import SymtuneError
 
-# Since 2021-06; before, bfloat16 was written as uint16 (t5x/checkpoints.py, VERSION).
+# Used since 2021-06. Version 2 stored bfloat16 as uint16 (t5x/checkpoints.py, VERSION).
 VERSION = 3
 TARGET = "target/"
 _STEP = "state/step"
 _STATES = "state/param_states/"
-# What Adafactor keeps of a parameter, below the parameter's own path.
+# Adafactor's state of a parameter, under the path of the parameter.
 _MOMENTS = ("m", "v", "v_row", "v_col")
 _MSGPACK = "checkpoint"
 _ORBAX = "state"
@@ -42,13 +42,13 @@ _STEP_FOLDER = re.compile(r"checkpoint_(\d+)")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class T5XCheckpoint:
-  """One step's checkpoint, opened.
+  """An opened checkpoint of one step.
 
   Attributes:
     where: its folder, for messages.
-    step: training step; None in a checkpoint without one.
+    step: training step, or None if the checkpoint does not record it.
     params: parameters by slash-joined path, as T5X's network names them.
-    optimizer: the optimizer's state by slash-joined path; empty when it was left out.
+    optimizer: the optimizer's state by slash-joined path; empty if it was not saved.
   """
 
   where: str
@@ -62,7 +62,8 @@ def open_t5x(path: str) -> T5XCheckpoint:
 
   Args:
     path: local path or gs:// address of a step's folder (`checkpoint_1000`), of the
-      `checkpoint` file in it, or of a model folder, whose newest step is taken.
+      `checkpoint` file in it, or of a model's folder, from which the newest step is
+      taken.
 
   Raises:
     SymtuneError: there is no T5X checkpoint, or it is damaged; names the tensor.
@@ -80,7 +81,7 @@ def open_t5x(path: str) -> T5XCheckpoint:
   if not params:
     raise SymtuneError(
       f"{folder.where} holds no parameters under {TARGET}; expected a T5X checkpoint. "
-      "It is damaged, or another program's."
+      "It is damaged, or another program wrote it."
     )
   rest = {name: leaf for name, leaf in leaves.items() if not name.startswith(TARGET)}
   if packed is None:
@@ -96,7 +97,7 @@ def open_t5x(path: str) -> T5XCheckpoint:
 def _check_states(
   folder: Folder, params: Mapping[str, Any], optimizer: Mapping[str, Any]
 ) -> None:
-  """Refuses a checkpoint whose optimizer knows parameters that are not there."""
+  """Refuses a checkpoint with optimizer state for parameters that are missing."""
   stacks = {name.split("/")[0] for name in params}
   moments = [name.removeprefix(_STATES).rpartition("/") for name in optimizer]
   known = [
@@ -110,13 +111,13 @@ def _check_states(
 def _refuse_missing(folder: Folder, names: Sequence[str]) -> None:
   if names:
     raise SymtuneError(
-      f"{folder.where} lacks tensors that were written: "
+      f"{folder.where} lacks tensors that it should hold: "
       f"{list_some(dict.fromkeys(names))}. Files were lost: copy the checkpoint again."
     )
 
 
 def is_t5x(path: str) -> bool:
-  """Whether a folder looks like a T5X checkpoint or holds steps of them."""
+  """Whether a folder looks like a T5X checkpoint or holds such checkpoints."""
   folder = open_folder(path)
   return _is_step(folder) or bool(_steps(folder))
 
@@ -137,7 +138,7 @@ def _newest_step(folder: Folder) -> Folder:
   steps = _steps(folder)
   if not steps:
     raise SymtuneError(
-      f"{folder.where} is no T5X checkpoint: expected a folder such as "
+      f"{folder.where} is not a T5X checkpoint: expected a folder such as "
       f"checkpoint_1000 with a file `{_MSGPACK}` or a folder `{_ORBAX}`, or a folder "
       "of such folders."
     )
@@ -155,8 +156,8 @@ def _msgpack_leaves(folder: Folder, packed: bytes) -> dict[str, LazyTensor]:
   except Exception as error:
     raise SymtuneError(
       f"{folder.where}/{_MSGPACK} cannot be read ({type(error).__name__}: {error}); "
-      "expected T5X's msgpack file of version 2 or 3. It is truncated, damaged or "
-      "another program's: copy it again."
+      "expected T5X's msgpack file of version 2 or 3. It is truncated or damaged, or "
+      "another program wrote it: copy it again."
     ) from error
   if version not in (2, VERSION):
     raise SymtuneError(
@@ -182,7 +183,7 @@ def _is_spec(value: Any) -> bool:
 
 
 def _spec_path(spec: Mapping[str, Any]) -> str:
-  """Folder of an array; TensorStore before 0.1.14 kept it one level higher."""
+  """Folder of an array; specs before TensorStore 0.1.14 have it one level higher."""
   return str(spec["kvstore"].get("path") or spec.get("path", ""))
 
 
@@ -201,12 +202,12 @@ def read_orbax(
 
   Args:
     folder: the checkpoint's folder.
-    item: the folder in it; holds zarr arrays, each in a folder or all in a database.
-    is_parameter: whether an array of that path must be there whole.
+    item: folder of the item in it, with zarr arrays in folders or in one database.
+    is_parameter: tells whether the array at a path must be complete.
 
   Raises:
     SymtuneError: the storage cannot be reached, or an array is damaged or lost; names
-      it.
+      the array.
   """
   base = folder.store(item)
   if folder.read(f"{item}/manifest.ocdbt") is not None:
@@ -227,7 +228,7 @@ def read_orbax(
 
 
 def _keys(inside: Folder, written: Sequence[str]) -> list[str]:
-  """All files of an item; of a damaged database the first tensor it lost is named."""
+  """All files of an item; if the database is damaged, raises with a lost tensor."""
   try:
     return inside.files()
   except SymtuneError as error:
@@ -240,7 +241,7 @@ def _keys(inside: Folder, written: Sequence[str]) -> list[str]:
 
 
 def _written(folder: Folder, item: str) -> list[str]:
-  """Slash-joined paths of what Orbax says it wrote; none without its `_METADATA`."""
+  """Slash-joined paths that Orbax's `_METADATA` lists; empty if there is none."""
   found = folder.read(f"{item}/_METADATA")
   if found is None:
     return []
@@ -250,15 +251,15 @@ def _written(folder: Folder, item: str) -> list[str]:
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise SymtuneError(
       f"{folder.where}/{item}/_METADATA cannot be read ({type(error).__name__}: "
-      f"{error}); expected what Orbax wrote. The checkpoint is damaged: copy it again."
+      f"{error}); expected Orbax's metadata. The checkpoint is damaged: copy it again."
     ) from error
 
 
 def _open(folder: Folder, path: str, driver: str, must_be_whole: bool) -> Any:
-  """Starts to open an array; all of a checkpoint at once, since gs:// is far away."""
+  """Starts to open an array. All arrays are opened at once, since gs:// is slow."""
   spec: dict[str, Any] = {"driver": driver, "kvstore": folder.store(path)}
-  # An absent chunk would silently read as zeros. In a parameter that is damage; an
-  # optimizer's state may be all zeros, and such chunks need not be written.
+  # A missing chunk would silently read as zeros. In a parameter, it means damage; in an
+  # optimizer's state, chunks that are all zeros need not be written.
   if must_be_whole:
     spec["fill_missing_data_reads"] = False
   return tensorstore.open(spec, context=context(), read=True)
@@ -274,10 +275,10 @@ def _array(
   """An array on disk, opened but not read.
 
   Args:
-    folder: where it lies, for messages.
-    name: its path in the tree, for messages.
+    folder: folder of the checkpoint, for messages.
+    name: path of the array in the tree, for messages.
     opened: what `_open` returned.
-    recorded: what the msgpack file says about it.
+    recorded: what the msgpack file says about the array.
     version: T5X's checkpoint version.
   """
   try:
@@ -287,9 +288,9 @@ def _array(
   shape, dtype = tuple(store.shape), np.dtype(store.dtype.numpy_dtype)
   if recorded is not None and tuple(recorded["metadata"]["shape"]) != shape:
     raise SymtuneError(
-      f"{folder.where}: tensor {name} has shape {list(shape)} on disk, its checkpoint "
-      f"file says {list(recorded['metadata']['shape'])}. The folder mixes two "
-      "checkpoints: copy it again."
+      f"{folder.where}: tensor {name} has shape {list(shape)} on disk, expected "
+      f"{list(recorded['metadata']['shape'])} according to the checkpoint file. The "
+      "folder mixes two checkpoints: copy it again."
     )
   is_old_bfloat16 = version < VERSION and dtype == np.uint16
 

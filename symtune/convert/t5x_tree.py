@@ -1,7 +1,8 @@
 """T5X's parameter trees -> ours: scanned layers taken apart, settings read off shapes.
 
-T5X's `t5` network has our tree. Its `scalable_t5` network scans over layers, so that
-one array holds a parameter of all of them, stacked along axis 1, with heads apart:
+T5X's `t5` network has the same tree as ours. Its `scalable_t5` network scans over
+layers: one array holds a parameter of all layers, stacked along axis 1, and heads have
+an axis of their own:
 
   theirs   decoder/decoder/self_attention/key/kernel    [embed, layers, heads, kv]
   ours     decoder/layers_0/self_attention/key/kernel   [embed, joined_kv], and so on
@@ -35,10 +36,10 @@ def is_scanned(names: Mapping[str, object]) -> bool:
 
 
 def unscan(where: str, tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
-  """Takes stacked layers apart; other tensors are passed on.
+  """Splits stacked layers; passes other tensors on.
 
-  An array is read once for all its layers, and held until each of them was read: read
-  the result in order, so that one is held at a time.
+  A stacked array is read once and held until each of its layers has been read. Read the
+  result in order, so that only one array is held at a time.
 
   Args:
     where: the checkpoint, for messages.
@@ -48,8 +49,8 @@ def unscan(where: str, tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTenso
     Parameters by the paths of our tree.
 
   Raises:
-    SymtuneError: layers have different relative biases, which our network shares, as
-      T5 does; a `scalable_t5` network that was trained from scratch has one each.
+    SymtuneError: layers have different relative biases, as in a `scalable_t5` network
+      trained from scratch; in our network, as in T5, all layers share one.
   """
   result: dict[str, LazyTensor] = {}
   for name, tensor in tensors.items():
@@ -70,7 +71,7 @@ def _split_layers(where: str, name: str, tensor: LazyTensor) -> list[LazyTensor]
   if len(tensor.shape) <= SCAN_AXIS:
     raise SymtuneError(
       f"{where}: tensor {name} has shape {list(tensor.shape)}, expected layers stacked "
-      f"along axis {SCAN_AXIS}. Another param_scan_axis is not read."
+      f"along axis {SCAN_AXIS}. No other param_scan_axis is supported."
     )
   read_stack = functools.lru_cache(maxsize=1)(tensor.read)
   shape = tensor.shape[:SCAN_AXIS] + tensor.shape[SCAN_AXIS + 1 :]
@@ -82,7 +83,7 @@ def _split_layers(where: str, name: str, tensor: LazyTensor) -> list[LazyTensor]
     def read() -> np.ndarray:
       value = np.take(read_stack(), i, axis=SCAN_AXIS).reshape(flat)
       left.discard(i)
-      if not left:  # every layer was read, in whatever order
+      if not left:  # every layer has been read, in any order
         read_stack.cache_clear()
         left.update(range(count))
       return value
@@ -95,7 +96,7 @@ def _split_layers(where: str, name: str, tensor: LazyTensor) -> list[LazyTensor]
 
 
 def _joined_shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
-  """Heads and their width as one axis: [embed, heads, kv] -> [embed, joined_kv]."""
+  """Joins heads and their width: [embed, heads, kv] -> [embed, joined_kv]."""
   if len(shape) != 3:
     return tuple(shape)
   if name.endswith("/out/kernel"):
@@ -109,8 +110,8 @@ def _shared(
   value = np.moveaxis(stacked.read(), SCAN_AXIS, 0)
   if (value != value[:1]).any():
     raise SymtuneError(
-      f"{where}: tensor {name} holds a relative bias of its own for each of "
-      f"{len(value)} layers. T5 shares one among them, and so does this network: a "
+      f"{where}: tensor {name} holds a separate relative bias for each of "
+      f"{len(value)} layers. In T5, and in this network, all layers share one: a "
       "network that was trained with separate ones cannot be converted."
     )
   held = np.ascontiguousarray(value[0])
@@ -122,16 +123,16 @@ def infer_config(
   tensors: Mapping[str, LazyTensor],
   mlp_activations: Sequence[str] | None = None,
 ) -> T5Config:
-  """A network's settings from the shapes of its parameters.
+  """Infers a network's settings from the shapes of its parameters.
 
   Args:
     where: the checkpoint, for messages.
     tensors: parameters by the paths of our tree.
-    mlp_activations: the one thing that shapes do not tell; None takes T5 1.1's
-      ("gelu", "linear") for a gated layer, T5 1.0's ("relu",) for a plain one.
+    mlp_activations: the only setting that shapes do not show; None assumes T5 1.1's
+      ("gelu", "linear") for a gated layer and T5 1.0's ("relu",) for a plain one.
 
   Raises:
-    SymtuneError: a parameter that tells a size is missing or has another rank.
+    SymtuneError: a parameter that shows a size is missing or has the wrong rank.
   """
   vocab_size, emb_dim = _shape(where, tensors, _EMBEDDING, 2)
   num_heads, _ = _shape(where, tensors, f"encoder/{_RELPOS}", 2)
@@ -142,8 +143,9 @@ def infer_config(
   _, mlp_dim = _shape(where, tensors, wi, 2)
   if joined % num_heads:
     raise SymtuneError(
-      f"{where}: {query} has {joined} columns, which do not divide by the {num_heads} "
-      f"heads of encoder/{_RELPOS}."
+      f"{where}: {query} has {joined} columns, expected a multiple of the {num_heads} "
+      f"heads of encoder/{_RELPOS}. The checkpoint is damaged, or of another kind of "
+      "network."
     )
   return T5Config(
     vocab_size=vocab_size,
@@ -163,7 +165,7 @@ def _shape(
 ) -> tuple[int, ...]:
   if name not in tensors:
     raise SymtuneError(
-      f"{where} has no tensor {name}, expected one in every T5 checkpoint. It is "
+      f"{where} has no tensor {name}, which every T5 checkpoint has. The checkpoint is "
       "damaged, or of another kind of network."
     )
   shape = tensors[name].shape
@@ -179,7 +181,9 @@ def _count_layers(where: str, tensors: Mapping[str, LazyTensor], stack: str) -> 
     int(m[1]) for m in map(_LAYER.match, tensors) if m and m[0].startswith(stack)
   }
   if not found:
-    raise SymtuneError(f"{where} has no parameters {stack}/layers_0/...")
+    raise SymtuneError(
+      f"{where} has no parameters {stack}/layers_0/..., which every T5 checkpoint has."
+    )
   return max(found) + 1
 
 
@@ -193,8 +197,8 @@ def t5x_source(
     mlp_activations: as `infer_config` takes it.
 
   Raises:
-    SymtuneError: no T5X checkpoint, damaged, or of another kind of network; names every
-      tensor that is missing, unknown or misshapen.
+    SymtuneError: not a T5X checkpoint, damaged, or of another kind of network; names
+      the tensors that are missing, unknown or misshapen.
   """
   opened = open_t5x(path)
   tensors = opened.params

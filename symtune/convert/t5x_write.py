@@ -1,7 +1,7 @@
 """Writes T5X checkpoints without T5X, array by array.
 
-The layout is T5X's own of msgpack + zarr (see t5x.py), which its checkpointer and its
-Orbax checkpoint manager both read. Source: t5x/checkpoints.py, Checkpointer.save.
+The layout is T5X's own, msgpack + zarr (see t5x.py); both its checkpointer and its
+Orbax checkpoint manager read it. Source: t5x/checkpoints.py, Checkpointer.save.
 """
 
 import pathlib
@@ -18,8 +18,8 @@ from symtune.convert.tensors import LazyTensor
 from symtune.errors import SymtuneError
 from symtune.files import write_whole
 
-# T5X aims at chunks of 64 MiB (_DESIRED_CHUNK_SIZE_BYTES); smaller ones keep less
-# memory in flight and suit any number of hosts.
+# T5X aims at chunks of 64 MiB (_DESIRED_CHUNK_SIZE_BYTES); smaller ones need less
+# memory at a time and suit any number of hosts.
 _CHUNK_BYTES = 16 * 2**20
 _MOMENTS = "state/param_states/"
 
@@ -32,27 +32,27 @@ def write_t5x(
   dtype: np.dtype | None = None,
   optimizer: Mapping[str, LazyTensor] | None = None,
 ) -> Iterator[str]:
-  """Writes a step's folder; yields an array's name once it is on disk.
+  """Writes a step's folder; yields each array's name once it is on disk.
 
-  The file that makes the folder a checkpoint comes last. Rename the folder to
+  The file that makes the folder a checkpoint is written last. Rename the folder to
   `checkpoint_<step>` when the iterator ends.
 
   Args:
     folder: an existing empty folder.
     params: parameters by slash-joined path, written in this order.
     step: training step to record.
-    dtype: type of the parameters on disk; None keeps each one's own.
+    dtype: type of the parameters on disk; None keeps the type of each.
     optimizer: optimizer state by slash-joined path (`state/param_states/...`), as
-      `t5x.open_t5x` returns it; None leaves it out, as for a checkpoint to start from.
+      `t5x.open_t5x` returns it; None writes none, for a checkpoint to start from.
 
   Raises:
-    SymtuneError: a tensor cannot be read, or not be written; names it.
+    SymtuneError: a tensor cannot be read or written; names the tensor.
   """
   tree: dict[str, object] = {"state/step": np.int32(step)}
   named = {f"{TARGET}{name}": tensor for name, tensor in params.items()}
   for name, tensor in {**named, **(optimizer or {})}.items():
     if name not in named and not _is_like_its_parameter(name, tensor, params):
-      # T5X looks for factored moments in the msgpack file: they have no axis names.
+      # Factored moments have no axis names, so T5X looks for them in the msgpack file.
       tree[name] = np.array(tensor.read())
       continue
     kind = dtype if dtype is not None and name in named else tensor.dtype
@@ -62,7 +62,7 @@ def write_t5x(
       first = (str(error).splitlines() or [""])[0]
       raise SymtuneError(
         f"{folder}: tensor {name} cannot be written ({type(error).__name__}: {first}). "
-        "Check the disk's space and the folder's permissions."
+        "Check the free space and the folder's permissions."
       ) from error
     yield name
   content = {"version": VERSION, "optimizer": unflatten_dict(tree, sep="/")}
@@ -100,15 +100,15 @@ def _write_array(
     store.write(value.astype(dtype)).result()
   rows = metadata["chunks"][0] if value.shape else 0
   for start in range(0, len(value) if value.shape else 0, max(rows, 1)):
-    # A block of whole chunks at a time: a cast or transposed copy of the array never
-    # stands beside the array.
+    # Several chunks at a time, so that memory never holds a cast or transposed copy of
+    # the whole array.
     block = np.ascontiguousarray(value[start : start + rows]).astype(dtype, copy=False)
     store[start : start + rows].write(block).result()
   return {**spec, "kvstore": {"driver": "file", "path": f"{name}/"}}
 
 
 def _chunks(shape: Sequence[int], itemsize: int) -> list[int]:
-  """Cuts the first axis so that chunks divide it and stay small."""
+  """The shape of a chunk: the first axis is divided evenly into small chunks."""
   if not shape:
     return []
   row_bytes = itemsize * int(np.prod(shape[1:]))

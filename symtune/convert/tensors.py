@@ -18,13 +18,13 @@ _MAX_NAMED = 20
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LazyTensor:
-  """An array of a file, read when asked for.
+  """An array of a file that is read on demand.
 
   Attributes:
-    shape: its axes, as `read` returns them.
+    shape: shape of the array that `read` returns.
     dtype: its type; bfloat16 is that of ml_dtypes.
     read: returns the array, which may be a view and must not be written to; raises
-      SymtuneError that names the tensor when the file is damaged.
+      SymtuneError, which names the tensor, if the file is damaged.
   """
 
   shape: tuple[int, ...]
@@ -33,28 +33,28 @@ class LazyTensor:
 
   @property
   def size(self) -> int:
-    """Numbers in it."""
+    """How many numbers it holds."""
     return math.prod(self.shape)
 
   def map(
     self, shape: tuple[int, ...], change: Callable[[np.ndarray], np.ndarray]
   ) -> "LazyTensor":
-    """The tensor after a change of its axes, such as a transpose."""
+    """The tensor with its axes changed by a function, such as a transpose."""
     return LazyTensor(shape=shape, dtype=self.dtype, read=lambda: change(self.read()))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SourceCheckpoint:
-  """A checkpoint of any format, opened: settings are known, arrays are not read yet.
+  """An opened checkpoint of any format: settings are known, arrays are not read yet.
 
   Attributes:
     where: what to call it in messages.
     config: the network's settings.
-    tensors: parameters by the slash-joined path of our tree, in the file's order, which
-      is the cheapest to read them in; as `symtune.model.network.init_params` has them.
-    step: training step, where the format knows it.
-    vocab: the SentencePiece model beside it, where there is one.
-    left_out: what the file holds beside the parameters, for the record.
+    tensors: parameters by slash-joined path, with the paths and shapes of
+      `symtune.model.network.init_params`; in the file's order, the cheapest to read.
+    step: training step, or None if the format does not record it.
+    vocab: the SentencePiece model found with the checkpoint, or None.
+    left_out: what else the file holds besides the parameters, for information.
   """
 
   where: str
@@ -66,7 +66,7 @@ class SourceCheckpoint:
 
 
 def expected_shapes(config: T5Config) -> dict[str, tuple[int, ...]]:
-  """Shape of every parameter of a network by its slash-joined path."""
+  """The shape of every parameter of a network, by slash-joined path."""
   tree: Mapping[str, Any] = dict(
     flatten_dict(param_shapes(Transformer(config)), sep="/")
   )
@@ -76,7 +76,7 @@ def expected_shapes(config: T5Config) -> dict[str, tuple[int, ...]]:
 def check_tensors(
   where: str, tensors: Mapping[str, LazyTensor], config: T5Config
 ) -> None:
-  """Refuses parameters that are not exactly those of the network.
+  """Refuses parameters that do not match those of the network exactly.
 
   Args:
     where: the checkpoint, for messages.
@@ -84,7 +84,7 @@ def check_tensors(
     config: settings of the network.
 
   Raises:
-    SymtuneError: names every missing, unknown and misshapen parameter.
+    SymtuneError: some are missing, unknown or misshapen; names them.
   """
   expected = expected_shapes(config)
   problems = [f"{name} is missing" for name in expected if name not in tensors]
@@ -103,7 +103,7 @@ def check_tensors(
 
 
 def list_some(items: Iterable[str]) -> str:
-  """The items as one line; beyond twenty only their number."""
+  """The items in one line; beyond twenty, only how many more there are."""
   items = list(items)
   shown = "; ".join(items[:_MAX_NAMED])
   more = len(items) - _MAX_NAMED

@@ -1,8 +1,8 @@
 """Public data sets -> a data folder: one row file a task, and provenance.json.
 
-A task is finished when its row file is what provenance.json says. The entry is written
-first, so a row file without one is a stranger's; whenever the command stops, running it
-again does the tasks that are left.
+A task is finished when its row file has the size that provenance.json says. The entry
+is written first, so a row file without an entry is not from here. Wherever the command
+stops, running it again does the remaining tasks.
 """
 
 import collections
@@ -40,10 +40,10 @@ class GetSettings:
   """How rows are taken from a data set.
 
   Attributes:
-    seed: Of the cap and of held-out rows.
-    max_training_rows: Most training rows of a task; 25,000 in the paper.
-    root: The hub, or a folder in its place.
-    retry_seconds: How long to wait before each new try of a read that failed.
+    seed: Decides which rows the cap keeps and which are held out.
+    max_training_rows: Largest number of training rows per task; 25,000 in the paper.
+    root: The hub, or a local folder used instead.
+    retry_seconds: Seconds to wait before each retry of a failed read.
   """
 
   seed: int = 0
@@ -70,11 +70,11 @@ def get_tasks(
     cards: The cards.
     folder: The data folder, local or `gs://...`; made if missing.
     settings: How rows are taken.
-    report: Told one line for each task, as it is finished.
+    report: Called with one line per task when the task is finished.
 
   Raises:
     SymtuneError: If a data set cannot be read or does not fit its card, or if the
-      folder holds a row file that is not from here. Tasks finished before stay.
+      folder holds a row file that is not from here. Finished tasks are kept.
   """
   for card in cards:
     hub.download_of(card)  # all cards first: a mistake should not cost a download
@@ -93,7 +93,7 @@ def get_tasks(
 
 
 def describe(entry: Provenance) -> str:
-  """Returns one line: rows kept, and rows left out by reason."""
+  """Returns one line: the rows kept, and the rows left out by reason."""
   dropped = collections.Counter[str]()
   for counts in entry.splits.values():
     dropped.update(counts.dropped)
@@ -102,7 +102,7 @@ def describe(entry: Provenance) -> str:
 
 
 def recipe_hash(card: TaskCard, settings: GetSettings) -> str:
-  """Returns the SHA-256 of what decides a task's rows beside the data set itself."""
+  """Returns the SHA-256 of all that decides a task's rows except the data set."""
   download = card.source.download
   assert download is not None
   parts = [
@@ -116,13 +116,13 @@ def recipe_hash(card: TaskCard, settings: GetSettings) -> str:
 def _is_finished(
   path: epath.Path, entry: Provenance | None, card: TaskCard, settings: GetSettings
 ) -> bool:
-  """Whether the file is there and made the same way; refuses to replace another one."""
+  """Whether the file exists and was made the same way; any other file is an error."""
   if not path.exists():
     return False
   if entry is None:
     raise SymtuneError(
-      f"{path}: it is there, but not from `symtune data get`: provenance.json does not "
-      "name it. Move it away, or choose another folder with --to"
+      f"{path}: the file exists but is not from `symtune data get`: provenance.json "
+      "does not list it. Move it away, or choose another folder with --to"
     )
   if entry.recipe != recipe_hash(card, settings):
     raise SymtuneError(

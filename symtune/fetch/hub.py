@@ -4,7 +4,7 @@ Every data set is read from the hub's Parquet branch, so no loading script ever 
 
   hf://datasets/<id>@refs%2Fconvert%2Fparquet/<folder>/<split>/*.parquet
 
-A folder with the same paths stands in for the hub where there is no network.
+Without a network, a folder with the same paths can take the place of the hub.
 """
 
 import os
@@ -18,10 +18,10 @@ from symtune.cards.download import PARQUET_BRANCH, Download, parse_column
 from symtune.errors import SymtuneError
 
 HUB_ROOT = "hf://datasets"
-# Seconds before each new try: short for a hiccup, about four minutes in all.
+# Seconds before each retry: short at first, about four minutes in all.
 RETRY_SECONDS = (2.0, 8.0, 30.0, 60.0, 120.0)
 _ROWS_AT_ONCE = 1_000
-# HTTP answers that no new try changes: not signed in, not allowed, not there.
+# HTTP statuses that a retry does not change: not signed in, forbidden, not found.
 _FINAL_STATUS = (401, 403, 404)
 _Result = TypeVar("_Result")
 
@@ -44,15 +44,16 @@ def download_of(card: TaskCard) -> tuple[str, Download]:
 def resolve_revision(
   card: TaskCard, root: str = HUB_ROOT, waits: Sequence[float] = RETRY_SECONDS
 ) -> str:
-  """Returns the commit that the Parquet branch of a card's data set stands at.
+  """Returns the newest commit of the Parquet branch of a card's data set.
 
   Args:
     card: The card.
-    root: The hub, or a folder in its place, which has no commits: its branch name.
-    waits: Seconds to wait before each new try.
+    root: The hub, or a local folder used instead; a folder has no commits, so the
+      branch name is returned.
+    waits: Seconds to wait before each retry.
 
   Raises:
-    SymtuneError: If the extra [data] is missing or the hub cannot be asked.
+    SymtuneError: If the extra [data] is missing or the hub cannot be reached.
   """
   hub, _ = download_of(card)
   if not root.startswith("hf://"):
@@ -78,16 +79,16 @@ def read_split(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
   """Yields (place, row) of one split, in file order.
 
-  A row maps "label" and each field of the card to what the data set holds; class ids
-  become their names where the card lists names. Text that is not UTF-8 comes as empty
-  bytes. Nothing is checked yet.
+  A row maps "label" and each field of the card to the data set's value. A class id is
+  replaced by its name if the card lists names. Text that is not UTF-8 is replaced by
+  empty bytes. Nothing is checked yet.
 
   Args:
     card: The card.
     split: The data set's own name of the split.
     revision: From `resolve_revision`.
-    root: The hub, or a folder in its place.
-    waits: Seconds to wait before each new try.
+    root: The hub, or a local folder used instead.
+    waits: Seconds to wait before each retry.
 
   Raises:
     SymtuneError: If the extra [data] is missing, or the split cannot be read or lacks
@@ -103,12 +104,13 @@ def read_split(
   for column, _ in wanted.values():
     if column not in table.column_names:
       raise SymtuneError(
-        f"{place}: no column {column!r}, which the card of {card.name!r} names; it has "
-        f"{', '.join(table.column_names)}. Correct source.download in the card"
+        f"{place}: no column {column!r}, which the card of {card.name!r} names; the "
+        f"columns are {', '.join(table.column_names)}. Correct source.download in the "
+        "card"
       )
   names = getattr(table.features[download.label], "names", None)
   if names is None or not all(isinstance(v, str) for v in download.values):
-    names = ()  # the column holds what the card lists
+    names = ()  # the column already holds the values that the card lists
   table = table.select_columns(sorted({column for column, _ in wanted.values()}))
   for number, row in enumerate(_rows(table)):
     values = {name: _item(row[column], i) for name, (column, i) in wanted.items()}
@@ -124,7 +126,7 @@ def _rows(table: Any) -> Iterator[Mapping[str, Any]]:
     stop = min(start + _ROWS_AT_ONCE, len(table))
     try:
       columns = table[start:stop]
-    except UnicodeDecodeError:  # one text of them: look at each
+    except UnicodeDecodeError:  # in at least one text: read the rows one by one
       yield from (_row(table, i) for i in range(start, stop))
       continue
     for values in zip(*columns.values(), strict=True):
@@ -147,17 +149,17 @@ def with_retries(
   waits: Sequence[float] = RETRY_SECONDS,
   sleep: Callable[[float], None] = time.sleep,
 ) -> _Result:
-  """Returns what `work` returns, trying again after each failure that may pass.
+  """Returns what `work` returns; retries after each failure that may be temporary.
 
   Args:
     work: What to do; it may be called several times.
-    place: What an error message calls it.
-    waits: Seconds to wait before each new try.
-    sleep: Waits; an argument for tests.
+    place: What is read, for error messages.
+    waits: Seconds to wait before each retry.
+    sleep: Waits that long; an argument for tests.
 
   Raises:
-    SymtuneError: If every try failed, or at once if the file is not there or the hub
-      refuses it.
+    SymtuneError: If every try failed; without a retry, if the file does not exist or
+      the hub denies access.
   """
   for wait in (*waits, None):
     try:
@@ -169,12 +171,12 @@ def with_retries(
         f"{place}: no such data set, configuration or split ({_line(error)}). Check "
         "'hub' and 'download' in the card's source"
       ) from error
-    # The client raises its own errors and those of whichever HTTP library it uses.
+    # The client raises its own errors and those of the HTTP library it uses.
     except Exception as error:
       status = getattr(getattr(error, "response", None), "status_code", None)
       if status in _FINAL_STATUS:
         raise SymtuneError(
-          f"{place}: the hub answers {status} ({_line(error)}). Check 'hub' in the "
+          f"{place}: the hub answered {status} ({_line(error)}). Check 'hub' in the "
           "card's source; a gated data set needs `huggingface-cli login`"
         ) from error
       if wait is None:
@@ -216,7 +218,7 @@ def _item(value: Any, item: int | None) -> Any:
 
 def _missing_extra() -> SymtuneError:
   return SymtuneError(
-    "downloading needs the packages of an extra: pip install 'symtune[data]'"
+    "downloading needs the packages of the extra [data]: pip install 'symtune[data]'"
   )
 
 

@@ -22,10 +22,10 @@ class SplitCounts:
 
   Attributes:
     source: The data set's own name of the split.
-    read: Rows of the data set.
-    kept: Rows of the file, before a share of them became another split.
-    dropped: Rows left out, by reason; `read - kept` in all.
-    places: The first few of each reason.
+    read: Number of rows in the data set.
+    kept: Number of rows written, including those later held out as another split.
+    dropped: Number of rows left out, by reason; `read - kept` in all.
+    places: The first few rows left out, by reason.
   """
 
   source: str
@@ -45,14 +45,14 @@ class Provenance:
     hub: Id of the data set.
     folder: Its configuration.
     revision: Commit that was read.
-    root: The hub, or the folder in its place.
-    licence: What the card says of the licence.
+    root: The hub, or the local folder used instead.
+    licence: What the card says about the licence.
     date: Day of the download, UTC, as YYYY-MM-DD.
-    seed: Of the cap and of held-out rows.
-    recipe: SHA-256 of the card's part that makes rows; another card makes other rows.
-    rows: Lines of the file.
+    seed: Seed of the cap and of the held-out rows.
+    recipe: SHA-256 of the settings and the part of the card that decide the rows.
+    rows: Number of lines in the file.
     bytes: Size of the file.
-    sha256: Of the file, in hexadecimal.
+    sha256: SHA-256 of the file, in hexadecimal.
     splits: Counts by our name of the split.
   """
 
@@ -73,10 +73,10 @@ class Provenance:
 
 
 def read_provenance(folder: epath.Path) -> dict[str, Provenance]:
-  """Returns the entries of a data folder by row file; empty if it has no such file.
+  """Returns a data folder's entries by row file; none if there is no provenance.json.
 
   Raises:
-    SymtuneError: If provenance.json is not what `write_provenance` wrote.
+    SymtuneError: If `write_provenance` did not write this provenance.json.
   """
   path = folder / PROVENANCE_FILE
   if not path.exists():
@@ -94,10 +94,10 @@ def read_provenance(folder: epath.Path) -> dict[str, Provenance]:
 
 
 def add_entry(folder: epath.Path, entry: Provenance) -> None:
-  """Adds one entry, or replaces it; those of other writers stay.
+  """Adds or replaces one entry and keeps those of other writers.
 
-  Local writers wait for each other. A bucket has no locks: there, entries are read
-  again just before they are written, and a writer in that moment can be overtaken.
+  Local writers wait for each other. A bucket has no locks: there, the entries are read
+  again just before they are written, and a write in between can be lost.
   """
   if "://" in str(folder):
     write_provenance(folder, {**read_provenance(folder), entry.file: entry})
@@ -107,16 +107,16 @@ def add_entry(folder: epath.Path, entry: Provenance) -> None:
 
 
 def write_provenance(folder: epath.Path, entries: Mapping[str, Provenance]) -> None:
-  """Writes the entries of a data folder, all of them or nothing."""
+  """Writes all entries of a data folder, atomically."""
   files = {name: dataclasses.asdict(entries[name]) for name in sorted(entries)}
   text = json.dumps({"schema": _SCHEMA, "files": files}, indent=2, ensure_ascii=False)
   write_anywhere(folder / PROVENANCE_FILE, (text + "\n").encode())
 
 
 def write_anywhere(path: epath.Path, content: bytes) -> None:
-  """Writes a local file or a cloud object whole or not at all."""
+  """Writes a local file or a cloud object, atomically."""
   if "://" in str(path):
-    path.write_bytes(content)  # a cloud object appears when all of it is there
+    path.write_bytes(content)  # a cloud object appears only once it is complete
   else:
     write_whole(pathlib.Path(path), content)
 

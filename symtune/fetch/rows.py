@@ -1,7 +1,7 @@
 """Rows of a public data set -> the uniform rows of a card, each kept or counted.
 
 read    400   rows of the split
-dropped   3   no gold label, empty, missing or broken text, line too long, duplicate
+dropped   3   no gold label, empty, missing or invalid text, line too long, duplicate
               input, over the cap
 kept    397   rows of <task>.jsonl
 """
@@ -28,7 +28,7 @@ class Dropped(enum.StrEnum):
   NO_GOLD_LABEL = "no gold label"
   EMPTY_TEXT = "empty text"
   MISSING_TEXT = "missing text"
-  BAD_TEXT = "text is no Unicode"
+  BAD_TEXT = "text is not Unicode"
   TOO_LONG = "line too long"
   DUPLICATE = "duplicate input"
   OVER_CAP = "over the cap"
@@ -41,7 +41,7 @@ class UniformRow:
   Attributes:
     fields: The text of each field of the card.
     label: Class id.
-    split: Ours: train or validation.
+    split: Our name of the split: train or validation.
     src: Where the row came from.
   """
 
@@ -51,7 +51,7 @@ class UniformRow:
   src: str
 
   def to_json(self, card: TaskCard) -> str:
-    """Returns the row as one line of JSON, without its end."""
+    """Returns the row as one line of JSON, without the line end."""
     row = {
       **self.fields,
       "label": self.label,
@@ -67,10 +67,10 @@ class SplitRows:
   """What became of the rows of one split.
 
   Attributes:
-    read: Rows of the data set.
-    kept: Those that stay, in their order.
-    dropped: Number left out, by reason.
-    places: The first few of each reason.
+    read: Number of rows in the data set.
+    kept: The rows that are kept, in their original order.
+    dropped: Number of rows left out, by reason.
+    places: The first few rows left out, by reason.
   """
 
   read: int
@@ -82,19 +82,19 @@ class SplitRows:
 def make_rows(
   card: TaskCard, split: str, source: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> SplitRows:
-  """Turns the rows of one split into uniform rows; the first of equal inputs stays.
+  """Turns the rows of one split into uniform rows; keeps the first of equal inputs.
 
   Args:
     card: The card, which has a `source.download`.
-    split: Ours: train or validation.
+    split: Our name of the split: train or validation.
     source: (place, row) pairs, as `symtune.fetch.hub.read_split` yields them.
 
   Returns:
-    The rows, and a count for every row that is left out.
+    The rows, and the number of rows left out for each reason.
 
   Raises:
-    SymtuneError: If a label is none that the card lists: the card is wrong then, and
-      dropping rows would hide it.
+    SymtuneError: If a label is not in the card or a field is not text. The card is
+      wrong then, and dropping the rows would hide it.
   """
   kept: list[UniformRow] = []
   places: dict[Dropped, list[str]] = collections.defaultdict(list)
@@ -126,15 +126,16 @@ def make_rows(
 
 
 def cap_rows(rows: SplitRows, limit: int, rng: np.random.Generator) -> SplitRows:
-  """At most `limit` rows, drawn at random; those drawn keep their order.
+  """Keeps at most `limit` rows, drawn at random, in their original order.
 
   Args:
     rows: The rows of one split.
-    limit: Most rows that stay.
-    rng: Draws them; used up.
+    limit: Largest number of rows to keep.
+    rng: Draws the rows; do not use it again.
 
   Returns:
-    The same rows if there are few enough, else fewer, the others counted.
+    The same rows if there are at most `limit`; otherwise those drawn, with the others
+    counted as dropped.
   """
   excess = len(rows.kept) - limit
   if excess <= 0:
@@ -150,15 +151,15 @@ def cap_rows(rows: SplitRows, limit: int, rng: np.random.Generator) -> SplitRows
 def hold_out(
   rows: Sequence[UniformRow], share: float, rng: np.random.Generator
 ) -> tuple[UniformRow, ...]:
-  """The rows, a random share of which becomes the validation split.
+  """Moves a random share of the rows to the validation split.
 
   Args:
     rows: The training rows of a data set without a validation split.
-    share: From 0 to below 1.
-    rng: Draws them; used up.
+    share: Share of the rows to move, at least 0 and below 1.
+    rng: Draws the rows; do not use it again.
 
   Returns:
-    As many rows, in the same order.
+    All rows, in the same order.
   """
   count = round(len(rows) * share)
   chosen = set(rng.permutation(len(rows))[:count].tolist())
@@ -178,19 +179,19 @@ def _problem(card: TaskCard, values: Mapping[str, Any]) -> Dropped | None:
     if text is None:
       return Dropped.MISSING_TEXT
     if isinstance(text, bytes):
-      return Dropped.BAD_TEXT  # the data set's own bytes, which are not UTF-8
+      return Dropped.BAD_TEXT  # `read_split` gives bytes for text that is not UTF-8
     if not isinstance(text, str):
-      continue  # `_uniform` says so: another type is the card's mistake
+      continue  # another type is a mistake in the card, which `_uniform` reports
     if not text or text.isspace():
       return Dropped.EMPTY_TEXT
     if any("\ud800" <= character <= "\udfff" for character in text):
-      return Dropped.BAD_TEXT  # a lone surrogate, which no UTF-8 file can hold
+      return Dropped.BAD_TEXT  # a lone surrogate, which UTF-8 cannot encode
   return None
 
 
 def _is_too_long(card: TaskCard, row: UniformRow) -> bool:
   """Whether `read_task` would refuse the line."""
-  # JSON needs at most six bytes a character: short rows need no second look.
+  # JSON needs at most six bytes per character, so short rows need no closer check.
   if 8 * sum(map(len, row.fields.values())) < MAX_LINE_BYTES:
     return False
   return len(row.to_json(card).encode()) > MAX_LINE_BYTES

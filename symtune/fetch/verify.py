@@ -19,12 +19,13 @@ class FileReport:
   Attributes:
     task: Name of the card.
     path: The file.
-    problem: Why the file as a whole is wrong, or None.
-    bad: Lines that are not as the card says.
-    rows: Good rows, by split.
-    classes: Good rows, by label name.
-    duplicates: Good rows whose input text an earlier row of their split has.
-    provenance: Its entry in provenance.json; None if the file is not from there.
+    problem: What is wrong with the file as a whole, or None.
+    bad: Lines that do not match the card.
+    rows: Number of good rows, by split.
+    classes: Number of good rows, by label name.
+    duplicates: Number of good rows that repeat the input of an earlier row of their
+      split.
+    provenance: Its entry in provenance.json; None if it has no entry.
   """
 
   task: str
@@ -55,7 +56,7 @@ def check_folder(
     cards: The cards whose files are read.
     folder: The data folder, local or `gs://...`.
     hashes: Whether files are hashed as well.
-    others: Whether files that provenance.json names, but no card, are hashed too.
+    others: Whether to hash also the files that only provenance.json names.
 
   Returns:
     One report per card, in their order, then one per other file.
@@ -100,12 +101,12 @@ def _check_file(
 
 
 def _check_other(folder: epath.Path, entry: Provenance) -> FileReport:
-  """A file that provenance.json names, judged by its hash alone."""
+  """Checks the hash of a file that provenance.json names but no card does."""
   path = folder / entry.file
   if path.exists():
     problem = _hash_problem(path, entry)
   else:
-    problem = f"{path}: no such file, though provenance.json names it. Get it again"
+    problem = f"{path}: no such file, but provenance.json lists it. Get it again"
   return FileReport(
     task=entry.task,
     path=str(path),
@@ -126,5 +127,5 @@ def _hash_problem(path: epath.Path, entry: Provenance | None) -> str | None:
     return None
   return (
     f"{path}: got SHA-256 {found[:12]}..., expected {entry.sha256[:12]}... as in "
-    "provenance.json: it changed after the download. Delete it and get it again"
+    "provenance.json: the file changed after the download. Delete it and get it again"
   )

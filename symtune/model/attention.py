@@ -25,7 +25,7 @@ def masked_bias(
   """What is added to the attention logits: the bias, and -1e10 where masked.
 
   Args:
-    mask: True where a position may look; None: everywhere.
+    mask: True where a query may attend to a key; None: everywhere.
     bias: Relative position bias; None: no bias.
     dtype: Type of the result.
 
@@ -34,7 +34,7 @@ def masked_bias(
   """
   if mask is None:
     return bias
-  # -1e10 rather than -inf: a row that sees nothing gets equal weights, not NaN.
+  # -1e10 rather than -inf: a query without visible keys gets equal weights, not NaN.
   hidden = jnp.where(mask, 0.0, MASKED_LOGIT).astype(dtype)
   if bias is None:
     return hidden
@@ -52,18 +52,19 @@ def dot_product_attention(
   dropout_rate: float = 0.0,
   float32_logits: bool = False,
 ) -> Float[Array, "batch q_length heads kv"]:
-  """Averages of `value`, weighted by how well `query` meets `key`.
+  """Averages `value`, weighted by how well each query matches each key.
 
-  There is no division by the root of kv: T5 folds it into the query's initialiser.
+  The logits are not divided by the root of kv: T5 has this factor in the initialiser of
+  the query projection.
   Source: t5x/examples/t5/layers.py, dot_product_attention.
 
   Args:
-    query: What each asking position looks for.
-    key: What each position offers.
-    value: What each position gives.
+    query: Query vectors.
+    key: Key vectors.
+    value: Value vectors.
     bias: Added to the logits.
-    dropout_key: Random key of the dropout of weights; None: no dropout.
-    dropout_rate: Share of key positions left out, the same for all queries of a row.
+    dropout_key: Random key for dropout of the weights; None: no dropout.
+    dropout_rate: Share of key positions dropped, the same for all queries of a row.
     float32_logits: Compute logits and softmax in float32.
 
   Returns:
@@ -87,13 +88,13 @@ def dot_product_attention(
 class MultiHeadAttention(nn.Module):
   """Projects to heads, attends, projects back.
 
-  With decode=True the first call creates an empty cache as long as its input; each
-  later call takes one position and appends its key and value:
+  With decode=True, the first call creates an empty cache with the length of its input;
+  each later call takes one position and appends its key and value:
 
     cached_key, cached_value  [batch, heads, kv, length]
     cache_index               int32 scalar: positions filled so far
 
-  The layout is T5X's, whose beam search reorders these arrays by batch row.
+  The layout is that of T5X, whose beam search reorders these arrays along `batch`.
 
   Attributes:
     num_heads: Attention heads.
@@ -123,28 +124,28 @@ class MultiHeadAttention(nn.Module):
     """Attends from inputs_q to inputs_kv.
 
     Args:
-      inputs_q: Positions that ask.
-      inputs_kv: Positions looked at.
-      mask: True where a position may look; None: everywhere.
-      bias: Relative position bias; in a decode step that of the whole length.
-      deterministic: No dropout.
-      decode: Use the cache, which makes the mask; `mask` must be None.
+      inputs_q: Vectors of the query positions.
+      inputs_kv: Vectors of the key positions.
+      mask: True where a query may attend to a key; None: everywhere.
+      bias: Relative position bias; in a decode step, the bias of the whole length.
+      deterministic: Whether dropout is off.
+      decode: Use the cache, which also makes the mask; `mask` must then be None.
 
     Returns:
-      One vector per asking position.
+      One vector per query position.
 
     Raises:
-      SymtuneError: A decode step does not fit the cache.
+      SymtuneError: The shapes of a decode step do not match the cache.
     """
     query = self._heads("query", inputs_q)
-    # Whoever draws dropout is training, and then T5X's order of products is kept.
+    # Dropout means training, where the order of products must be that of T5X.
     if deterministic and not decode and self._folding_pays(query, inputs_kv):
       x = self._attend_folded(query, inputs_kv, masked_bias(mask, bias, self.dtype))
     else:
       key = self._heads("key", inputs_kv)
       value = self._heads("value", inputs_kv)
       if decode:
-        assert mask is None, "a cached position sees all that came before"
+        assert mask is None, "with a cache, a position attends to all earlier ones"
         key, value, mask, bias = self._use_cache(key, value, bias)
       has_dropout = not deterministic and self.dropout_rate > 0.0
       x = dot_product_attention(
@@ -176,7 +177,7 @@ class MultiHeadAttention(nn.Module):
 
   def _dense(self, name: str) -> Dense:
     def query_init(*args):
-      # T5's 1/sqrt(head_dim): at the start of training instead of at every step.
+      # T5 applies the factor 1/sqrt(head_dim) here, once, instead of in every call.
       return _KERNEL_INIT(*args) / jnp.sqrt(jnp.float32(self.head_dim))
 
     return Dense(
@@ -188,7 +189,7 @@ class MultiHeadAttention(nn.Module):
     )
 
   def _folding_pays(self, query: jax.Array, inputs_kv: jax.Array) -> bool:
-    """Whether `_attend_folded` takes less than half the products of the plain way."""
+    """Whether `_attend_folded` needs under half of the usual multiplications."""
     queries, keys = query.shape[1], inputs_kv.shape[1]
     return 2 * queries * (keys + self.head_dim) < keys * self.head_dim
 
@@ -198,7 +199,7 @@ class MultiHeadAttention(nn.Module):
     inputs_kv: Float[Array, "batch k_length embed"],
     bias: Float[Array, "#batch #heads q_length k_length"] | None,
   ) -> Float[Array, "batch q_length heads kv"]:
-    """Few queries look at many positions, which then are not projected at all.
+    """Attends from few queries to many positions without projecting the positions.
 
     query . (K x)  =  (query K) . x          sum of w V x  =  V (sum of w x)
     """
@@ -208,7 +209,7 @@ class MultiHeadAttention(nn.Module):
     key_kernel, value_kernel = (
       self._dense(name).kernel(embed).reshape(shape) for name in ("key", "value")
     )
-    # All heads look at the same vectors, so they are so many queries of one head.
+    # All heads attend to the same vectors, so they become more queries of one head.
     lifted = jnp.einsum("bqhd,ehd->bhqe", query, key_kernel)
     if bias is not None:
       full = (batch, heads, queries, bias.shape[3])
@@ -233,7 +234,7 @@ class MultiHeadAttention(nn.Module):
     """Creates the cache, or appends one position; see the class docstring.
 
     Returns:
-      Keys, values, mask and bias to attend with: in a step those of all positions.
+      Keys, values, mask and bias to attend with; in a decode step, of all positions.
     """
     is_step = self.has_variable("cache", "cached_key")
     new_key, new_value = jnp.moveaxis(key, 1, 3), jnp.moveaxis(value, 1, 3)

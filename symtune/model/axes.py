@@ -1,10 +1,10 @@
 """The names of array axes: shape words, logical axes and their place on a mesh.
 
-The shape words below are the whole alphabet of jaxtyping strings in symtune/model/:
+These shape words are the ones that jaxtyping annotations in symtune/model/ use:
 
-  batch        rows; may be packed with several examples each
+  batch        rows; a packed row holds several examples
   length       tokens of a row; enc_length and dec_length where both sides occur
-  q_length     positions that ask; k_length: positions that are looked at
+  q_length     query positions; k_length: key positions
   embed        width of the residual stream
   heads        attention heads; kv: width of one head; joined_kv: heads * kv
   mlp          width of a feed-forward layer
@@ -12,9 +12,10 @@ The shape words below are the whole alphabet of jaxtyping strings in symtune/mod
   relpos_buckets   buckets of relative distance
   prompts      inputs to be scored; candidates: targets to choose from, per prompt
 
-A logical axis is such a word attached to a parameter or activation. Rules say which
-mesh axis, if any, holds it. Names and rules are those of T5X, so that its partitioner
-accepts our network (t5x/partitioning.py, standard_logical_axis_rules).
+A logical axis is such a word attached to an axis of a parameter or activation. Rules
+map each logical axis to a mesh axis, or to none. Names and rules are those of T5X, so
+that its partitioner accepts our network (t5x/partitioning.py,
+standard_logical_axis_rules).
 """
 
 BATCH = "batch"
@@ -32,7 +33,8 @@ MODEL_AXIS = "model"
 
 Rules = tuple[tuple[str, str | None], ...]
 
-# Rows go over `data`, wide layers over `model`; parameters are copied along `data`.
+# Rows are sharded over `data` and wide layers over `model`; parameters are replicated
+# along `data`.
 DEFAULT_RULES: Rules = (
   (BATCH, DATA_AXIS),
   (VOCAB, MODEL_AXIS),
@@ -45,8 +47,8 @@ DEFAULT_RULES: Rules = (
   (LENGTH, None),
 )
 
-# The same, with parameters and their optimizer state also cut along `data`. An
-# activation is not: its batch axis comes first in the list and takes `data`.
+# The same, but parameters and their optimizer state are also sharded along `data`.
+# Activations are not: their batch axis comes first in the list and takes `data`.
 SHARDED_PARAMS_RULES: Rules = tuple(
   (name, DATA_AXIS if name == EMBED else mesh_axis) for name, mesh_axis in DEFAULT_RULES
 )

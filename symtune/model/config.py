@@ -55,14 +55,15 @@ class T5Config:
     num_decoder_layers: Layers of the decoder.
     head_dim: Width of one head.
     mlp_dim: Width of the feed-forward layers.
-    mlp_activations: Names from ACTIVATIONS. One is a plain layer; with several, the
-      layer multiplies their outputs, e.g. ("gelu", "linear") for T5 1.1.
+    mlp_activations: Names from ACTIVATIONS. One name gives a plain layer; with several,
+      the layer multiplies their outputs, e.g. ("gelu", "linear") for T5 1.1.
     dropout_rate: Share of activations set to zero, in [0, 1).
     logits_via_embedding: Use the embedding as output layer ("tied").
     float32_attention_logits: Attention logits and softmax in float32, whatever dtype.
-    remat_policy: What the backward pass computes again to save memory: "none",
-      "minimal" (all but the dense layers' products) or "full" (whole layers). Values
-      and tree stay the same. Named as in t5x/examples/scalable_t5/network.py.
+    remat_policy: What the backward pass recomputes to save memory: "none", "minimal"
+      (all but the products of dense layers) or "full" (whole layers). It changes
+      neither values nor the parameter tree. The names are those of
+      t5x/examples/scalable_t5/network.py.
 
   Raises:
     SymtuneError: A value is out of range or not among the choices.
@@ -83,8 +84,8 @@ class T5Config:
   remat_policy: str = struct.field(pytree_node=False, default="none")
 
   def __post_init__(self):
-    # A gin file writes dtype = 'bfloat16' and a list of activations: make both hashable
-    # and comparable, because the config is part of a compiled function's key.
+    # A gin file gives dtype = 'bfloat16' and a list of activations. Make both hashable
+    # and comparable, because the config is a static argument of jitted functions.
     object.__setattr__(self, "dtype", _float_dtype(self.dtype))
     if not isinstance(self.mlp_activations, str):
       object.__setattr__(self, "mlp_activations", tuple(self.mlp_activations))
@@ -111,8 +112,8 @@ def _float_dtype(dtype: Any) -> jnp.dtype:
     ) from error
   if result == jnp.float16:
     raise SymtuneError(
-      "T5Config.dtype is float16; expected float32 or bfloat16. T5's activations go "
-      "beyond float16's 65,504 and become infinite, then NaN."
+      "T5Config.dtype is float16; expected float32 or bfloat16. T5's activations "
+      "exceed float16's maximum of 65,504 and become infinite, then NaN."
     )
   if not jnp.issubdtype(result, jnp.floating):
     raise SymtuneError(f"T5Config.dtype is {dtype!r}; expected float32 or bfloat16.")
@@ -167,12 +168,12 @@ def published_config(
   """The config of a published T5 1.1 or Flan-T5 checkpoint.
 
   Args:
-    size: Which one.
-    dtype: Type of activations; T5X trains these in bfloat16.
-    dropout_rate: 0.1 is T5X's default for tuning; pre-training used 0.
+    size: Size of the checkpoint.
+    dtype: Type of activations; T5X trains these models in bfloat16.
+    dropout_rate: 0.1 is T5X's default for fine-tuning; pre-training used 0.
 
   Returns:
-    Gated-gelu, untied, vocabulary 32,128.
+    The config: gated gelu, untied output layer, vocabulary of 32,128.
   """
   dimensions = _DIMENSIONS[size]
   return T5Config(

@@ -36,11 +36,11 @@ def empty_cache(
     network: The network.
     params: Its parameters.
     inputs: Encoder tokens; only the shape is used.
-    max_length: Positions that the cache can hold.
+    max_length: Number of positions that the cache can hold.
 
   Returns:
-    The "cache" collection: per decoder layer cached_key and cached_value, [batch,
-    heads, kv, max_length], and cache_index.
+    The "cache" collection: for each decoder layer, cached_key and cached_value, both
+    [batch, heads, kv, max_length], and cache_index.
   """
   targets = jnp.zeros((inputs.shape[0], max_length), jnp.int32)
 
@@ -65,9 +65,9 @@ def generate_greedy(
   inputs: Int[Array, "batch enc_length"],
   max_length: int,
 ) -> Int[Array, "batch max_length"]:
-  """Takes the likeliest token, position after position, until EOS.
+  """Takes the likeliest token, position by position, until EOS.
 
-  Stops early when every row has ended. Pure; jit it with network and max_length static.
+  Stops early once every row has ended. Pure; jit it with network and max_length static.
 
   Args:
     network: The network.
@@ -94,7 +94,7 @@ def generate_sampled(
   temperature: float = 1.0,
   top_k: int | None = None,
 ) -> Int[Array, "batch max_length"]:
-  """Draws tokens, position after position, until EOS.
+  """Draws tokens, position by position, until EOS.
 
   Row r at step s draws with `fold_in(fold_in(rng_key, r), s)`, so a row's tokens do not
   depend on the rows after it or on max_length. Pure; jit it with network, max_length,
@@ -107,7 +107,7 @@ def generate_sampled(
     max_length: Most tokens to generate, EOS included.
     rng_key: Random key.
     temperature: Divides the logits; below 1 sharpens, above 1 flattens.
-    top_k: Draw among this many likeliest tokens only; None: among all.
+    top_k: Draw only among this many of the likeliest tokens; None: among all.
 
   Returns:
     Generated ids, int32: EOS is kept, padding (0) follows it.
@@ -118,8 +118,8 @@ def generate_sampled(
   """
   if not temperature > 0.0:
     raise SymtuneError(
-      f"temperature is {temperature}; expected above 0. For the likeliest token use "
-      "generate_greedy."
+      f"temperature is {temperature}; expected above 0. To take the likeliest token, "
+      "use generate_greedy."
     )
   if top_k is not None and not 1 <= top_k <= network.config.vocab_size:
     raise SymtuneError(

@@ -1,9 +1,9 @@
 """The small parts of the network: norm, dense layer, MLP, embedding, relative bias.
 
-Parameters are float32, and each names its axes in the `params_axes` collection, where
-T5X's partitioner and Adafactor look (flax.linen.partitioning.param_with_axes). Names,
-shapes and numerics follow t5x/examples/t5/layers.py; the same initialiser key gives the
-same parameters, and the same dropout key the same dropout.
+Parameters are float32. The names of their axes are in the `params_axes` collection,
+where T5X's partitioner and Adafactor look for them
+(flax.linen.partitioning.param_with_axes). Names, shapes and numerics follow
+t5x/examples/t5/layers.py: equal keys give the parameters and dropout masks of T5X.
 """
 
 import functools
@@ -29,7 +29,7 @@ MAX_DISTANCE = 128
 
 
 class RMSNorm(nn.Module):
-  """Divides by the root mean square over `embed`, then scales; no mean, no bias.
+  """Divides by the root mean square over `embed`, then scales; no centring, no bias.
 
   Attributes:
     dtype: Type of the output. The statistics are always float32.
@@ -73,17 +73,17 @@ class Dense(nn.Module):
   def __call__(
     self, x: Float[Array, "batch length inputs"]
   ) -> Float[Array, "batch length outputs"]:
-    """Multiplies as one matrix, [batch * length, inputs] x [inputs, outputs]."""
+    """Computes one matrix product, [batch * length, inputs] x [inputs, outputs]."""
     batch, length, inputs = x.shape
-    # A product with two batch axes has the same forward pass, but on a CPU XLA's
-    # backward pass of it is 1.7 times slower.
+    # With two batch axes the forward pass would be the same, but XLA's backward pass on
+    # a CPU is 1.7 times slower.
     x_2d = x.astype(self.dtype).reshape(batch * length, inputs)
     y_2d = x_2d @ self.kernel(inputs)
     return y_2d.reshape(batch, length, self.features)
 
   @nn.compact
   def kernel(self, inputs: int) -> Float[Array, "inputs outputs"]:
-    """The matrix, in the type of the computation."""
+    """The kernel, in the type of the computation."""
     kernel = param_with_axes(
       "kernel",
       self.kernel_init,
@@ -152,17 +152,17 @@ class Embed(nn.Module):
   def __call__(
     self, tokens: Int[Array, "batch length"]
   ) -> Float[Array, "batch length embed"]:
-    """Looks the tokens up; an id outside the table gives NaN, never a wrong row."""
+    """Looks up the tokens; an id outside the table gives NaN, never a wrong row."""
     # Cast after the look-up: a token's gradient is a sum over all its positions, and
     # that sum should be float32. A one-hot product, as in T5X, gives the same values
-    # for as much work as a second output layer.
+    # but costs as much as a second output layer.
     rows = jnp.take(self.embedding, tokens, axis=0).astype(self.dtype)
     return with_logical_constraint(rows, (axes.BATCH, axes.LENGTH, axes.EMBED))
 
   def attend(
     self, x: Float[Array, "batch length embed"]
   ) -> Float[Array, "batch length vocab"]:
-    """Products with every row of the table, in float32."""
+    """Dot products with every row of the table, in float32."""
     batch, length, embed = x.shape
     x_2d = x.astype(jnp.float32).reshape(batch * length, embed)
     table = self.embedding.astype(jnp.float32)
@@ -174,9 +174,9 @@ def relative_position_bucket(
 ) -> Int[np.ndarray, "*shape"]:
   """Puts a distance between two positions into one of 32 buckets.
 
-  Small distances have a bucket each; larger ones share buckets that widen
-  logarithmically up to 128; all beyond share the last. With bidirectional=True half
-  of the buckets is for positions ahead:
+  Each small distance has its own bucket. Larger ones share buckets, which widen
+  logarithmically up to a distance of 128; all distances beyond share the last bucket.
+  With bidirectional=True, half of the buckets are for positions ahead:
 
     distance        -200 -9 -8 -3 -2 -1  0  1  2   8  200
     bidirectional     15  8  8  3  2  1  0 17 18  24   31
@@ -186,8 +186,8 @@ def relative_position_bucket(
   RelativePositionBiases, whose float32 epsilon inside the logarithm is kept.
 
   Args:
-    distance: Position looked at minus position that asks.
-    bidirectional: Whether positions ahead can be seen (encoder).
+    distance: Position of the key minus position of the query.
+    bidirectional: Whether positions ahead are visible (encoder).
 
   Returns:
     Bucket numbers, int32, from 0 to 31.
@@ -205,7 +205,7 @@ def relative_position_bucket(
 
 
 class RelativeBias(nn.Module):
-  """A learned number per head and distance bucket, added to attention logits.
+  """A learned number for each head and distance bucket, added to attention logits.
 
   Attributes:
     num_heads: Attention heads.
@@ -222,8 +222,8 @@ class RelativeBias(nn.Module):
     """Builds the bias of every pair of positions in a row.
 
     Args:
-      length: Tokens in a row.
-      bidirectional: Whether positions ahead can be seen (encoder).
+      length: Number of tokens in a row.
+      bidirectional: Whether positions ahead are visible (encoder).
 
     Returns:
       The bias, the same for every row of the batch.
@@ -235,15 +235,15 @@ class RelativeBias(nn.Module):
       jnp.float32,
       axes=(axes.HEADS, axes.RELPOS_BUCKETS),
     ).astype(self.dtype)
-    # NumPy computes one bucket per distance; the square of pairs is built by the
-    # device, so that it is not a large constant of the program.
+    # NumPy computes one bucket per distance; the device builds the [length, length]
+    # array of pairs, so that it is not a large constant in the compiled program.
     distances = np.arange(1 - length, length, dtype=np.int32)
     buckets = relative_position_bucket(distances, bidirectional=bidirectional)
     position = jnp.arange(length)
     pair = position[None, :] - position[:, None] + (length - 1)
     bucket = jnp.asarray(buckets)[pair].reshape(1, length * length)
-    # A product with one-hot columns: its gradient is a product too, where that of a
-    # look-up would add a million numbers into 32 places one by one.
+    # The gradient of a product with one-hot columns is a product too; the gradient of a
+    # look-up would add a million numbers into 32 buckets one by one.
     one_hot = (bucket == jnp.arange(NUM_BUCKETS)[:, None]).astype(self.dtype)
     bias = rel_embedding @ one_hot
     return bias.reshape(1, self.num_heads, length, length)

@@ -1,7 +1,7 @@
 """Token cross-entropy with z-loss, as sums and counts.
 
-Losses are in nats. Nothing is divided before the end: sums over micro-batches and hosts
-add up, and the mean is taken once. Definitions follow t5x/losses.py.
+Losses are in nats. Sums of micro-batches and hosts are added up first, and the mean is
+taken once, at the end. Definitions follow t5x/losses.py.
 """
 
 import enum
@@ -21,8 +21,8 @@ class LossNormalizer(enum.StrEnum):
     NONE: Nothing; T5X's default (None), which suits scale-invariant Adafactor.
     NUM_REAL_TARGET_TOKENS: Sum of loss weights, or number of non-padding targets.
     NUM_TOTAL_TARGET_TOKENS: Rows times length, padding included.
-    AVERAGE_PER_SEQUENCE: Each example counts the same, whatever its length: weights
-      are divided by their sum over the example, the loss by the number of examples.
+    AVERAGE_PER_SEQUENCE: Number of examples; the weights of each example are first
+      divided by their sum, so that all examples count the same, whatever their length.
   """
 
   NONE = "none"
@@ -39,7 +39,7 @@ class LossSums:
     loss: Sum over tokens of weight * (cross-entropy + z-loss), in nats.
     z_loss: The part of `loss` that is z-loss.
     weight: Sum of weights.
-    normalizer: What to divide by: gradients are those of loss / normalizer.
+    normalizer: What to divide by: the gradient used is that of loss / normalizer.
   """
 
   loss: Float[Array, ""]
@@ -81,7 +81,7 @@ def token_cross_entropy(
     raise SymtuneError(f"label_smoothing is {label_smoothing!r}; expected 0 <= x < 1.")
   logits = logits.astype(jnp.float32)
   log_z = jax.nn.logsumexp(logits, axis=-1)
-  # A masked sum instead of a look-up: it also works where `vocab` is cut over a mesh.
+  # A masked sum instead of a look-up also works if `vocab` is sharded over a mesh.
   is_target = targets[:, :, None] == jnp.arange(logits.shape[-1])[None, None, :]
   target_logit = jnp.sum(jnp.where(is_target, logits, 0.0), axis=-1)
   loss = log_z - target_logit
@@ -92,7 +92,7 @@ def token_cross_entropy(
 
 
 def _smoothed(loss, logits, log_z, label_smoothing: float):
-  """Cross-entropy against the smoothed target, less that target's entropy."""
+  """Cross-entropy against the smoothed target, minus that target's entropy."""
   vocab_size = logits.shape[-1]
   high = 1.0 - label_smoothing
   low = label_smoothing / max(vocab_size - 1, 1)
@@ -100,7 +100,7 @@ def _smoothed(loss, logits, log_z, label_smoothing: float):
     high * jnp.log(jnp.float32(high))
     + (vocab_size - 1) * low * jnp.log(jnp.float32(low + 1e-20))
   )
-  # sum_v -log p(v), from which each token takes `low` and the target `high`.
+  # sum_v -log p(v); each token has weight `low`, but the target has weight `high`.
   total = vocab_size * log_z - jnp.sum(logits, axis=-1)
   return (high - low) * loss + low * total - entropy
 
@@ -112,7 +112,7 @@ def loss_weights(
   *,
   normalizer: LossNormalizer,
 ) -> tuple[Float[Array, "batch length"], Float[Array, ""]]:
-  """Weights of the targets and what the sum is divided by.
+  """Returns the weights of the targets and the divisor of the summed loss.
 
   Args:
     targets: Token ids, 0 for padding.
@@ -138,7 +138,7 @@ def loss_weights(
 def _weights_per_example(
   weights: Float[Array, "batch length"], segment_ids: Int[Array, "batch length"] | None
 ) -> Float[Array, "batch length"]:
-  """Divides weights by their sum over the example, so that each example adds 1.
+  """Divides weights by their sum over the example, so that each example sums to 1.
 
   weights     1 1 0 1 1 1 0   ->  1/2 1/2 0  1/3 1/3 1/3  0
   segment_ids 1 1 1 2 2 2 0
@@ -161,7 +161,7 @@ def sum_losses(
   label_smoothing: float = 0.0,
   z_loss: float = 0.0,
 ) -> LossSums:
-  """Loss of a batch, as T5X's EncoderDecoderModel.loss_fn defines it.
+  """Computes the loss of a batch as T5X's EncoderDecoderModel.loss_fn defines it.
 
   Args:
     logits: Output of the network.

@@ -1,8 +1,8 @@
 """Which position may look at which: padding, causal and packing masks.
 
-Every mask is boolean, [batch, 1, q_length, k_length]; the axis of size 1 is shared by
-all heads. In the drawings a row is a position that asks, a column one that is looked
-at, and 1 means "may look". Token id 0 is padding.
+Every mask is boolean, [batch, 1, q_length, k_length]; all heads share the axis of
+size 1. In the drawings a row is a query position, a column is a key position, and 1
+means that the query may attend to the key. Token id 0 is padding.
 
 A packed row holds several examples one after another; segment ids tell them apart:
 
@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Int
 def padding_mask(
   q_tokens: Int[Array, "batch q_length"], k_tokens: Int[Array, "batch k_length"]
 ) -> Bool[Array, "batch 1 q_length k_length"]:
-  """Real positions see real positions.
+  """Positions that are not padding attend to each other.
 
   q_tokens = [5, 6, 0], k_tokens = [7, 8, 9, 0]:
 
@@ -26,8 +26,8 @@ def padding_mask(
     0 0 0 0
 
   Args:
-    q_tokens: Token ids of the asking side.
-    k_tokens: Token ids of the side looked at.
+    q_tokens: Token ids of the queries.
+    k_tokens: Token ids of the keys.
 
   Returns:
     The mask.
@@ -36,7 +36,7 @@ def padding_mask(
 
 
 def causal_mask(length: int) -> Bool[Array, "1 1 {length} {length}"]:
-  """A position sees itself and what came before.
+  """A position attends to itself and to earlier positions.
 
   length = 3:
 
@@ -45,7 +45,7 @@ def causal_mask(length: int) -> Bool[Array, "1 1 {length} {length}"]:
     1 1 1
 
   Args:
-    length: Tokens in a row.
+    length: Number of tokens in a row.
 
   Returns:
     The mask, the same for every row of the batch.
@@ -58,7 +58,7 @@ def segment_mask(
   q_segment_ids: Int[Array, "batch q_length"],
   k_segment_ids: Int[Array, "batch k_length"],
 ) -> Bool[Array, "batch 1 q_length k_length"]:
-  """A position sees its own example only.
+  """A position attends to its own example only.
 
   q_segment_ids = [1, 2, 2], k_segment_ids = [1, 1, 2, 3]:
 
@@ -67,11 +67,11 @@ def segment_mask(
     0 0 1 0
 
   Args:
-    q_segment_ids: Example of each asking position.
-    k_segment_ids: Example of each position looked at.
+    q_segment_ids: Example of each query position.
+    k_segment_ids: Example of each key position.
 
   Returns:
-    The mask. Padding (segment 0) sees padding: combine with `padding_mask`.
+    The mask. Padding (segment 0) attends to padding: combine with `padding_mask`.
   """
   same = q_segment_ids[:, :, None] == k_segment_ids[:, None, :]
   return same[:, None, :, :]
@@ -119,7 +119,7 @@ def decoder_mask(
     0 0 0 0 0 0
 
   Args:
-    target_tokens: Decoder targets, not inputs: an input's start token is 0 as well.
+    target_tokens: Decoder targets, not inputs, whose start token is 0 like padding.
     segment_ids: Example of each token; None when rows are not packed.
 
   Returns:
@@ -147,8 +147,8 @@ def cross_mask(
   Args:
     target_tokens: Decoder targets.
     encoder_tokens: Encoder inputs.
-    decoder_segment_ids: Example of each target. Used only with the encoder's: without
-      them every decoder segment reads the same encoder row (score.py relies on it).
+    decoder_segment_ids: Example of each target. Ignored if encoder_segment_ids is None:
+      then all decoder segments read the same encoder row (score.py relies on this).
     encoder_segment_ids: Example of each encoder token.
 
   Returns:

@@ -1,9 +1,9 @@
 """Log-probability of whole targets, in nats: the encoder runs once per prompt.
 
-`score_trees` is what probes use: candidates with a common beginning share its positions
-(model/token_tree.py). `score_candidates` is the same in plain form: the candidates of
-one prompt lie side by side in one decoder row, kept apart by segment ids, and all read
-the same encoder output:
+Probes use `score_trees`, in which candidates with a common prefix share its positions
+(model/token_tree.py). `score_candidates` gives the same without sharing: the candidates
+of one prompt stand one after another in one decoder row, separated by segment ids, and
+all attend to the same encoder output:
 
   targets        [[7 8 1 0]   candidate 1
                   [9 1 0 0]]  candidate 2
@@ -24,7 +24,7 @@ from symtune.model.token_tree import TreeBatch
 def shift_right(
   targets: Int[Array, "*shape length"],
 ) -> Int[Array, "*shape length"]:
-  """Decoder inputs of targets: moved right by one, 0 in front.
+  """Makes decoder inputs: targets shifted right by one position, with 0 in front.
 
   [[7, 8, 1, 0], [9, 1, 0, 0]]  ->  [[0, 7, 8, 1], [0, 9, 1, 0]]
 
@@ -43,18 +43,18 @@ def score_candidates(
   inputs: Int[Array, "prompts enc_length"],
   targets: Int[Array, "prompts candidates dec_length"],
 ) -> Float[Array, "prompts candidates"]:
-  """Sum of log p(token) over each target, in nats; pure, so it may be jitted.
+  """Sums log p(token) over each target, in nats. Pure; may be jitted.
 
   Args:
     network: The network.
     params: Its parameters.
     inputs: One prompt per row, 0 for padding.
-    targets: Choices per prompt, each ending in EOS and padded with 0. EOS counts:
-      without it a choice that begins another could never lose to it.
+    targets: Choices of each prompt, each ending in EOS and padded with 0. EOS counts:
+      without it, a choice that is a prefix of another could never lose to it.
 
   Returns:
-    Scores, higher is likelier. -inf for a candidate that is all padding, which stands
-    for "this prompt has fewer choices than the others".
+    Scores; higher means likelier. A candidate that is all padding gets -inf; it fills
+    up a prompt that has fewer choices than the others.
   """
   prompts, candidates, dec_length = targets.shape
   row = (prompts, candidates * dec_length)
@@ -85,7 +85,7 @@ def score_trees(
   inputs: Int[Array, "prompts enc_length"],
   trees: TreeBatch,
 ) -> Float[Array, "prompts edges"]:
-  """Log p(token) of every edge of each prompt's tree, in nats; pure, may be jitted.
+  """Computes log p(token) of each edge of each prompt's tree. Pure; may be jitted.
 
   The score of a candidate is the sum over its edges (`TokenTree.members`).
 
@@ -96,7 +96,7 @@ def score_trees(
     trees: The candidates of each prompt.
 
   Returns:
-    Log-probabilities; those of padding edges mean nothing.
+    Log-probabilities in nats; those of padding edges are meaningless.
   """
   variables = {"params": params}
   encoded = network.apply(variables, inputs, enable_dropout=False, method="encode")

@@ -1,7 +1,7 @@
 """The encoder and the decoder: layers stacked on the shared embedding.
 
-Module names and their order follow t5x/examples/t5/network.py: they make the parameter
-tree, and the random numbers of dropout.
+Module names and their order follow t5x/examples/t5/network.py, because they determine
+the parameter tree and the random numbers of dropout.
 """
 
 from typing import Any
@@ -39,12 +39,12 @@ def _mlp(config: T5Config) -> MLP:
 
 
 def _remat(layer: type[nn.Module], config: T5Config, static: tuple[int, ...]) -> Any:
-  """The layer, computed again in the backward pass as far as the policy says.
+  """Wraps a layer so that the backward pass recomputes what the policy says.
 
   Args:
     layer: EncoderLayer or DecoderLayer.
     config: settings of the network.
-    static: positions of the layer's Python arguments, counted from self.
+    static: indices of the layer's static arguments; self has index 0.
   """
   if config.remat_policy == "none":
     return layer
@@ -55,7 +55,7 @@ def _remat(layer: type[nn.Module], config: T5Config, static: tuple[int, ...]) ->
 
 
 def _dropout(config: T5Config) -> nn.Dropout:
-  """One mask for all positions of a row (T5X: "broadcast along length")."""
+  """Dropout, one mask for all positions of a row (T5X: "broadcast along length")."""
   return nn.Dropout(config.dropout_rate, broadcast_dims=(-2,))
 
 
@@ -63,13 +63,13 @@ def _bias_between(
   bias: Float[Array, "1 heads length length"],
   positions: Int[Array, "batch dec_length"],
 ) -> Float[Array, "batch heads dec_length dec_length"]:
-  """The bias of each pair of tokens that stand at these positions."""
+  """The bias of each pair of tokens at these positions."""
   pairs = bias[0][:, positions[:, :, None], positions[:, None, :]]
   return jnp.moveaxis(pairs, 0, 1)
 
 
 class EncoderLayer(nn.Module):
-  """Self-attention, then MLP; each normalised before and added after.
+  """Self-attention, then MLP; each with a norm before it and a residual connection.
 
   Attributes:
     config: Settings of the network.
@@ -96,7 +96,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-  """Self-attention, attention to the encoder, then MLP.
+  """Self-attention, attention to the encoder, then MLP; each as in EncoderLayer.
 
   Attributes:
     config: Settings of the network.
@@ -151,7 +151,7 @@ class Encoder(nn.Module):
     *,
     deterministic: bool,
   ) -> Float[Array, "batch length embed"]:
-    """Turns tokens into one vector each."""
+    """Turns each token into a vector."""
     cfg = self.config
     bias = RelativeBias(cfg.num_heads, cfg.dtype, name="relpos_bias")(
       tokens.shape[1], bidirectional=True
@@ -162,7 +162,7 @@ class Encoder(nn.Module):
       layer = _remat(EncoderLayer, cfg, (4,))(cfg, name=f"layers_{i}")
       x = layer(x, mask, bias, deterministic)
     x = RMSNorm(cfg.dtype, name="encoder_norm")(x)
-    # The one dropout in T5X whose mask differs from position to position.
+    # The only dropout in T5X whose mask differs between positions.
     return nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic)
 
 
@@ -192,7 +192,7 @@ class Decoder(nn.Module):
   ) -> Float[Array, "batch dec_length vocab"]:
     """Turns tokens and the encoder's vectors into float32 logits.
 
-    Tokens stand in a row one after another, unless `positions` says otherwise.
+    The tokens of a row have the positions 0, 1, ... unless `positions` is given.
     """
     cfg = self.config
     length = tokens.shape[1]
@@ -211,7 +211,8 @@ class Decoder(nn.Module):
     y = RMSNorm(cfg.dtype, name="decoder_norm")(y)
     y = _dropout(cfg)(y, deterministic=deterministic)
     if cfg.logits_via_embedding:
-      # The table has unit variance: without the division logits would be far too wide.
+      # The table has unit variance: without this division the logits would be far too
+      # large.
       return self.embed.attend(y) / jnp.sqrt(jnp.float32(cfg.emb_dim))
     return Dense(
       cfg.vocab_size, (axes.EMBED, axes.VOCAB), jnp.float32, name="logits_dense"

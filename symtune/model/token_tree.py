@@ -1,8 +1,8 @@
 """Candidates -> one tree of tokens, so that a shared beginning is decoded once.
 
-A node is a decoder position: what it reads (`tokens`), how far it stands from the start
-(`depths`), and which nodes it may look at: itself and those before it on its branch
-(`visible`). An edge is one token to be predicted: the node that predicts it and its id.
+A node is a decoder position: the token it reads (`tokens`), its distance from the start
+(`depths`), and the nodes it may attend to, which are itself and its ancestors
+(`visible`). An edge is one token to predict: the node that predicts it, and its id.
 
   candidates   7 8 1   and   7 9 1   and   1        (1 ends a target)
 
@@ -21,7 +21,7 @@ A node is a decoder position: what it reads (`tokens`), how far it stands from t
                  1        1  1     candidate 7 9 1
                                 1  candidate 1
 
-The log-probability of a candidate is the sum over its edges. Side by side, the same
+The log-probability of a candidate is the sum over its edges. Without sharing, these
 candidates would take seven positions.
 """
 
@@ -37,15 +37,15 @@ _FEWEST_NODES = 8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenTree:
-  """The tree of one prompt's candidates; the module shows one.
+  """The tree of one prompt's candidates; the module docstring shows an example.
 
   Attributes:
-    tokens: what each node reads.
-    depths: positions from the start.
-    visible: row i is what node i may look at.
+    tokens: the token that each node reads.
+    depths: distance of each node from the start.
+    visible: `visible[i, j]` tells whether node i may attend to node j.
     edge_nodes: the node that predicts each edge's token.
     edge_tokens: the token of each edge.
-    members: which edges each candidate is made of.
+    members: `members[i, j]` tells whether edge j belongs to candidate i.
   """
 
   tokens: Int[np.ndarray, " nodes"]
@@ -57,9 +57,9 @@ class TokenTree:
 
 
 class TreeBatch(NamedTuple):
-  """Trees of several prompts, padded to the same size; what the network is given.
+  """The trees of several prompts, padded to the same size, as input of the network.
 
-  Padding nodes see themselves alone; padding edges predict token 0 from node 0.
+  Padding nodes attend only to themselves; padding edges predict token 0 from node 0.
   """
 
   tokens: Int[np.ndarray, "prompts nodes"]
@@ -70,16 +70,16 @@ class TreeBatch(NamedTuple):
 
 
 def make_tree(candidates: Sequence[Sequence[int]]) -> TokenTree:
-  """The tree of whole targets.
+  """Builds the tree of complete targets.
 
   Args:
-    candidates: token ids, each ending in EOS; at least one.
+    candidates: token ids of each candidate, ending in EOS; at least one candidate.
 
   Returns:
     The tree; `members[i]` belongs to `candidates[i]`.
   """
   assert candidates, "nothing to score"
-  assert all(len(c) for c in candidates), "whole targets end in EOS"
+  assert all(len(c) for c in candidates), "a target holds at least EOS"
   tokens, parents, depths = [0], [-1], [0]
   node_by_prefix: dict[tuple[int, ...], int] = {(): 0}
   edge_by_path: dict[tuple[int, ...], int] = {}
@@ -115,7 +115,7 @@ def make_tree(candidates: Sequence[Sequence[int]]) -> TokenTree:
 
 
 def padded_nodes(trees: Sequence[TokenTree]) -> int:
-  """Nodes that a batch of these trees is padded to: 8, 12, 16, 24, 32, 48, ..."""
+  """The size to which these trees are padded in a batch: 8, 12, 16, 24, 32, 48, ..."""
   largest = max(len(tree.tokens) for tree in trees)
   nodes = _FEWEST_NODES
   while nodes < largest:
@@ -125,15 +125,15 @@ def padded_nodes(trees: Sequence[TokenTree]) -> int:
 
 
 def batch_trees(trees: Sequence[TokenTree], rows: int, nodes: int) -> TreeBatch:
-  """Pads trees to [rows, nodes] and [rows, 2 * nodes].
+  """Pads trees: arrays of nodes to [rows, nodes], of edges to [rows, 2 * nodes].
 
   A tree of n nodes has fewer than 2 n edges: one into each node but the first, and at
-  most one EOS from each.
+  most one EOS from each node.
 
   Args:
-    trees: at most `rows`.
-    rows: prompts of the batch; those beyond `trees` are padding.
-    nodes: at least `padded_nodes(trees)`.
+    trees: at most `rows` of them.
+    rows: number of prompts in the batch; those beyond `trees` are padding.
+    nodes: number of nodes to pad to, at least `padded_nodes(trees)`.
   """
   batch = TreeBatch(
     tokens=np.zeros((rows, nodes), np.int32),

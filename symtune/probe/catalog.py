@@ -22,7 +22,7 @@ from symtune.probe.probes.unrelated_labels import UnrelatedLabels
 
 ALL = "all"
 
-# Most need nothing; three read data files, which they look for when they are asked.
+# Most need no data folder; some read data files, which they look for when they are run.
 PROBES: dict[str, Callable[[pathlib.Path | None], Probe]] = {
   "settings": lambda _: FourSettings(),
   "flipped_labels": lambda _: FlippedLabels(),
@@ -41,21 +41,21 @@ PROBES: dict[str, Callable[[pathlib.Path | None], Probe]] = {
   "mmlu": Mmlu,
   "bbh": Bbh,
 }
-# Part of another probe, or too long for most models: asked for by name only.
+# Part of another probe, or too long for most models: run only if asked for by name.
 _BY_NAME_ONLY = ("linear_classification_64", "list_functions_20")
 
 
 def make_probes(
   names: Sequence[str], data_dir: pathlib.Path | None
 ) -> tuple[Probe, ...]:
-  """Probes by name, in the order of the catalog.
+  """Makes probes by name, in the order of the catalog.
 
   Args:
-    names: of probes; "all" for all that need no naming.
+    names: names of probes; "all" means all but those that must be asked for by name.
     data_dir: folder with data files, or None.
 
   Raises:
-    SymtuneError: no name, or an unknown one.
+    SymtuneError: there are no names, or one is unknown.
   """
   unknown = [name for name in names if name not in (*PROBES, ALL)]
   if unknown or not names:

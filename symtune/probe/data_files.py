@@ -8,15 +8,15 @@ from symtune.errors import SymtuneError
 
 
 def find_data(data_dir: pathlib.Path | None, name: str, probe: str) -> pathlib.Path:
-  """A file or folder of the data folder, or of the folder above it.
+  """Finds a file or folder in the data folder or in the folder above it.
 
   Args:
-    data_dir: given with --data, or None.
-    name: of the file or folder.
-    probe: what needs it, for the message.
+    data_dir: the data folder given with --data, or None.
+    name: name of the file or folder.
+    probe: the probe that needs it, for the message.
 
   Raises:
-    SymtuneError: no data folder, or neither holds it.
+    SymtuneError: there is no data folder, or neither folder holds it.
   """
   if data_dir is None:
     raise SymtuneError(
@@ -33,7 +33,7 @@ def find_data(data_dir: pathlib.Path | None, name: str, probe: str) -> pathlib.P
 
 
 def parse_json(text: str, where: str) -> dict[str, Any]:
-  """A JSON object; raises SymtuneError that says where it is not one."""
+  """Parses a JSON object; raises SymtuneError if the text is not one."""
   try:
     values = json.loads(text)
   except json.JSONDecodeError as error:
@@ -44,7 +44,7 @@ def parse_json(text: str, where: str) -> dict[str, Any]:
 
 
 def read_text(path: pathlib.Path) -> str:
-  """A UTF-8 text; raises SymtuneError if it is none."""
+  """Reads a UTF-8 text; raises SymtuneError if it is not one."""
   try:
     return path.read_text(encoding="utf-8")
   except UnicodeDecodeError as error:

@@ -23,10 +23,10 @@ def labelled_prompt(
   """A prompt whose exemplars show some of the choices.
 
   Args:
-    exemplars: input and index of its choice.
+    exemplars: the input of each exemplar and the index of its choice.
     query: input of the question.
-    choices: what may be answered.
-    answer: index of what counts as right.
+    choices: the possible answers.
+    answer: index of the right answer.
     prompt_format: the cues.
   """
   turns = _turns([(text, choices[i]) for text, i in exemplars], query, prompt_format)
@@ -44,10 +44,10 @@ def open_prompt(
   answer: str,
   prompt_format: PromptFormat = _CUES,
 ) -> Prompt:
-  """A prompt whose answer is a text of its own, the only choice.
+  """A prompt for an open question: the right answer is its only choice.
 
   Args:
-    exemplars: input and output.
+    exemplars: input and output of each exemplar.
     query: input of the question.
     answer: the right output.
     prompt_format: the cues.
@@ -61,7 +61,7 @@ def open_prompt(
 
 
 def fingerprint(*what: Any) -> str:
-  """SHA-256 of what made questions depend on, as JSON."""
+  """SHA-256 of everything that the generated questions depend on, as JSON."""
   return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 

@@ -1,11 +1,12 @@
 """Stage 10: Task -> ProbeItems -> Scores. Questions asked of a checkpoint.
 
 A probe turns tasks into items: prompts with their choices. A scorer turns items into
-log-likelihoods, one per choice, or into generated text. Both sides know nothing of each
-other, so an oracle, a nearest neighbour and a model on a pod are all probed alike.
+log-likelihoods, one per choice, or into generated text. Neither side knows the other,
+so an oracle, a nearest-neighbour baseline and a model on a pod are probed in one way.
 
-Every item carries two hypotheses: what its exemplars demand (`context`) and what its
-label words mean (`prior`). Where they differ, the answer tells which one was followed.
+Every item carries two hypotheses: the choice that its exemplars imply (`context`) and
+the choice that the meaning of its label words implies (`prior`). If they differ, the
+answer shows which one was followed.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ class AnswerKind(enum.StrEnum):
   """How a question is answered."""
 
   RANK = "rank"  # the likeliest choice
-  GENERATE = "generate"  # greedy text, which has to equal a choice
+  GENERATE = "generate"  # greedily generated text, which has to equal a choice
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,12 +38,12 @@ class ProbeItem:
     task: name of the task.
     seed: seed of exemplars, format and symbols.
     query: row of the query in the task's file, or number of the made question.
-    prompt: what is asked; its `answer` counts as right. Where only one text is known to
-      be right, it is the only choice.
-    context: choice that the exemplars demand; None if they demand none.
-    prior: choice that the words' meaning demands; None if they mean nothing.
-    kind: how it is answered.
-    fingerprint: SHA-256 of what the question is made of (card and rows).
+    prompt: what is asked; its `answer` is the right choice. An open question has its
+      right answer as the only choice.
+    context: choice that the exemplars imply; None if they imply none.
+    prior: choice that the label words' meaning implies; None if they have no meaning.
+    kind: how the question is answered.
+    fingerprint: SHA-256 of what the question is made from (card and rows).
   """
 
   probe: str
@@ -58,20 +59,20 @@ class ProbeItem:
 
   @property
   def key(self) -> tuple[str, str, str, int, int]:
-    """Equal for the same question asked of two checkpoints."""
+    """The same for the same question to two checkpoints."""
     return (self.probe, self.setting, self.task, self.seed, self.query)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score:
-  """What a scorer says of one item.
+  """A scorer's answer to one item.
 
   Attributes:
     log_likelihoods: log p(choice and EOS | prompt) in nats, one per choice; empty for
       generated text.
-    tokens: of each choice, with EOS; empty for generated text.
-    text: what was generated, or None.
-    exemplars: how many the scorer saw; fewer than the prompt has if it was too long.
+    tokens: number of tokens of each choice, with EOS; empty for generated text.
+    text: the generated text, or None.
+    exemplars: number of exemplars the scorer saw; a prompt that is too long loses some.
   """
 
   log_likelihoods: tuple[float, ...] = ()
@@ -85,14 +86,14 @@ ScoreFn = Callable[[Sequence[ProbeItem]], list[Score]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbeSettings:
-  """What every probe needs to know.
+  """Settings of all probes.
 
   Attributes:
     pool: evaluation symbols, never seen in tuning.
-    shots: exemplars per class; 4 in the paper.
-    max_queries: queries per task, drawn at random; 100 in the paper.
-    seeds: one set of exemplars, formats and symbols for each; several tell how much
-      these matter.
+    shots: k, the number of exemplars per class; 4 in the paper.
+    max_queries: largest number of queries per task, drawn at random; 100 in the paper.
+    seeds: each seed gives one set of exemplars, formats and symbols; several show how
+      much these matter.
     kind: how questions with several choices are answered.
   """
 
@@ -106,7 +107,7 @@ class ProbeSettings:
     if self.max_queries < 1 or not self.seeds:
       raise SymtuneError(
         f"probe: got max_queries {self.max_queries} and seeds {self.seeds}, expected "
-        f"at least one of each."
+        f"at least one query and one seed."
       )
     if len(set(self.seeds)) != len(self.seeds):
       raise SymtuneError(f"probe: got seeds {self.seeds}, expected each once.")
@@ -114,32 +115,32 @@ class ProbeSettings:
 
 @runtime_checkable
 class Probe(Protocol):
-  """One question asked of a model, over one subject after the other.
+  """A family of questions to a model, subject by subject.
 
   Attributes:
-    name: in tables and result rows.
+    name: name of the probe in tables and result rows.
   """
 
   name: str
 
   def subjects(self, tasks: Sequence[Task], settings: ProbeSettings) -> Sequence[Any]:
-    """What it asks about: those of the tasks that it is defined for, or its own."""
+    """The subjects: the tasks for which the probe is defined, or its own subjects."""
     ...
 
   def items(self, subject: Any, settings: ProbeSettings) -> Iterator[ProbeItem]:
-    """Every item about one subject, in a fixed order: resuming relies on it."""
+    """All items about one subject, in a fixed order on which resuming relies."""
     ...
 
 
 def parse_answer(text: str, choices: tuple[str, ...]) -> int | None:
-  """The choice that a generated text is; None if it is none of them.
+  """Returns the choice that a generated text equals; None if it equals none.
 
-  Case and white space do not count: T5 turns line breaks into spaces. Anything before
-  or after the choice does.
+  Case and white space are ignored, since T5 turns line breaks into spaces. Any other
+  text before or after the choice makes it no match.
 
   Args:
-    text: as it was generated.
-    choices: what may be answered; if two differ in case alone, case counts.
+    text: the generated text.
+    choices: the possible answers; if two differ only in case, case counts.
   """
   given = " ".join(text.split())
   plain = [" ".join(choice.split()) for choice in choices]

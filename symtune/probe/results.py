@@ -16,43 +16,42 @@ class ResultRow:
   """One answered question.
 
   Attributes:
-    schema_version: of this format.
-    checkpoint: name in tables, such as "before".
+    schema_version: version of this format.
+    checkpoint: name of the checkpoint in tables, such as "before".
     step: training step of the checkpoint.
-    identity: of what answered: a hash of its weights and settings, or a baseline's
-      name.
-    parameters: numbers in the model; None for a scorer that has none.
+    identity: what answered: a hash of the weights and settings, or a baseline's name.
+    parameters: number of parameters of the model; None for a scorer without any.
     probe: name of the probe.
     setting: name of the setting inside the probe.
     task: name of the task.
     seed: seed of exemplars, format and symbols.
-    query: row of the query in the task's file, or number of the made question.
+    query: row of the query in the task's file, or number of the generated question.
     kind: "rank" or "generate" (`probe.AnswerKind`).
     num_classes: number of choices.
     label: index of the right choice.
-    context: index of the choice that the exemplars demand, or None.
-    prior: index of the choice that the words' meaning demands, or None.
-    prediction: index of the likeliest choice, or of the one that was generated; None
-      if the generated text is none of them.
-    correct: whether it is the right one.
-    chance: accuracy of a uniform guess, 1 / num_classes; 0 for an open answer.
-    text: what was generated, or None.
+    context: index of the choice that the exemplars imply, or None.
+    prior: index of the choice that the meaning of the words implies, or None.
+    prediction: index of the likeliest or of the generated choice; None if the generated
+      text is not a choice.
+    correct: whether the prediction is the right choice.
+    chance: accuracy of a uniform guess, 1 / num_classes; 0 for an open question.
+    text: the generated text, or None.
     log_likelihoods: log p(choice and EOS | prompt) in nats, one per choice; empty if
       the answer was generated.
-    tokens: of each choice, with EOS; empty if the answer was generated.
-    null_log_likelihoods: log p(choice and EOS | cue alone), one per choice; empty if
-      not asked for. With the two below, all that `probe.rules` needs.
+    tokens: number of tokens of each choice, with EOS; empty for a generated answer.
+    null_log_likelihoods: log p(choice and EOS | cue alone), one per choice; empty
+      without its calibration prompts. `report.rules` uses it and the next two.
     content_free_log_prior: log of the mean probability of each choice for queries
-      without content; empty if not asked for.
+      without content; empty without its calibration prompts.
     domain_log_prior: the same for queries of random words of the task.
     choices: the label words.
-    exemplars: exemplars that the model saw.
-    exemplars_asked: exemplars that the prompt had before it was shortened to fit.
-    config_hash: of settings, data and vocabulary.
+    exemplars: number of exemplars that the model saw.
+    exemplars_asked: number of exemplars before the prompt was shortened to fit.
+    config_hash: hash of settings, data and vocabulary.
     data_fingerprint: SHA-256 of the task's card and rows, and of the version of the
       draws.
-    vocab_hash: of the vocabulary.
-    git_commit: of symtune, or None.
+    vocab_hash: hash of the vocabulary.
+    git_commit: commit of symtune, or None.
   """
 
   schema_version: int
@@ -89,7 +88,7 @@ class ResultRow:
 
   @property
   def pair_key(self) -> tuple[str, str, str, int, int]:
-    """Equal for the same question asked of two checkpoints."""
+    """The same for the same question to two checkpoints."""
     return (self.probe, self.setting, self.task, self.seed, self.query)
 
 
@@ -97,7 +96,7 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(ResultRow))
 
 
 def to_json(row: ResultRow) -> str:
-  """One line without its newline: sorted keys, shortest exact floats."""
+  """One line of JSON without a newline: sorted keys, floats with the fewest digits."""
   return json.dumps(dataclasses.asdict(row), sort_keys=True, ensure_ascii=False)
 
 
@@ -111,8 +110,8 @@ def read_results(path: pathlib.Path) -> list[ResultRow]:
     Its rows, in order.
 
   Raises:
-    SymtuneError: no file, or a row that is malformed, of another schema version, or
-      there twice; names file and line.
+    SymtuneError: there is no file, or a row is malformed, has another schema version,
+      or occurs twice; names file and line.
   """
   try:
     text = path.read_text(encoding="utf-8")
@@ -133,7 +132,7 @@ def read_results(path: pathlib.Path) -> list[ResultRow]:
     if key in seen:
       raise SymtuneError(
         f"{path}, line {number}: got the question of line {seen[key]} again, expected "
-        f"each once per checkpoint. Remove one of them."
+        f"each question once per checkpoint. Remove one of the lines."
       )
     seen[key] = number
     rows.append(row)
@@ -146,15 +145,15 @@ def _parse(line: str, where: str) -> ResultRow:
   except json.JSONDecodeError as error:
     raise SymtuneError(
       f"{where}: malformed JSON ({error.msg} at column {error.colno}). Run the probe "
-      f"again; it drops a torn last line by itself."
+      f"again; it removes an incomplete last line by itself."
     ) from error
   if not isinstance(values, dict):
     raise SymtuneError(f"{where}: got {type(values).__name__}, expected an object.")
   version = values.get("schema_version")
   if version != SCHEMA_VERSION:
     raise SymtuneError(
-      f"{where}: got schema_version {version!r}, expected {SCHEMA_VERSION}. Read it "
-      f"with the release of symtune that wrote it."
+      f"{where}: got schema_version {version!r}, expected {SCHEMA_VERSION}. Read the "
+      f"file with the release of symtune that wrote it."
     )
   missing = [name for name in _FIELDS if name not in values]
   unknown = [name for name in values if name not in _FIELDS]
@@ -183,6 +182,6 @@ def _find_contradiction(row: ResultRow) -> str | None:
   if row.correct != (row.prediction == row.label):
     return (
       f"got correct {row.correct} with prediction {row.prediction} and label "
-      f"{row.label}, which contradict each other"
+      f"{row.label}, which is a contradiction"
     )
   return None

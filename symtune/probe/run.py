@@ -1,8 +1,8 @@
 """Checkpoint and probes -> results.jsonl, subject by subject, resumable.
 
-Rows of one (checkpoint, probe, subject) are written together. A killed run leaves whole
-groups and at most one torn one at the end, which is taken off and asked again, so the
-file of a resumed run equals that of an uninterrupted one byte for byte.
+The rows of one (checkpoint, probe, subject) are written together as a group. A killed
+run leaves at most one incomplete group, at the end. It is removed and asked again, so
+the file of a resumed run equals that of an uninterrupted one byte for byte.
 """
 
 import dataclasses
@@ -38,14 +38,14 @@ _Key = tuple[str, str, str, int, int]  # of a question, as ProbeItem.key
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointLabel:
-  """Which checkpoint is asked.
+  """Names the checkpoint that is asked.
 
   Attributes:
-    name: in tables.
+    name: name in tables.
     step: training step.
-    parameters: numbers in the model; None for a scorer that has none.
-    identity: of what answers: a hash of its weights and settings, or a baseline's name.
-      Rows of another one under the same name are refused.
+    parameters: number of parameters of the model; None for a scorer without any.
+    identity: what answers: a hash of the weights and settings, or a baseline's name.
+      Rows with the same name and step but another identity are refused.
   """
 
   name: str
@@ -59,9 +59,9 @@ class RunContext:
   """What identifies a run; part of every row.
 
   Attributes:
-    config_hash: of settings, data and vocabulary.
-    vocab_hash: of the vocabulary.
-    git_commit: of symtune, or None.
+    config_hash: hash of settings, data and vocabulary.
+    vocab_hash: hash of the vocabulary.
+    git_commit: commit of symtune, or None.
   """
 
   config_hash: str
@@ -87,16 +87,16 @@ def run_probes(
     score: the model, or a baseline.
     probes: what to ask.
     tasks: what to ask about.
-    settings: symbols, shots and seeds.
-    results_path: results.jsonl; made when missing.
-    label: which checkpoint the answers are from.
+    settings: symbols, exemplars per class, and seeds.
+    results_path: results.jsonl; created if missing.
+    label: the checkpoint that gives the answers.
     context: what identifies the run.
     console: shows progress.
-    calibration: extra prompts whose scores the rows keep.
+    calibration: the calibration prompts whose scores the rows keep.
 
   Raises:
     SymtuneError: the file is damaged, or holds rows that this call would not write:
-      answers of another model under this name, or to questions made of other data.
+      answers of another model under this name, or to questions made from other data.
   """
   groups = [(p, s) for p in probes for s in p.subjects(tasks, settings)]
   _drop_torn_line(results_path)
@@ -128,7 +128,7 @@ def run_probes(
 def _find_places(
   path: pathlib.Path, rows: Sequence[ResultRow], label: CheckpointLabel
 ) -> dict[_Key, int]:
-  """Where the checkpoint's rows are, by question; all must be of the same model."""
+  """Finds the places of the checkpoint's rows by question; checks their identity."""
   places = {}
   for i, row in enumerate(rows):
     if (row.checkpoint, row.step) != (label.name, label.step):
@@ -137,8 +137,8 @@ def _find_places(
       raise SymtuneError(
         f"{path}, line {i + 1}: got answers of another model named "
         f"{label.name}, step {label.step} (identity {row.identity[:24]}), expected "
-        f"{label.identity[:24]}. Probe this one into another folder (--out), or move "
-        f"{path.name} away."
+        f"{label.identity[:24]}. Write the answers of this model into another folder "
+        f"(--out), or move {path.name} away."
       )
     places[row.pair_key] = i
   return places
@@ -150,7 +150,7 @@ def _check_data(
   places: dict[_Key, int],
   items: Sequence[ProbeItem],
 ) -> None:
-  """Refuses to go on with answers to questions that other data was made into."""
+  """Refuses to resume if earlier questions were made from other data or draws."""
   wanted = {(item.probe, item.task): _data_fingerprint(item) for item in items}
   for place in places.values():
     row = rows[place]
@@ -171,7 +171,7 @@ def _is_done(
   places: dict[_Key, int],
   items: Sequence[ProbeItem],
 ) -> bool:
-  """Whether the items' rows are there; takes a torn group off the end of the file."""
+  """Whether the items' rows exist; removes an incomplete group at the file's end."""
   found = sorted(places[item.key] for item in items if item.key in places)
   if len(found) == len(items):
     return True
@@ -179,9 +179,9 @@ def _is_done(
     if found != list(range(num_rows - len(found), num_rows)):
       raise SymtuneError(
         f"{path}: got {len(found)} rows of probe {items[0].probe}, task "
-        f"{items[0].task} and what is asked with it, expected {len(items)} or that the "
-        f"{len(found)} are the file's last lines, as a killed run leaves them. Other "
-        f"rows follow: lines were removed, or the file was joined from two. Move "
+        f"{items[0].task} and the tasks asked together with it, expected {len(items)}. "
+        f"Fewer are allowed only at the end of the file, where a killed run stopped, "
+        f"but other rows follow: lines were removed, or two files were joined. Move "
         f"{path.name} away and probe again; cached answers are not computed twice."
       )
     _keep_lines(path, found[0])
@@ -251,7 +251,7 @@ def _append(path: pathlib.Path, rows: Sequence[ResultRow]) -> None:
 
 
 def _drop_torn_line(path: pathlib.Path) -> None:
-  """Takes off a last line without its newline: the end of a killed write."""
+  """Removes a last line without a newline, which a killed write left."""
   if path.exists():
     data = path.read_bytes()
     whole = data.rfind(b"\n") + 1

@@ -1,9 +1,10 @@
 """Stage 11: PairedResults -> paired differences between settings of a checkpoint.
 
-Settings of a probe share queries, exemplars and seeds, so two of them are compared like
-two checkpoints: on the same questions, with the same intervals and tests. Natural
-labels minus symbols is what meaning adds, natural minus swapped what it costs to
-unlearn, and labels minus neither what the exemplars alone do not give.
+The settings of a probe share queries, exemplars and seeds, so two of them are compared
+like two checkpoints: on the same questions, with the same intervals and tests. Natural
+labels minus symbols shows what the labels' meaning adds, natural minus swapped labels
+what it costs to override that meaning, and the setting `labels` minus `neither` what
+the exemplars alone do not give.
 """
 
 import dataclasses
@@ -39,10 +40,10 @@ class Contrast:
   """One setting minus another.
 
   Attributes:
-    probe: whose settings they are.
-    settings: what is taken from what: the later one minus the first.
-    checkpoint: who answered.
-    tasks: those asked in both settings.
+    probe: name of the probe.
+    settings: (first, last); the difference is the last minus the first.
+    checkpoint: the checkpoint that answered.
+    tasks: names of the tasks asked in both settings.
     change: the difference.
     holm_p_value: its p-value, corrected for all contrasts of the results (Holm).
   """
@@ -59,10 +60,10 @@ def compare_settings(results: PairedResults) -> tuple[Contrast, ...]:
   """The contrasts of the four settings and of label semantics.
 
   Args:
-    results: of any probes.
+    results: results of any probes.
 
   Returns:
-    One per pair of settings and checkpoint, with the tasks that both were asked of.
+    One contrast per pair of settings and checkpoint, over the tasks asked in both.
   """
   found = [
     contrast
@@ -105,7 +106,7 @@ def contrast_table(contrasts: Sequence[Contrast]) -> Table:
 def _pairs(
   settings: Sequence[SettingRows],
 ) -> Iterator[tuple[SettingRows, SettingRows]]:
-  """(first, last): the last minus the first is shown."""
+  """Pairs (first, last) of settings; the last minus the first is shown."""
   by_name = {(s.probe, s.setting): s for s in settings}
   for last, first in _OF_FOUR:
     names = [(FourSettings.name, str(s)) for s in (first, last)]
@@ -120,7 +121,7 @@ def _pairs(
 def _compare(
   first: SettingRows, last: SettingRows, place: int, label: CheckpointLabel
 ) -> Contrast | None:
-  """None if no task was asked in both."""
+  """The contrast of two settings; None if no task was asked in both."""
   by_task = {task.task: task.by_checkpoint[place] for task in first.tasks}
   pairs = {
     task.task: _same_questions(by_task[task.task], task.by_checkpoint[place])
@@ -147,7 +148,7 @@ def _compare(
 def _same_questions(
   first: Sequence[ResultRow], last: Sequence[ResultRow]
 ) -> tuple[list[ResultRow], list[ResultRow]]:
-  """Rows of both with the same seed and query, in the same order."""
+  """The rows of both settings with the same seed and query, in the same order."""
   by_key = {(row.seed, row.query): row for row in first}
   kept = [row for row in last if (row.seed, row.query) in by_key]
   return [by_key[row.seed, row.query] for row in kept], kept

@@ -1,16 +1,16 @@
 """Which hypothesis an answer follows: the exemplars', or the prior's.
 
-A question tells them apart where its exemplars demand one choice and the meaning of the
-words another: flipped labels, for example. Then an answer
+A question distinguishes them if its exemplars imply one choice and the meaning of the
+words another, as with flipped labels. Its answer then
 
-  follows the context   it is what the exemplars demand
-  follows the prior     it is what the words mean
+  follows the context   it is the choice that the exemplars imply
+  follows the prior     it is the choice that the words' meaning implies
   is neither            it is a third choice
-  is unparsed           it was generated, and is none of the choices
+  is unparsed           it was generated and is not a choice
 
 The override rate is the share of such questions whose answer follows the context; the
-other three all count against it. Where both demand the same, or one demands nothing, an
-answer says nothing about which was followed, and the question has no outcome.
+other three outcomes all count against it. If both hypotheses imply the same choice, or
+one implies none, the answer does not show which was followed: there is no outcome.
 """
 
 import enum
@@ -30,12 +30,12 @@ class Outcome(enum.StrEnum):
 def judge(
   prediction: int | None, context: int | None, prior: int | None
 ) -> Outcome | None:
-  """The outcome of one answer; None where the hypotheses do not differ.
+  """The outcome of one answer; None if the hypotheses do not differ.
 
   Args:
-    prediction: index of the chosen choice; None if the text is none of them.
-    context: index of what the exemplars demand, or None.
-    prior: index of what the words mean, or None.
+    prediction: index of the answered choice; None if the text is not a choice.
+    context: index of the choice that the exemplars imply, or None.
+    prior: index of the choice that the words' meaning implies, or None.
   """
   if context is None or prior is None or context == prior:
     return None

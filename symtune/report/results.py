@@ -1,7 +1,7 @@
 """Rows of results.jsonl -> the same questions side by side, checkpoint by checkpoint.
 
-Checkpoints are compared on equal questions only, so whatever one of them was not asked
-is an error, never a silent difference of two samples.
+Checkpoints are compared only on equal questions, so a question that one of them was not
+asked is an error, not a silent difference between two samples.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from symtune.probe.probes.settings import FourSettings, Setting
 from symtune.probe.results import ResultRow
 from symtune.probe.run import CheckpointLabel
 
-# Table 1 of Wei et al. 2023 from left to right, then section 6, then the others.
+# As in Table 1 of Wei et al. 2023 from left to right, then section 6, then the others.
 _ORDER = (
   *((FourSettings.name, str(setting)) for setting in Setting),
   (FlippedLabels.name, "flipped"),
@@ -41,7 +41,7 @@ class SettingRows:
   Attributes:
     probe: name of the probe.
     setting: name of the setting.
-    tasks: in order of name.
+    tasks: rows of each task, sorted by name.
   """
 
   probe: str
@@ -54,8 +54,8 @@ class PairedResults:
   """What every checkpoint answered to the same questions.
 
   Attributes:
-    checkpoints: in the order given, the first is what others are compared with.
-    settings: in the paper's order; probes that it lacks come last, by name.
+    checkpoints: in the given order; the others are compared with the first.
+    settings: in the paper's order; probes that are not in the paper come last, by name.
   """
 
   checkpoints: tuple[CheckpointLabel, ...]
@@ -68,15 +68,15 @@ def pair_rows(
   """Puts the answers of all checkpoints side by side.
 
   Args:
-    rows: of any number of checkpoints (`probe.results.read_results`).
-    order: name and step of checkpoints, the reference first. Those that it leaves out
-      follow as they come in the rows, and those without a size, baselines, last.
+    rows: rows of any number of checkpoints (`probe.results.read_results`).
+    order: name and step of checkpoints, the reference first. Other checkpoints follow
+      in the order of the rows; baselines, which have no size, come last.
 
   Returns:
-    Settings and tasks in the same order whatever that of the rows.
+    The results; the order of settings and tasks does not depend on that of the rows.
 
   Raises:
-    SymtuneError: no rows, or the checkpoints were not asked the same questions.
+    SymtuneError: there are no rows, or checkpoints were not asked the same questions.
   """
   if not rows:
     raise SymtuneError(
@@ -113,17 +113,17 @@ def pair_rows(
 
 
 def keep_common_tasks(results: PairedResults) -> PairedResults:
-  """What is comparable along a probe whose settings were asked of different tasks.
+  """Keeps the tasks that all settings of a probe share, if their tasks differ.
 
-  Few tasks have rows for 32 exemplars per class, or synonyms of all labels: a curve
-  over settings then mixes what the setting does with which tasks it has.
+  Few tasks have rows for 32 exemplars per class, or synonyms of all labels. A curve
+  over settings would then mix the effect of the setting with that of its tasks.
 
   Args:
-    results: of any probes.
+    results: results of any probes.
 
   Returns:
-    The settings of such probes with those tasks that all of them were asked of, where
-    there are any; no settings if there is no such probe.
+    The settings of the probes whose tasks differ, with the tasks that all settings of
+    the probe share. A probe without shared tasks is left out.
   """
   kept = []
   for probe in dict.fromkeys(setting.probe for setting in results.settings):
@@ -184,7 +184,7 @@ def _check_paired(
     present, missing = (checkpoints[asked_of.index(value)] for value in (True, False))
     raise SymtuneError(
       f"got {len(unpaired)} of {len(asked)} questions that not every checkpoint was "
-      f"asked, expected the same questions for all. For example {_words(unpaired[0])} "
+      f"asked, expected the same questions for all. For example, {_words(unpaired[0])} "
       f"was asked of {checkpoint_title(present)} but not of "
       f"{checkpoint_title(missing)}. Ask it the same probes: symtune probe --step "
       f"{missing.step} for a step of this run, or symtune probe --checkpoint with the "
@@ -198,7 +198,7 @@ def _check_paired(
       raise SymtuneError(
         f"got {len(different)} of {len(asked)} questions whose data or choices differ "
         f"between {checkpoint_title(checkpoints[0])} and {checkpoint_title(label)}, "
-        f"expected equal ones. For example {_words(different[0])}. The rows are from "
+        f"expected equal ones. For example, {_words(different[0])}. The rows are from "
         f"different data or settings; probe both checkpoints again in a new folder."
       )
 

@@ -1,14 +1,14 @@
 """Rows -> the same rows answered by another rule, from the kept log-likelihoods.
 
-The rule of a run is the sum: the candidate whose tokens, EOS included, are likeliest.
-All others are derived, never asked again. With log-likelihoods l of a row's choices:
+Runs use the rule `sum`: they take the candidate whose tokens, with EOS, are likeliest.
+The other rules need no new answers. With the log-likelihoods l of a row's choices:
 
   sum         l
   token       l / number of tokens
   byte        l / number of UTF-8 bytes
   pmi         l - l given the cue alone (Holtzman et al. 2021)
-  contextual  log softmax(l) - log prior of queries without content (Zhao et al. 2021)
-  domain      log softmax(l) - log prior of random words (Fei et al. 2023)
+  contextual  log softmax(l) - log prior for queries without content (Zhao et al. 2021)
+  domain      log softmax(l) - log prior for random words (Fei et al. 2023)
   batch       log softmax(l) - log of the mean softmax(l) over the rows of the same
               checkpoint, probe, setting and task (Zhou et al. 2024, arXiv 2309.17249)
 """
@@ -27,7 +27,7 @@ from symtune.probe.results import ResultRow
 
 
 class Rule(enum.StrEnum):
-  """How a matrix of log-likelihoods becomes answers."""
+  """How log-likelihoods become answers."""
 
   SUM = "sum"
   TOKEN = "token"
@@ -39,14 +39,14 @@ class Rule(enum.StrEnum):
 
 
 def apply_rule(rows: Sequence[ResultRow], rule: Rule) -> list[ResultRow]:
-  """The rows with the rule's predictions; generated answers stay as they are.
+  """Returns the rows with the rule's predictions; generated answers do not change.
 
   Args:
-    rows: as they were read.
-    rule: what decides.
+    rows: rows of results.jsonl.
+    rule: the rule to apply.
 
   Returns:
-    In the same order.
+    The rows, in the same order.
 
   Raises:
     SymtuneError: the rows lack what the rule needs.
@@ -90,7 +90,7 @@ def _kept(row: ResultRow, values: tuple[float, ...], rule: Rule) -> np.ndarray:
   if not values:
     raise SymtuneError(
       f"rule {rule}: rows of probe {row.probe}, checkpoint {row.checkpoint} were asked "
-      f"without its extra prompts. Probe again, into another folder, with "
+      f"without its calibration prompts. Probe again, into another folder, with "
       f"--gin.probe.calibration=['{rule}']."
     )
   return np.asarray(values)
@@ -112,7 +112,7 @@ def _group(row: ResultRow) -> tuple[str, ...]:
 
 
 def _batch_means(rows: Sequence[ResultRow]) -> dict[tuple[str, ...], np.ndarray]:
-  """Log of the mean probability of each choice, by group."""
+  """Log of the mean probability of each choice, for each group."""
   groups = collections.defaultdict(list)
   for row in rows:
     if row.kind == AnswerKind.RANK:

@@ -1,9 +1,9 @@
 """PairedResults -> the numbers of tables and figures.
 
-Accuracy over tasks is the mean of the tasks' accuracies, as in the paper. Every
-interval and p-value is one of `stats/stats.py`. Its resamples come from a generator
-that is keyed by what the number is about, so equal results give equal reports. The
-p-values of all summaries that are made together, one table, are corrected together.
+Accuracy over tasks is the mean of the tasks' accuracies, as in the paper. All intervals
+and p-values come from `stats/stats.py`. The generator of their resamples is keyed by
+setting and tasks, so equal results give equal reports. The p-values of
+summaries that are made together, for one table, are corrected together.
 """
 
 import dataclasses
@@ -31,12 +31,12 @@ class Summary:
   Attributes:
     probe: name of the probe.
     setting: name of the setting.
-    tasks: the tasks that it is about.
-    n: answers of each checkpoint.
-    chance: accuracy of a uniform guesser, 0 to 1.
+    tasks: names of the tasks in the mean.
+    n: number of answers of each checkpoint.
+    chance: accuracy of uniform guessing, 0 to 1.
     accuracy: one estimate per checkpoint.
-    changes: each later checkpoint minus the first.
-    holm_p_values: their p-values, corrected for all of the table (Holm).
+    changes: the difference of each later checkpoint from the first.
+    holm_p_values: their p-values, corrected for the whole table (Holm).
   """
 
   probe: str
@@ -62,10 +62,10 @@ def summarize_tasks(results: PairedResults) -> tuple[Summary, ...]:
 
 
 def task_answers(rows: Sequence[ResultRow], values: Sequence[float]) -> TaskAnswers:
-  """Rows of one task as what `stats` works on.
+  """Turns the rows of one task into the input of `stats`.
 
   Args:
-    rows: of one checkpoint, setting and task.
+    rows: rows of one checkpoint, setting and task.
     values: one number per row.
   """
   return TaskAnswers(
@@ -108,12 +108,12 @@ def _summarize(setting: SettingRows, tasks: tuple[TaskRows, ...]) -> Summary:
 
 
 def right_answers(rows: Sequence[ResultRow]) -> TaskAnswers:
-  """Rows of one task as 1 for right and 0 for wrong."""
+  """The answers of one task as 1 for right and 0 for wrong."""
   return task_answers(rows, [float(row.correct) for row in rows])
 
 
 def mean_chance(tasks: Sequence[TaskRows]) -> float:
-  """The mean over tasks; questions of one task may have different choices."""
+  """The mean of chance over tasks; questions of a task may differ in their chance."""
   return float(
     np.mean([np.mean([row.chance for row in t.by_checkpoint[0]]) for t in tasks])
   )

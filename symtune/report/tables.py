@@ -1,13 +1,13 @@
 """Stage 11: Summaries -> tables. Markdown for the report, Rich for the terminal.
 
-Accuracies are in per cent. The headline is the mean over tasks, each weighing the same,
-as in Table 1 of Wei et al. 2023; its 95% interval is Wilson's for the clustered
-variance. So it tells how sure the accuracy is on these tasks, not on other tasks. The
-difference of two checkpoints has a paired bootstrap interval, since both answer the
-same questions; where there are several tasks, a second interval is for other tasks of
-this kind. "detectable" is the smallest true difference that such an experiment finds.
-The p-value is McNemar's exact test over all queries, or Student's clustered one where
-there are several exemplar seeds, and Holm's for the whole table.
+Accuracies are in per cent. The headline is the mean over tasks, equally weighted, as in
+Table 1 of Wei et al. 2023. Its 95% interval is Wilson's for the clustered variance: it
+shows the uncertainty for these tasks, not for other tasks. The difference of two
+checkpoints has a paired bootstrap interval, or Newcombe's, since both answer the same
+questions; with several tasks, a second interval is for other tasks of this kind.
+"detectable" is the smallest true difference that such an experiment is likely to find.
+The p-value is that of McNemar's exact test over all queries, or of Student's clustered
+test if there are several exemplar seeds. "p (Holm)" is corrected for the whole table.
 """
 
 import dataclasses
@@ -28,9 +28,9 @@ class Column:
   """A column.
 
   Attributes:
-    title: above it.
-    is_number: whether it holds numbers.
-    is_detail: whether the terminal leaves it out; it has 80 columns.
+    title: title above the column.
+    is_number: whether the column holds numbers.
+    is_detail: whether the terminal, 80 characters wide, leaves the column out.
   """
 
   title: str
@@ -48,12 +48,12 @@ CHANGE_COLUMNS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-  """What a table says, however it is shown.
+  """The content of a table, independent of how it is shown.
 
   Attributes:
-    title: above the table.
-    columns: from left to right.
-    rows: of cells, one per column.
+    title: title above the table.
+    columns: the columns, from left to right.
+    rows: the cells of each row, one per column.
   """
 
   title: str
@@ -72,9 +72,9 @@ def headline_table(
   """One row per setting.
 
   Args:
-    summaries: of settings (`summary.summarize_settings`).
-    checkpoints: in the order of the summaries' estimates.
-    title: above the table.
+    summaries: summaries of settings (`summary.summarize_settings`).
+    checkpoints: checkpoints in the order of the summaries' estimates.
+    title: title above the table.
   """
   return Table(
     title=title,
@@ -102,8 +102,8 @@ def task_table(
   """One row per setting and task.
 
   Args:
-    summaries: of single tasks (`summary.summarize_tasks`).
-    checkpoints: in the order of the summaries' estimates.
+    summaries: summaries of single tasks (`summary.summarize_tasks`).
+    checkpoints: checkpoints in the order of the summaries' estimates.
   """
   return Table(
     title="Accuracy in % by task [95% interval]",
@@ -123,11 +123,11 @@ def task_table(
 def change_table(
   summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
 ) -> Table:
-  """One row per setting and checkpoint after the first, which it is compared with.
+  """One row per setting and later checkpoint, which is compared with the first.
 
   Args:
-    summaries: of settings (`summary.summarize_settings`).
-    checkpoints: in the order of the summaries' estimates.
+    summaries: summaries of settings (`summary.summarize_settings`).
+    checkpoints: checkpoints in the order of the summaries' estimates.
   """
   return Table(
     title="Difference in points, on the same questions [95% interval]",
@@ -165,7 +165,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_terminal(table: Table) -> rich.table.Table:
-  """The same for a Rich console, intervals on a second line: fits 80 columns."""
+  """A table for a Rich console, 80 characters wide, with intervals on a second line."""
   shown = rich.table.Table(
     title=table.title,
     box=rich.box.SIMPLE_HEAD,
@@ -208,7 +208,7 @@ def _number_cells(summary: Summary) -> list[str]:
 
 
 def pair_title(first: CheckpointLabel, later: CheckpointLabel) -> str:
-  """What a difference is of: "after (minus before)"."""
+  """The title of a difference: "after (minus before)"."""
   names = [first.name, later.name]
   if names[0] == names[1]:
     names = [checkpoint_title(first), checkpoint_title(later)]
@@ -227,7 +227,7 @@ def change_cells(change: PairedDifference, corrected: float) -> list[str]:
 
 
 def show_percent(share: float, sign: str = "") -> str:
-  """A share in per cent with one digit; `sign` is that of a format."""
+  """A share in per cent with one decimal; `sign` is the sign of a format spec."""
   return f"{round(100 * share, 1) + 0.0:{sign}.1f}"  # adding 0.0 turns -0.0 into 0.0
 
 

@@ -1,13 +1,14 @@
 """How much a mean of answers would vary: answers come in queries and exemplar seeds.
 
-Answers to one query under several seeds belong together, and so do those of one seed to
-all queries. With answers x[query, seed] of one task, the variance of their mean is that
-of a crossed random-effects design (Searle, Casella and McCulloch 1992, section 4.5):
+Answers to one query under several seeds are correlated, and so are the answers to all
+queries under one seed. With answers x[query, seed] of one task, the variance of their
+mean is that of a crossed random-effects design (Searle, Casella and McCulloch 1992,
+section 4.5):
 
   (MS_queries + max(0, MS_seeds - MS_residual)) / answers
 
-A test has Satterthwaite's degrees of freedom (1946). A few seeds tell little of how
-much seeds matter, and what they add widens an interval all the more.
+Tests use Satterthwaite's degrees of freedom (1946). With few seeds, the variance due to
+seeds is poorly known, so it widens an interval all the more.
 """
 
 import dataclasses
@@ -26,10 +27,9 @@ class TaskAnswers:
   """Answers of one checkpoint to one task.
 
   Attributes:
-    queries: the query that each answer is to.
+    queries: the query of each answer.
     seeds: the exemplar seed of each answer.
-    values: 1 for a right answer, 0 for a wrong one; or any other number that is to be
-      averaged.
+    values: 1 for a right answer and 0 for a wrong one, or any other number to average.
   """
 
   queries: Int[np.ndarray, " answers"]
@@ -43,18 +43,18 @@ class TaskAnswers:
 
   @property
   def mean(self) -> float:
-    """Of the values."""
+    """The mean of the values."""
     return float(self.values.mean())
 
-  # Kept, since one comparison asks for them some ten times.
+  # Cached, since one comparison uses them some ten times.
   @functools.cached_property
   def query_places(self) -> Int[np.ndarray, " answers"]:
-    """Each answer's query as its place among all: 0, 1, ..."""
+    """The query of each answer, as an index 0, 1, ... into the sorted queries."""
     return np.unique(self.queries, return_inverse=True)[1]
 
   @functools.cached_property
   def seed_places(self) -> Int[np.ndarray, " answers"]:
-    """Each answer's seed as its place among all: 0, 1, ..."""
+    """The seed of each answer, as an index 0, 1, ... into the sorted seeds."""
     return np.unique(self.seeds, return_inverse=True)[1]
 
   @property
@@ -70,14 +70,14 @@ class TaskAnswers:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spread:
-  """Variance of a mean over tasks, and how well it is known.
+  """The variance of a mean over tasks, and how well it is known.
 
   Attributes:
-    queries: the part of the queries.
-    seeds: the part of the seeds, with what would be there if they did not matter.
-    residual: what would be there.
-    query_df: degrees of freedom of the first.
-    seed_df: of the second; 0 if there is one seed only.
+    queries: the part due to queries.
+    seeds: the part due to seeds, including the residual.
+    residual: the part expected for seeds if they had no effect.
+    query_df: degrees of freedom of `queries`.
+    seed_df: degrees of freedom of `seeds`; 0 if there is only one seed.
   """
 
   queries: float
@@ -88,7 +88,7 @@ class Spread:
 
   @property
   def variance(self) -> float:
-    """Of the mean."""
+    """The variance of the mean."""
     return self.queries + max(0.0, self.seeds - self.residual)
 
   def quantile(self, share: float) -> float:
@@ -96,10 +96,10 @@ class Spread:
     return float(scipy.special.stdtrit(self._freedom(), share))
 
   def joint_quantile(self, share: float) -> float:
-    """Normal for the part of the queries, Student's for what the seeds add.
+    """A quantile: normal for the part due to queries, Student's for what seeds add.
 
-    The modified large-sample limit of Graybill and Wang (1980): squares of both half
-    widths add up.
+    This is the modified large-sample limit of Graybill and Wang (1980): the squares of
+    both half widths add up.
     """
     normal = float(scipy.special.ndtri(share))
     added = self.variance - self.queries
@@ -110,7 +110,7 @@ class Spread:
     return float(np.sqrt(squares / self.variance))
 
   def p_value(self, mean: float) -> float:
-    """Two-sided, of a mean whose truth is 0; the variance is positive."""
+    """Two-sided p-value of a mean whose true value is 0; needs a positive variance."""
     ratio = abs(mean) / np.sqrt(self.variance)
     return float(2.0 * scipy.special.stdtr(self._freedom(), -ratio))
 
@@ -121,16 +121,16 @@ class Spread:
 
 
 def measure_spread(tasks: Sequence[TaskAnswers], *, smooth: bool = False) -> Spread:
-  """The spread of the mean over tasks, which weigh alike and are taken as given.
+  """The spread of the mean over tasks, which have equal weight and are taken as given.
 
-  Seeds are taken to matter alike in all tasks: their parts are added before they are
-  compared with the residual.
+  Seeds are assumed to have similar effects in all tasks: their parts are summed over
+  tasks before they are compared with the residual.
 
   Args:
-    tasks: at least one.
-    smooth: for shares of right answers: where a task's are all right or all wrong, the
-      part of its queries is not 0 but that of Laplace's (right + 1) / (n + 2), of the
-      task or of all tasks together, whichever varies less.
+    tasks: answers of each task; at least one task.
+    smooth: for shares of right answers. If all answers of a task are right or all are
+      wrong, the part due to its queries is not 0 but that of Laplace's share
+      (right + 1) / (n + 2), of the task or of all tasks, whichever has less variance.
   """
   floor = _laplace_variance(tasks) if smooth else None
   parts = np.array([_parts(task, floor) for task in tasks])
@@ -145,7 +145,7 @@ def measure_spread(tasks: Sequence[TaskAnswers], *, smooth: bool = False) -> Spr
 
 
 def per_query(task: TaskAnswers) -> Float[np.ndarray, "queries 2"]:
-  """Sum of values and number of answers of each query, in order of queries.
+  """Sum of values and number of answers of each query, sorted by query.
 
   queries  [7 3 7]
   values   [1 1 0]   ->   [[1 1]     query 3
@@ -157,7 +157,7 @@ def per_query(task: TaskAnswers) -> Float[np.ndarray, "queries 2"]:
 
 
 def _laplace_variance(tasks: Sequence[TaskAnswers]) -> float:
-  """Of one answer, at Laplace's share of right ones: (right + 1) / (n + 2)."""
+  """The variance of one answer, for Laplace's share of right ones."""
   n = sum(task.num_queries for task in tasks)
   right = sum(task.mean * task.num_queries for task in tasks)
   share = (right + 1.0) / (n + 2.0)

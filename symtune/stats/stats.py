@@ -1,23 +1,23 @@
 """Means, intervals and p-values of right and wrong answers.
 
-The mean over tasks weighs every task alike (Wei et al. 2023, Table 1). Tasks are taken
-as given; `PairedDifference.new_tasks` alone takes them as a sample. Inside a task,
-answers are clustered by query and by exemplar seed (`clusters.py`).
+The mean over tasks gives every task equal weight (Wei et al. 2023, Table 1). Tasks are
+taken as given; only `PairedDifference.new_tasks` treats them as a sample. The answers
+to a task are clustered by query and by exemplar seed (`clusters.py`).
 
 - Accuracies have Wilson's interval for the number of independent answers that would
-  have this variance; it keeps its width where every answer is right. What seeds add to
-  the variance counts with Student's quantile.
-- Two checkpoints are compared on the same questions. The interval is a paired
-  bootstrap that draws the queries of each task again, with all their answers, spread to
-  the clustered error. Where fewer than ten queries changed in another way than most, or
-  not at all, there is little to draw from: the interval is then Newcombe's (1998,
-  method 10), which joins both accuracies' intervals by their correlation.
-- The p-value is McNemar's exact test over queries where there is one exemplar seed.
-  Where there are several, queries are not independent, and it is Student's test of the
+  have this variance; it keeps its width if every answer is right. The variance due to
+  seeds enters with Student's quantile.
+- Two checkpoints are compared on the same questions. The interval is a paired bootstrap
+  that resamples the queries of each task, with all their answers, and is scaled to the
+  clustered error. If fewer than ten queries deviate from the most common change, there
+  is too little to resample: the interval is then Newcombe's (1998, method 10), which
+  combines the intervals of both accuracies using their correlation.
+- The p-value is McNemar's exact test over queries if there is one exemplar seed. With
+  several seeds, queries are not independent, and it is Student's test with the
   clustered error.
 
-scipy and statsmodels do what they have; tests/probe/test_stats_simulated.py shows that
-the intervals cover what they claim.
+scipy and statsmodels are used where they have a method;
+tests/stats/test_stats_simulated.py shows that the intervals have their stated coverage.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ from symtune.stats.clusters import Spread, TaskAnswers, measure_spread, per_quer
 CONFIDENCE = 0.95
 POWER = 0.8
 RESAMPLES = 10_000
-FEW_CHANGES = 10  # queries; with fewer, the bootstrap draws nearly the same each time
+FEW_CHANGES = 10  # queries; with fewer, all resamples of the bootstrap are nearly equal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,14 +57,14 @@ class PairedDifference:
   """How much better the last checkpoint is than the first.
 
   Attributes:
-    n: number of answers of each.
+    n: number of answers of each checkpoint.
     difference: mean of the last minus mean of the first, -1 to 1.
     low: lower end of the interval, for these tasks.
     high: upper end of the interval, for these tasks.
-    new_tasks: the interval for tasks of this kind (Student's t over tasks), never
-      narrower than that for these; None if there is one task only.
-    p_value: two-sided; exact where there is one exemplar seed.
-    detectable: the smallest true difference that such an experiment would call
+    new_tasks: the interval for other tasks of this kind (Student's t over tasks), never
+      narrower than the one for these tasks; None if there is only one task.
+    p_value: two-sided; exact if there is one exemplar seed.
+    detectable: the smallest true difference that such an experiment would find
       significant at 5% in 80 of 100 repetitions.
   """
 
@@ -82,21 +82,21 @@ def wilson_interval(
 ) -> Estimate:
   """The share of right answers with Wilson's score interval (Wilson 1927).
 
-  It stays inside [0, 1] and keeps its width where every answer is right or wrong.
+  It stays inside [0, 1] and keeps its width if all answers are right or all are wrong.
 
   Args:
     mean: share of right answers, 0 to 1.
-    n: number of independent answers; need not be whole.
-    quantile: standard errors on each side; None takes 1.96, for 95%.
+    n: number of independent answers; need not be an integer.
+    quantile: number of standard errors on each side; None takes 1.96, for 95%.
   """
   # Imported here: it takes a second, and only reports need it.
   from statsmodels.stats.proportion import proportion_confint
 
-  assert n > 0, "a share of something"
+  assert n > 0, "there must be answers"
   tails = 1.0 - CONFIDENCE if quantile is None else 2.0 * scipy.stats.norm.sf(quantile)
   ends = proportion_confint(mean * n, n, float(tails), method="wilson")
   low, high = (float(np.asarray(end)) for end in ends)
-  # Rounding must not leave the mean outside.
+  # Rounding must not put the mean outside the interval.
   low, high = max(0.0, min(low, mean)), min(1.0, max(high, mean))
   return Estimate(n=round(n), mean=mean, low=low, high=high)
 
@@ -114,14 +114,14 @@ def mcnemar_p_value(better: int, worse: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-  """P-values corrected for how many there are (Holm 1979): one family, one table.
+  """Corrects the p-values of one table, a family, for their number (Holm 1979).
 
   Args:
-    p_values: of every comparison of the table.
+    p_values: the p-value of every comparison in the table.
 
   Returns:
-    In the same order; below 0.05 for any of them at most 5 times in 100 tables whose
-    differences are all zero.
+    The corrected values in the same order. If all true differences are zero, any of
+    them is below 0.05 in at most 5 of 100 tables.
   """
   from statsmodels.stats.multitest import multipletests
 
@@ -135,7 +135,7 @@ def macro_mean(tasks: Sequence[TaskAnswers]) -> Estimate:
   """The mean over tasks of the share of right answers, with Wilson's interval.
 
   Args:
-    tasks: at least one; values from 0 to 1.
+    tasks: answers of each task, at least one task; values from 0 to 1.
 
   Returns:
     The mean and its 95% interval, for these tasks.
@@ -159,17 +159,17 @@ def paired_difference(
   *,
   resamples: int = RESAMPLES,
 ) -> PairedDifference:
-  """The mean over tasks of what changed between two checkpoints.
+  """The mean over tasks of the difference between two checkpoints.
 
   Args:
     first: answers of the first checkpoint.
     last: answers of the last checkpoint: same tasks, same questions, same order.
     rng: draws the queries, the same for both checkpoints.
-    resamples: of the bootstrap.
+    resamples: number of bootstrap resamples.
 
   Returns:
-    The difference, with 95% intervals. McNemar's pairs are queries: one that several
-    seeds asked counts once, as better or worse on the whole.
+    The difference, with 95% intervals. The pairs of McNemar's test are queries: a query
+    asked with several seeds counts once, as better or worse overall.
   """
   changes = [_change(a, b) for a, b in zip(first, last, strict=True)]
   sums = np.concatenate([per_query(t)[:, 0] for t in changes])
@@ -197,11 +197,12 @@ def weighted_interval(
 ) -> tuple[float, float]:
   """The 95% interval of a weighted sum of accuracies on the same questions.
 
-  Newcombe's method 10 (1998) for weights -1 and 1; for others as Zou (2009) extends it.
-  Each accuracy brings its own interval, so that it has a width even if nothing changed.
+  For weights -1 and 1 this is Newcombe's method 10 (1998); for others, its extension by
+  Zou (2009). It combines the intervals of the accuracies, so it has a width even if
+  nothing changed.
 
   Args:
-    checkpoints: of each the answers, task by task; same questions in the same order.
+    checkpoints: answers of each checkpoint, task by task; same questions, same order.
     weights: one per checkpoint.
   """
   estimates = [macro_mean(tasks) for tasks in checkpoints]
@@ -219,11 +220,11 @@ def weighted_interval(
 
 
 def smallest_detectable(error: float, spread: Spread | None = None) -> float:
-  """The true difference that is called significant at 5% with power 80%.
+  """The true difference that is found significant at 5% with a power of 80%.
 
   Args:
     error: standard error of the difference.
-    spread: how well the error is known; None takes it as known.
+    spread: tells how well the error is known; None takes it as known exactly.
   """
   shares = ((1.0 + CONFIDENCE) / 2, POWER)
   if spread is None:
@@ -241,14 +242,14 @@ def _p_value(
   if spread.seed_df == 0 or spread.variance == 0.0:
     return exact
   clustered = spread.p_value(float(np.mean([t.mean for t in changes])))
-  # Student's test trusts a handful of changed queries too much.
+  # With only a handful of changed queries, Student's test is overconfident.
   return max(exact, clustered) if is_few else clustered
 
 
 def _correlations(
   checkpoints: Sequence[Sequence[TaskAnswers]],
 ) -> Float[np.ndarray, "checkpoints checkpoints"]:
-  """Between mean accuracies; what is positive is reduced as in Newcombe's method 10."""
+  """Correlations of mean accuracies; positive ones are reduced as by Newcombe."""
   smoothed = [measure_spread(tasks, smooth=True).variance for tasks in checkpoints]
   plain = [measure_spread(tasks).variance for tasks in checkpoints]
   counts = [task.num_queries for task in checkpoints[0]]
@@ -285,10 +286,10 @@ def _bootstrap(
   rng: np.random.Generator,
   resamples: int,
 ) -> tuple[float, float]:
-  """Percentile interval of the mean over tasks, spread to its clustered error.
+  """Percentile interval of the mean over tasks, scaled to its clustered error.
 
-  Queries that are drawn again show the queries' part of the variance. What seeds add,
-  and how little a few seeds tell of it, widens the interval by a factor.
+  Resampling queries shows the variance due to queries. A factor widens the interval for
+  the variance due to seeds and for its uncertainty with few seeds.
   """
   means = np.zeros(resamples)
   for task in tasks:
@@ -303,7 +304,7 @@ def _bootstrap(
 
 
 def _share_drawn(tasks: Sequence[TaskAnswers]) -> float:
-  """Resampled queries vary by (n - 1) / n of what queries do."""
+  """The share of the variance that resampling shows: (n - 1) / n for n queries."""
   counts = np.array([t.num_queries for t in tasks], np.float64)
   parts = np.array([measure_spread([t]).queries for t in tasks])
   total = float(parts.sum())
@@ -315,9 +316,9 @@ def _resampled_means(
 ) -> Float[np.ndarray, " resamples"]:
   """Means of one task, each over queries drawn with replacement.
 
-  Queries with the same sum and count are alike, so drawing how many there are of each
-  kind is the same as drawing queries, with a handful of numbers per resample. Kinds
-  stand in order of appearance, so that swapping two checkpoints mirrors the result.
+  Queries with the same sum and count are of one kind. Drawing the number of queries of
+  each kind is the same as drawing queries, but needs few numbers per resample. Kinds
+  are in order of appearance, so swapping the two checkpoints mirrors the result.
   """
   sums, counts = answers.T
   _, first_places, sizes = np.unique(
@@ -334,7 +335,7 @@ def _resampled_means(
 def _interval_over_tasks(
   tasks: Sequence[TaskAnswers], low: float, high: float
 ) -> tuple[float, float] | None:
-  """Student's t over tasks; other tasks are known no better than these."""
+  """Student's t over tasks, but never narrower than the interval for these tasks."""
   if len(tasks) < 2:
     return None
   means = np.array([t.mean for t in tasks])

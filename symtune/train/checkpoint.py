@@ -6,8 +6,8 @@ Layout, one folder per saved step:
     <run>/checkpoints/<step>/optimizer/  the optimizer's state (Orbax, OCDBT)
     <run>/checkpoints/<step>/run/        JSON: step, rng, data position, metric sums
 
-A checkpoint is written under a temporary name and renamed when it is whole, and
-renamed away before it is removed. So a folder whose name is a number is a whole
+A checkpoint is written under a temporary name and renamed when it is complete, and it
+is renamed again before it is removed. So a folder whose name is a number is a complete
 checkpoint, whenever the process died.
 """
 
@@ -36,11 +36,11 @@ _EXPECTED = "a checkpoint folder with params/, optimizer/ and run/"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-  """What `restore` reads back.
+  """What `restore` returns.
 
   Attributes:
-    state: the train state, bit for bit.
-    data_state: what the batch iterator's `get_state` returned.
+    state: the train state, bit for bit as it was saved.
+    data_state: the data position that the batch iterator's `get_state` returned.
     metric_sums: the metrics since the last logged row (`metrics.MetricSums`).
     config_hash: the hash of the configuration that made it.
   """
@@ -64,17 +64,17 @@ def save(
 ) -> pathlib.Path:
   """Writes `<directory>/<step>/` and removes what the keep policy drops.
 
-  A step that is already there is left as it is: a run is deterministic.
+  An existing checkpoint of the same step is kept: a run is deterministic.
 
   Args:
-    directory: the run's `checkpoints` folder; made when missing.
-    state: the train state to save; waits for its arrays.
+    directory: the run's `checkpoints` folder; created if missing.
+    state: the train state to save; the function waits for its arrays.
     data_state: the batch iterator's position, JSON values only.
-    config_hash: identifies the configuration; `fit` refuses to resume another's.
+    config_hash: identifies the configuration; `fit` resumes only the same one.
     config: the configuration itself, JSON values only.
     metric_sums: the metrics since the last logged row, JSON values only.
-    keep: how many of the newest checkpoints stay; None keeps all.
-    keep_every: checkpoints at multiples of this step always stay.
+    keep: how many of the newest checkpoints are kept; None keeps all.
+    keep_every: checkpoints at multiples of this step are always kept.
 
   Returns:
     The checkpoint's folder.
@@ -105,7 +105,7 @@ def save(
 
 
 def steps(directory: pathlib.Path) -> tuple[int, ...]:
-  """Returns the steps of the whole checkpoints in a folder, in rising order."""
+  """Returns the steps of the complete checkpoints in a folder, in ascending order."""
   directory = pathlib.Path(directory)
   if not directory.is_dir():
     return ()
@@ -114,7 +114,7 @@ def steps(directory: pathlib.Path) -> tuple[int, ...]:
 
 
 def latest_step(directory: pathlib.Path) -> int | None:
-  """Returns the newest whole checkpoint's step, or None when there is none."""
+  """Returns the step of the newest complete checkpoint, or None if there is none."""
   return max(steps(directory), default=None)
 
 
@@ -125,26 +125,26 @@ def restore(
   *,
   config_hash: str | None = None,
 ) -> Checkpoint:
-  """Reads `<directory>/<step>/` back, bit for bit, onto the wanted devices.
+  """Reads `<directory>/<step>/` back, bit for bit, onto the given devices.
 
   Args:
     directory: the run's `checkpoints` folder.
-    step: which checkpoint.
-    abstract_state: shapes, dtypes and shardings (`state.abstract_state`); without a
-      sharding arrays go to the first device.
-    config_hash: the configuration it must be of; None takes any.
+    step: the step of the checkpoint.
+    abstract_state: shapes, dtypes and shardings (`state.abstract_state`); arrays
+      without a sharding go to the first device.
+    config_hash: the hash that the checkpoint's configuration must have; None: any.
 
   Raises:
-    SymtuneError: no such checkpoint, a damaged or foreign one, or one of another
-      configuration, network or optimizer.
+    SymtuneError: there is no such checkpoint, it is damaged or was not written by
+      symtune, or it has another configuration, network or optimizer.
   """
   path = _checkpoint_path(directory, step)
   run = _read_run(path)
   if config_hash is not None and run["config_hash"] != config_hash:
     raise SymtuneError(
-      f"{path} was made with configuration {run['config_hash']}, this run has "
-      f"{config_hash}. Choose another run folder, or go back to the configuration "
-      "saved there."
+      f"{path} has configuration {run['config_hash']}, expected that of this run, "
+      f"{config_hash}. Choose another run folder, or return to the configuration that "
+      "is saved there."
     )
   _check_params(path, abstract_state.params)
   items = ocp.args.Composite(
@@ -173,12 +173,13 @@ def load_params(
 
   Args:
     directory: the run's `checkpoints` folder.
-    step: which checkpoint.
-    abstract_params: shapes, dtypes and shardings to read them into; without a
-      sharding they go to the first device. None gives NumPy arrays.
+    step: the step of the checkpoint.
+    abstract_params: the expected shapes, dtypes and shardings; arrays without a
+      sharding go to the first device. None returns NumPy arrays of any shape.
 
   Raises:
-    SymtuneError: no such checkpoint, a damaged or foreign one, or other shapes.
+    SymtuneError: there is no such checkpoint, it is damaged or was not written by
+      symtune, or it has other shapes.
   """
   path = _checkpoint_path(directory, step)
   _read_run(path)
@@ -190,7 +191,7 @@ def load_params(
 
 
 def _read(path: pathlib.Path, items: ocp.args.Composite) -> Any:
-  """Runs Orbax's restore; its many kinds of failure become one."""
+  """Runs Orbax's restore; turns its many kinds of errors into SymtuneError."""
   try:
     with _quiet(), _checkpointer() as checkpointer:
       return checkpointer.restore(path, items)
@@ -214,7 +215,7 @@ def _unreadable(path: pathlib.Path, error: Exception) -> SymtuneError:
   lines = str(error).splitlines() or [""]
   return SymtuneError(
     f"{path} cannot be read; expected {_EXPECTED}, of this run's network and "
-    "optimizer. If it is damaged, remove the folder to go on from an older one. "
+    "optimizer. If it is damaged, remove the folder to resume from an older one. "
     f"Cause: {type(error).__name__}: {lines[0]}"
   )
 
@@ -224,18 +225,19 @@ def _checkpoint_path(directory: pathlib.Path, step: int) -> pathlib.Path:
   if not path.is_dir():
     found = ", ".join(map(str, steps(directory))) or "none"
     raise SymtuneError(
-      f"{path} is not there; expected {_EXPECTED}. Steps found in {directory}: {found}."
+      f"{path} does not exist; expected {_EXPECTED}. Choose one of the steps in "
+      f"{directory}: {found}."
     )
   return path
 
 
 def _read_run(path: pathlib.Path) -> dict[str, Any]:
-  """Reads and checks the JSON part, which tells our checkpoints from others'."""
+  """Reads and checks the JSON part, which shows that symtune wrote the checkpoint."""
   for part in ("params", "optimizer", "run"):
     if not (path / part).is_dir():
       raise SymtuneError(
         f"{path} has no {part}/; expected {_EXPECTED}. It is damaged, or another "
-        "program's."
+        "program wrote it."
       )
   run = _read(path, ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
   missing = [key for key in _RUN_KEYS if key not in run]
@@ -247,14 +249,14 @@ def _read_run(path: pathlib.Path) -> dict[str, Any]:
     )
   if str(run["step"]) != path.name:
     raise SymtuneError(
-      f"{path} says it was saved at step {run['step']}; the folder's name must be "
-      "that number. Rename it back."
+      f"{path} was saved at step {run['step']}; the folder's name must be that number. "
+      "Rename it back."
     )
   return run
 
 
 def _placed(shapes: Any) -> Any:
-  """Names a device for every array; else Orbax looks for those it was saved from."""
+  """Names a device for every array; otherwise Orbax looks for the original devices."""
   first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   return jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(
@@ -265,7 +267,7 @@ def _placed(shapes: Any) -> Any:
 
 
 def _check_params(path: pathlib.Path, wanted: Any) -> None:
-  """Refuses parameters of another network, and says where they differ."""
+  """Refuses parameters of another network and names the first that differs."""
   try:
     with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
       saved = checkpointer.metadata(path / "params").item_metadata.tree
@@ -276,8 +278,8 @@ def _check_params(path: pathlib.Path, wanted: Any) -> None:
     if have.get(name) != want.get(name):
       raise SymtuneError(
         f"{path}/params: {name} is {have.get(name, 'missing')}, this run's network "
-        f"has {want.get(name, 'no such parameter')}. Use the network's settings of "
-        "the run that saved it."
+        f"has {want.get(name, 'no such parameter')}. Use the network settings of the "
+        "run that saved it."
       )
 
 
@@ -293,7 +295,7 @@ def _shape_by_name(tree: Any) -> dict[str, str]:
 def _drop_old(
   directory: pathlib.Path, keep: int | None, keep_every: int | None
 ) -> None:
-  """Removes what a killed process left, and what the keep policy drops."""
+  """Removes what a killed process left behind and what the keep policy drops."""
   for pattern in _LEFTOVERS:
     for leftover in directory.glob(pattern):
       shutil.rmtree(leftover)
@@ -329,7 +331,7 @@ def _checkpointer() -> ocp.Checkpointer:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Holds back Orbax's log lines below ERROR; its failures still raise."""
+  """Silences Orbax's log lines below ERROR; its failures still raise."""
   logger = logging.getLogger("absl")
   before = logger.level
   logger.setLevel(logging.ERROR)

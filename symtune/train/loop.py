@@ -19,8 +19,8 @@ from symtune.train.stop import StopRequest, stop_on_signals
 
 CHECKPOINTS = "checkpoints"
 
-# Called with the number of updates made and the state; the next step donates the
-# state's arrays, so a hook copies what it wants to keep.
+# Called with the number of updates made and the state. The next step donates the
+# state's arrays, so a hook must copy what it wants to keep.
 Hook = Callable[[int, TrainState], None]
 
 
@@ -43,14 +43,14 @@ class BatchIterator(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-  """How long a run is and how often it writes.
+  """The length of a run and how often it writes.
 
   Attributes:
-    steps: the number of updates of the whole run, resumed parts included.
+    steps: the number of updates of the whole run, including those before it resumed.
     log_every: steps between rows of metrics.jsonl; the last step always has one.
     save_every: steps between checkpoints; the last step always has one.
-    keep: how many of the newest checkpoints stay.
-    keep_every: checkpoints at multiples of this step always stay; None spares none.
+    keep: how many of the newest checkpoints are kept.
+    keep_every: checkpoints at multiples of this step are always kept; None: no others.
     seed: seeds the parameters and the dropout masks.
   """
 
@@ -76,8 +76,8 @@ class FitResult:
   Attributes:
     state: the state after the last update.
     step: the number of updates made in all.
-    stopped_by: "SIGTERM", "SIGINT" or that it came to another process, when a signal
-      ended it early, else None.
+    stopped_by: None, or what ended the run early: "SIGTERM", "SIGINT" or "a signal to
+      another process".
   """
 
   state: TrainState
@@ -101,27 +101,27 @@ def fit(
   """Trains until `settings.steps`, resuming the newest checkpoint of `run_dir`.
 
   The same arguments give the same checkpoints and the same metrics.jsonl, however
-  often the run was killed and started again. One step is in flight while the host
-  builds the next batch; its metrics are fetched after that.
+  often the run was killed and started again. The devices compute a step while the host
+  builds the next batch; the metrics of the step are fetched afterwards.
 
-  SIGTERM and Ctrl-C let the current step finish, save a checkpoint and return; several
-  processes go on to the next step that is logged, and stop there together.
+  On SIGTERM or Ctrl-C the current step finishes, a checkpoint is saved, and `fit`
+  returns. Several processes continue to the next logged step and stop there together.
 
   Args:
-    state: the state before step 0. The run takes it over: its arrays are donated.
+    state: the state before step 0. Do not use it afterwards: its arrays are donated.
     batches: endless; its position is saved and restored with the state.
     train_step: as made by `symtune.train.step.jit_train_step`.
-    settings: lengths and intervals.
-    run_dir: gets checkpoints/, metrics.jsonl and timing.jsonl; made when missing.
-    config_hash: identifies the configuration; one of another is not resumed.
+    settings: the length of the run, and how often it writes.
+    run_dir: receives checkpoints/, metrics.jsonl and timing.jsonl; created if missing.
+    config_hash: identifies the configuration; checkpoints of others are refused.
     config: the configuration itself as JSON values, kept in every checkpoint.
     put_batch: moves a batch to the devices (`partition.batch_putter`).
     hooks: called after every step, in order.
     progress: where to show the run; a new `Progress` when None.
 
   Raises:
-    SymtuneError: the loss is NaN or infinite, the batches ended, or run_dir holds
-      a damaged checkpoint or one of another configuration.
+    SymtuneError: the loss is NaN or infinite, the batches ended, or the newest
+      checkpoint of run_dir is damaged or has another configuration.
   """
   run_dir = pathlib.Path(run_dir)
   run_dir.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def fit(
 
 
 class _Recorder:
-  """Takes in each step's metrics one step late, and writes the rows."""
+  """Adds up each step's metrics, one step late, and writes the rows."""
 
   def __init__(
     self,
@@ -168,12 +168,12 @@ class _Recorder:
     self._clock = (time.monotonic(), sums.steps, sums.real_tokens)
 
   def push(self, step: int, step_metrics: Metrics) -> None:
-    """Holds the newest metrics, whose step may still run, and takes in the last."""
+    """Holds the newest metrics, whose step may still run, and adds up those before."""
     self.drain()
     self._pending = (step, step_metrics)
 
   def drain(self) -> MetricSums:
-    """Waits for the held metrics; returns the sums since the last row."""
+    """Waits for the metrics held back; returns the sums since the last row."""
     if self._pending is None:
       return self._sums
     step, step_metrics = self._pending
@@ -208,7 +208,7 @@ class _Recorder:
 
 
 class _Saver:
-  """Saves the state with the data position and the sums not yet written."""
+  """Saves the state with the data position and the sums that no row holds yet."""
 
   def __init__(
     self,
@@ -225,7 +225,7 @@ class _Saver:
     self._batches = batches
 
   def save(self, state: TrainState, sums: MetricSums) -> None:
-    """Writes a checkpoint; leaves one of the same step as it is."""
+    """Writes a checkpoint, unless there is one of the same step."""
     checkpoint.save(
       self._directory,
       state,
@@ -245,14 +245,14 @@ def _resume(
   config_hash: str,
   progress: Progress,
 ) -> tuple[TrainState, MetricSums]:
-  """Returns the newest checkpoint's state, or the given one when there is none."""
+  """Returns the state of the newest checkpoint, or the given state if there is none."""
   directory = run_dir / CHECKPOINTS
   step = checkpoint.latest_step(directory)
   hosts.check_same(str(step), f"newest checkpoint in {directory}")
   sums = MetricSums()
   if step is not None:
     wanted = abstract_state(state)
-    jax.tree.map(lambda leaf: leaf.delete(), state)  # two states may not fit
+    jax.tree.map(lambda leaf: leaf.delete(), state)  # memory may not hold two states
     saved = checkpoint.restore(directory, step, wanted, config_hash=config_hash)
     batches.set_state(saved.data_state)
     state, sums = saved.state, MetricSums.from_json(saved.metric_sums)
@@ -268,12 +268,12 @@ def _next_batch(batches: BatchIterator, step: int) -> Batch:
     return next(batches)  # pyright: ignore[reportCallIssue, reportArgumentType]
   except StopIteration:
     raise SymtuneError(
-      f"the batches ended after step {step}; training needs an endless iterator."
+      f"the batches ended after step {step}; pass an endless iterator to train."
     ) from None
 
 
 def _is_stopped(stop: StopRequest, step: int, settings: TrainSettings) -> bool:
-  """Whether to stop after this step; several processes agree now and then."""
+  """Whether to stop after this step; several processes agree at logged steps only."""
   if jax.process_count() == 1:
     return bool(stop)
   return step % settings.log_every == 0 and hosts.any_of_all(bool(stop))
@@ -284,5 +284,5 @@ def _say_stopped(
 ) -> None:
   progress.say(
     f"Stopped by {signal_name} after step {step}; saved "
-    f"{run_dir / CHECKPOINTS / str(step)}. Start the same run again to go on."
+    f"{run_dir / CHECKPOINTS / str(step)}. Start the same run again to continue."
   )

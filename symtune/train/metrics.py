@@ -1,8 +1,8 @@
 """Running sums of the metrics, and the JSON-lines files they are written to.
 
-`metrics.jsonl` holds only what the run determines (loss, accuracy, counts), so a
-resumed run's file is byte for byte the file of one that never stopped. What depends
-on the machine (seconds, tokens per second) goes to `timing.jsonl`.
+`metrics.jsonl` holds only what the run determines (loss, accuracy, counts), so the file
+of a resumed run is byte for byte that of an uninterrupted one. What depends on the
+machine (seconds, tokens per second) goes to `timing.jsonl`.
 """
 
 import dataclasses
@@ -27,16 +27,17 @@ TIMING_FILE = "timing.jsonl"
 class MetricSums:
   """Sums over the steps since the last logged row, as Python numbers.
 
-  They are added on the host in float64, in step order, so they do not depend on
-  where a run was stopped.
+  The host adds them in float64, in step order, so they do not depend on where a run was
+  stopped.
 
   Attributes:
     steps: number of steps summed.
     loss_nats: cross-entropy without z-loss, nats, summed over target tokens.
     z_loss: the z-loss term, summed over target tokens.
-    loss_weight: sum of the target tokens' weights, the divisor of both.
+    loss_weight: sum of the target tokens' weights; dividing both losses by it gives
+      means.
     target_tokens: number of target tokens.
-    correct_tokens: target tokens whose largest logit was the right one.
+    correct_tokens: number of target tokens that had the largest logit.
     real_tokens: encoder and decoder positions that are not padding.
     token_slots: all encoder and decoder positions.
     grad_norm: the gradient's global norm, summed over steps.
@@ -56,13 +57,13 @@ class MetricSums:
 
   @classmethod
   def of_step(cls, metrics: Metrics) -> "MetricSums":
-    """Fetches one step's metrics from the devices; waits until they are there."""
+    """Fetches one step's metrics from the devices; waits until they are computed."""
     host = jax.device_get(metrics)
     names = [field.name for field in dataclasses.fields(Metrics)]
     return cls(steps=1, **{name: float(getattr(host, name)) for name in names})
 
   def plus(self, later: "MetricSums") -> "MetricSums":
-    """Returns the sums over both; the learning rate is the later one's."""
+    """Returns the sums over both; the learning rate is that of `later`."""
     names = [field.name for field in dataclasses.fields(self)]
     sums = {name: getattr(self, name) + getattr(later, name) for name in names}
     return MetricSums(**{**sums, "learning_rate": later.learning_rate})
@@ -71,7 +72,7 @@ class MetricSums:
     """Returns the means as a row of `metrics.jsonl`.
 
     Args:
-      step: the number of updates made so far, written with the row.
+      step: the number of updates made so far; it becomes part of the row.
     """
     weight = self.loss_weight or 1.0
     means = {
@@ -100,7 +101,7 @@ class MetricSums:
 
 
 def check_finite(metrics: MetricSums, step: int) -> None:
-  """Stops a run whose loss or gradient is no number.
+  """Stops a run whose loss or gradient is not finite.
 
   Args:
     metrics: sums whose newest step is `step`.
@@ -112,15 +113,15 @@ def check_finite(metrics: MetricSums, step: int) -> None:
   if math.isfinite(metrics.loss_nats) and math.isfinite(metrics.grad_norm):
     return
   raise SymtuneError(
-    f"step {step}: the loss sum is {metrics.loss_nats} and the gradient norm sum "
-    f"{metrics.grad_norm}; both must be finite. The parameters of this step are not "
-    "saved. Lower learning_rate, lengthen warmup_steps, set clip_global_norm, or "
-    "compute in float32; then go on from the last checkpoint."
+    f"step {step}: the sum of losses is {metrics.loss_nats} and the sum of gradient "
+    f"norms is {metrics.grad_norm}; both must be finite. The parameters of this step "
+    "are not saved. Lower learning_rate, raise warmup_steps, set clip_global_norm, or "
+    "compute in float32; then resume from the last checkpoint."
   )
 
 
 def append_row(path: pathlib.Path, row: Mapping[str, Any]) -> None:
-  """Appends one JSON line and has it on disk when it returns."""
+  """Appends one JSON line; it is on disk when the function returns."""
   with path.open("a", encoding="utf-8") as file:
     file.write(json.dumps(row) + "\n")
     file.flush()
@@ -130,26 +131,26 @@ def append_row(path: pathlib.Path, row: Mapping[str, Any]) -> None:
 def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
   """Reads the rows of a JSON-lines file that has a `step` in every row.
 
-  A last line without its newline was cut off by a crash and is left out; a missing
-  file has no rows.
+  A last line without a newline was cut off by a crash and is ignored; a missing file
+  has no rows.
 
   Raises:
-    SymtuneError: a whole line is not such a row.
+    SymtuneError: a complete line is not such a row.
   """
   return [row for _, row in _whole_lines(path)]
 
 
 def truncate_rows(path: pathlib.Path, last_step: int) -> None:
-  """Drops rows of steps after `last_step`, and a last line cut off by a crash.
+  """Drops the rows after step `last_step`, and a last line that a crash cut off.
 
-  The file is replaced in one move; kept rows keep their bytes.
+  The file is replaced atomically; the bytes of kept rows do not change.
 
   Args:
     path: a JSON-lines file with a `step` in every row; it may be missing.
-    last_step: the step that a run resumes from.
+    last_step: the step from which a run resumes.
 
   Raises:
-    SymtuneError: a whole line is not such a row.
+    SymtuneError: a complete line is not such a row.
   """
   if not path.exists():
     return
@@ -180,5 +181,5 @@ def _parse(path: pathlib.Path, number: int, line: str) -> dict[str, Any]:
 
 
 def _seven_digits(value: float) -> float:
-  """Rounds to float32's precision, so that 0.001 is written as 0.001."""
+  """Rounds to the precision of float32, so that 0.001 is written as 0.001."""
   return float(f"{value:.7g}")

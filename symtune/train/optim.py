@@ -14,7 +14,7 @@ class OptimizerName(enum.StrEnum):
   """The optimizers that symtune trains with.
 
   ADAFACTOR: T5X's Adafactor (T5, Flan-T5 and the symbol tuning paper use it).
-  ADAMW: Adam with decoupled weight decay on every parameter with two axes.
+  ADAMW: Adam with decoupled weight decay of every parameter that has two axes.
   """
 
   ADAFACTOR = "adafactor"
@@ -22,7 +22,7 @@ class OptimizerName(enum.StrEnum):
 
 
 class ScheduleName(enum.StrEnum):
-  """How the learning rate moves with the step; `make_schedule` has the formulas."""
+  """How the learning rate depends on the step; `make_schedule` has the formulas."""
 
   CONSTANT = "constant"
   LINEAR_WARMUP = "linear_warmup"
@@ -32,17 +32,19 @@ class ScheduleName(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimSettings:
-  """What decides how gradients move the parameters.
+  """Settings of the optimizer and of its learning-rate schedule.
 
   Attributes:
     name: the optimizer.
     learning_rate: the schedule's peak. Adafactor multiplies it by the root mean
       square of each parameter, so its rates (1e-3) are larger than AdamW's (1e-4).
-    schedule: how the rate moves with the step.
-    warmup_steps: steps of linear warm-up; 0 is none.
-    total_steps: the step at which `warmup_linear_decay` reaches 0; others ignore it.
-    weight_decay: AdamW takes `learning_rate * weight_decay` of every parameter with
-      two axes away; Adafactor `weight_decay` of every parameter, as T5X does.
+    schedule: how the rate depends on the step.
+    warmup_steps: number of steps of linear warm-up; 0 means no warm-up.
+    total_steps: the step at which `warmup_linear_decay` reaches 0; other schedules
+      ignore it.
+    weight_decay: in each step, AdamW shrinks every parameter that has two axes by the
+      share `learning_rate * weight_decay`; Adafactor shrinks every parameter by the
+      share `weight_decay`, as T5X does.
     clip_global_norm: largest norm of the whole gradient; None does not clip.
     decay_rate: Adafactor's exponent c: at step t (0-based) the second moments keep
       1 - (t + 1) ** -c of their value (Adafactor paper, section 7.2).
@@ -76,12 +78,12 @@ class OptimSettings:
 
 
 def _check_schedule(settings: OptimSettings) -> None:
-  """Refuses a schedule that lacks the numbers it needs."""
+  """Raises SymtuneError if the steps do not suit the schedule."""
   name, warmup = settings.schedule, settings.warmup_steps
   if name is ScheduleName.WARMUP_RSQRT and warmup < 1:
     raise SymtuneError(
       f"schedule {name} needs warmup_steps of 1 or more, got {warmup}: "
-      "the decay starts there."
+      "its decay starts at the end of the warm-up."
     )
   if name is ScheduleName.CONSTANT and warmup:
     raise SymtuneError(
@@ -112,7 +114,7 @@ def make_schedule(settings: OptimSettings) -> optax.Schedule:
   warmup_rsqrt with p = b / sqrt(w).
 
   Args:
-    settings: peak, schedule name and its steps.
+    settings: peak, schedule name and numbers of steps.
   """
   peak = settings.learning_rate
   warmup, total = settings.warmup_steps, settings.total_steps
@@ -139,11 +141,11 @@ def make_optimizer(settings: OptimSettings, params) -> optax.GradientTransformat
 
   Args:
     settings: which optimizer, its schedule and its constants.
-    params: the parameters it will move, or their shapes; read to check dtypes.
+    params: the parameters to optimize, or their shapes; used to check dtypes.
 
   Raises:
-    SymtuneError: a parameter is not float32. Updates of 1e-3 relative size are
-      lost in bfloat16 weights; compute in bfloat16, keep float32 weights.
+    SymtuneError: a parameter is not float32. Bfloat16 weights lose updates of 1e-3
+      relative size: keep the weights in float32, even if you compute in bfloat16.
   """
   _check_float32(params)
   steps = []
@@ -170,10 +172,10 @@ def _check_float32(params) -> None:
 def _adafactor(settings: OptimSettings) -> optax.GradientTransformation:
   """T5X's Adafactor (`t5x/adafactor.py`) without momentum.
 
-  A parameter of two axes, both of 128 or more, keeps one second moment per row and
-  one per column; every other keeps one per entry. That is what T5X does for T5: it
-  accepts factoring rules by axis name (embed, mlp, ...), but `_parse_rule` sets
-  them aside for parameters of up to two axes, and T5 1.1 has no others.
+  A parameter with two axes, both of size 128 or more, keeps one second moment per row
+  and one per column; any other keeps one per entry. T5X does the same for T5: it
+  accepts factoring rules by axis name (embed, mlp, ...), but `_parse_rule` ignores them
+  for parameters with up to two axes, and T5 1.1 has no others.
   """
   steps = [
     optax.scale_by_factored_rms(
@@ -184,13 +186,13 @@ def _adafactor(settings: OptimSettings) -> optax.GradientTransformation:
     optax.scale_by_learning_rate(make_schedule(settings)),
   ]
   if settings.weight_decay:
-    # After the rate, so that it is not scaled by it: T5X's weight_decay_rate.
+    # After the learning rate, which does not scale it: T5X's weight_decay_rate.
     steps.append(optax.add_decayed_weights(-settings.weight_decay))
   return optax.chain(*steps)
 
 
 def _adamw(settings: OptimSettings) -> optax.GradientTransformation:
-  """Adam with decoupled weight decay; scales of norms are not decayed."""
+  """Adam with decoupled weight decay; the scales of norms are not decayed."""
   adamw = optax.adamw(
     make_schedule(settings),
     b1=settings.beta1,
@@ -201,7 +203,7 @@ def _adamw(settings: OptimSettings) -> optax.GradientTransformation:
   )
 
   def update(updates, state, params=None):
-    # optax raises beta to its integer count, which strict promotion refuses.
+    # optax raises beta to an integer power, which strict dtype promotion refuses.
     with jax.numpy_dtype_promotion("standard"):
       return adamw.update(updates, state, params)
 

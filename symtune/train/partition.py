@@ -1,7 +1,7 @@
 """Where arrays live on a mesh of devices: logical axis names -> NamedShardings.
 
-The mesh has two axes. Rows of a batch are cut along `data`; wide parameters (mlp,
-heads, vocab) are cut along `model`, by the rules of `symtune.model.axes`.
+The mesh has two axes. The rows of a batch are sharded along `data`; wide parameters
+(mlp, heads, vocab) are sharded along `model`, by the rules of `symtune.model.axes`.
 """
 
 import dataclasses
@@ -28,15 +28,16 @@ from symtune.train.state import TrainState
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Layout:
-  """How a run is cut to fit its devices; it is no part of the experiment.
+  """How a run is distributed over its devices; this is not part of the experiment.
 
-  A run may be taken up in another layout: results differ by rounding, and with
-  micro-batches by dropout masks.
+  A run may be resumed with another layout: results then differ by rounding, and with
+  another number of micro-batches also by dropout masks.
 
   Attributes:
-    model_devices: devices that share one copy of the parameters.
-    shard_params: parameters and their gradients are also cut along `data`.
-    microbatches: parts of a batch that run one after another to save memory.
+    model_devices: number of devices that share one copy of the parameters.
+    shard_params: whether parameters and gradients are also sharded along `data`.
+    microbatches: the batch is processed in this many parts, one after another, to save
+      memory.
   """
 
   model_devices: int = 1
@@ -58,22 +59,23 @@ def make_mesh(*, model_devices: int = 1, devices: Sequence[Any] | None = None) -
   """Arranges devices as a grid [data, model].
 
   Args:
-    model_devices: devices that share one copy of the parameters.
-    devices: which devices; all of them when None.
+    model_devices: number of devices that share one copy of the parameters.
+    devices: the devices to use; None: all devices.
 
   Raises:
-    SymtuneError: the devices do not divide into such groups.
+    SymtuneError: the devices cannot be divided into such groups.
   """
   devices = jax.devices() if devices is None else list(devices)
   if jax.process_count() > 1 and model_devices > jax.local_device_count():
     raise SymtuneError(
       f"model_devices is {model_devices}; each process has {jax.local_device_count()} "
-      f"devices, and those that share parameters must be of one process. Lower it, and "
-      f"cut parameters along `data` as well (--shard-params)."
+      f"devices, and devices that share parameters must belong to one process. Lower "
+      f"model_devices, and shard parameters along `data` as well (--shard-params)."
     )
   if model_devices < 1 or len(devices) % model_devices:
     raise SymtuneError(
-      f"model_devices is {model_devices}; it must divide the {len(devices)} devices."
+      f"model_devices is {model_devices}; it must divide the number of devices, which "
+      f"is {len(devices)}."
     )
   grid = np.asarray(devices).reshape(-1, model_devices)
   return Mesh(grid, (DATA_AXIS, MODEL_AXIS), axis_types=(AxisType.Auto,) * 2)
@@ -88,10 +90,10 @@ def param_shardings(
     params: nested dict of arrays or shapes.
     param_axes: the same tree with axis names (`symtune.model.network.param_axes`).
     mesh: as made by `make_mesh`.
-    rules: pairs (logical axis, mesh axis or None); the first that fits wins.
+    rules: pairs (logical axis, mesh axis or None); the first pair that matches wins.
 
   Raises:
-    SymtuneError: an axis does not divide by the devices it is cut along.
+    SymtuneError: an axis is not a multiple of the number of devices it is sharded over.
   """
 
   def sharding(path, param, axes) -> NamedSharding:
@@ -99,8 +101,8 @@ def param_shardings(
     for size, mesh_axis in zip(param.shape, spec or (), strict=True):
       if mesh_axis is not None and size % mesh.shape[mesh_axis]:
         raise SymtuneError(
-          f"parameter {jax.tree_util.keystr(path)} has an axis of {size}, which does "
-          f"not divide by the {mesh.shape[mesh_axis]} devices of mesh axis "
+          f"parameter {jax.tree_util.keystr(path)} has an axis of size {size}, which "
+          f"is not a multiple of the {mesh.shape[mesh_axis]} devices of mesh axis "
           f"{mesh_axis!r}. Choose another model_devices."
         )
     return NamedSharding(mesh, spec or PartitionSpec())
@@ -111,13 +113,13 @@ def param_shardings(
 def state_shardings(state: TrainState, params: Any, mesh: Mesh) -> TrainState:
   """Returns a sharding for every array of a train state.
 
-  An optimizer array that has a parameter's path and shape (Adam's moments,
-  Adafactor's full second moments) lies as the parameter does. Everything else
-  (factored moments, counts, the key) is copied to all devices.
+  An optimizer array with the path and shape of a parameter (Adam's moments, Adafactor's
+  full second moments) is sharded like that parameter. Everything else (factored
+  moments, counts, the key) is replicated on all devices.
 
   Args:
     state: the state, or its shapes.
-    params: the parameters' shardings, as made by `param_shardings`.
+    params: the shardings of the parameters, as made by `param_shardings`.
     mesh: the mesh of those shardings.
   """
   everywhere = NamedSharding(mesh, PartitionSpec())
@@ -143,11 +145,11 @@ def state_shardings(state: TrainState, params: Any, mesh: Mesh) -> TrainState:
 
 
 def place(tree: Any, shardings: Any) -> Any:
-  """Lays the arrays of a tree over the devices, also those of other processes.
+  """Places the arrays of a tree on the devices, including those of other processes.
 
   Args:
-    tree: arrays that every process has alike.
-    shardings: the same tree of shardings.
+    tree: arrays, the same in every process.
+    shardings: a tree of shardings with the same structure.
   """
   if jax.process_count() == 1:
     return jax.device_put(tree, shardings)
@@ -163,12 +165,12 @@ def _place_array(value: jax.Array, sharding: NamedSharding) -> jax.Array:
 
 
 def batch_putter(mesh: Mesh) -> Callable[[Batch], dict[str, jax.Array]]:
-  """Returns the function that lays a batch's rows along `data`.
+  """Returns a function that shards the rows of a batch along `data`.
 
-  With several hosts each passes its own rows; together they are the global batch.
+  With several hosts, each passes its own rows; together they are the global batch.
 
   Raises (the returned function):
-    SymtuneError: the rows do not divide by the local devices of the data axis.
+    SymtuneError: the number of rows is not a multiple of the local devices of `data`.
   """
   sharding = NamedSharding(mesh, PartitionSpec(DATA_AXIS))
   parts = mesh.local_mesh.shape[DATA_AXIS]
@@ -177,8 +179,8 @@ def batch_putter(mesh: Mesh) -> Callable[[Batch], dict[str, jax.Array]]:
     rows = len(batch["encoder_input_tokens"])
     if rows % parts:
       raise SymtuneError(
-        f"a batch of {rows} rows does not divide among {parts} devices of the data "
-        "axis. Change batch_size or model_devices."
+        f"a batch of {rows} rows cannot be divided evenly among {parts} devices of the "
+        "data axis. Change batch_size or model_devices."
       )
     return {
       name: jax.make_array_from_process_local_data(sharding, value)

@@ -14,9 +14,9 @@ LIVE_SECONDS = 0.2
 
 
 class Progress:
-  """Shows how a run goes: one live line on a terminal, else a line now and then.
+  """Shows the progress of a run: a live line on a terminal, otherwise a line at times.
 
-  Use it as a context manager. It only prints; nothing it does changes a run.
+  Use it as a context manager. It only prints and has no influence on the run.
   """
 
   def __init__(
@@ -30,7 +30,7 @@ class Progress:
     Args:
       total_steps: the step at which the run ends.
       console: where to print; standard error when None.
-      clock: gives seconds; a test passes its own.
+      clock: returns the time in seconds; tests pass their own.
     """
     self._console = console or rich.console.Console(stderr=True)
     self._clock = clock
@@ -57,19 +57,19 @@ class Progress:
       self._bar.stop()
 
   def say(self, message: str) -> None:
-    """Prints a line of its own, above the live line."""
+    """Prints a separate line above the live line."""
     self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
   def update(self, step: int, newest: MetricSums) -> None:
-    """Shows the newest step, unless the line was shown a moment ago.
+    """Shows the newest step, unless the line was updated a moment ago.
 
     Args:
       step: the number of updates made.
-      newest: the metrics of that one step.
+      newest: the metrics of the newest step alone.
     """
     now = self._clock()
     if self._start is None:
-      # The first step holds the compilation; speed is measured from its end.
+      # The first step includes the compilation; speed is measured from its end.
       self._start = (now, step)
     last = step >= self._total
     pause = PLAIN_SECONDS if self._bar is None else LIVE_SECONDS

@@ -11,7 +11,7 @@ _DROPOUT_STREAM = 1
 
 
 class TrainState(flax.struct.PyTreeNode):
-  """A pytree of arrays; with the data position it is all a run needs to go on.
+  """A pytree of arrays; with the data position, it is all that a run needs to continue.
 
   Fields are `Any` because the same tree also holds shapes or shardings.
 
@@ -19,8 +19,8 @@ class TrainState(flax.struct.PyTreeNode):
     step: int32 scalar, the number of updates made.
     params: the network's parameters, a nested dict of float32 arrays.
     opt_state: the optimizer's state.
-    rng: a typed JAX key, the same all through a run; step n (0-based) draws its
-      dropout from `fold_in(rng, n)`.
+    rng: a typed JAX key, the same throughout a run; step n (0-based) draws its dropout
+      masks from `fold_in(rng, n)`.
   """
 
   step: Any
@@ -34,8 +34,8 @@ def create_state(
 ) -> TrainState:
   """Returns the state before the first step.
 
-  The state takes over `params` without a copy, and the first jitted train step
-  donates it: use the returned state's arrays, not the ones passed in.
+  The state holds `params` without a copy, and the first jitted train step donates them:
+  do not use the arrays passed in afterwards.
 
   Args:
     params: nested dict of float32 arrays.
@@ -46,7 +46,7 @@ def create_state(
     step=jnp.zeros((), jnp.int32),
     params=params,
     opt_state=optimizer.init(params),
-    # Parameters are drawn from key(seed) itself; dropout must not share its stream.
+    # key(seed) itself draws the parameters; dropout must not use the same key.
     rng=jax.random.fold_in(jax.random.key(seed), _DROPOUT_STREAM),
   )
 

@@ -1,6 +1,6 @@
 """Stage 8: (TrainState, Batch) -> (TrainState, Metrics). Pure functions of arrays.
 
-Metrics are sums and counts over one step's batch; they are divided on the host
+Metrics are sums and counts over the batch of one step; the host divides them
 (`symtune.train.metrics`). Losses are in nats.
 """
 
@@ -44,15 +44,15 @@ class Metrics(flax.struct.PyTreeNode):
   """One step's sums and counts, float32 scalars.
 
   Fields are `Any` because the same tree also holds shapes or shardings. Counts are
-  exact up to 2^24 positions a batch.
+  exact up to 2^24 positions per batch.
 
   Attributes:
     loss_nats: cross-entropy without z-loss, nats, weighted sum over target tokens.
     z_loss: the z-loss term, weighted sum over target tokens.
-    loss_weight: sum of the weights, the divisor of both for a mean. It is the number
-      of target tokens unless the normalizer weighs examples alike.
+    loss_weight: sum of the weights; dividing both losses by it gives means. It is the
+      number of target tokens unless the normalizer gives examples equal weight.
     target_tokens: number of target tokens that have a loss weight.
-    correct_tokens: those whose largest logit is the right one, with dropout on.
+    correct_tokens: number of those that have the largest logit, with dropout on.
     real_tokens: encoder and decoder positions that are not padding.
     token_slots: all encoder and decoder positions.
     grad_norm: norm of the gradient over all parameters, before clipping.
@@ -82,24 +82,25 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
   """Makes one update.
 
-  The gradient is that of the summed loss divided by the normalizer, over the whole
-  batch: micro-batches add up sums and divide once, so they change nothing but the
-  dropout masks and rounding.
+  The gradient is that of the summed loss of the whole batch, divided by the normalizer.
+  With micro-batches, sums are added up and divided once, so only the dropout masks and
+  the rounding change.
 
   Args:
     state: the state before the step.
     batch: a `Batch` (data/batches/batch.py) on the devices, int32 [batch, length] each.
-    network: a `symtune.model.network.Transformer`, or a module called like it.
-    optimizer: moves the parameters.
-    schedule: step -> learning rate; only reported, the optimizer has its own.
+    network: a `symtune.model.network.Transformer`, or a module with the same call.
+    optimizer: updates the parameters.
+    schedule: step -> learning rate; only for the metrics, the optimizer has its own.
     loss_settings: what is minimised.
-    num_microbatches: parts of the batch that run one after another to save memory.
+    num_microbatches: the batch is processed in this many parts, one after another, to
+      save memory.
 
   Returns:
     The state after the step, and the step's metrics.
 
   Raises:
-    SymtuneError: the batch does not divide into the micro-batches.
+    SymtuneError: the number of rows is not a multiple of num_microbatches.
   """
   key = jax.random.fold_in(state.rng, state.step)
   summed = functools.partial(
@@ -110,7 +111,7 @@ def train_step(
   else:
     grads, divisor, metrics = _accumulate(summed, batch, key, num_microbatches)
   if loss_settings.normalizer is LossNormalizer.NONE:
-    divisor = jnp.ones_like(divisor)  # not the number of micro-batches
+    divisor = jnp.ones_like(divisor)  # summing made it the number of micro-batches
   # A batch without targets has a zero gradient, not 0 / 0.
   divisor = jnp.where(divisor > 0.0, divisor, 1.0)
   grads = jax.tree.map(lambda grad: grad / divisor, grads)
@@ -145,9 +146,9 @@ def jit_train_step(
     schedule: see `train_step`.
     loss_settings: see `train_step`.
     num_microbatches: see `train_step`.
-    mesh: the devices to cut arrays over (`symtune.train.partition`); None: one device.
+    mesh: the devices to shard arrays over (`symtune.train.partition`); None: just one.
     rules: where the network's activations lie on the mesh.
-    shardings: the state's, kept from step to step; needed with a mesh.
+    shardings: shardings of the state, the same after every step; required with a mesh.
   """
   step = functools.partial(
     train_step,
@@ -240,16 +241,16 @@ def _accumulate(
   key: jax.Array,
   num_microbatches: int,
 ) -> Any:
-  """Adds up what `summed` returns over the micro-batches, one at a time.
+  """Adds up the results of `summed` over the micro-batches, one at a time.
 
-  Micro-batch i takes rows i, i + n, i + 2n, ...: each device's rows spread evenly
-  over the micro-batches, so no row moves to another device.
+  Micro-batch i takes the rows i, i + n, i + 2n, ...: the rows of each device are spread
+  evenly over the micro-batches, so no row moves to another device.
   """
   rows = batch["encoder_input_tokens"].shape[0]
   if num_microbatches < 1 or rows % num_microbatches:
     raise SymtuneError(
-      f"num_microbatches is {num_microbatches}; it must divide the {rows} rows of a "
-      "batch."
+      f"num_microbatches is {num_microbatches}; it must divide the number of rows of a "
+      f"batch, which is {rows}."
     )
   parts = jax.tree.map(
     lambda array: array.reshape(-1, num_microbatches, array.shape[-1]).swapaxes(0, 1),

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 
 class StopRequest:
-  """Says whether a stop was asked for, and by which signal.
+  """Whether a stop was requested, and by which signal.
 
   Attributes:
-    signal_name: "SIGTERM", "SIGINT", or None while nobody asked.
+    signal_name: "SIGTERM" or "SIGINT"; None as long as no stop was requested.
   """
 
   def __init__(self) -> None:
@@ -22,10 +22,11 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-  """Yields a StopRequest that SIGTERM or Ctrl-C fills in.
+  """Yields a StopRequest that SIGTERM or Ctrl-C sets.
 
-  A second Ctrl-C interrupts at once. The handlers from before come back at the end.
-  Outside the main thread, where Python allows no handlers, nothing is installed.
+  A Ctrl-C after the first signal interrupts at once. The previous handlers are restored
+  at the end. Outside the main thread, where Python allows no handlers, none is
+  installed.
   """
   request = StopRequest()
   if threading.current_thread() is not threading.main_thread():

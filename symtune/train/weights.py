@@ -1,8 +1,8 @@
 """A network's parameters in one safetensors file, with the config that shapes them.
 
-Names are the paths of the parameter tree, "encoder/layers_0/mlp/wo/kernel"; the config
-is JSON in the file's metadata. Unlike a checkpoint of `train.checkpoint` it holds no
-optimizer and no data position: it is what other experiments start from.
+Names are the paths of the parameter tree, such as "encoder/layers_0/mlp/wo/kernel"; the
+config is JSON in the file's metadata. Unlike a checkpoint of `train.checkpoint`, the
+file holds neither optimizer state nor data position: other experiments start from it.
 `symtune.convert.source` reads it.
 """
 
@@ -22,17 +22,17 @@ from symtune.model.config import T5Config
 from symtune.model.network import Params
 
 _FORMAT = "symtune-weights-1"
-# The file's metadata has this one key: safetensors writes several in no fixed order.
+# The metadata has a single key: safetensors writes several keys in no fixed order.
 _KEY = "symtune"
 
 
 def save_weights(path: pathlib.Path, params: Params, config: T5Config) -> None:
-  """Writes the file, whole or not at all; the same arrays give the same bytes.
+  """Writes the file atomically; the same arrays give the same bytes.
 
   Args:
-    path: the file, by custom `*.safetensors`.
+    path: the file, usually `*.safetensors`.
     params: nested dict of float32 arrays.
-    config: what the network was made of.
+    config: settings of the network.
   """
   flat = flatten_dict(params, sep="/")
   arrays = {name: np.asarray(flat[name]) for name in sorted(flat)}
@@ -40,23 +40,23 @@ def save_weights(path: pathlib.Path, params: Params, config: T5Config) -> None:
 
 
 def weights_metadata(config: T5Config) -> dict[str, str]:
-  """What a weights file of this network says of itself."""
+  """The metadata of a weights file of this network."""
   described = {"format": _FORMAT, "config": config_dict(config)}
   return {_KEY: json.dumps(described)}
 
 
 def saved_config(path: pathlib.Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-  """The network's settings in a file's metadata, as JSON values.
+  """Reads the network's settings from a file's metadata, as JSON values.
 
   Raises:
-    SymtuneError: symtune did not write the file.
+    SymtuneError: the metadata is not that of a weights file of symtune.
   """
   try:
     return json.loads(metadata[_KEY])["config"]
   except (KeyError, ValueError, TypeError) as error:
     raise SymtuneError(
       f"{path}: got a safetensors file without a symtune config, expected one written "
-      f"by symtune ({_FORMAT}). Of a Transformers model give the folder, not the file."
+      f"by symtune ({_FORMAT}). For a Transformers model, give the folder, not a file."
     ) from error
 
 

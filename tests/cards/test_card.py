@@ -97,7 +97,10 @@ def test_the_text_of_a_field_is_never_rewritten(premise, hypothesis):
     ({"fields": []}, "key 'fields': empty"),
     ({"fields": ["premise", "hypothesis", "label"]}, "key 'fields': 'label' is not"),
     ({"fields": ["premise", "premise"]}, "key 'fields': 'premise' occurs twice"),
-    ({"template": "{premise} {hypo}"}, "key 'template': the slot {hypo} is no field"),
+    (
+      {"template": "{premise} {hypo}"},
+      "key 'template': the slot {hypo} is not a field",
+    ),
     ({"template": "{premise}"}, "key 'template': the field 'hypothesis' is never used"),
     ({"template": "{premise}, {hypothesis} }"}, "key 'template': holds } outside"),
     ({"template": "{premise} ~ {hypothesis}"}, "key 'template': holds ~ outside"),

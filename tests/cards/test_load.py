@@ -41,7 +41,7 @@ def test_an_unknown_card_is_an_error_that_lists_close_names():
     r" mean rotten_tomatoes\?.*There are: ade_corpus_v2, ag_news",
   ):
     load.load_card("rotten_tomato")
-  with pytest.raises(SymtuneError, match="unknown task card 'zzz': no name is close"):
+  with pytest.raises(SymtuneError, match="unknown task card 'zzz': no name is similar"):
     load.load_card("zzz")
 
 

@@ -86,7 +86,7 @@ def test_t5x_with_a_step(weights, run_cli, tmp_path):
   ("arguments", "message"),
   [
     (("--to", "pytorch"), "--to: got 'pytorch', expected one of huggingface, t5x"),
-    (("--dtype", "float16"), "beyond float16's 65,504"),
+    (("--dtype", "float16"), "exceed float16's 65,504"),
     (("--vocab", "none.model"), "no file at none.model"),
   ],
 )

@@ -68,7 +68,7 @@ def test_get_verify_and_stats(hub, run_cli, capsys, tmp_path):
   (data / "sst2.jsonl").unlink()
   code, printed = run_cli("data", "verify", data)
   assert code == 1
-  assert "no such file, though provenance.json names it" in printed
+  assert "no such file, but provenance.json lists it" in printed
   code, printed = run_cli("data", "stats", data)
   assert "holds no row file of a known card" in printed
 

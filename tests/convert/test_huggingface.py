@@ -151,7 +151,9 @@ def test_copies_in_older_files_are_left_out(huggingface_golden, tmp_path):
 def test_truncated_files_are_named(cut, huggingface_golden):
   path = huggingface_golden / "t5_1_1" / "model.safetensors"
   path.write_bytes(path.read_bytes()[:cut])
-  with pytest.raises(SymtuneError, match=r"model.safetensors is no whole safetensors"):
+  with pytest.raises(
+    SymtuneError, match=r"model.safetensors is not a complete safetensors"
+  ):
     huggingface_source(path.parent)
 
 
@@ -164,7 +166,7 @@ def test_a_missing_shard_and_a_foreign_path_are_named(huggingface_golden, tmp_pa
     huggingface_source(tmp_path)
   index = tmp_path / "model.safetensors.index.json"
   index.write_text(json.dumps({"weight_map": {"shared.weight": "../x.safetensors"}}))
-  with pytest.raises(SymtuneError, match="expected a file beside it"):
+  with pytest.raises(SymtuneError, match="expected a file in the same folder"):
     huggingface_source(tmp_path)
 
 
@@ -174,7 +176,7 @@ def test_a_tensor_in_two_shards_is_refused(huggingface_golden, tmp_path):
   first, second = sorted(tmp_path.glob("model-*"))[:2]
   name = next(iter(read_safetensors(first)))
   shutil.copyfile(first, second)
-  with pytest.raises(SymtuneError, match=f"another shard holds too: .*{name}"):
+  with pytest.raises(SymtuneError, match=f"another shard also holds: .*{name}"):
     huggingface_source(tmp_path)
 
 
@@ -203,7 +205,7 @@ def test_pickles_are_not_read(huggingface_golden):
 def test_a_name_without_a_size_is_refused(tmp_path):
   config = T5Config(vocab_size=8, emb_dim=4, mlp_activations=("relu", "relu"))
   source = SourceCheckpoint(where="x", config=config, tensors={})
-  with pytest.raises(SymtuneError, match="have no name in Transformers"):
+  with pytest.raises(SymtuneError, match="Transformers has no name"):
     list(write_huggingface(tmp_path, source, dtype=F32))
 
 

@@ -100,7 +100,7 @@ def test_without_the_library_the_extra_is_named(monkeypatch):
 def test_what_is_no_checkpoint(tmp_path):
   with pytest.raises(SymtuneError, match=r"no checkpoint at .*/none; expected hf://"):
     open_checkpoint(tmp_path / "none")
-  with pytest.raises(SymtuneError, match="holds no checkpoint that is known"):
+  with pytest.raises(SymtuneError, match="holds no known checkpoint format"):
     open_checkpoint(tmp_path)
   (tmp_path / "x.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
   with pytest.raises(SymtuneError, match="without a symtune config"):

@@ -143,7 +143,7 @@ def test_baselines_by_name(name, experiment, tmp_path):
     (["baseline:best"], "expected one of oracle, prior"),
     (["nowhere"], "no checkpoint at nowhere"),
     (["baseline:oracle", "baseline:oracle"], "expected each once"),
-    (["."], "holds no checkpoint"),
+    (["."], "holds no known checkpoint"),
     (["run@5"], "has checkpoints of steps"),
   ],
 )

@@ -88,7 +88,7 @@ def test_an_experiment_starts_from_a_file_or_from_another_run(tmp_path):
 def test_a_start_that_is_none_is_refused(tmp_path):
   with pytest.raises(SymtuneError, match="no checkpoint at"):
     find_start(str(tmp_path / "none"))
-  with pytest.raises(SymtuneError, match="holds no checkpoint that is known"):
+  with pytest.raises(SymtuneError, match="holds no known checkpoint format"):
     find_start(str(tmp_path))
 
 

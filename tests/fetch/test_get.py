@@ -232,8 +232,8 @@ def test_text_that_is_not_utf8_and_lines_too_long_are_counted(hub, tmp_path):
   parquet.write_table(table.set_column(place, table.field("sentence"), broken), path)
   folder = get(SST2, tmp_path, root)
   counts = read_provenance(folder)["sst2.jsonl"].splits["train"]
-  assert counts.dropped == {"text is no Unicode": 1, "line too long": 1}
-  assert counts.places["text is no Unicode"] == ("stanfordnlp/sst2/default/train#2",)
+  assert counts.dropped == {"text is not Unicode": 1, "line too long": 1}
+  assert counts.places["text is not Unicode"] == ("stanfordnlp/sst2/default/train#2",)
   assert len(read_task(SST2, folder).examples) == 8
 
 
@@ -248,7 +248,7 @@ def test_what_the_hub_refuses_is_not_asked_again(status):
     calls.append(1)
     raise RefusedError("no")
 
-  with pytest.raises(SymtuneError, match=f"the hub answers {status}"):
+  with pytest.raises(SymtuneError, match=f"the hub answered {status}"):
     with_retries(work, "here", (1.0, 4.0), calls.append)
   assert calls == [1]
 

@@ -45,7 +45,7 @@ def test_a_truncated_file_is_called_that(tmp_path):
   path = epath.Path(tmp_path / "sst2.jsonl")
   path.write_bytes(GOOD + b"\n" + GOOD[:-20])
   _, bad = check_rows(SST2, path)
-  assert "the file ends inside this line" in bad[0].problem
+  assert "the file ends in the middle of this line" in bad[0].problem
   path.write_bytes(GOOD + b"\n" + GOOD)  # whole but for its last newline
   assert check_rows(SST2, path)[1] == ()
 
@@ -70,14 +70,14 @@ def test_a_file_that_changed_after_the_download_is_found(hub, tmp_path):
   path.write_text(path.read_text().replace("t 3", "u 3"))
   report = check_folder([SST2], folder)[0]
   assert not report.good
-  assert "it changed after the download" in report.problem
+  assert "the file changed after the download" in report.problem
   path.unlink()
   assert "no such file" in check_folder([SST2], folder)[0].problem
   (report,) = check_folder([], folder, others=True)
-  assert "provenance.json names it" in report.problem
+  assert "provenance.json lists it" in report.problem
   path.write_text("{}\n")  # of a card that this package does not have
   (report,) = check_folder([], folder, others=True)
-  assert "it changed after the download" in report.problem
+  assert "the file changed after the download" in report.problem
 
 
 @pytest.mark.shared

@@ -146,5 +146,5 @@ def test_random_writes_a_choice_where_there_are_several(predict):
 
 def test_svm_wants_numbers():
   item = _item(THREE)
-  with pytest.raises(SymtuneError, match="Ask it linear_classification only"):
+  with pytest.raises(SymtuneError, match="Use it only for linear_classification"):
     score_by_svm([item])

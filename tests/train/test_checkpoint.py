@@ -203,9 +203,11 @@ def test_another_network_or_configuration_is_refused(tmp_path):
   adam = abstract_state(state.replace(opt_state={"nu": jnp.zeros((3, 4))}))
   with pytest.raises(SymtuneError, match="this run's network and optimizer"):
     checkpoint.restore(tmp_path, 5, adam)
-  with pytest.raises(SymtuneError, match="configuration abc, this run has xyz"):
+  with pytest.raises(
+    SymtuneError, match="configuration abc, expected that of this run, xyz"
+  ):
     checkpoint.restore(tmp_path, 5, abstract_state(state), config_hash="xyz")
-  with pytest.raises(SymtuneError, match=r"4 is not there.*found in .*: 5"):
+  with pytest.raises(SymtuneError, match=r"4 does not exist.*steps in .*: 5"):
     checkpoint.load_params(tmp_path, 4)
 
 

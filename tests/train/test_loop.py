@@ -279,7 +279,9 @@ def test_nan_ends_the_run_at_its_step_and_is_not_saved(tiny, train_step, tmp_pat
 
 
 def test_another_configuration_is_not_resumed(tiny, train_step, whole):
-  with pytest.raises(SymtuneError, match="configuration tiny, this run has other"):
+  with pytest.raises(
+    SymtuneError, match="configuration tiny, expected that of this run, other"
+  ):
     tiny.tiny_fit(whole[0], STEPS, train_step=train_step, config_hash="other")
 
 

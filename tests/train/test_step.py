@@ -131,7 +131,7 @@ def test_microbatches_change_nothing_but_rounding(tiny, normalizer):
 
 
 def test_microbatches_must_divide_the_batch(tiny):
-  with pytest.raises(SymtuneError, match=r"num_microbatches is 3.*4 rows"):
+  with pytest.raises(SymtuneError, match=r"num_microbatches is 3.*which is 4"):
     run_step(tiny, num_microbatches=3)
 
 

@@ -53,7 +53,7 @@ def test_a_missing_parameter_is_named(path):
 
 def test_damaged_and_foreign_files_are_refused(path, tmp_path):
   path.write_bytes(path.read_bytes()[:-10])
-  with pytest.raises(SymtuneError, match="no whole safetensors file"):
+  with pytest.raises(SymtuneError, match="not a complete safetensors file"):
     open_checkpoint(path)
   foreign = tmp_path / "foreign.safetensors"
   safetensors.numpy.save_file({"x": np.zeros(2, np.float32)}, foreign)

@@ -1,8 +1,8 @@
 """Windows built ahead by worker processes, so that an accelerator never waits for data.
 
-Grain runs the processes and hands their arrays over in shared memory. What comes out is
-what one process would build, in the same order: a window depends on its number alone,
-so the number of workers, like that of hosts, changes nothing but the speed.
+Grain runs the processes and passes their arrays in shared memory. The windows and their
+order are the same as from one process: a window depends only on its number, so the
+number of workers, like that of hosts, affects only the speed.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 from symtune.data.batches.windows import BatchShape, PromptsAt, Window, build_window
 from symtune.errors import SymtuneError
 
-# Windows that each worker builds ahead. One window of 1,024 prompts is about 4 MB.
+# Number of windows that each worker builds ahead; 1,024 prompts take about 4 MB.
 _AHEAD = 2
 _ENDLESS = 2**31 - 1
 
@@ -23,9 +23,9 @@ class FeedSettings:
   """How windows are built ahead.
 
   Attributes:
-    workers: processes; 0 builds windows in the training process, when they are needed.
-    cache_dir: folder of the token cache; None keeps the ids in the memory of each
-      process.
+    workers: number of processes; with 0, the training process builds each window when
+      it is needed.
+    cache_dir: folder of the token cache; None keeps token ids in each process's memory.
   """
 
   workers: int = 0
@@ -39,20 +39,20 @@ class FeedSettings:
 def prefetched_windows(
   prompts_at: PromptsAt, shape: BatchShape, *, seed: int, workers: int
 ) -> Callable[[int], Iterator[Window]]:
-  """What `BatchStream` asks windows of, built ahead by other processes.
+  """A source of windows for `BatchStream`, built ahead by other processes.
 
-  The processes start afresh (spawn), so the script that starts them needs
-  `if __name__ == "__main__":`, as everywhere in Python.
+  The processes are spawned, so the script that starts them needs the usual
+  `if __name__ == "__main__":`.
 
   Args:
-    prompts_at: the tokenized prompts at some positions; a pure function that can be
+    prompts_at: maps positions to their tokenized prompts; a pure function that can be
       pickled, such as a `TokenStream`.
     shape: sizes and packing.
-    seed: shuffles the rows of each window.
-    workers: processes, at least 1.
+    seed: seed for shuffling the packed rows of each window.
+    workers: number of processes, at least 1.
 
   Returns:
-    From a start, an endless iterator of the windows start, start + 1, ...
+    A function: start -> endless iterator of the windows start, start + 1, ...
 
   Raises:
     SymtuneError: fewer than one worker.
@@ -62,11 +62,11 @@ def prefetched_windows(
   build = _BuildWindow(prompts_at, shape, seed)
 
   def windows(start: int) -> Iterator[Window]:
-    import grain  # its import costs a fifth of a second; only feeds with workers pay
+    import grain  # takes 0.2 seconds to import, and only feeds with workers need it
     from absl import flags
 
     if not flags.FLAGS.is_parsed():
-      flags.FLAGS.mark_as_parsed()  # Grain reads flags of its own; they have defaults
+      flags.FLAGS.mark_as_parsed()  # Grain reads its own flags, which have defaults
     data = grain.MapDataset.source(_Numbers(start)).map(build)
     one_thread = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
     options = grain.MultiprocessingOptions(
@@ -81,7 +81,7 @@ def prefetched_windows(
 
 
 class _Numbers:
-  """The numbers of the windows from a start on, as a source of Grain."""
+  """The numbers of the windows from a start on, as a data source for Grain."""
 
   def __init__(self, start: int):
     self._start = start
@@ -95,7 +95,7 @@ class _Numbers:
 
 @dataclasses.dataclass(frozen=True)
 class _BuildWindow:
-  """Builds a window in a worker; it travels as a dictionary of arrays."""
+  """Builds a window in a worker and returns it as a dictionary of arrays."""
 
   prompts_at: PromptsAt
   shape: BatchShape
@@ -105,6 +105,6 @@ class _BuildWindow:
     try:
       window = build_window(self.prompts_at, self.shape, seed=self.seed, number=number)
     except SymtuneError as error:
-      # Grain would wrap it and lose its class.
+      # Grain would wrap the error and lose its class.
       return {"error": np.frombuffer(str(error).encode(), np.uint8)}
     return {f.name: getattr(window, f.name) for f in dataclasses.fields(window)}

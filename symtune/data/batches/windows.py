@@ -1,8 +1,8 @@
 """A window of the stream, packed: a pure function of its number.
 
-The stream is cut into windows of a fixed number of prompts. Each is packed by itself
-and its rows are shuffled by a generator keyed with its number, so any process can build
-any window, and none needs the one before.
+The stream is divided into windows of a fixed number of prompts. Each window is packed
+separately, and its packed rows are shuffled by a generator keyed with its number. So
+any process can build any window without the windows before it.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from symtune.data.rng import keyed_generator
 from symtune.data.tokens.tokenizer import PromptBlock, TokenPair
 from symtune.errors import SymtuneError
 
-# The tokenized prompts at some positions; a pure function.
+# Maps positions to their tokenized prompts; a pure function.
 PromptsAt = Callable[[range], PromptBlock]
 
 
@@ -26,11 +26,11 @@ class BatchShape:
   """How prompts become batches.
 
   Attributes:
-    batch_size: rows of the global batch.
-    input_length: input slots of a row; 2048 in the paper.
-    target_length: target slots of a row; 512 in the paper.
-    pack: whether prompts share rows; if not, each has a row to itself.
-    window: prompts that are packed together.
+    batch_size: number of packed rows in the global batch.
+    input_length: input tokens that a packed row can hold; 2048 in the paper.
+    target_length: target tokens that a packed row can hold; 512 in the paper.
+    pack: whether several prompts share a packed row; if not, each has its own.
+    window: number of prompts that are packed together.
   """
 
   batch_size: int
@@ -49,13 +49,13 @@ class BatchShape:
 
 @dataclasses.dataclass(frozen=True)
 class StreamCounts:
-  """What became of prompts.
+  """How many prompts were built, shortened and skipped.
 
   Attributes:
-    prompts: built.
-    shortened: lost at least one exemplar to fit.
-    exemplars_dropped: exemplars lost in all.
-    skipped: left out because they did not fit even so.
+    prompts: number of prompts built.
+    shortened: number of prompts that lost at least one exemplar to fit.
+    exemplars_dropped: total number of exemplars lost.
+    skipped: number of prompts left out because they did not fit without exemplars.
   """
 
   prompts: int = 0
@@ -64,7 +64,7 @@ class StreamCounts:
   skipped: int = 0
 
   def plus(self, other: "StreamCounts") -> "StreamCounts":
-    """The counts of both."""
+    """The sums of both counts."""
     sums = {
       field.name: getattr(self, field.name) + getattr(other, field.name)
       for field in dataclasses.fields(self)
@@ -74,15 +74,15 @@ class StreamCounts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Window:
-  """The packed pairs of one window, in the order of its shuffled rows.
+  """The packed pairs of one window, in the order of its shuffled packed rows.
 
   Attributes:
-    inputs: ids of all inputs, one after another.
-    input_lengths: tokens of each input.
-    targets: ids of all targets, one after another.
-    target_lengths: tokens of each target.
-    ends: (pairs, input tokens, target tokens) up to and including each row.
-    counts: the fields of a `StreamCounts`, of this window alone.
+    inputs: token ids of all inputs, concatenated.
+    input_lengths: number of tokens of each input.
+    targets: token ids of all targets, concatenated.
+    target_lengths: number of tokens of each target.
+    ends: (pairs, input tokens, target tokens) up to and including each packed row.
+    counts: the fields of the `StreamCounts` of this window.
   """
 
   inputs: Int32[np.ndarray, "_inputs"]
@@ -94,16 +94,16 @@ class Window:
 
   @property
   def num_rows(self) -> int:
-    """Rows of the window."""
+    """Number of packed rows in the window."""
     return len(self.ends)
 
   @property
   def stream_counts(self) -> StreamCounts:
-    """What became of the window's prompts."""
+    """The counts of the window's prompts."""
     return StreamCounts(*self.counts.tolist())
 
   def row(self, number: int) -> PackedRow:
-    """The pairs of one row, 0-based, as views."""
+    """The pairs of one packed row, 0-based, as views."""
     pair, start, target = self.ends[number - 1] if number else (0, 0, 0)
     last_pair, stop, last_target = self.ends[number]
     return PackedRow(
@@ -120,13 +120,13 @@ def build_window(
   """Tokenizes, packs and shuffles one window.
 
   Args:
-    prompts_at: the tokenized prompts at some positions; a pure function.
+    prompts_at: maps positions to their tokenized prompts; a pure function.
     shape: sizes and packing.
-    seed: shuffles the rows.
-    number: of the window, 0-based.
+    seed: seed for shuffling the packed rows.
+    number: number of the window, 0-based.
 
   Returns:
-    The window; it has at least one row.
+    The window; it has at least one packed row.
 
   Raises:
     SymtuneError: no prompt of the window fits.
@@ -152,7 +152,7 @@ def build_window(
 def windows_in_process(
   prompts_at: PromptsAt, shape: BatchShape, *, seed: int
 ) -> Callable[[int], Iterator[Window]]:
-  """What `BatchStream` asks windows of: start -> windows start, start + 1, ..."""
+  """The source of windows for `BatchStream`: start -> windows start, start + 1, ..."""
 
   def windows(start: int) -> Iterator[Window]:
     for number in itertools.count(start):

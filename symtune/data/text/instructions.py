@@ -1,14 +1,14 @@
 """Instruction data -> InstructionTasks: pairs, Super-NI, Alpaca and its kin.
 
-Four public forms are read, all local files:
+Four public forms of local files are read:
 
-  pairs          one a line: {"inputs": ..., "targets": ...}, as Flan is kept
-  alpaca         a list or one a line: {"instruction": ..., "input": ..., "output": ...}
-  self_instruct  one a line: {"instruction": ..., "instances": [{"input", "output"}]}
-  super_ni       one task a file: Definition, Positive/Negative Examples, Instances
+  pairs          one per line: {"inputs": ..., "targets": ...}, as in Flan
+  alpaca         a list or one per line: {"instruction", "input", "output"}
+  self_instruct  one per line: {"instruction": ..., "instances": [{"input", "output"}]}
+  super_ni       one task per file: Definition, Positive/Negative Examples, Instances
 
-A row without an instruction or an output cannot be learned from: it stops the reading,
-with file and line, unless it is asked to be left out and counted.
+A row without an instruction or an output cannot be learned from. It is an error that
+names file and line, unless such rows are to be left out and counted.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class InstructionForm(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shown:
-  """An example that Super-NI shows with a task; `explanation` may be empty."""
+  """An example in the description of a Super-NI task; `explanation` may be empty."""
 
   input: str
   output: str
@@ -48,9 +48,9 @@ class InstructionRow:
   """One row.
 
   Attributes:
-    instruction: what to do; empty for pairs, whose input says it.
+    instruction: what to do; empty for pairs, whose input includes it.
     input: what to do it with; may be empty.
-    outputs: right answers; one is drawn as the target.
+    outputs: right answers, one of which is drawn as the target.
   """
 
   instruction: str
@@ -65,11 +65,11 @@ class InstructionTask:
   Attributes:
     name: stem of the file.
     form: layout of the file.
-    rows: in file order.
-    positive: examples of the task, done right (Super-NI).
-    negative: the same, done wrong.
+    rows: the rows, in file order.
+    positive: examples of right answers (Super-NI).
+    negative: examples of wrong answers (Super-NI).
     fingerprint: SHA-256 of the form and the file.
-    left_out: rows without instruction or output.
+    left_out: number of rows left out for lack of an instruction or output.
   """
 
   name: str
@@ -95,7 +95,7 @@ def read_instructions(
     One task per file.
 
   Raises:
-    SymtuneError: nothing is there, or a file has another form; names file and line.
+    SymtuneError: nothing is there, or a file has the wrong form; names file and line.
   """
   path = data_path(path)
   files = [path]
@@ -131,8 +131,8 @@ def _read_file(
       left_out += 1
     else:
       raise SymtuneError(
-        f"{where}: no instruction or no output; complete the row, or leave such rows "
-        f"out (they are counted)."
+        f"{where}: no instruction or no output; complete the row, or have such rows "
+        f"left out and counted."
       )
   if not rows:
     raise SymtuneError(f"{path}: got no row with instruction and output.")
@@ -151,7 +151,7 @@ def _read_file(
 def _line_rows(
   content: bytes, path: epath.Path, form: InstructionForm
 ) -> Iterator[tuple[str, InstructionRow]]:
-  """(place, row) of a file with one JSON object a line, or one list of them."""
+  """Pairs (place, row) of a file with a JSON object per line or a list of objects."""
   if content.lstrip()[:1] == b"[":
     items = _parse(content, f"{path}")
     places = [(f"{path}, item {i + 1}", item) for i, item in enumerate(items)]

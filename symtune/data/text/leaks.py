@@ -1,9 +1,9 @@
 """Texts that tuning and evaluation tasks share, and what is done about them.
 
-Two rows share a text when their rendered inputs are equal up to case and white space,
-or, where an overlap is asked for, when they share that part of their word n-grams
-(near_duplicates.py). Of instruction data, what counts is a row's input, or its
-instruction where the input is empty, and the examples that Super-NI shows.
+Two rows share a text if their rendered inputs are equal up to case and white space, or,
+if an overlap is given, if they share at least that share of their word n-grams
+(near_duplicates.py). In instruction data, the text of a row is its input, or its
+instruction if the input is empty; the examples that Super-NI shows count as well.
 """
 
 import collections
@@ -18,7 +18,7 @@ from symtune.errors import SymtuneError
 
 
 class LeakPolicy(enum.StrEnum):
-  """What happens to tuning rows whose text an evaluation task has too."""
+  """What happens to tuning rows whose text is also in an evaluation task."""
 
   REFUSE = "refuse"
   DROP = "drop"
@@ -31,9 +31,9 @@ class Leak:
   Attributes:
     tuning: name of the tuning task.
     evaluation: name of the evaluation task.
-    rows: rows of the tuning task that are shared.
+    rows: row numbers of the shared texts in the tuning task.
     example: one shared text, as the tuning task has it.
-    evaluation_rows: rows of the evaluation task that are shared.
+    evaluation_rows: row numbers of the shared texts in the evaluation task.
   """
 
   tuning: str
@@ -44,7 +44,7 @@ class Leak:
 
 
 def text_key(card: TaskCard, example: Example) -> str:
-  """What makes two rows the same text: not case, not white space."""
+  """The text of a row, normalised in case and white space; equal keys mean a leak."""
   return _folded(card.input_text(example))
 
 
@@ -56,8 +56,8 @@ def find_leaks(
   Args:
     tuning: tasks that a model is tuned on.
     evaluation: tasks that it is probed with.
-    overlap: texts that share this part of their n-grams count as the same, above 0 up
-      to 1; None takes equal texts only.
+    overlap: texts that share at least this share of their n-grams count as the same,
+      above 0 up to 1; None counts only equal texts.
 
   Returns:
     The leaks, in the order of the tasks; empty if nothing is shared.
@@ -102,15 +102,15 @@ def drop_instruction_leaks(
   Args:
     tuning: files of instruction data in the mixture.
     evaluation: tasks that the model is probed with.
-    policy: refuse, or drop the rows and the shown examples.
+    policy: refuse, or drop the rows and shown examples that leak.
     overlap: as in `find_leaks`.
 
   Returns:
-    The files, those without leaks as they were, and what was dropped; `Leak.rows` are
-    positions of rows, followed by those of the shown examples.
+    The files, unchanged if they have no leaks, and what was dropped. `Leak.rows` holds
+    row numbers, which continue over the shown examples.
 
   Raises:
-    SymtuneError: there are leaks and the policy refuses them, a file has no row left,
+    SymtuneError: there are leaks and the policy refuses them, a file has no rows left,
       or the overlap is out of range.
   """
   others = _all_rows(evaluation)
@@ -140,14 +140,14 @@ def drop_instruction_leaks(
   for file in kept:
     if not file.rows:
       raise SymtuneError(
-        f"instruction data {file.name}: every row is in an evaluation task; leave the "
-        f"file out of the mixture."
+        f"instruction data {file.name}: every row is also in an evaluation task; leave "
+        f"the file out of the mixture."
       )
   return tuple(kept), tuple(leaks)
 
 
 def _without_rows(file: InstructionTask, shared: set[int]) -> InstructionTask:
-  """The file without the rows and shown examples at the positions `shared`."""
+  """The file without the rows and shown examples whose numbers are in `shared`."""
   if not shared:
     return file
   first, second = len(file.rows), len(file.rows) + len(file.positive)
@@ -174,9 +174,9 @@ def _folded(text: str) -> str:
 def _shared_pairs(
   tuning: Sequence[str], evaluation: Sequence[str], overlap: float | None
 ) -> list[tuple[int, int]]:
-  """Positions of texts that are the same, sorted; raises if `overlap` is no share."""
+  """Sorted pairs of indices of texts that are the same; `overlap` must be a share."""
   if overlap is not None and not 0 < overlap <= 1:
-    raise SymtuneError(f"leaks: got overlap {overlap}, expected above 0 up to 1.")
+    raise SymtuneError(f"leaks: got overlap {overlap}, expected 0 < overlap <= 1.")
   owners: dict[str, list[int]] = collections.defaultdict(list)
   for j, text in enumerate(evaluation):
     owners[_folded(text)].append(j)
@@ -196,8 +196,8 @@ def apply_policy(
 
   Args:
     tuning: tasks that a model is tuned on.
-    leaks: as found by `find_leaks`.
-    policy: refuse, or drop the shared rows from tuning (as exemplars too).
+    leaks: leaks found by `find_leaks`.
+    policy: refuse, or drop the shared rows from tuning (also as exemplars).
 
   Returns:
     The tasks; those without leaks are the same objects. Rows keep their numbers.

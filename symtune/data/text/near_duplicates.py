@@ -1,9 +1,9 @@
 """Texts that are nearly the same: shared word n-grams, in arrays.
 
-A text is its words, without case and punctuation; a word that repeats itself counts
-once ("@user @user @user"). Its n-grams are all runs of `n` words, or the whole text if
-it has fewer. Two texts overlap by the share of the n-grams of the shorter one that the
-other has too:
+A text is reduced to its words, without case and punctuation; a word repeated in a row
+counts once ("@user @user @user"). Its n-grams are all runs of `n` words, or the whole
+text if it has fewer words. The overlap of two texts is the share of the n-grams of the
+shorter text that the other text also has:
 
   a   the film is a joy from start to end        n = 4: 6 n-grams
   b   This film is a joy, from start to finish!  4 of its 6 are in a: overlap 0.67
@@ -52,11 +52,11 @@ def find_overlaps(
   Args:
     left: Texts, such as those of a tuning task.
     right: Texts, such as those of an evaluation task.
-    threshold: Least overlap that counts, above 0 up to 1.
-    words: Words in an n-gram.
+    threshold: Smallest overlap that counts, above 0 up to 1.
+    words: Number of words in an n-gram.
 
   Returns:
-    The pairs; texts without a word overlap with nothing.
+    The pairs; texts without words overlap with nothing.
   """
   ids: dict[str, int] = {}
   left_grams, left_owner = _grams([_word_ids(t, ids) for t in left], words)
@@ -79,7 +79,7 @@ def find_overlaps(
 
 
 def _word_ids(text: str, ids: dict[str, int]) -> Int64[np.ndarray, "words"]:
-  """One id per word; new words extend `ids`."""
+  """The id of each word; new words are added to `ids`."""
   folded = unicodedata.normalize("NFKC", text).casefold()
   words = (word for word, _ in itertools.groupby(_WORD.findall(folded)))
   return np.asarray([ids.setdefault(word, len(ids)) for word in words], np.int64)
@@ -88,7 +88,7 @@ def _word_ids(text: str, ids: dict[str, int]) -> Int64[np.ndarray, "words"]:
 def _grams(
   texts: Sequence[np.ndarray], words: int
 ) -> tuple[UInt64[np.ndarray, "grams"], Int64[np.ndarray, "grams"]]:
-  """Hashes of the distinct n-grams of each text, sorted, and whose they are."""
+  """Hashes of the distinct n-grams of each text, sorted, and the text of each hash."""
   lengths = np.asarray([len(text) for text in texts], np.int64)
   flat = np.concatenate([np.zeros(0, np.int64), *texts]).astype(np.uint64)
   flat = (flat + np.uint64(1)) * _MIX

@@ -1,8 +1,8 @@
 """What symbols must be for a vocabulary: known, distinct as tokens, held apart.
 
-A symbol pool is a promise to a model: two classes never look alike, evaluation symbols
-were never seen, and no symbol is a piece that the vocabulary cannot write. Whether it
-holds depends on the vocabulary, so it is checked for each one.
+Symbol pools make promises to a model: two classes never have the same tokens,
+evaluation symbols were never seen in tuning, and the vocabulary knows every piece of a
+symbol. Whether these hold depends on the vocabulary, so each vocabulary is checked.
 """
 
 import collections
@@ -22,15 +22,15 @@ from symtune.data.text.vocab import Vocab
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GroupReport:
-  """One category of one pool, as a vocabulary sees it.
+  """One category of one pool, tokenized with a vocabulary.
 
   Attributes:
     split: tuning or evaluation.
     category: kind of symbol.
-    count: symbols.
-    unknown: those with a piece that the vocabulary does not know.
-    lengths: symbols by their number of tokens.
-    sha256: of the list, one symbol a line.
+    count: number of symbols.
+    unknown: symbols with a piece that the vocabulary does not know.
+    lengths: number of symbols by their number of tokens.
+    sha256: SHA-256 of the list, one symbol per line.
   """
 
   split: PoolSplit
@@ -43,14 +43,14 @@ class GroupReport:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ContractReport:
-  """All pools, as a vocabulary sees them.
+  """All pools, tokenized with a vocabulary.
 
   Attributes:
-    groups: each category of each pool.
-    same_tokens: pairs of symbols, of any pools, with the same tokens.
-    shared: symbols that two pools have, as strings.
-    relevant: pool symbols that are near a label of a card, by card; they are drawn
-      again whenever they come up, so they break nothing.
+    groups: a report on each category of each pool.
+    same_tokens: pairs of symbols, from any pools, that have the same tokens.
+    shared: symbols that are in two pools.
+    relevant: symbols that are too close to a label of a card, by card. They do not
+      break the contract: another symbol is drawn in their place.
   """
 
   groups: tuple[GroupReport, ...]
@@ -71,12 +71,12 @@ def check_contract(
   """Tokenizes every symbol of every pool.
 
   Args:
-    pools: such as the tuning and the evaluation pool.
-    cards: tasks whose labels symbols may not come near.
+    pools: the pools, such as the tuning and the evaluation pool.
+    cards: tasks whose labels symbols must not be close to.
     vocab: the model's vocabulary.
 
   Returns:
-    What was found.
+    The report.
   """
   groups: list[GroupReport] = []
   owner_by_ids: dict[bytes, str] = {}

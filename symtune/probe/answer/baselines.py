@@ -1,11 +1,11 @@
 """What the exemplars of one prompt alone allow: scikit-learn in place of a model.
 
-Each prompt is a data set of its own: the exemplars' texts with the words shown for them
-are the training rows, the query's text is the test row. No weights, no prior knowledge.
+Each prompt is treated as a data set: the exemplars' texts and their label words are the
+training rows, the query's text is the test row. There is no prior knowledge.
 
-- Nearest neighbours over TF-IDF vectors: what word overlap allows.
+- Nearest neighbours over TF-IDF vectors: what word overlap achieves.
 - A support vector machine with a polynomial kernel over the numbers in the texts: the
-  peer of linear classification (Wei et al. 2023, arXiv 2303.03846, section 5).
+  counterpart of linear classification (Wei et al. 2023, arXiv 2303.03846, section 5).
 """
 
 import re
@@ -24,15 +24,15 @@ _Fit = Callable[[list[str], list[int], str], int]
 
 
 def score_by_neighbours(items: Sequence[ProbeItem]) -> list[Score]:
-  """The class with the largest similarity summed over the five nearest exemplars."""
+  """Takes the class with the largest summed similarity of the 5 nearest exemplars."""
   return [_score(item, _nearest) for item in items]
 
 
 def score_by_svm(items: Sequence[ProbeItem]) -> list[Score]:
-  """A support vector machine's class of the query's numbers.
+  """Classifies the query's numbers with a support vector machine.
 
   Raises:
-    SymtuneError: texts that are not the same count of numbers each.
+    SymtuneError: the texts do not all hold the same count of numbers.
   """
   return [_score(item, _svm) for item in items]
 
@@ -69,7 +69,7 @@ def _svm(texts: list[str], labels: list[int], query: str) -> int:
   if len({len(row) for row in rows}) != 1 or not rows[0]:
     raise SymtuneError(
       f"support vector machine: got texts with {sorted({len(r) for r in rows})} "
-      f"numbers, expected the same count in each. Ask it linear_classification only."
+      f"numbers, expected as many in each. Use it only for linear_classification."
     )
   if len(set(labels)) == 1:
     return labels[0]

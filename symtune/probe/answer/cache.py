@@ -1,9 +1,9 @@
 """Scores on disk, by what they are scores of: nothing is computed twice.
 
 One SQLite file holds the answers of any number of checkpoints. A key is a hash of the
-checkpoint, the prompt's tokens and the candidates' tokens; equal questions of different
-probes share it. Each batch is written at once, so a killed run loses one batch at most.
-Deleting the file loses time only.
+checkpoint, the prompt's tokens and the candidates' tokens, so equal questions of
+different probes share an answer. Each batch is written as soon as it is computed, so a
+killed run loses at most one batch. Deleting the file only costs time.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def question_key(
   Args:
     checkpoint: identifies the weights and how they are used.
     prompt: token ids, [tokens].
-    asked: token ids of each candidate, or the most tokens to generate.
+    asked: token ids of each candidate, or the largest number of tokens to generate.
 
   Returns:
     16 bytes.
@@ -71,13 +71,13 @@ class DiskCache:
   """Keeps answers in a file; arrays of float64."""
 
   def __init__(self, path: pathlib.Path):
-    """Opens the file, makes it when missing.
+    """Opens the file; creates it if missing.
 
     Args:
-      path: of the file; used by one process at a time.
+      path: path of the file; only one process may use it at a time.
 
     Raises:
-      SymtuneError: the file is no cache of scores.
+      SymtuneError: the file is not a cache of scores.
     """
     self._path = path
     with self._connect() as connection:
@@ -105,12 +105,12 @@ class DiskCache:
 
   @contextlib.contextmanager
   def _connect(self) -> Iterator[sqlite3.Connection]:
-    """One transaction."""
+    """Opens a connection for one transaction."""
     try:
       with contextlib.closing(sqlite3.connect(self._path)) as connection, connection:
         yield connection
     except sqlite3.DatabaseError as error:
       raise SymtuneError(
         f"{self._path} cannot be used as a cache of scores ({error}). Delete it: it "
-        f"saves time only."
+        f"only saves time."
       ) from error

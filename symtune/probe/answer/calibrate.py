@@ -1,12 +1,12 @@
 """Extra prompts whose scores tell what a model prefers before it reads the query.
 
-They are asked on request, scored like any other prompt (and once only where they are
-equal), and kept in the result rows, so that `rules.py` can derive every rule later.
+They are asked on request and scored like any other prompt, equal ones only once. The
+result rows keep the scores, so that `report/rules.py` can apply every rule later.
 
 - PMI: the label cue alone, "Output:" (Holtzman et al. 2021, arXiv 2104.08315,
   domain-conditional PMI).
-- Contextual: the same exemplars, and a query without content: "N/A", "[MASK]" or
-  nothing (Zhao et al. 2021, arXiv 2102.09690). The three probabilities are averaged.
+- Contextual: the same exemplars, and a query without content: "N/A", "[MASK]" or an
+  empty text (Zhao et al. 2021, arXiv 2102.09690). The three probabilities are averaged.
 - Domain: the same exemplars, and a query of random words of the task's texts, five
   times (Fei et al. 2023, arXiv 2305.19148, domain-context calibration, which draws 20).
 """
@@ -27,7 +27,7 @@ DOMAIN_QUERIES = 5
 
 
 class Calibration(enum.StrEnum):
-  """What extra prompts are for."""
+  """The kinds of calibration prompts."""
 
   PMI = "pmi"
   CONTEXTUAL = "contextual"
@@ -36,7 +36,7 @@ class Calibration(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CalibrationScores:
-  """What a result row keeps of the extra prompts; see `results.ResultRow`."""
+  """The scores of calibration prompts in a result row; see `results.ResultRow`."""
 
   null_log_likelihoods: tuple[float, ...] = ()
   content_free_log_prior: tuple[float, ...] = ()
@@ -46,15 +46,15 @@ class CalibrationScores:
 def score_calibration(
   score: ScoreFn, items: Sequence[ProbeItem], wanted: Sequence[Calibration]
 ) -> list[CalibrationScores]:
-  """Asks the extra prompts of items that are answered by ranking.
+  """Asks the calibration prompts of items that are answered by ranking.
 
   Args:
     score: answers items.
-    items: of one group of rows; the words of domain queries are those of its prompts.
-    wanted: which extra prompts.
+    items: items of one group of rows, whose prompts give the words of domain queries.
+    wanted: the kinds of calibration prompts to ask.
 
   Returns:
-    One value per item; empty where nothing was asked.
+    One value per item; its fields are empty where nothing was asked.
   """
   ranked = [i for i, item in enumerate(items) if item.kind is AnswerKind.RANK]
   found = [dict[str, tuple[float, ...]]() for _ in items]
@@ -90,7 +90,7 @@ def _extra_prompts(
     texts = CONTENT_FREE
   else:
     texts = _domain_texts(item, items)
-  # A cue ends with white space where text follows: without text, tokens stay apart.
+  # The input cue ends with white space: an empty text leaves its tokens as they are.
   return [
     dataclasses.replace(prompt, turns=(*prompt.turns[:-1], (*head, text, cue)))
     for text in texts
@@ -98,7 +98,7 @@ def _extra_prompts(
 
 
 def _domain_texts(item: ProbeItem, items: Sequence[ProbeItem]) -> list[str]:
-  """Random words of the queries' texts, as many as this query has."""
+  """Texts of random words from the queries, each with as many words as this query."""
   own = item.prompt.turns[-1][-2].split()
   rng = keyed_generator("domain", *item.key)
   texts = []

@@ -1,12 +1,12 @@
 """A Hugging Face model answers a probe: causal or encoder-decoder, CPU or GPU.
 
-This file alone imports torch and transformers, when it is used (extra [hf]).
+Only this file imports torch and transformers, and only when it is used (extra [hf]).
 
-The prompt runs once; candidates then run as one batch on its encoder output or its
-key-value cache. An encoder-decoder model scores whole targets with EOS, as ours does. A
-causal model scores " label" and the blank line that would follow it in the prompt:
-without an end, "1" could never lose to "12". The prompt and what follows it are
-tokenized apart, so that every candidate has the same prompt.
+The prompt runs once; the candidates then run as one batch on its encoder output or its
+key-value cache. An encoder-decoder model scores complete targets with EOS, as ours
+does. A causal model scores " label" and the blank line that would follow it in the
+prompt: without such an end, "1" could never lose to "12". The prompt and what follows
+it are tokenized separately, so that every candidate has the same prompt tokens.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from symtune.probe.probe import AnswerKind, ProbeItem, Score
 
 
 def check_installed() -> None:
-  """Raises SymtuneError that names the extra where torch or transformers is missing."""
+  """Raises SymtuneError, which names the extra, if torch or transformers is missing."""
   try:
     import torch  # noqa: F401
     import transformers  # noqa: F401
@@ -38,16 +38,16 @@ def check_installed() -> None:
 def load_scorer(
   name: str, *, max_inputs: int, max_targets: int, cache: ScoreCache | None = None
 ) -> "HfScorer":
-  """Reads a model and its tokenizer; remote code is never run.
+  """Loads a model and its tokenizer; never runs remote code.
 
   Args:
-    name: of a model on the hub, or a folder.
-    max_inputs: longest prompt in tokens; longer ones lose exemplars.
-    max_targets: most tokens to generate.
-    cache: of answers; None keeps them in memory.
+    name: name of a model on the hub, or a folder.
+    max_inputs: length of the longest prompt in tokens; longer prompts lose exemplars.
+    max_targets: largest number of tokens to generate.
+    cache: cache of answers; None keeps them in memory.
 
   Raises:
-    SymtuneError: it cannot be read.
+    SymtuneError: the model cannot be read.
   """
   check_installed()
   import transformers
@@ -78,7 +78,7 @@ class HfScorer:
 
   Attributes:
     identity: SHA-256 of settings and parameters.
-    num_parameters: numbers in the model.
+    num_parameters: number of parameters of the model.
   """
 
   def __init__(
@@ -93,11 +93,11 @@ class HfScorer:
     """Wraps a model.
 
     Args:
-      model: of transformers, causal or encoder-decoder.
+      model: a model of transformers, causal or encoder-decoder.
       tokenizer: its tokenizer.
-      max_inputs: longest prompt in tokens.
-      max_targets: most tokens to generate.
-      cache: of answers; None keeps them in memory.
+      max_inputs: length of the longest prompt in tokens.
+      max_targets: largest number of tokens to generate.
+      cache: cache of answers; None keeps them in memory.
     """
     import torch
 
@@ -105,8 +105,8 @@ class HfScorer:
     self._model = model.to(device).eval()
     self._tokenizer = tokenizer
     self._is_causal = not model.config.is_encoder_decoder
-    # What an answer leaves out. Sentinels stay, as in our own models' answers: a model
-    # that fills in blanks has not answered, whatever stands between them.
+    # Tokens that are removed from an answer. Sentinels are kept, as for our own models:
+    # a model that fills in blanks has not answered, whatever the text between them.
     self._around = {
       getattr(model.config, "decoder_start_token_id", None),
       tokenizer.bos_token_id,
@@ -120,7 +120,7 @@ class HfScorer:
     self.num_parameters = sum(p.numel() for p in model.parameters())
 
   def __call__(self, items: Sequence[ProbeItem]) -> list[Score]:
-    """Answers items, equal questions once.
+    """Answers items; asks equal questions only once.
 
     Args:
       items: any number.
@@ -156,7 +156,7 @@ class HfScorer:
     if not all(math.isfinite(value) for value in values):
       raise SymtuneError(
         f"probe {item.probe}, task {item.task}, query row {item.query}: got scores "
-        f"{values}, expected finite ones. The model is broken, or its numbers "
+        f"{values}, expected finite ones. The model is broken, or its activations "
         f"overflow: load it in float32 or bfloat16."
       )
     lengths = tuple(len(target) for target in targets)
@@ -169,7 +169,7 @@ class HfScorer:
     asked: list[list[int]],
     compute: Callable[[list[int]], Sequence[float]],
   ) -> list[float]:
-    """What was computed for these tokens before, or is now."""
+    """Returns the cached value for these tokens, or computes it and caches it."""
     arrays = [np.array(row, np.int32) for row in (ids, *asked)]
     key = question_key(f"{item.kind} {self.identity}", arrays[0], arrays[1:])
     known = self._cache.get([key])
@@ -179,7 +179,7 @@ class HfScorer:
     return known[key].tolist()
 
   def _fit(self, item: ProbeItem) -> tuple[list[int], int]:
-    """The prompt's ids; whole exemplars are dropped, of the largest class first."""
+    """The prompt's ids and number of exemplars; drops exemplars until it fits."""
     prompt = item.prompt
     while True:
       ids = self._tokenizer(prompt.inputs)["input_ids"]
@@ -226,7 +226,7 @@ class HfScorer:
     return _sum_log_p(torch.cat([start, rest], dim=1), labels, targets)
 
   def _generate(self, ids: list[int]) -> list[int]:
-    """The new tokens."""
+    """Generates tokens greedily and returns the new ones."""
     inputs = self._tensor([ids])
     pad = self._tokenizer.pad_token_id
     output = self._model.generate(
@@ -262,7 +262,7 @@ class HfScorer:
 
 
 def _fingerprint(model: Any) -> str:
-  """Of the kind of model, its settings and its parameters, wherever they lie."""
+  """A hash of the class, settings and parameters of a model, on any device."""
   import torch
 
   settings = model.config.to_json_string(use_diff=False)
@@ -275,7 +275,7 @@ def _fingerprint(model: Any) -> str:
 
 
 def _sum_log_p(logits: Any, labels: Any, targets: list[list[int]]) -> list[float]:
-  """Log p of each whole target; padding does not count."""
+  """Log p of each complete target; padding does not count."""
   log_p = logits.float().log_softmax(-1).gather(-1, labels[:, :, None])[:, :, 0]
   return [
     float(row[: len(target)].double().sum())
@@ -284,7 +284,7 @@ def _sum_log_p(logits: Any, labels: Any, targets: list[list[int]]) -> list[float
 
 
 def _without_one(prompt: Prompt) -> Prompt:
-  """The prompt without the last exemplar of the class that has most."""
+  """The prompt without the last exemplar of the class that has the most exemplars."""
   labels = prompt.exemplar_labels
   label = max(set(labels), key=lambda c: (labels.count(c), c))
   place = len(labels) - 1 - labels[::-1].index(label)

@@ -1,10 +1,10 @@
 """A model answers a probe: whole targets with EOS, one encoder pass per prompt.
 
-Equal questions are asked once. Prompts stand in batches of similar length, padded to
-one of four lengths per doubling and to one of two heights, so that the compiler sees a
-few shapes only. Batches depend on the questions alone, never on the cache: a
-batch whose answers are all in the cache is skipped as a whole, and so a resumed run
-gives the same numbers as an uninterrupted one.
+Equal questions are asked only once. Prompts of similar length are batched and padded to
+one of four lengths per doubling and one of two numbers of rows, so that few shapes are
+compiled. The batches depend only on the questions, never on the cache: a batch is
+skipped only if all its answers are in the cache. So a resumed run gives the same
+numbers as an uninterrupted one.
 """
 
 import dataclasses
@@ -32,10 +32,10 @@ _STEPS_PER_OCTAVE = 4
 
 @runtime_checkable
 class ArrayModel(Protocol):
-  """What the scorer asks of a model, in arrays; padding is 0.
+  """What the scorer needs from a model: functions of arrays, with padding 0.
 
   Attributes:
-    identity: of weights, settings and precision; the cache is keyed by it.
+    identity: hash of weights, settings and precision; part of the cache's keys.
   """
 
   identity: str
@@ -49,13 +49,13 @@ class ArrayModel(Protocol):
   def generate(
     self, inputs: Int[np.ndarray, "prompts length"], max_length: int
   ) -> Int[np.ndarray, "prompts max_length"]:
-    """Greedy tokens, EOS included (`model.generate.generate_greedy`)."""
+    """Greedily generated tokens, with EOS (`model.generate.generate_greedy`)."""
     ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Question:
-  """Something to be asked once, for all items that ask it."""
+  """A question that is asked once, for all items that share it."""
 
   key: bytes
   kind: AnswerKind
@@ -76,10 +76,10 @@ class ModelScorer:
     """Wraps a model.
 
     Args:
-      model: answers in arrays.
-      tokenizer: with the model's vocabulary and the longest input it may see.
-      tokens_per_batch: input slots of a batch; bounds the memory.
-      cache: of answers; None keeps them in memory.
+      model: the model, as functions of arrays.
+      tokenizer: has the model's vocabulary and its longest input.
+      tokens_per_batch: number of input positions in a batch; limits the memory.
+      cache: cache of answers; None keeps them in memory.
     """
     self._model = model
     self._tokenizer = tokenizer
@@ -91,7 +91,7 @@ class ModelScorer:
     """Answers items.
 
     Args:
-      items: any number; order does not matter to the result.
+      items: any number of items; their order does not change the scores.
 
     Returns:
       One score per item, in the order of `items`.
@@ -125,7 +125,7 @@ class ModelScorer:
   def _batches(
     self, questions: list[_Question]
   ) -> list[tuple[list[_Question], tuple[int, int], int]]:
-    """(questions, shape of the inputs, nodes of the trees), shortest prompts first."""
+    """Yields (questions, shape of inputs, nodes of trees), shortest prompts first."""
     groups: dict[tuple[str, int], list[tuple[int, _Question]]] = {}
     for question in questions:
       is_ranked = question.kind is AnswerKind.RANK
@@ -177,7 +177,7 @@ class ModelScorer:
     batch = batch_trees(trees, len(inputs), nodes)
     edges = np.asarray(self._model.score(inputs, batch), np.float64)
     return [
-      # Not a matrix product: 0 times a broken number would spread it.
+      # Not a matrix product: 0 times NaN or infinity would spread to other candidates.
       np.array([row[: len(m)][m].sum() for m in tree.members])
       for tree, row in zip(trees, edges, strict=False)
     ]
@@ -189,7 +189,7 @@ class ModelScorer:
     return [row.astype(np.float64) for row in ids[: len(questions)]]
 
   def _tree(self, question: _Question) -> TokenTree:
-    """The tree of a question's choices; label words come again and again."""
+    """The tree of a question's choices, cached because label words repeat."""
     choices = question.prompt.choices
     key = tuple(ids.tobytes() for ids in choices)
     tree = self._trees.get(key)
@@ -209,7 +209,7 @@ class ModelScorer:
     if not np.isfinite(values).all():
       raise SymtuneError(
         f"{_where(item)}: got scores {values.tolist()}, expected finite ones. The "
-        f"checkpoint is broken, or its numbers overflow: T5 needs float32 or bfloat16, "
+        f"checkpoint is broken, or its activations overflow: use float32 or bfloat16, "
         f"not float16."
       )
     return Score(
@@ -223,8 +223,8 @@ def tokenize_item(tokenizer: PromptTokenizer, item: ProbeItem) -> TokenizedPromp
   """An item's prompt as ids.
 
   Raises:
-    SymtuneError: the query does not fit even without exemplars, or a choice does not;
-      names probe, task and query.
+    SymtuneError: the query does not fit even without exemplars, or a choice does not
+      fit; names probe, task and query.
   """
   try:
     return tokenizer.tokenize(item.prompt)

@@ -23,11 +23,11 @@ class NativeModel:
 
   Attributes:
     identity: SHA-256 of settings and parameters.
-    num_parameters: numbers in the parameters.
+    num_parameters: number of parameters.
   """
 
   def __init__(self, network: Transformer, params: Params):
-    """Takes a network and its parameters, on the host or on devices."""
+    """Wraps a network and its parameters, which may be on the host or on devices."""
     self._network = network
     self._params = jax.device_put(params)
     self.identity = _fingerprint(network, params)
@@ -42,12 +42,12 @@ class NativeModel:
   def generate(
     self, inputs: Int[np.ndarray, "prompts length"], max_length: int
   ) -> Int[np.ndarray, "prompts max_length"]:
-    """Greedy tokens, EOS included."""
+    """Greedily generated tokens, with EOS."""
     return np.asarray(_jit_generate(self._network, self._params, inputs, max_length))
 
 
 def count_parameters(params: Any) -> int:
-  """Numbers in a tree of arrays or shapes."""
+  """How many numbers a tree of arrays or shapes holds."""
   return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
 
 

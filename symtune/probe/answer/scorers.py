@@ -1,9 +1,9 @@
 """Who answers a probe without a model: they show what a probe's numbers mean.
 
-The oracle knows the right answer, the prior-only scorer knows what words mean and
-ignores the exemplars, the context-only scorer does what the exemplars demand and no
-more, the majority takes the class that most exemplars have, and the random one knows
-nothing. `baselines.py` has those that learn from the exemplars.
+The oracle knows the right answer. The prior-only scorer knows what words mean and
+ignores the exemplars; the context-only scorer follows only the exemplars. The majority
+scorer takes the most frequent class of the exemplars, and the random scorer guesses.
+`baselines.py` has the baselines that learn from the exemplars.
 """
 
 import collections
@@ -20,25 +20,25 @@ def score_by_oracle(items: Sequence[ProbeItem]) -> list[Score]:
 
 
 def score_by_prior(items: Sequence[ProbeItem]) -> list[Score]:
-  """Does what the words mean; where they mean nothing, takes the first choice."""
+  """Takes the choice that the words' meaning implies; if none, the first choice."""
   return [_follow(item, item.prior) for item in items]
 
 
 def score_by_context(items: Sequence[ProbeItem]) -> list[Score]:
-  """Does what the exemplars demand; where they demand nothing, takes the first."""
+  """Takes the choice that the exemplars imply; if none, the first choice."""
   return [_follow(item, item.context) for item in items]
 
 
 def score_by_majority(items: Sequence[ProbeItem]) -> list[Score]:
-  """Takes the word that most exemplars have; of several, the last one shown."""
+  """Takes the most frequent word of the exemplars; of several, the last one shown."""
   return [answer_word(item, _majority(item)) for item in items]
 
 
 def make_random_scorer(seed: int) -> ScoreFn:
-  """A guesser: each item's answer comes from a generator keyed by the item.
+  """A scorer that guesses with a random generator keyed by the item.
 
-  It ranks or writes one of several choices, so that its accuracy is chance either way;
-  an open question gets a digit.
+  It ranks first, or writes, a random choice, so its accuracy is chance in both kinds of
+  questions; its answer to an open question is a digit.
   """
 
   def score(items: Sequence[ProbeItem]) -> list[Score]:
@@ -54,7 +54,7 @@ def make_random_scorer(seed: int) -> ScoreFn:
 
 
 def prefer(item: ProbeItem, choice: int) -> Score:
-  """The score of whoever is nine tenths sure of one choice, or writes it."""
+  """A score that gives one choice a probability of 0.9, or writes it."""
   exemplars = len(item.prompt.exemplar_labels)
   choices = item.prompt.choices
   if item.kind is AnswerKind.GENERATE:
@@ -64,17 +64,17 @@ def prefer(item: ProbeItem, choice: int) -> Score:
 
 
 def answer_word(item: ProbeItem, word: str | None) -> Score:
-  """The score of whoever answers with a word that an exemplar shows.
+  """A score that prefers a label word of the exemplars.
 
   Args:
     item: the question.
-    word: None if there are no exemplars; then, and if it is none of several choices,
-      the first choice.
+    word: the word, or None if there are no exemplars. If it is not among several
+      choices, the first choice is taken.
   """
   choices = item.prompt.choices
   if word in choices:
     return prefer(item, choices.index(word))
-  if len(choices) == 1:  # an open answer, and not the right one
+  if len(choices) == 1:  # an open question, and the word is not the right answer
     return Score(text=word or "", exemplars=len(item.prompt.exemplar_labels))
   return prefer(item, 0)
 

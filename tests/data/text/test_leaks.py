@@ -122,7 +122,7 @@ def test_rows_and_shown_examples_of_instruction_data_leak_too(make_task):
   (same,), none = drop_instruction_leaks([kept], [task], LeakPolicy.REFUSE)
   assert (same, none) == (kept, ())
   only = dataclasses.replace(file, rows=rows[:2])
-  with pytest.raises(SymtuneError, match="every row is in an evaluation task"):
+  with pytest.raises(SymtuneError, match="every row is also in an evaluation task"):
     drop_instruction_leaks([only], [task], LeakPolicy.DROP)
 
 
