@@ -1,4 +1,4 @@
-"""Whether a value that came from a file or a user is what its annotation says."""
+"""Check whether a value from a file or a user matches its type annotation."""
 
 import dataclasses
 import enum

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user or a file made.
+"""The one exception for mistakes in what a user or a file provides.
 
 Its message says what was got, what was expected, how to fix it and where. The command
 line prints it without a traceback and exits with code 2; any other exception is a bug

@@ -1,4 +1,4 @@
-"""How a card's rows are made from its public data set: columns, splits and labels."""
+"""How a card's rows are made from a public data set: columns, splits and labels."""
 
 import dataclasses
 import re

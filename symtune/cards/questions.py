@@ -1,4 +1,4 @@
-"""Questions with a right answer: BIG-Bench Hard, as choices where it offers some.
+"""Questions with a right answer: BIG-Bench Hard, as choices where a question has some.
 
 A classification task has the same labels in every row; a question has its own choices:
 

@@ -1,4 +1,4 @@
-"""Find cards and gin files, in a checkout or an installed wheel, and data folders."""
+"""Find the cards and gin files of a checkout or an installed wheel, and data paths."""
 
 import os
 import pathlib

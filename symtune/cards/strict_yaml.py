@@ -1,4 +1,4 @@
-"""Read YAML whose keys and types are checked, with errors that name file and key."""
+"""Read YAML and check its keys and types; errors name the file and the key."""
 
 import dataclasses
 import difflib

@@ -1,4 +1,4 @@
-"""Folders that checkpoints lie in: local ones and gs:// buckets, read the same way."""
+"""Folders that hold checkpoints: local ones and gs:// buckets, read the same way."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""The README.md of an exported model: what it is, and how it was made and is loaded."""
+"""The README.md of an exported model: what it is, how it was made, how to load it."""
 
 import symtune
 from symtune.convert.tensors import SourceCheckpoint

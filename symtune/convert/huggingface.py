@@ -1,4 +1,4 @@
-"""Reads and writes T5 checkpoints as Hugging Face's Transformers keeps them.
+"""Reads and writes T5 checkpoints in the format of Hugging Face's Transformers.
 
 Such a checkpoint is a folder with config.json and either model.safetensors or several
 shards listed in model.safetensors.index.json. PyTorch pickles (pytorch_model.bin) are

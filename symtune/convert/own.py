@@ -1,4 +1,4 @@
-"""Reads and writes our own checkpoints: a run's step folder, or one weights file."""
+"""Reads and writes our own checkpoints: the step folder of a run, or a weights file."""
 
 import dataclasses
 import json

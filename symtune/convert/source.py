@@ -1,4 +1,4 @@
-"""hf://..., gs://... or a local path -> SourceCheckpoint, whatever its format."""
+"""hf://..., gs://... or a local path -> SourceCheckpoint, whatever the format."""
 
 import dataclasses
 import hashlib

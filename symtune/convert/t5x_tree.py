@@ -1,4 +1,4 @@
-"""T5X's parameter trees -> ours: scanned layers taken apart, settings read off shapes.
+"""T5X's parameter trees -> ours: splits scanned layers, infers settings from shapes.
 
 T5X's `t5` network has the same tree as ours. Its `scalable_t5` network scans over
 layers: one array holds a parameter of all layers, stacked along axis 1, and heads have

@@ -1,4 +1,4 @@
-"""What every checkpoint format is read as: named arrays that are not in memory yet."""
+"""What every checkpoint format is read into: named arrays, not yet in memory."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Public data sets -> a data folder: one row file a task, and provenance.json.
+"""Public data sets -> a data folder: one row file per task, and provenance.json.
 
 A task is finished when its row file has the size that provenance.json says. The entry
 is written first, so a row file without an entry is not from here. Wherever the command

@@ -1,4 +1,4 @@
-"""Rows of a public data set, from Parquet files on the hub or in a folder like it.
+"""Rows of a public data set, from Parquet files on the hub or in a local folder.
 
 Every data set is read from the hub's Parquet branch, so no loading script ever runs:
 

@@ -1,4 +1,4 @@
-"""provenance.json: where each row file of a data folder came from, and its hash."""
+"""provenance.json: the source and the hash of each row file in a data folder."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Rows of a public data set -> the uniform rows of a card, each kept or counted.
+"""Rows of a public data set -> the uniform rows of a card; dropped rows are counted.
 
 read    400   rows of the split
 dropped   3   no gold label, empty, missing or invalid text, line too long, duplicate

@@ -1,4 +1,4 @@
-"""Is a data folder what it says? Hashes against provenance.json, and every bad line."""
+"""Check a data folder: hashes against provenance.json, every line against its card."""
 
 import collections
 import dataclasses

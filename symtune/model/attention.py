@@ -1,4 +1,4 @@
-"""Multi-head attention and its decode cache."""
+"""Multi-head attention and its cache for decoding."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The settings of a T5 1.1 network, and the sizes that were published."""
+"""The settings of a T5 1.1 network, and the published sizes."""
 
 import enum
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Greedy and sampled generation through the cache."""
+"""Greedy and sampled generation with a decode cache."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Log-probability of whole targets, in nats: the encoder runs once per prompt.
+"""Log-probability of complete targets, in nats; the encoder runs once per prompt.
 
 Probes use `score_trees`, in which candidates with a common prefix share its positions
 (model/token_tree.py). `score_candidates` gives the same without sharing: the candidates

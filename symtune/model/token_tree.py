@@ -1,4 +1,4 @@
-"""Candidates -> one tree of tokens, so that a shared beginning is decoded once.
+"""Candidates -> one tree of tokens, so that a shared prefix is decoded once.
 
 A node is a decoder position: the token it reads (`tokens`), its distance from the start
 (`depths`), and the nodes it may attend to, which are itself and its ancestors

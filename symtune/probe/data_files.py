@@ -1,4 +1,4 @@
-"""Data files of probes, beside the row files of tasks; errors name file and line."""
+"""Data files of probes, which are not rows of tasks; errors name file and line."""
 
 import json
 import pathlib

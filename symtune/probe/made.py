@@ -1,4 +1,4 @@
-"""(inputs, outputs) -> ProbeItem: what probes with questions of their own share.
+"""(inputs, outputs) -> Prompt: shared by probes that make their own questions.
 
 Their prompts look like those of classification tasks: `Input: ...`, `Output: ...`.
 """

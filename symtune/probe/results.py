@@ -1,4 +1,4 @@
-"""The rows of results.jsonl: what was asked, what was answered, and by which run."""
+"""The rows of results.jsonl: question, answer, and the run that they are from."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Which hypothesis an answer follows: the exemplars', or the prior's.
+"""Which hypothesis an answer follows: that of the exemplars, or that of the prior.
 
 A question distinguishes them if its exemplars imply one choice and the meaning of the
 words another, as with flipped labels. Its answer then

@@ -1,4 +1,4 @@
-"""Rows -> the same rows answered by another rule, from the kept log-likelihoods.
+"""Rows -> the same rows answered by another rule, from the stored log-likelihoods.
 
 Runs use the rule `sum`: they take the candidate whose tokens, with EOS, are likeliest.
 The other rules need no new answers. With the log-likelihoods l of a row's choices:

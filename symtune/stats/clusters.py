@@ -1,4 +1,4 @@
-"""How much a mean of answers would vary: answers come in queries and exemplar seeds.
+"""The variance of a mean of answers that are clustered by query and by exemplar seed.
 
 Answers to one query under several seeds are correlated, and so are the answers to all
 queries under one seed. With answers x[query, seed] of one task, the variance of their

@@ -1,4 +1,4 @@
-"""Where arrays live on a mesh of devices: logical axis names -> NamedShardings.
+"""How arrays are sharded over a mesh of devices: logical axis names -> NamedShardings.
 
 The mesh has two axes. The rows of a batch are sharded along `data`; wide parameters
 (mlp, heads, vocab) are sharded along `model`, by the rules of `symtune.model.axes`.

@@ -1,4 +1,4 @@
-"""A network's parameters in one safetensors file, with the config that shapes them.
+"""A network's parameters and its config in one safetensors file.
 
 Names are the paths of the parameter tree, such as "encoder/layers_0/mlp/wo/kernel"; the
 config is JSON in the file's metadata. Unlike a checkpoint of `train.checkpoint`, the

@@ -1,4 +1,4 @@
-"""A window of the stream, packed: a pure function of its number.
+"""A packed window of the tuning stream: a pure function of its number.
 
 The stream is divided into windows of a fixed number of prompts. Each window is packed
 separately, and its packed rows are shuffled by a generator keyed with its number. So

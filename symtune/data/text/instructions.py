@@ -1,4 +1,4 @@
-"""Instruction data -> InstructionTasks: pairs, Super-NI, Alpaca and its kin.
+"""Instruction data -> InstructionTasks: pairs, Super-NI, Alpaca and similar data.
 
 Four public forms of local files are read:
 

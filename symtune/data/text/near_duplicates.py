@@ -1,4 +1,4 @@
-"""Texts that are nearly the same: shared word n-grams, in arrays.
+"""Find texts that are nearly the same: they share word n-grams.
 
 A text is reduced to its words, without case and punctuation; a word repeated in a row
 counts once ("@user @user @user"). Its n-grams are all runs of `n` words, or the whole

@@ -1,4 +1,4 @@
-"""What symbols must be for a vocabulary: known, distinct as tokens, held apart.
+"""What a vocabulary requires of symbols: known, distinct as tokens, in one pool only.
 
 Symbol pools make promises to a model: two classes never have the same tokens,
 evaluation symbols were never seen in tuning, and the vocabulary knows every piece of a

@@ -1,4 +1,4 @@
-"""What the exemplars of one prompt alone allow: scikit-learn in place of a model.
+"""What can be learned from the exemplars of one prompt alone: scikit-learn as a model.
 
 Each prompt is treated as a data set: the exemplars' texts and their label words are the
 training rows, the query's text is the test row. There is no prior knowledge.

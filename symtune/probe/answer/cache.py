@@ -1,4 +1,4 @@
-"""Scores on disk, by what they are scores of: nothing is computed twice.
+"""Scores on disk, keyed by checkpoint and question, so that none is computed twice.
 
 One SQLite file holds the answers of any number of checkpoints. A key is a hash of the
 checkpoint, the prompt's tokens and the candidates' tokens, so equal questions of

@@ -1,4 +1,4 @@
-"""Extra prompts whose scores tell what a model prefers before it reads the query.
+"""Calibration prompts, whose scores show what a model prefers without the query.
 
 They are asked on request and scored like any other prompt, equal ones only once. The
 result rows keep the scores, so that `report/rules.py` can apply every rule later.

@@ -1,4 +1,4 @@
-"""A model answers a probe: whole targets with EOS, one encoder pass per prompt.
+"""A model answers a probe: complete targets with EOS, one encoder pass per prompt.
 
 Equal questions are asked only once. Prompts of similar length are batched and padded to
 one of four lengths per doubling and one of two numbers of rows, so that few shapes are

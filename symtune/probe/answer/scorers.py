@@ -1,4 +1,4 @@
-"""Who answers a probe without a model: they show what a probe's numbers mean.
+"""Baselines that answer a probe by a fixed rule: they show what its numbers mean.
 
 The oracle knows the right answer. The prior-only scorer knows what words mean and
 ignores the exemplars; the context-only scorer follows only the exemplars. The majority
