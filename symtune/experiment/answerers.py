@@ -21,7 +21,7 @@ from symtune.convert.load import float_dtype, load_params
 from symtune.convert.source import HF
 from symtune.data.text.vocab import SentencePieceVocab, have_same_ids
 from symtune.errors import SymtuneError
-from symtune.experiment.build import Experiment, make_probe_tokenizer
+from symtune.experiment.build import Experiment
 from symtune.experiment.start import Start, find_start
 from symtune.files import CACHE_FILE
 from symtune.model.network import Params, Transformer
@@ -147,7 +147,7 @@ def native_answerer(
   model = NativeModel(network, params)
   scorer = ModelScorer(
     model,
-    make_probe_tokenizer(experiment),
+    experiment.probe_tokenizer,
     tokens_per_batch=experiment.recipe.probe.tokens_per_batch,
     cache=DiskCache(out / CACHE_FILE),
   )

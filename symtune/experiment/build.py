@@ -11,6 +11,7 @@ from symtune.cards.load import load_suite
 from symtune.cards.resources import path_in_data, resource_dir
 from symtune.data.batches.batch import BatchStream, HostShard
 from symtune.data.batches.feed import FeedSettings, prefetched_windows
+from symtune.data.batches.windows import build_window
 from symtune.data.ingredients import Ingredient, Instructions, Skill
 from symtune.data.mixture import Mixture
 from symtune.data.text.instructions import read_instructions
@@ -37,7 +38,8 @@ from symtune.experiment.start import Start, find_start
 from symtune.model.network import Transformer
 from symtune.probe.answer.model_scorer import tokenize_item
 from symtune.probe.catalog import make_probes
-from symtune.probe.probe import Probe, ProbeSettings
+from symtune.probe.probe import ProbeSettings
+from symtune.probe.questions import Questions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,9 +50,9 @@ class Experiment:
     recipe: all settings.
     vocab: the vocabulary.
     mixture: the tuning prompts, by position.
-    probes: what is asked.
-    probe_tasks: evaluation tasks.
-    probe_settings: symbols, shots and seeds of the probes.
+    stream: the tuning prompts as ids, by position; None where nothing is tuned.
+    questions: what is asked.
+    probe_tokenizer: the tokenizer of the questions, which remembers the ids of texts.
     leaks: texts that tuning shared with evaluation before they were dropped.
     network: the model, without weights.
     start: where its weights come from; None draws them.
@@ -61,9 +63,9 @@ class Experiment:
   recipe: Recipe
   vocab: Vocab
   mixture: Mixture
-  probes: tuple[Probe, ...]
-  probe_tasks: tuple[Task, ...]
-  probe_settings: ProbeSettings
+  stream: TokenStream | None
+  questions: Questions
+  probe_tokenizer: PromptTokenizer
   leaks: tuple[Leak, ...]
   network: Transformer
   start: Start | None
@@ -108,34 +110,39 @@ def build_experiment(
   _check_targets(tuning_pool.all_symbols(), vocab, recipe)
   probe_tasks = load_suite(recipe.probe.suite, data_dir)
   mixture, leaks = _make_mixture(recipe, tuning_pool, vocab, probe_tasks, data_dir)
-  settings = ProbeSettings(
+  asked = ProbeSettings(
     pool=evaluation_pool,
     shots=recipe.probe.shots,
     max_queries=recipe.probe.max_queries,
     seeds=recipe.probe.seeds,
     kind=recipe.probe.answers,
   )
+  probes = make_probes(recipe.probe.probes, _local(data_dir))
   fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in probe_tasks)]
   if start is not None:
     fingerprints.append(start.fingerprint)
   if recipe.symbols.synonyms is not None:
     fingerprints.append(str(sorted(tuning_pool.synonyms.items())))
+  feed = feed or FeedSettings()
   experiment = Experiment(
     recipe=recipe,
     vocab=vocab,
     mixture=mixture,
-    probes=make_probes(recipe.probe.probes, _local(data_dir)),
-    probe_tasks=probe_tasks,
-    probe_settings=settings,
+    stream=_make_stream(recipe, mixture, vocab, feed) if tunes else None,
+    questions=Questions(probes, probe_tasks, asked),
+    probe_tokenizer=PromptTokenizer(
+      vocab, max_inputs=recipe.probe.max_inputs, max_targets=recipe.probe.max_targets
+    ),
     leaks=leaks,
     network=Transformer(config=recipe.model),
     start=start,
     config_hash=config_hash(recipe, fingerprints, vocab.fingerprint),
-    feed=feed or FeedSettings(),
+    feed=feed,
   )
-  if tunes:
-    make_batches(experiment)  # packs the first window
-  _check_probes(experiment)
+  # A question that cannot be asked fails now, not after an hour of tuning.
+  for _, items in experiment.questions:
+    for item in items:
+      tokenize_item(experiment.probe_tokenizer, item)
   return experiment
 
 
@@ -146,39 +153,35 @@ def make_batches(
   """The tuning batches of an experiment, from the start.
 
   Args:
-    experiment: data and settings.
+    experiment: data and settings; built for tuning.
     shard: this host's share of every batch; all of it unless given.
 
   Returns:
     The stream.
   """
-  settings = experiment.recipe.mixture
+  stream, feed = experiment.stream, experiment.feed
+  assert stream is not None, "the experiment was not built for tuning"
+  shape, seed = experiment.recipe.mixture.batches, experiment.recipe.seed
+  ahead = None
+  if feed.workers:
+    ahead = prefetched_windows(stream, shape, seed=seed, workers=feed.workers)
+  return BatchStream(stream, shape, seed=seed, shard=shard, windows=ahead)
+
+
+def _make_stream(
+  recipe: Recipe, mixture: Mixture, vocab: Vocab, feed: FeedSettings
+) -> TokenStream:
+  """Tokenizes the tuning tasks, and packs one window as a trial."""
+  settings = recipe.mixture
   tokenizer = PromptTokenizer(
-    experiment.vocab,
+    vocab,
     max_inputs=settings.batches.input_length,
     max_targets=settings.batches.target_length,
     min_exemplars_per_class=settings.min_exemplars_per_class,
   )
-  feed = experiment.feed
-  stream = TokenStream(experiment.mixture, tokenizer, feed.cache_dir)
-  seed = experiment.recipe.seed
-  ahead = None
-  if feed.workers:
-    ahead = prefetched_windows(
-      stream, settings.batches, seed=seed, workers=feed.workers
-    )
-  return BatchStream(stream, settings.batches, seed=seed, shard=shard, windows=ahead)
-
-
-def make_probe_tokenizer(experiment: Experiment) -> PromptTokenizer:
-  """The tokenizer of probe prompts, which may lose all their exemplars to fit."""
-  plan = experiment.recipe.probe
-  return PromptTokenizer(
-    experiment.vocab,
-    max_inputs=plan.max_inputs,
-    max_targets=plan.max_targets,
-    min_exemplars_per_class=0,
-  )
+  stream = TokenStream(mixture, tokenizer, feed.cache_dir)
+  build_window(stream, settings.batches, seed=recipe.seed, number=0)
+  return stream
 
 
 def _load_vocab(
@@ -278,13 +281,3 @@ def _check_targets(words: Iterable[str], vocab: Vocab, recipe: Recipe) -> None:
         f"recipe {recipe.name}: label word {word!r} has {tokens} tokens with EOS, "
         f"expected at most target_length, {limit}. Raise mixture.target_length."
       )
-
-
-def _check_probes(experiment: Experiment) -> None:
-  """Fails now, not after an hour of tuning, if a question cannot be asked."""
-  tokenizer = make_probe_tokenizer(experiment)
-  settings = experiment.probe_settings
-  for probe in experiment.probes:
-    for subject in probe.subjects(experiment.probe_tasks, settings):
-      for item in probe.items(subject, settings):
-        tokenize_item(tokenizer, item)

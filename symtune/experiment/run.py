@@ -165,9 +165,7 @@ def ask(
   """
   run_probes(
     answerer.score,
-    experiment.probes,
-    experiment.probe_tasks,
-    experiment.probe_settings,
+    experiment.questions,
     results_path=run_dir / RESULTS_FILE,
     label=answerer.label,
     context=RunContext(

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 import rich.console
 import rich.progress
 
-from symtune.cards.card import Task
 from symtune.data.draw.words import DRAWS_VERSION
 from symtune.errors import SymtuneError
 from symtune.probe.answer.calibrate import (
@@ -24,13 +23,12 @@ from symtune.probe.answer.calibrate import (
 )
 from symtune.probe.probe import (
   AnswerKind,
-  Probe,
   ProbeItem,
-  ProbeSettings,
   Score,
   ScoreFn,
   parse_answer,
 )
+from symtune.probe.questions import Questions
 from symtune.probe.results import SCHEMA_VERSION, ResultRow, read_results, to_json
 
 _Key = tuple[str, str, str, int, int]  # of a question, as ProbeItem.key
@@ -71,9 +69,7 @@ class RunContext:
 
 def run_probes(
   score: ScoreFn,
-  probes: Sequence[Probe],
-  tasks: Sequence[Task],
-  settings: ProbeSettings,
+  questions: Questions,
   *,
   results_path: pathlib.Path,
   label: CheckpointLabel,
@@ -85,9 +81,7 @@ def run_probes(
 
   Args:
     score: the model, or a baseline.
-    probes: what to ask.
-    tasks: what to ask about.
-    settings: symbols, exemplars per class, and seeds.
+    questions: what to ask.
     results_path: results.jsonl; created if missing.
     label: the checkpoint that gives the answers.
     context: what identifies the run.
@@ -98,7 +92,6 @@ def run_probes(
     SymtuneError: the file is damaged, or holds rows that this call would not write:
       answers of another model under this name, or to questions made from other data.
   """
-  groups = [(p, s) for p in probes for s in p.subjects(tasks, settings)]
   _drop_torn_line(results_path)
   done = read_results(results_path) if results_path.exists() else []
   places = _find_places(results_path, done, label)
@@ -109,10 +102,9 @@ def run_probes(
     rich.progress.TimeRemainingColumn(),
   )
   with rich.progress.Progress(*columns, console=console, transient=True) as progress:
-    shown = progress.add_task("", total=len(groups))
-    for probe, subject in groups:
-      progress.update(shown, description=f"{label.name}: {probe.name}")
-      items = tuple(probe.items(subject, settings))
+    shown = progress.add_task("", total=len(questions))
+    for probe, items in questions:
+      progress.update(shown, description=f"{label.name}: {probe}")
       _check_data(results_path, done, places, items)
       if not _is_done(results_path, len(done), places, items):
         answers = score(items)

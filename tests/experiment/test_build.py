@@ -12,6 +12,7 @@ from symtune.cards.load import load_suite
 from symtune.cli.gin_config import load_recipe
 from symtune.data.ingredients import Instructions
 from symtune.data.text.leaks import LeakPolicy, text_key
+from symtune.data.text.symbols import PoolSplit, make_pool
 from symtune.errors import SymtuneError
 from symtune.experiment.build import build_experiment, make_batches
 from symtune.experiment.folder import claim_folder
@@ -20,6 +21,7 @@ from symtune.experiment.run import train_model
 from symtune.experiment.start import find_start, load_start
 from symtune.model.network import param_shapes
 from symtune.probe.ask import Asker
+from symtune.probe.probe import ProbeSettings
 from symtune.train import checkpoint
 from symtune.train.weights import save_weights
 
@@ -103,16 +105,22 @@ def test_more_probes_may_be_asked_in_the_same_folder():
 
 
 @pytest.mark.shared
-def test_real_recipe_drops_leaked_rows_and_reports_each_once(real, tmp_path):
+def test_real_recipe_drops_leaked_rows_and_reports_each_once(
+  real, shared_data, tmp_path
+):
   experiment = real()
   assert [(k.tuning, k.evaluation, len(k.rows)) for k in experiment.leaks] == [
     ("sst2", "subj", 140),
     ("rotten_tomatoes", "subj", 164),
   ]
-  (subj,) = (t for t in experiment.probe_tasks if t.card.name == "subj")
+  (subj,) = (
+    task
+    for task in load_suite("symbol_tuning_eval", shared_data / "tasks")
+    if task.card.name == "subj"
+  )
   leaked = {text_key(subj.card, e) for e in subj.examples}
-  for position in range(300):
-    for turn in experiment.mixture.prompt(position).turns:
+  for prompt in experiment.mixture.prompts(range(300)):
+    for turn in prompt.turns:
       assert not leaked & {" ".join(part.casefold().split()) for part in turn}
   train_model(experiment, tmp_path, rich.console.Console(quiet=True))
   about = json.loads((tmp_path / "data.json").read_text())
@@ -138,7 +146,7 @@ def test_instruction_data_is_checked_for_leaks_and_counted(tmp_path):
   recipe = dataclasses.replace(recipe, mixture=mixed)
   experiment = build_experiment(recipe, data_dir=None, vocab_path=None)
   assert {leak.tuning for leak in experiment.leaks} == {"pairs"}
-  asked = {experiment.mixture.prompt(i).inputs for i in range(40)}
+  asked = {prompt.inputs for prompt in experiment.mixture.prompts(range(40))}
   assert texts[1] in asked
   assert texts[0] not in asked
   console = rich.console.Console(record=True, quiet=True)
@@ -156,8 +164,8 @@ def test_leak_in_two_ingredients_is_reported_once(real):
 
 
 @pytest.mark.shared
-def test_real_evaluation_is_the_704_queries_of_the_paper(real, shared_data):
-  settings = dataclasses.replace(real().probe_settings, max_queries=100)
+def test_real_evaluation_is_the_704_queries_of_the_paper(shared_data):
+  settings = ProbeSettings(pool=make_pool(PoolSplit.EVALUATION))
   tasks = load_suite("symbol_tuning_eval", shared_data / "tasks")
   queries = [Asker("settings", task, settings).queries for task in tasks]
   assert sum(map(len, queries)) == 704

@@ -20,6 +20,7 @@ from symtune.probe.probe import ProbeSettings
 from symtune.probe.probes.flipped_labels import FlippedLabels
 from symtune.probe.probes.settings import FourSettings
 from symtune.probe.probes.turing_concepts import TuringConcepts
+from symtune.probe.questions import Questions
 from symtune.probe.results import read_results
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
 
@@ -39,9 +40,7 @@ def probe_into(make_task, toy_pools):
   def probe(path, name="before", scorer=None, identity="weights", tasks=tasks):
     run_probes(
       scorer or make_random_scorer(0),
-      (FourSettings(), FlippedLabels()),
-      tasks,
-      settings,
+      Questions((FourSettings(), FlippedLabels()), tasks, settings),
       results_path=path,
       label=CheckpointLabel(name=name, step=0, identity=identity),
       context=CONTEXT,
@@ -49,6 +48,18 @@ def probe_into(make_task, toy_pools):
     )
 
   return probe
+
+
+def test_questions_are_the_same_every_time_kept_or_not(make_task, toy_pools):
+  settings = ProbeSettings(pool=toy_pools[1], max_queries=3, seeds=(0,))
+  tasks = make_task(("animal", "fruit")), make_task(("fruit", "tool"))
+  asked = FourSettings(), FlippedLabels()
+  questions = Questions(asked, tasks, settings)
+  first = list(questions)
+  assert len(questions) == len(first) == 4
+  assert list(questions) == first == list(Questions(asked, tasks, settings))
+  expected = [item for p in asked for t in tasks for item in p.items(t, settings)]
+  assert [item for _, items in first for item in items] == expected
 
 
 def test_rows_hold_what_was_asked_and_answered(probe_into, tmp_path):
@@ -98,9 +109,7 @@ def test_a_subject_of_several_tasks_is_completed_too(tmp_path):
   def probe(path):
     run_probes(
       score_by_oracle,
-      (TuringConcepts(queries=1), FlippedLabels()),
-      (),
-      settings,
+      Questions((TuringConcepts(queries=1), FlippedLabels()), (), settings),
       results_path=path,
       label=CheckpointLabel(name="oracle", step=0),
       context=CONTEXT,

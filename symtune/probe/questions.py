@@ -1,0 +1,48 @@
+"""(probes, tasks, settings) -> Questions: what every checkpoint of a run is asked."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from symtune.cards.card import Task
+from symtune.probe.probe import Probe, ProbeItem, ProbeSettings
+
+# Items that are kept to be asked again, of about 5 kB each. The others are made again.
+_MOST_KEPT = 50_000
+
+
+class Questions:
+  """The items of some probes, subject by subject; can be read any number of times."""
+
+  def __init__(
+    self, probes: Sequence[Probe], tasks: Sequence[Task], settings: ProbeSettings
+  ):
+    """Finds the subjects of every probe.
+
+    Args:
+      probes: what to ask.
+      tasks: what to ask about.
+      settings: symbols, exemplars per class, and seeds.
+
+    Raises:
+      SymtuneError: a probe cannot read its data.
+    """
+    self._settings = settings
+    self._subjects: list[tuple[Probe, Any]] = [
+      (probe, subject)
+      for probe in probes
+      for subject in probe.subjects(tasks, settings)
+    ]
+    self._kept: dict[int, tuple[ProbeItem, ...]] = {}
+
+  def __len__(self) -> int:
+    return len(self._subjects)
+
+  def __iter__(self) -> Iterator[tuple[str, tuple[ProbeItem, ...]]]:
+    """The name of the probe and the items of each subject, in a fixed order."""
+    for number, (probe, subject) in enumerate(self._subjects):
+      items = self._kept.get(number)
+      if items is None:
+        items = tuple(probe.items(subject, self._settings))
+        if sum(map(len, self._kept.values())) + len(items) <= _MOST_KEPT:
+          self._kept[number] = items
+      yield probe.name, items
