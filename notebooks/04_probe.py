@@ -21,7 +21,7 @@ from symtune.probe.answer.scorers import (
 from symtune.probe.probe import ProbeSettings
 from symtune.probe.probes.flipped_labels import FlippedLabels
 from symtune.probe.probes.settings import FourSettings
-from symtune.stats.stats import wilson_interval
+from symtune.stats.means import wilson_interval
 
 # %%
 tasks = load_suite("microworld_eval", None)[:6]

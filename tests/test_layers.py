@@ -22,6 +22,16 @@ LAYERS = (
   "cli",
   "bridges",
 )
+# Inside `data`: a room imports from itself and those before it.
+DATA_ROOMS = (
+  ("rng", "limits", "text", "episodes"),
+  ("prompts", "remap"),
+  ("draw", "ingredients"),  # settings name the shots that are drawn
+  ("skills", "instruction_prompts"),
+  ("mixture",),
+  ("tokens",),
+  ("batches",),
+)
 # Modules at the top of the package, which every layer may use.
 BASE = ("checks", "errors", "files")
 # Starts the command line, so it stands above the layers.
@@ -73,6 +83,16 @@ def upward_imports(file: str, source: str) -> set[str]:
   return {name for name in ours if name.split(".")[1] not in (*allowed, *BASE)}
 
 
+def later_rooms(file: str, source: str) -> set[str]:
+  """Imports inside `data` that go against the order of its rooms."""
+  order = {name: place for place, names in enumerate(DATA_ROOMS) for name in names}
+  parts = pathlib.PurePath(file).with_suffix("").parts
+  if parts[0] != "data" or parts[1] == "__init__":
+    return set()
+  ours = {name for name in imported(source) if name.startswith("symtune.data.")}
+  return {name for name in ours if order[name.split(".")[2]] > order[parts[1]]}
+
+
 def fenced_imports(file: str, source: str) -> set[str]:
   """Imports of what only the bridges may use, and of gin outside its one file."""
   fenced = () if file.startswith("bridges/") else FENCED
@@ -118,6 +138,11 @@ def opens_with_stage(source: str, stage: int) -> bool:
 
 def test_imports_go_one_way():
   found = {file: upward_imports(file, path.read_text()) for file, path in FILES.items()}
+  assert not {file: names for file, names in found.items() if names}
+
+
+def test_rooms_of_the_data_follow_the_flow():
+  found = {file: later_rooms(file, path.read_text()) for file, path in FILES.items()}
   assert not {file: names for file, names in found.items() if names}
 
 
@@ -170,6 +195,8 @@ def test_rules_catch_planted_violations():
   with pytest.raises(AssertionError, match="relative import"):
     upward_imports("data/x.py", "from ..train import loop")
   assert fenced_imports("train/x.py", "from clu import metric_writers")
+  assert later_rooms("data/draw/x.py", "import symtune.data.mixture")
+  assert not later_rooms("data/mixture.py", "import symtune.data.draw.draw")
   assert is_long("\n" * (MAX_LINES + 1))
   assert not is_long("\n" * MAX_LINES)
   assert not opens_with_stage('"""Reads rows."""', 1)

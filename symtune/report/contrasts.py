@@ -23,7 +23,7 @@ from symtune.report.results import (
 )
 from symtune.report.summary import right_answers
 from symtune.report.tables import CHANGE_COLUMNS, Column, Table, change_cells
-from symtune.stats.stats import PairedDifference, holm, paired_difference
+from symtune.stats.means import PairedDifference, holm, paired_difference
 
 # What labels add, without and with an instruction; what an instruction adds.
 _OF_FOUR = (

@@ -15,7 +15,7 @@ from symtune.report.results import (
 from symtune.report.summary import task_answers
 from symtune.report.tables import Column, Table, show_estimate, show_percent
 from symtune.stats.clusters import TaskAnswers
-from symtune.stats.stats import Estimate, macro_mean
+from symtune.stats.means import Estimate, macro_mean
 
 
 def hypothesis_table(results: PairedResults) -> Table:

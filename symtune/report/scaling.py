@@ -24,7 +24,7 @@ from symtune.report.results import (
 )
 from symtune.report.summary import mean_chance, right_answers
 from symtune.report.tables import Column, Table, show_change
-from symtune.stats.stats import Estimate, macro_mean, weighted_interval
+from symtune.stats.means import Estimate, macro_mean, weighted_interval
 
 _COLUMNS = 4
 _COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9")

@@ -1,7 +1,7 @@
 """PairedResults -> the numbers of tables and figures.
 
 Accuracy over tasks is the mean of the tasks' accuracies, as in the paper. All intervals
-and p-values come from `stats/stats.py`. The generator of their resamples is keyed by
+and p-values come from `stats/means.py`. The generator of their resamples is keyed by
 setting and tasks, so equal results give equal reports. The p-values of
 summaries that are made together, for one table, are corrected together.
 """
@@ -15,7 +15,7 @@ from symtune.data.rng import keyed_generator
 from symtune.probe.results import ResultRow
 from symtune.report.results import PairedResults, SettingRows, TaskRows
 from symtune.stats.clusters import TaskAnswers
-from symtune.stats.stats import (
+from symtune.stats.means import (
   Estimate,
   PairedDifference,
   holm,

@@ -20,7 +20,7 @@ import rich.text
 from symtune.probe.run import CheckpointLabel
 from symtune.report.results import checkpoint_title, setting_title
 from symtune.report.summary import Summary
-from symtune.stats.stats import Estimate, PairedDifference
+from symtune.stats.means import Estimate, PairedDifference
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

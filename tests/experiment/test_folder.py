@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from symtune.data.draw.words import DRAWS_VERSION
 from symtune.errors import SymtuneError
 from symtune.experiment import folder
 from symtune.experiment.folder import claim_folder
@@ -40,6 +41,19 @@ def test_folder_of_another_run_is_refused_and_left_alone(tmp_path):
   ):
     pass
   assert sorted(p.name for p in path.iterdir()) == before
+
+
+@pytest.mark.parametrize("version", [1, DRAWS_VERSION + 1])
+def test_folder_of_other_draws_is_refused_with_the_reason(tmp_path, version):
+  with _claim(tmp_path / "run") as path:
+    about = json.loads((path / "run.json").read_text())
+  about["draws_version"] = version
+  if version == 1:  # those folders do not name a version
+    del about["draws_version"]
+  (path / "run.json").write_text(json.dumps(about))
+  expected = f"by version {version} of the draws.*version {DRAWS_VERSION}"
+  with pytest.raises(SymtuneError, match=expected), _claim(tmp_path / "run"):
+    pass
 
 
 def test_folder_with_other_files_is_refused(tmp_path):

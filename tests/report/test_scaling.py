@@ -11,7 +11,7 @@ from symtune.report.report import write_report
 from symtune.report.results import pair_rows
 from symtune.report.scaling import draw_scaling, fit_slopes, has_sizes, slope_table
 from symtune.report.summary import right_answers
-from symtune.stats.stats import weighted_interval
+from symtune.stats.means import weighted_interval
 
 
 def _sizes(make_rows, right_by_size):

@@ -15,7 +15,7 @@ from statsmodels.stats.proportion import proportions_ztest
 
 from symtune.data.rng import keyed_generator
 from symtune.stats.clusters import TaskAnswers
-from symtune.stats.stats import (
+from symtune.stats.means import (
   macro_mean,
   mcnemar_p_value,
   paired_difference,

@@ -9,7 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from symtune.data.rng import keyed_generator
 from symtune.stats.clusters import TaskAnswers, measure_spread
-from symtune.stats.stats import (
+from symtune.stats.means import (
   holm,
   macro_mean,
   mcnemar_p_value,
