@@ -47,6 +47,15 @@ class WordSource:
   labels: tuple[str, ...]
   pool: SymbolPool | None = None
 
+  def __post_init__(self):
+    symbols = () if self.pool is None else self.pool.symbols.values()
+    if self.pool is not None and not (symbols and all(symbols)):
+      raise SymtuneError(
+        f"{self.pool.split} symbol pool: got categories "
+        f"{ {str(c): len(s) for c, s in self.pool.symbols.items()} } by size, expected "
+        f"at least one, each with symbols."
+      )
+
 
 class LabelWords:
   """The label words that the prompts of some sources may hold, by number.
@@ -124,6 +133,7 @@ class LabelWords:
       chosen[left] = self._attempt(
         own[left],
         wanted[left],
+        most,
         lambda block, open_, left=left, start=attempt * _ATTEMPT_BLOCKS: blocks(
           start + block, drawing[left[open_]]
         ),
@@ -140,10 +150,10 @@ class LabelWords:
     self,
     sources: Int64[np.ndarray, "prompts"],
     counts: Int64[np.ndarray, "prompts"],
+    most: int,
     blocks: Blocks,
-  ) -> Int64[np.ndarray, "prompts _most"]:
+  ) -> Int64[np.ndarray, "prompts {most}"]:
     """Symbols one after another; -1 from where no candidate is admissible on."""
-    most = int(counts.max(initial=0))
     chosen = np.full((len(sources), most), -1)
     for slot in range(most):
       open_ = np.flatnonzero((counts > slot) & (chosen[:, :slot] >= 0).all(axis=1))

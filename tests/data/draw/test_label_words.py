@@ -144,6 +144,27 @@ def test_a_first_symbol_that_nothing_goes_with_is_drawn_again(small_vocab):
   )
   drawn = _draw(pool, ("x", "y"), prompts=60)
   assert {frozenset(pair) for pair in drawn} == {frozenset(("1", "2"))}
+  # Prompts of more classes that need no second attempt may stand beside them.
+  other = make_pool(TUNING, (INTEGERS,), 50)
+  words = LabelWords(
+    [WordSource(labels=("x",), pool=pool), WordSource(labels=("x",), pool=other)]
+  )
+  positions = np.arange(60)
+  found = words.draw(
+    positions % 2,
+    np.where(positions % 2, 4, 2),
+    lambda block, open_: draw_words(3, Use.SYMBOLS, positions[open_], block),
+  )
+  texts = [words.text(number) for number in found.tolist()]
+  assert {frozenset(texts[i : i + 2]) for i in range(0, 180, 6)} == {
+    frozenset(("1", "2"))
+  }
+
+
+def test_a_pool_without_symbols_is_refused():
+  for pool in (_pool(), _pool(words=())):
+    with pytest.raises(SymtuneError, match="expected at least one, each with symbols"):
+      WordSource(labels=("a", "b"), pool=pool)
 
 
 def test_fixed_and_drawn_words_stand_side_by_side(toy_pools):
