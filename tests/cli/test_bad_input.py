@@ -141,7 +141,7 @@ def test_symbol_pool_too_small(run_real):
 
 def test_vocabulary_that_is_none(run_real, tmp_path):
   path = tmp_path / "toy.gin"
-  assert "is no SentencePiece model" in run_real(vocab=path)
+  assert "is not a SentencePiece model" in run_real(vocab=path)
 
 
 def test_missing_vocabulary(run_real, tmp_path):
