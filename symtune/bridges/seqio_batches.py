@@ -1,4 +1,4 @@
-"""SeqIO mixture -> Batch: the native engine trains on what T5X would train on."""
+"""SeqIO mixture -> Batch: the native engine can train on the data that T5X reads."""
 
 import functools
 from typing import Any
@@ -14,8 +14,8 @@ from symtune.errors import SymtuneError
 class SeqioBatches:
   """An endless iterator of batches whose position can be saved and restored.
 
-  SeqIO shuffles, mixes and packs. It cannot jump, so a restored position is reached by
-  reading what lies before it.
+  SeqIO shuffles, mixes and packs. It cannot seek, so restoring a position means reading
+  everything before it.
   """
 
   def __init__(
@@ -31,14 +31,14 @@ class SeqioBatches:
 
     Args:
       mixture: a registered name, a task or a mixture; its split "train" is read.
-      shape: sizes and packing; `window` is SeqIO's own affair.
+      shape: sizes and packing; `window` is ignored, since SeqIO packs by itself.
       seed: of shuffling and mixing.
-      shard: this host's share of every batch; all of it unless given. Hosts read
-        different prompts, so another number of hosts makes other batches.
+      shard: this host's share of every batch; None takes all of it. Hosts read
+        different prompts, so the batches depend on the number of hosts.
       use_cached: whether to read what `seqio_cache_tasks` stored.
 
     Raises:
-      SymtuneError: no such name, or the batch does not divide among the hosts.
+      SymtuneError: an unknown name, or a batch that does not divide among the hosts.
     """
     shard = shard or HostShard()
     if shape.batch_size % shard.count:
@@ -76,13 +76,13 @@ class SeqioBatches:
     return {"batches": self._position}
 
   def set_state(self, state: dict[str, Any]) -> None:
-    """Reads on, from the start, to a position that `get_state` returned."""
+    """Reads from the start up to a position that `get_state` returned."""
     self._restart()
     for _ in range(state["batches"]):
       next(self)
 
   def _restart(self) -> None:
-    # A dataset of its own each time: TensorFlow shuffles anew when one is read again.
+    # A new dataset each time: TensorFlow reshuffles a dataset that is read again.
     convert = seqio.EncDecFeatureConverter(pack=self._is_packed)
     rows = convert(self._open(), self._lengths)
     batches = rows.batch(self._rows, drop_remainder=True)

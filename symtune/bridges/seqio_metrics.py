@@ -1,7 +1,7 @@
 """Metric functions of SeqIO evaluation tasks: exact match and rank classification.
 
-T5X decodes or scores, these judge. Scores are log p(choice and EOS | prompt) in nats,
-summed over the target, the rule of the native probes.
+They judge what T5X decodes or scores. Scores are log p(choice and EOS | prompt) in
+nats, summed over the target tokens, as in the native probes.
 """
 
 import collections
@@ -12,12 +12,12 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RankTarget:
-  """What is known of one (question, choice) pair.
+  """What is known about one (question, choice) pair.
 
   Attributes:
     query: row of the query.
     choice: class id that was scored.
-    answer: class id that is right.
+    answer: class id of the right answer.
   """
 
   query: int
@@ -28,7 +28,7 @@ class RankTarget:
 def text_answer(
   output: str, example: Mapping[str, Any] | None = None, is_target: bool = False
 ) -> str:
-  """Postprocessor of exact match: text with single spaces, case kept."""
+  """Postprocessor for exact match: collapses white space and keeps case."""
   if is_target and example is not None:
     output = _text(example["targets_pretokenized"])
   return " ".join(output.split())
@@ -37,7 +37,7 @@ def text_answer(
 def rank_target(
   output: str, example: Mapping[str, Any] | None = None, is_target: bool = False
 ) -> RankTarget | str:
-  """Postprocessor of rank classification: what the score is of."""
+  """Postprocessor for rank classification: tells which choice was scored."""
   if not is_target or example is None:
     return output
   return RankTarget(
@@ -48,14 +48,14 @@ def rank_target(
 
 
 def exact_match(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:
-  """Share of decoded answers that are the right label word, whole.
+  """Share of decoded answers that equal the right label word.
 
   Args:
     targets: label words.
     predictions: decoded answers, in the same order.
 
   Returns:
-    "exact_match" in per cent, and "queries", their number.
+    "exact_match" in per cent, and "queries", the number of answers.
   """
   right = [float(t == p) for t, p in zip(targets, predictions, strict=True)]
   return {"exact_match": _per_cent(right), "queries": float(len(right))}
@@ -66,14 +66,14 @@ def rank_classification(
 ) -> dict[str, float]:
   """Share of questions whose right choice has the highest score.
 
-  The first of equal scores counts, as in the native probes.
+  Among equal scores the first choice counts, as in the native probes.
 
   Args:
     targets: one for each (question, choice) pair.
     scores: log-likelihoods in nats, in the same order.
 
   Returns:
-    "rank_accuracy" and "chance" in per cent, and "queries", their number.
+    "rank_accuracy" and "chance" in per cent, and "queries", the number of questions.
   """
   scores_by_query: dict[int, dict[int, float]] = collections.defaultdict(dict)
   answers: dict[int, int] = {}

@@ -1,11 +1,11 @@
-"""The prompts of one SeqIO task, by split and index, through the same stages 2 to 5.
+"""The prompts of one SeqIO task, by split and index, from the native stages 2 to 5.
 
   split       index i is                                    symbols     exemplars
   train       prompt i of a native mixture of this one task tuning      2 to 10
   validation  question i that the native probes ask         evaluation  4
 
-Both are pure functions of the index, so any host builds any share, and a second pass
-or a second run reads the same.
+Both are pure functions of the index, so any host can build any share, and a second
+pass or run reads the same prompts.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ from symtune.probe.probe import ProbeSettings
 
 TRAIN, VALIDATION = "train", "validation"
 SPLITS = (TRAIN, VALIDATION)
-# What a tuning prompt that is too long keeps at least, of every class; a question may
+# Exemplars per class that a tuning prompt keeps even if it is too long; a question may
 # lose all its exemplars, as in the native probes.
 MIN_EXEMPLARS = {TRAIN: 1, VALIDATION: 0}
 
@@ -42,7 +42,7 @@ class IndexedPrompt:
 
   Attributes:
     prompt: as text.
-    encoded: as ids, before it is made to fit.
+    encoded: as ids, before exemplars are dropped to fit.
     query: row of the query in the task's file; -1 in the train split.
   """
 
@@ -66,7 +66,7 @@ class TaskPrompts:
   instruction: bool
 
   def count(self, split: str) -> int:
-    """Prompts of a split.
+    """The number of prompts in a split.
 
     Raises:
       SymtuneError: rows are missing or damaged.
@@ -105,7 +105,7 @@ class TaskPrompts:
     return IndexedPrompt(prompt=prompt, encoded=encoded, query=query)
 
   def num_choices(self) -> int:
-    """Classes of the task."""
+    """The number of classes of the task."""
     return len(load_task(self.key, read_settings()).card.labels)
 
   def _question(self, settings: SeqioSettings, index: int) -> tuple[int, Prompt]:

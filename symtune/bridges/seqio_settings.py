@@ -1,8 +1,8 @@
 """What SeqIO tasks are made of: settings, rows, vocabulary and symbols.
 
 SeqIO imports a module by name and asks it for tasks, so settings cannot be arguments.
-They are environment variables, read when a dataset is built, except SYMTUNE_VOCAB: a
-task's features hold their vocabulary, so set that before importing the tasks.
+They are environment variables, read when a dataset is built. SYMTUNE_VOCAB is the
+exception: features hold their vocabulary, so set it before importing the tasks.
 
   SYMTUNE_DATA              folder of <rows>.jsonl, local or gs://; microworld: none
   SYMTUNE_VOCAB             SentencePiece model, local or gs://; T5's own unless set
@@ -47,11 +47,11 @@ from symtune.files import cache_folder
 
 # T5X's own vocabulary (t5x/examples/t5/t5_1_1/base.gin).
 T5_VOCAB = "gs://t5-data/vocabs/cc_all.32000.100extra/sentencepiece.model"
-# Its 100 sentinels are pieces; known here, so that importing the tasks reads no bucket.
+# Its 100 sentinels are pieces. Noted here so that importing the tasks reads no bucket.
 _KNOWN_EXTRA_IDS = {T5_VOCAB: 0}
 MICROWORLD_EVALUATION = "microworld_eval"
 _MICROWORLD_VOCAB = "microworld/vocab.model"
-# The microworld's vocabulary has no pieces for words that it does not speak of.
+# The microworld's vocabulary has no pieces for words outside the microworld.
 _MICROWORLD_SYMBOLS = (SymbolCategory.NONCE,)
 _NO_SUITE = "none"
 
@@ -62,7 +62,7 @@ class CardKey:
 
   Attributes:
     name: name of the card.
-    suite: the microworld suite that makes it; None for a card of `tasks/`.
+    suite: the microworld suite that generates it; None for a card of `tasks/`.
   """
 
   name: str
@@ -79,7 +79,7 @@ class SeqioSettings:
     seed: root seed of every prompt.
     prompts: tuning prompts of a task before they repeat.
     max_queries: evaluation queries of a task.
-    evaluation_suite: whose texts tuning must not show, or None.
+    evaluation_suite: suite whose texts must not appear in tuning, or None.
   """
 
   data: str | None
@@ -100,7 +100,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> SeqioSettings
     The settings.
 
   Raises:
-    SymtuneError: a number is none, or too small.
+    SymtuneError: a value is not a whole number, or is too small.
   """
   values = os.environ if environment is None else environment
   suite = values.get("SYMTUNE_EVALUATION_SUITE", "symbol_tuning_eval")
@@ -129,18 +129,18 @@ def make_vocabulary(key: CardKey) -> seqio.SentencePieceVocabulary:
   """The SeqIO vocabulary of a task.
 
   Raises:
-    SymtuneError: the file is missing or no SentencePiece model with T5's ids; T5's own
-      is read on first use only.
+    SymtuneError: the file is missing or is not a SentencePiece model with T5's ids;
+      T5's own is read on first use only.
   """
   path = _vocab_path(key, read_settings().vocab)
   return seqio.SentencePieceVocabulary(path, extra_ids=_extra_ids(path))
 
 
 def load_vocab(key: CardKey, settings: SeqioSettings) -> SentencePieceVocab:
-  """The same vocabulary, as the pipeline knows it.
+  """The same vocabulary, in the form that the pipeline uses.
 
   Raises:
-    SymtuneError: the file is missing or no SentencePiece model with T5's ids.
+    SymtuneError: the file is missing or is not a SentencePiece model with T5's ids.
   """
   return _read_vocab(_vocab_path(key, settings.vocab))
 
@@ -157,10 +157,10 @@ def load_task(key: CardKey, settings: SeqioSettings) -> Task:
 
 
 def load_tuning_task(key: CardKey, settings: SeqioSettings) -> Task:
-  """A card with its rows, without those whose text an evaluation task has too.
+  """A card with its rows, except those whose text is also in an evaluation task.
 
   Raises:
-    SymtuneError: the task is itself one of the evaluation suite, or rows are missing.
+    SymtuneError: the task is itself in the evaluation suite, or rows are missing.
   """
   suite = MICROWORLD_EVALUATION if key.suite else settings.evaluation_suite
   if suite is None:
@@ -169,7 +169,7 @@ def load_tuning_task(key: CardKey, settings: SeqioSettings) -> Task:
     raise SymtuneError(
       f"task {key.name} is in the evaluation suite {suite}: tuning on it would make "
       f"every probe of it worthless. Read its split 'validation', or set "
-      f"SYMTUNE_EVALUATION_SUITE to another suite, or to 'none'."
+      f"SYMTUNE_EVALUATION_SUITE to another suite or to 'none'."
     )
   return _without_leaks(key, suite, settings)
 
@@ -194,7 +194,7 @@ def _vocab_path(key: CardKey, path: str | None) -> str:
 
 
 def _extra_ids(path: str) -> int:
-  """Sentinels to add above the pieces; some models hold them already."""
+  """Number of sentinels to add above the pieces; some models have them already."""
   known = _KNOWN_EXTRA_IDS.get(path)
   return _read_vocab(path).extra_ids if known is None else known
 
@@ -239,7 +239,7 @@ def _without_leaks(key: CardKey, suite: str, settings: SeqioSettings) -> Task:
     load_task(CardKey(name=name, suite=kind), settings)
     for name in sorted(_suite_names(suite))
   ]
-  # As in the recipes: the microworld's short texts are made to differ.
+  # As in the recipes: the microworld's short texts differ by construction.
   overlap = DEFAULT_OVERLAP if key.suite is None else None
   leaks = find_leaks([task], others, overlap=overlap)
   return apply_policy([task], leaks, LeakPolicy.DROP)[0]
@@ -256,7 +256,7 @@ def _checked_pools(
 
 
 def _local_copy(path: str) -> pathlib.Path:
-  """The file itself, or a copy of one in a bucket, made once a version."""
+  """A local file itself; for one in a bucket, a copy made once per version."""
   if "://" not in path:
     return pathlib.Path(path)
   folder, name = path.rsplit("/", 1)

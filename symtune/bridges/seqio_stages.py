@@ -1,11 +1,11 @@
 """SeqIO's source and preprocessors: index -> whole prompt -> model features.
 
-  PromptSource     {split, index, choice}: cheap, cut among hosts at will
+  PromptSource     {split, index, choice}: cheap, and split among hosts in any way
   render_prompts   stages 2 to 5 up to ids; what `seqio_cache_tasks` stores
   fit_prompts      drops whole exemplars until the prompt fits `sequence_length`
 
-SeqIO would cut a prompt that is too long at its end, where the query stands, and keep
-the label: fit_prompts runs before that, and loses exemplars instead.
+SeqIO would truncate a long prompt at its end, where the query stands, and keep the
+label. fit_prompts runs before that and drops exemplars instead.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +24,9 @@ from symtune.data.tokens.tokenizer import (
   PromptTooLongError,
 )
 
-# Files of a cached split, and so the workers that can build it at once.
+# Files of a cached split, hence the most workers that can build it at once.
 NUM_SHARDS = 16
-ANSWER = -1  # instead of a choice: the right one
+ANSWER = -1  # stands for the right choice
 _RENDERED = {
   "inputs_pretokenized": tf.TensorSpec((), tf.string),
   "targets_pretokenized": tf.TensorSpec((), tf.string),
@@ -55,9 +55,9 @@ class PromptSource(seqio.DataSource):
 
     Args:
       prompts: what the indices stand for.
-      splits: of "train" and "validation".
-      every_choice: one element for each choice of a prompt, for rank classification,
-        not one for the right answer.
+      splits: "train", "validation" or both.
+      every_choice: makes one element for each choice of a prompt, for rank
+        classification, instead of one for the right answer.
     """
     super().__init__(splits=splits)
     self.prompts = prompts
@@ -65,15 +65,15 @@ class PromptSource(seqio.DataSource):
 
   @property
   def supports_arbitrary_sharding(self) -> bool:
-    """True: a host takes every n-th element."""
+    """True, since a host takes every n-th element."""
     return True
 
   def list_shards(self, split: str) -> list[str]:
-    """Names of the parts that offline caching works on at once."""
+    """Names of the parts that offline caching processes in parallel."""
     return [f"{split}-{i:02d}-of-{NUM_SHARDS}" for i in range(NUM_SHARDS)]
 
   def num_input_examples(self, split: str) -> int:
-    """Elements of a split."""
+    """The number of elements in a split."""
     choices = self.prompts.num_choices() if self._every_choice else 1
     return self.prompts.count(split) * choices
 
@@ -92,9 +92,9 @@ class PromptSource(seqio.DataSource):
 
     Args:
       split: "train" or "validation".
-      shuffle: whether to shuffle the share, all of it.
-      seed: of the shuffling; None draws one.
-      shard_info: this host's share; everything unless given.
+      shuffle: whether to shuffle the whole share.
+      seed: seed of the shuffling; None draws one.
+      shard_info: this host's share; None takes everything.
       sequence_length: not used.
       use_cached: not used.
       num_epochs: not used; SeqIO repeats the result.
@@ -103,7 +103,7 @@ class PromptSource(seqio.DataSource):
       The dataset.
     """
     del sequence_length, use_cached, num_epochs
-    # Here, not on a thread of the dataset: mistakes then keep their own message.
+    # Done here, not in a thread of the dataset, so that errors keep their message.
     self.prompts.prepare(split)
     total = self.num_input_examples(split)
     choices = self.prompts.num_choices() if self._every_choice else 1
@@ -125,7 +125,7 @@ class PromptSource(seqio.DataSource):
 def render_prompts(
   prompts: TaskPrompts,
 ) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
-  """The preprocessor that turns indices into whole prompts as ids."""
+  """The preprocessor that turns indices into the ids of whole prompts."""
 
   def render(split: np.integer, index: np.integer, choice: np.integer):
     found = prompts.prompt(SPLITS[int(split)], int(index))
@@ -159,13 +159,13 @@ def render_prompts(
 def fit_prompts(
   load_vocab: Callable[[], Vocab],
 ) -> Callable[..., tf.data.Dataset]:
-  """The preprocessor that makes prompts fit and gives them their final features.
+  """The preprocessor that shortens prompts to fit and makes their final features.
 
-  A tuning prompt that does not fit with one exemplar of each class is left out, and
-  logged; an evaluation prompt that does not fit without any is an error.
+  A tuning prompt that does not fit with one exemplar per class is left out and logged;
+  an evaluation prompt that does not fit even without exemplars is an error.
 
   Args:
-    load_vocab: gives the vocabulary whose EOS ends every sequence.
+    load_vocab: returns the vocabulary whose EOS ends every sequence.
   """
 
   def fit_prompts_step(
@@ -242,7 +242,7 @@ def _encoded(row: Mapping[str, Any]) -> EncodedPrompt:
 def _numpy_map(
   function: Callable, inputs: Sequence[tf.Tensor], specs: Mapping[str, tf.TensorSpec]
 ) -> dict[str, tf.Tensor]:
-  """Runs a NumPy function inside a dataset; results are named and have known ranks."""
+  """Runs a NumPy function inside a dataset; names the results and sets their ranks."""
   values = tf.numpy_function(function, inputs, [s.dtype for s in specs.values()])
   for value, spec in zip(values, specs.values(), strict=True):
     value.set_shape(spec.shape)

@@ -1,13 +1,13 @@
-"""Every card as SeqIO tasks, every suite as mixtures. Importing it registers them.
+"""Cards as SeqIO tasks and suites as mixtures; importing this registers them.
 
 Names, for a card `rte` and the suite `symbol_tuning_train`:
 
   symtune_rte_symbols                    labels are symbols, fresh for each prompt
   symtune_rte_natural                    labels are the task's own words
-  symtune_rte_flipped                    two classes only: its words, swapped
-  symtune_rte_symbols_instruction        each of them also with the instruction
+  symtune_rte_flipped                    its own words swapped; two classes only
+  symtune_rte_symbols_instruction        with the instruction, in any setting above
   symtune_rte_symbols_rank               every choice of a question, to be scored
-  symtune_symbol_tuning_train_symbols    the suite in one setting, tasks by their rows
+  symtune_symbol_tuning_train_symbols    the suite, its tasks weighted by their rows
 
 Split "train" is for tuning, "validation" holds the questions of the native probes
 (symtune/bridges/seqio_prompts.py). Settings are environment variables
@@ -49,13 +49,13 @@ def task_name(
   """The SeqIO name of a card or suite in one setting.
 
   Args:
-    name: of a card or suite.
+    name: name of a card or suite.
     labels: what stands for the classes.
     instruction: whether prompts carry the instruction.
     rank: whether every choice is an example, for rank classification.
 
   Returns:
-    Such as "symtune_rte_symbols_instruction".
+    A name such as "symtune_rte_symbols_instruction".
   """
   suffix = (_INSTRUCTION if instruction else "") + (_RANK if rank else "")
   return f"{PREFIX}{name}_{labels}{suffix}"
@@ -66,8 +66,8 @@ def make_task(prompts: TaskPrompts, *, rank: bool = False) -> seqio.Task:
 
   Args:
     prompts: card and setting.
-    rank: every choice of a question is an example, and the metric is rank
-      classification; else the right answer is one, and the metric is exact match.
+    rank: if true, every choice of a question is an example and the metric is rank
+      classification; otherwise only the right answer, and exact match.
 
   Returns:
     The task; nothing is read yet.
@@ -96,10 +96,10 @@ def make_task(prompts: TaskPrompts, *, rank: bool = False) -> seqio.Task:
 
 
 def mix(name: str, parts: Sequence[tuple[str, float]]) -> seqio.Mixture:
-  """Registered mixtures or tasks in given shares, as one mixture; gin can bind it.
+  """Combines registered mixtures or tasks in given shares; gin can bind it.
 
   Args:
-    name: of the result.
+    name: name of the result.
     parts: pairs of a registered name and its share of the prompts.
 
   Returns:
@@ -124,7 +124,7 @@ def is_registered(name: str) -> bool:
 
 
 def register_all() -> None:
-  """Registers every card and suite; names that are registered already stay."""
+  """Registers every card and suite; skips names that are already registered."""
   for key, num_classes in _cards():
     for labels, instruction in _settings():
       if labels is LabelStyle.FLIPPED and num_classes != 2:
@@ -150,7 +150,7 @@ def _register_suite(suite: str) -> None:
 
 
 def _rate(task: seqio.Task) -> float:
-  """A task's rows that may be queries, at most 25,000: the paper's proportions."""
+  """The number of rows that may be queries, at most 25,000, as in the paper."""
   source = task.source
   assert isinstance(source, PromptSource)
   return _capped_queries(source.prompts.key, read_settings())

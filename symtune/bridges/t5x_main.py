@@ -1,8 +1,8 @@
-"""Runs T5X's own train, eval or infer script with symtune's gin files in reach.
+"""Runs T5X's train, eval or infer script; it can find symtune's gin files.
 
   python -m symtune.bridges.t5x_main train --gin_file=recipes/t5x/flan_t5_small.gin ...
 
-All flags are T5X's. `symtune t5x` starts this module; on a pod it may be started alone.
+All flags are T5X's. `symtune t5x` starts this module; on a pod, start it directly.
 """
 
 import os
@@ -18,22 +18,22 @@ MODULES = {"train": "t5x.train", "eval": "t5x.eval", "infer": "t5x.infer"}
 # What T5X needs; the first three come from repositories, the rest from [t5x].
 NEEDED = ("t5x", "airio", "jestimator", "seqio", "tensorflow", "clu", "fiddle", "grain")
 _SEARCH_PATHS = "--gin_search_paths"
-_JOIN = "multiprocess_gpu"  # of T5X's train alone
+_JOIN = "multiprocess_gpu"  # only T5X's train has it
 
 
 def missing_modules(needed: Sequence[str] = NEEDED) -> list[str]:
-  """Those that Python does not find, or finds without the files that T5X needs."""
+  """Modules that Python cannot find, or finds without the files that T5X needs."""
   return [name for name in needed if not has_module(name)]
 
 
 def t5x_arguments(flags: Sequence[str]) -> list[str]:
-  """T5X's flags with symtune's gin folder behind the user's own search paths.
+  """T5X's flags, with symtune's gin folder after the user's own search paths.
 
   Args:
-    flags: what the user gave, --gin_search_paths perhaps among them.
+    flags: the user's flags, which may include --gin_search_paths.
 
   Returns:
-    Flags with one --gin_search_paths.
+    Flags with exactly one --gin_search_paths.
   """
   paths: list[str] = []
   others = []
@@ -52,7 +52,7 @@ def t5x_arguments(flags: Sequence[str]) -> list[str]:
 def check_processes(
   mode: str, flags: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> None:
-  """Refuses processes of one SLURM step that would each do all the work alone.
+  """Refuses a SLURM step whose processes would each do all the work alone.
 
   Args:
     mode: "train", "eval" or "infer".
@@ -75,13 +75,13 @@ def check_processes(
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Becomes T5X's script.
+  """Runs T5X's script in this process.
 
   Args:
     arguments: "train", "eval" or "infer", then T5X's flags.
 
   Raises:
-    SymtuneError: another mode, T5X is not installed, or processes that do not join.
+    SymtuneError: an unknown mode, no T5X installed, or processes that do not join.
   """
   if not arguments or arguments[0] not in MODULES:
     raise SymtuneError(
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> None:
   check_processes(arguments[0], arguments[1:])
   module = MODULES[arguments[0]]
   sys.argv = [module, *t5x_arguments(arguments[1:])]
-  # T5X's gin files speak of `__main__`: its script has to be that.
+  # T5X's gin files refer to `__main__`, so its script must run under that name.
   runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

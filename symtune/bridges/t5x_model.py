@@ -1,7 +1,7 @@
-"""What T5X's gin files ask symtune for beside the network: the vocabulary of a task.
+"""What T5X's gin files need from symtune besides the network: a task's vocabulary.
 
-T5X names the model's vocabulary and the tasks' apart and refuses a run where they
-differ; here the one is taken from the other.
+T5X configures the vocabularies of model and tasks separately and refuses a run where
+they differ; this takes the model's from the task.
 """
 
 import seqio

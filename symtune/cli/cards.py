@@ -36,7 +36,7 @@ def list_tasks(suite: str | None) -> None:
     cards = [load_card(name) for name in list_cards()]
   else:
     cards = list(read_suite(suite).tasks)
-    if not cards:  # a part of the microworld, whose cards are made with their rows
+    if not cards:  # the microworld's cards are generated together with their rows
       cards = [task.card for task in load_suite(suite, None)]
   table = rich.table.Table("task", "type", "classes", "label words", "licence")
   for card in cards:
@@ -95,8 +95,8 @@ def _find_task(name: str, data: str | None) -> Task:
     tasks = {t.card.name: t for s in _MICROWORLD_SUITES for t in load_suite(s, None)}
     if name not in tasks:
       raise SymtuneError(
-        f"unknown microworld task {name!r}. Those there are: symtune tasks --suite "
-        f"{_MICROWORLD_SUITES[1]}."
+        f"unknown microworld task {name!r}. To list the known ones, run: symtune tasks "
+        f"--suite {_MICROWORLD_SUITES[1]}."
       )
     return tasks[name]
   card = load_card(name)
@@ -128,14 +128,14 @@ def _show_prompt(console: rich.console.Console, task: Task, prompt: Prompt) -> N
 def _show_tokens(
   console: rich.console.Console, prompt: Prompt, vocab: Vocab, max_inputs: int
 ) -> None:
-  """What the model sees after shortening, as in a run with this input length."""
+  """Prints what the model sees once the prompt is shortened to the input length."""
   tokenizer = PromptTokenizer(
     vocab, max_inputs=max_inputs, max_targets=max_inputs, min_exemplars_per_class=0
   )
   tokens = tokenizer.tokenize(prompt)
   console.print(
-    f"tokens: {len(tokens.inputs)} with EOS, {tokens.exemplars_dropped} exemplars lost "
-    f"to fit; newlines are spaces to the model",
+    f"tokens: {len(tokens.inputs)} with EOS; {tokens.exemplars_dropped} exemplars "
+    f"dropped to fit; newlines are spaces to the model",
     style="dim",
   )
   targets = [("target", choice) for choice in tokens.choices]
@@ -146,13 +146,13 @@ def _show_tokens(
 
 
 def _warn_unknown(console: rich.console.Console, prompt: Prompt, vocab: Vocab) -> None:
-  """Names the words that hold pieces the vocabulary does not know."""
+  """Warns about words with pieces that are not in the vocabulary."""
   words = dict.fromkeys(" ".join((prompt.inputs, *prompt.choices)).split())
   unknown = [w for w in words if np.any(vocab.encode(w) == vocab.unk_id)]
   if unknown:
     shown = rich.markup.escape(", ".join(repr(w) for w in unknown[:10]))
     console.print(
-      f"[yellow]warning:[/] {len(unknown)} words hold pieces that the vocabulary does "
-      f"not know: {shown}",
+      f"[yellow]warning:[/] {len(unknown)} words have pieces that are not in the "
+      f"vocabulary: {shown}",
       soft_wrap=True,
     )

@@ -1,4 +1,4 @@
-"""The convert command: a checkpoint of any format into another."""
+"""The convert command: rewrites a checkpoint in another format."""
 
 import dataclasses
 import pathlib
@@ -24,7 +24,7 @@ def run(
   step: int | None,
   activations: str | None,
 ) -> None:
-  """Converts, and prints what was read, left out and written."""
+  """Converts a checkpoint; prints what was read, left out and written."""
   console = rich.console.Console(stderr=True, highlight=False)
   destination = Destination(path=dest, format=_format(to, dest), dtype=dtype, step=step)
   names = None if activations is None else activations.split(",")
@@ -51,12 +51,12 @@ def run(
 
 
 def _check_vocab(path: pathlib.Path, source: SourceCheckpoint) -> None:
-  """Refuses a file that is no SentencePiece model, or one of another network."""
+  """Refuses a file that is not a SentencePiece model or does not fit the network."""
   vocab, rows = SentencePieceVocab(path), source.config.vocab_size
   if vocab.num_ids > rows:
     raise SymtuneError(
-      f"--vocab {path}: got {vocab.num_ids} ids with the sentinels, the network of "
-      f"{source.where} has {rows}. Give the vocabulary that it was trained with."
+      f"--vocab {path}: got {vocab.num_ids} ids with the sentinels, expected at most "
+      f"{rows}, the embedding rows of {source.where}. Give its own vocabulary."
     )
 
 
@@ -65,13 +65,13 @@ def _note_on_tokenizer(
 ) -> str | None:
   if source.vocab is None and format_ is not Format.SYMTUNE:
     return (
-      "no tokenizer was found beside the checkpoint, none was written: give its "
+      "no tokenizer was found beside the checkpoint, so none was written: give its "
       "SentencePiece model with --vocab"
     )
   if source.vocab is not None and format_ is Format.SYMTUNE:
     return (
-      f"a weights file holds no tokenizer: give {source.vocab} with --vocab wherever "
-      f"the file is used, or copy it to {written.parent / VOCAB}"
+      f"a weights file holds no tokenizer: pass --vocab {source.vocab} where you use "
+      f"the file, or copy that model to {written.parent / VOCAB}"
     )
   return None
 

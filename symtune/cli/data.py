@@ -36,7 +36,7 @@ def get(
   ] = HUB_ROOT,
   seed: options.RowsSeed = 0,
   max_rows: Annotated[
-    int, typer.Option(help="Most training rows of a task.", min=1)
+    int, typer.Option(help="Most training rows per task.", min=1)
   ] = MAX_EXAMPLES_PER_TASK,
 ) -> None:
   """Download the rows of a suite; finished tasks are not downloaded again."""
@@ -46,7 +46,7 @@ def get(
   cards = _cards(suite)
   unknown = sorted(set(task or ()) - {card.name for card in cards})
   if unknown:
-    raise SymtuneError(f"--task: suite {suite} has no {', '.join(unknown)}.")
+    raise SymtuneError(f"--task: suite {suite} has no task {', '.join(unknown)}.")
   console = rich.console.Console(highlight=False, soft_wrap=True, markup=False)
   with console.status("downloading"):
     get_tasks(
@@ -147,16 +147,16 @@ def leaks(
   console.print(table)
   console.print(
     f"{sum(len(x.rows) for x in near)} tuning rows are in an evaluation task (n-gram "
-    f"overlap from {overlap:g}). A recipe whose mixture.leak_overlap is the same, "
-    f"{DEFAULT_OVERLAP:g} unless set, refuses them, or drops them with "
-    "mixture.leaks = 'drop'.",
+    f"overlap of at least {overlap:g}). A recipe with the same mixture.leak_overlap "
+    f"({DEFAULT_OVERLAP:g} by default) refuses them, or drops them if mixture.leaks = "
+    "'drop'.",
     soft_wrap=True,
   )
   raise typer.Exit(1)
 
 
 def _by_class(task: Task, rows: Sequence[int]) -> str:
-  """How many rows of each class are among `rows`, as counts and shares."""
+  """The count and share of each class's rows that are among `rows`."""
   shared = set(rows)
   parts = []
   for label, name in enumerate(task.card.label_names):
@@ -169,7 +169,7 @@ def _by_class(task: Task, rows: Sequence[int]) -> str:
 def _cards(suite: str) -> tuple[TaskCard, ...]:
   cards = read_suite(suite).tasks
   if not cards:
-    raise SymtuneError(f"suite {suite} makes its own rows; there is nothing to read.")
+    raise SymtuneError(f"suite {suite} generates its rows and has no row files.")
   return cards
 
 
@@ -183,7 +183,7 @@ def _existing(folder: str):
 
 
 def _present(folder, suites: Sequence[str] | None) -> list[TaskCard]:
-  """The cards of the suites, or all cards whose row file is in the folder."""
+  """The cards of the suites; without suites, all whose row file is in the folder."""
   from symtune.cards.load import list_cards, load_card
 
   if suites:

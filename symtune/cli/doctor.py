@@ -1,4 +1,4 @@
-"""The doctor command: versions, extras, devices, and for each problem the fix."""
+"""The doctor command: shows versions, extras and devices; each problem has a fix."""
 
 import importlib.metadata
 import importlib.util
@@ -7,7 +7,7 @@ import platform
 import packaging.requirements
 import rich.console
 
-# The modules that tell whether an extra is there.
+# An extra is installed if these modules are.
 _EXTRAS = {
   "data": ("datasets", "huggingface_hub"),
   "seqio": ("seqio", "tensorflow", "tensorflow_text"),
@@ -17,12 +17,12 @@ _EXTRAS = {
   "dev": ("beartype", "hypothesis", "pytest"),
 }
 
-# Packages that have no __init__.py of their own, and a module that they must hold.
+# Namespace packages (without __init__.py), and a module that each must contain.
 _INSIDE = {"airio": "core"}
 
 
 def check() -> int:
-  """Prints what was found; 1 if something that the core needs is wrong, else 0."""
+  """Prints what was found; returns 1 if anything the core needs is wrong, else 0."""
   console = rich.console.Console(highlight=False, soft_wrap=True, markup=False)
   console.print(f"python {platform.python_version()} on {platform.platform()}")
   problems = _check_core(console)
@@ -35,7 +35,7 @@ def check() -> int:
 
 
 def _check_core(console: rich.console.Console) -> list[str]:
-  """Compares what is installed with what symtune's own metadata asks for."""
+  """Compares the installed packages with the requirements in symtune's metadata."""
   try:
     wanted = importlib.metadata.requires("symtune") or []
   except importlib.metadata.PackageNotFoundError:
@@ -68,10 +68,10 @@ def _show_extras(console: rich.console.Console) -> None:
 
 
 def has_module(name: str) -> bool:
-  """Whether a package is installed; a mere folder of its name is none.
+  """Whether a package is installed; a mere folder of the same name does not count.
 
-  Python takes any folder of the working directory for a package without an
-  __init__.py, also the clone of a repository. airio really is such a package.
+  Python takes any folder in the working directory, such as a cloned repository, for a
+  namespace package. airio really is a namespace package.
   """
   spec = importlib.util.find_spec(name)
   if spec is None or spec.origin is not None:
@@ -87,7 +87,7 @@ def _check_devices(console: rich.console.Console) -> list[str]:
     devices = jax.devices()
   except (ImportError, RuntimeError) as error:
     first = str(error).splitlines()[0]
-    return [f"JAX finds no device: {first}. Set JAX_PLATFORMS=cpu to do without one."]
+    return [f"JAX finds no device: {first}. Set JAX_PLATFORMS=cpu to use the CPU."]
   kinds = ", ".join(sorted({f"{d.platform} {d.device_kind}" for d in devices}))
   console.print(f"  {len(devices)} devices: {kinds}")
   return []

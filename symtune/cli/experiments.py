@@ -35,7 +35,7 @@ from symtune.train.versions import check_versions
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Inputs:
-  """What these commands are given.
+  """The inputs that these commands share.
 
   Attributes:
     recipe: a .gin file or the name of one.
@@ -43,7 +43,7 @@ class Inputs:
     data: folder of rows, local or gs://, or None.
     vocab: SentencePiece model, or None for the recipe's own.
     out: the run's folder.
-    feed: how training batches are built ahead.
+    feed: how training batches are built in advance.
   """
 
   recipe: str
@@ -64,7 +64,7 @@ def run(inputs: Inputs) -> None:
 
 
 def train(inputs: Inputs, layout: Layout, *, distributed: bool) -> None:
-  """Tune only, on one process or as one of many."""
+  """Tune only, in one process or as one of many."""
   if distributed:
     hosts.join()
     check_versions()
@@ -82,7 +82,7 @@ def train_stage(
   console: rich.console.Console,
   layout: Layout,
 ) -> None:
-  """Tunes to the end; a signal stops the whole command, not only the tuning."""
+  """Tunes to the last step; a signal stops the whole command, not just tuning."""
   if train_model(experiment, out, console, layout).stopped_by is not None:
     raise KeyboardInterrupt
 
@@ -95,13 +95,13 @@ def probe(
   probes: str | None,
   dtype: str | None = None,
 ) -> None:
-  """Probe one checkpoint of a run, the newest unless given, or any others."""
+  """Probe one checkpoint of a run (the newest by default), or any others."""
   console = rich.console.Console(stderr=True)
   if checkpoints and step is not None:
-    raise SymtuneError("got --step and --checkpoint, expected one. Write RUN@STEP.")
+    raise SymtuneError("got --step and --checkpoint, expected one. Use RUN@STEP.")
   if dtype is not None and not checkpoints:
     raise SymtuneError(
-      "got --dtype without --checkpoint. A run computes in its recipe's type: set "
+      "got --dtype without --checkpoint. A run uses the dtype of its recipe: set "
       "T5Config.dtype = 'bfloat16' there."
     )
   experiment, gin_text = _build(inputs, console, probes, tunes=False)
@@ -148,7 +148,7 @@ def _build(
   *,
   tunes: bool = True,
 ) -> tuple[Experiment, str]:
-  """Reads and checks everything; bad input ends here and leaves nothing behind."""
+  """Reads and checks everything; bad input fails here, before any file is written."""
   recipe, gin_text = load_recipe(inputs.recipe, split_overrides(inputs.overrides))
   if probes is not None:
     names = tuple(name.strip() for name in probes.split(","))
@@ -170,13 +170,13 @@ def _build(
 def _claim_once(
   experiment: Experiment, gin_text: str, out: pathlib.Path
 ) -> Iterator[None]:
-  """The run's folder, claimed by the first process for all, or by none."""
+  """The first process claims the run's folder for all; if it fails, all of them do."""
   problem = None
   with contextlib.ExitStack() as stack:
     if hosts.is_first():
       try:
         stack.enter_context(claim(experiment, gin_text, out))
-      except (SymtuneError, OSError) as error:  # the others wait for this one
+      except (SymtuneError, OSError) as error:  # raised below, once all know
         problem = error
     if hosts.any_of_all(problem is not None):
       raise problem or SymtuneError(f"process 0 could not open {out}; see its message.")
@@ -186,7 +186,7 @@ def _claim_once(
 def claim(
   experiment: Experiment, gin_text: str, out: pathlib.Path
 ) -> contextlib.AbstractContextManager[pathlib.Path]:
-  """The run's folder, for this process alone."""
+  """Claims the run's folder for this process alone."""
   return claim_folder(
     out,
     recipe=experiment.recipe.name,

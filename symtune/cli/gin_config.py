@@ -20,7 +20,7 @@ from symtune.experiment.recipe import Recipe
 from symtune.experiment.sweep import Sweep
 
 OVERRIDE_PREFIX = "--gin."
-# What gin raises for files and bindings that it cannot work with.
+# What gin raises for files and bindings that it cannot use.
 _GIN_ERRORS = (
   AttributeError,
   ImportError,
@@ -37,7 +37,7 @@ def split_overrides(arguments: Sequence[str]) -> list[str]:
   """Gin bindings from `--gin.NAME=VALUE` arguments.
 
   Args:
-    arguments: what the command line did not understand itself.
+    arguments: those that the command line did not recognise.
 
   Returns:
     Bindings such as "Recipe.seed=1", in order.
@@ -83,7 +83,7 @@ def load_recipe(
     gin.parse_config(list(bindings))
     recipe = gin.get_configurable(Recipe)()
   except SymtuneError as error:
-    # Gin appends where the call came from; the first line is the message itself.
+    # Gin appends the place of the call; the first line is the message itself.
     raise SymtuneError(str(error).splitlines()[0]) from error
   except _GIN_ERRORS as error:
     raise SymtuneError(f"{file}: {' '.join(str(error).split())}") from error
@@ -116,12 +116,12 @@ def load_sweep(path: str) -> Sweep:
     raise SymtuneError(f"{file}: {' '.join(str(error).split())}") from error
   problem = find_mistyped(sweep, Sweep, "sweep")
   if problem or not (sweep.models and sweep.stages):
-    raise SymtuneError(f"{file}: {problem or 'no models or no stages'}. Change that.")
+    raise SymtuneError(f"{file}: {problem or 'got no models or no stages'}. Change it.")
   return sweep
 
 
 def _check_effect(bindings: Sequence[str], operative: str) -> None:
-  """Refuses an override that a binding of the recipe for a scope hides."""
+  """Refuses an override that is hidden by the recipe's scoped bindings."""
   for binding in bindings:
     name, _, value = (part.strip() for part in binding.partition("="))
     if re.fullmatch(r"[\w./]+\.\w+", name):
@@ -130,17 +130,17 @@ def _check_effect(bindings: Sequence[str], operative: str) -> None:
       if found and value not in [v for _, v in found] and all(s for s, _ in found):
         scopes = ", ".join(f"--gin.{scope}{name}" for scope, _ in found)
         raise SymtuneError(
-          f"--gin.{name}: it changes nothing, because the recipe sets it for each "
+          f"--gin.{name}: this changes nothing, because the recipe sets it for each "
           f"scope. Use {scopes}."
         )
 
 
 @contextlib.contextmanager
 def _search_path(*folders: pathlib.Path) -> Iterator[None]:
-  """Includes are looked up beside the recipe, then in gin_configs; nowhere else.
+  """Makes gin look for includes beside the recipe, then in gin_configs, only.
 
   Gin's own list starts with the working directory, where it also takes any folder for a
-  Python package: a folder named "runs" or "models" there would break every include. It
+  Python package: a folder named "runs" or "models" there would break every include. Gin
   has no public way to replace the list.
   """
   before = list(gin.config._LOCATION_PREFIXES)
@@ -153,7 +153,7 @@ def _search_path(*folders: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet_logging() -> Iterator[None]:
-  """Gin logs an error for each folder of its search path that lacks a file."""
+  """Silences gin, which logs an error for each search folder without the file."""
   logging.disable(logging.ERROR)
   try:
     yield
@@ -174,7 +174,7 @@ def _find_recipe(path: str, kind: str = "recipe") -> pathlib.Path:
 
 
 def _check_macros(file: pathlib.Path, bindings: Sequence[str]) -> None:
-  """Gin would accept a new macro in silence; a misspelt one must not pass."""
+  """Refuses unknown macros, which are often misspelt; gin silently accepts them."""
   for binding in bindings:
     name = binding.split("=")[0].strip()
     if re.fullmatch(r"\w+", name):

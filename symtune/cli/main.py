@@ -1,4 +1,4 @@
-"""The `symtune` command: one function per command, thin; errors become one message."""
+"""The `symtune` command: a thin function per command; errors become one message."""
 
 import pathlib
 import sys
@@ -9,7 +9,7 @@ import typer
 from symtune.cli import data, options, symbols
 from symtune.errors import SymtuneError
 
-if TYPE_CHECKING:  # the commands import what they need: help is shown at once
+if TYPE_CHECKING:  # commands import what they need, so that help appears at once
   from symtune.data.batches.feed import FeedSettings
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(symbols.app, name="symbols")
 
-# Options that a command does not know become arguments: --gin.NAME=VALUE.
+# Unknown options, such as --gin.NAME=VALUE, become arguments of the command.
 _WITH_GIN = {"ignore_unknown_options": True}
 
 
@@ -111,7 +111,7 @@ def probe(
   ] = None,
   probes: Annotated[
     str | None,
-    typer.Option(help="Names of probes with commas between them, or all."),
+    typer.Option(help="Comma-separated names of probes, or all."),
   ] = None,
   dtype: options.ComputeType = None,
 ) -> None:
@@ -209,7 +209,7 @@ def plan(
     float, typer.Option(help="Share of the chips' peak that the run reaches.")
   ] = 0.35,
 ) -> None:
-  """Memory, time and checkpoint size of a recipe on a slice, without a device."""
+  """Estimate memory, time and checkpoint size of a recipe on a slice; no device."""
   from symtune.cli import plan
   from symtune.train.partition import Layout
 
@@ -234,7 +234,7 @@ def t5x(
   vocab: options.T5xVocab = None,
   seed: options.T5xSeed = None,
 ) -> None:
-  """T5X's train, eval or infer on symtune's mixtures; other flags are T5X's own."""
+  """Run T5X's train, eval or infer on symtune's mixtures; takes T5X's flags too."""
   from symtune.cli import t5x
 
   t5x.run(mode, context.args, data, vocab, seed)
@@ -259,7 +259,7 @@ def convert(
   step: options.StepToRecord = None,
   activations: Annotated[
     str | None,
-    typer.Option(help="Of a T5X network with unusual ones, such as silu,linear."),
+    typer.Option(help="MLP activations of a T5X network if unusual: silu,linear."),
   ] = None,
 ) -> None:
   """Convert a checkpoint between Transformers, T5X and symtune."""
@@ -278,7 +278,7 @@ def convert(
 
 @app.command()
 def doctor() -> None:
-  """Versions, extras and devices, and for each problem the fix."""
+  """Show versions, extras and devices, with a fix for each problem."""
   from symtune.cli import doctor
 
   raise typer.Exit(doctor.check())
@@ -292,9 +292,9 @@ def _feed(workers: int, token_cache: pathlib.Path | None) -> "FeedSettings":
 
 
 def main() -> None:
-  """Runs the command; a user's or a file's mistake is one message and exit code 2.
+  """Runs the command; bad input ends with one message and exit code 2.
 
-  A file or folder that cannot be read or written counts as one.
+  A file or folder that cannot be read or written counts as bad input.
   """
   try:
     app()

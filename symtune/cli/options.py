@@ -1,7 +1,7 @@
-"""The arguments and options that more than one command takes, each declared once.
+"""The arguments and options that several commands share, each declared once.
 
-Commands that take an option of the same name in another sense have a declaration of
-their own beside the first.
+Where commands use the same option name in different senses, each sense has its own
+declaration.
 """
 
 import pathlib
@@ -23,7 +23,7 @@ Out = Annotated[
   typer.Option("--out", help="Folder of the run; an unfinished run is continued."),
 ]
 
-# Data folders are strings: a Path would make gs:/ of gs://.
+# Data folders are strings, because a Path would turn gs:// into gs:/.
 Data = Annotated[
   str | None,
   typer.Option(
@@ -61,7 +61,7 @@ OfSuites = Annotated[
 
 RootSeed = Annotated[int, typer.Option("--seed", help="Root seed.")]
 RowsSeed = Annotated[
-  int, typer.Option("--seed", help="Of the cap and of held-out rows.")
+  int, typer.Option("--seed", help="Seed of the row cap and of held-out rows.")
 ]
 T5xSeed = Annotated[
   int | None, typer.Option("--seed", help="Root seed of the prompts.")
@@ -70,7 +70,7 @@ T5xSeed = Annotated[
 RunStep = Annotated[
   int | None,
   typer.Option(
-    "--step", help="Checkpoint of the run; 0 is before tuning, default the newest."
+    "--step", help="Checkpoint of the run; 0 is before tuning; default: the newest."
   ),
 ]
 StepToRecord = Annotated[
@@ -97,7 +97,7 @@ ModelDevices = Annotated[
   ),
 ]
 ShardParams = Annotated[
-  bool, typer.Option(help="Also cut parameters over the devices that share a batch.")
+  bool, typer.Option(help="Also shard parameters over the devices that share a batch.")
 ]
 Microbatches = Annotated[
   int,
@@ -108,7 +108,7 @@ Microbatches = Annotated[
 Workers = Annotated[
   int,
   typer.Option(
-    "--workers", help="Processes that build batches ahead; results stay the same."
+    "--workers", help="Processes that prepare batches; results stay the same."
   ),
 ]
 TokenCache = Annotated[

@@ -25,12 +25,12 @@ def plan(
     recipe_name: a .gin file or the name of one.
     overrides: arguments of the form --gin.NAME=VALUE.
     slice_name: such as "v4-32".
-    layout: how parameters and batches are cut.
-    mfu: share of the chips' peak that the run reaches.
+    layout: how parameters and batches are sharded.
+    mfu: share of the chips' peak that the run is assumed to reach.
 
   Raises:
-    SymtuneError: the recipe cannot run there in this layout; the message names a
-      layout that can, if there is one.
+    SymtuneError: the recipe cannot run there with this layout; the message names a
+      layout that fits, if there is one.
   """
   recipe, _ = load_recipe(recipe_name, split_overrides(overrides))
   target = find_slice(slice_name)
@@ -48,7 +48,7 @@ def plan(
 
 
 def layout_options(layout: Layout) -> str:
-  """The options of `symtune train` and `symtune plan` that give a layout."""
+  """A layout as options of `symtune train` and `symtune plan`."""
   options = []
   if layout.model_devices > 1:
     options.append(f"--model-devices {layout.model_devices}")
@@ -60,7 +60,7 @@ def layout_options(layout: Layout) -> str:
 
 
 def _too_small(target: Slice) -> str:
-  return f"No layout of {target.name} holds it: choose a larger slice."
+  return f"No layout of {target.name} can hold it: choose a larger slice."
 
 
 def _table(title: str, plan: Plan, target: Slice, mfu: float) -> rich.table.Table:

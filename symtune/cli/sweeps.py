@@ -1,4 +1,4 @@
-"""The command that runs recipes for several sizes of network: sweep."""
+"""The sweep command: runs recipes for networks of several sizes."""
 
 import pathlib
 
@@ -24,9 +24,9 @@ FIGURE_FILE = "sizes.png"
 
 
 def sweep(name: str, out: pathlib.Path) -> None:
-  """Trains every network through all recipes, then compares the last ones.
+  """Trains every network with all recipes in turn, then compares the last runs.
 
-  What a run folder holds already is not done again.
+  Whatever a run folder already holds is not done again.
   """
   console = rich.console.Console(stderr=True)
   results = []
@@ -45,7 +45,7 @@ def sweep(name: str, out: pathlib.Path) -> None:
 def _run(
   run: SweepRun, console: rich.console.Console, *, is_last: bool
 ) -> SizeResult | None:
-  """One training run; the last of a network is probed before and after."""
+  """One training run; the last run of a network is probed before and after."""
   bindings = [f"Recipe.checkpoint = {str(run.start)!r}"] if run.start else []
   recipe, gin_text = load_recipe(run.recipe, bindings, include=run.model)
   console.print(f"{run.folder}: {recipe.name} with {run.model}")

@@ -1,4 +1,4 @@
-"""The command on symbols: symbols check."""
+"""The symbols check command."""
 
 import pathlib
 from typing import Annotated
@@ -21,7 +21,7 @@ _SHOWN = 5
 
 @app.callback()
 def symbols() -> None:
-  """Keeps `check` a command of its own: Typer would merge a lone one."""
+  """Keeps `check` as a subcommand: Typer would merge a lone command into its group."""
 
 
 @app.command()
@@ -35,7 +35,7 @@ def check(
     int | None, typer.Option(help="Symbols per category, at most 10,000.", min=1)
   ] = None,
   synonyms: Annotated[
-    pathlib.Path | None, typer.Option(help="A list of synonyms of your own.")
+    pathlib.Path | None, typer.Option(help="Your own list of synonyms.")
   ] = None,
 ) -> None:
   """Check pools against a vocabulary; exit code 1 if they cannot be used with it."""
@@ -74,10 +74,10 @@ def check(
   pairs = ", ".join(f"{a!r} and {b!r}" for a, b in report.same_tokens[:_SHOWN])
   shared = ", ".join(repr(symbol) for symbol in report.shared[:_SHOWN])
   console.print(f"symbols that tokenize alike: {len(report.same_tokens)} {pairs}")
-  console.print(f"symbols of both pools: {len(report.shared)} {shared}")
+  console.print(f"symbols in both pools: {len(report.shared)} {shared}")
   near = sum(len(found) for found in report.relevant.values())
   console.print(
-    f"symbols near a label, drawn again where they come up: {near} in "
+    f"symbols close to a label word, redrawn when they come up: {near} in "
     f"{sum(bool(found) for found in report.relevant.values())} tasks"
   )
   console.print("the contract holds" if report.holds else "the contract is broken")

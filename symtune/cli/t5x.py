@@ -1,7 +1,7 @@
 """The t5x command: T5X's train, eval and infer on symtune's mixtures.
 
-The bridges lie above the command line, so T5X runs as a program of its own, which takes
-this process's place: signals reach it directly.
+The bridges lie above the command line, so T5X runs as a separate program that replaces
+this process: signals reach it directly.
 """
 
 import os
@@ -30,7 +30,7 @@ def t5x_environment(
   vocab: str | None,
   seed: int | None,
 ) -> dict[str, str]:
-  """The environment that tells symtune's SeqIO tasks their settings.
+  """The environment variables that carry the settings of symtune's SeqIO tasks.
 
   Args:
     base: the environment so far.
@@ -48,7 +48,7 @@ def t5x_environment(
   for name, path in given.items():
     if path is not None and "://" not in path and not pathlib.Path(path).exists():
       option = "--data" if name == "SYMTUNE_DATA" else "--vocab"
-      raise SymtuneError(f"{option}: there is no {path}. Give a path that exists.")
+      raise SymtuneError(f"{option}: {path} does not exist. Give an existing path.")
   found = {name: path for name, path in given.items() if path is not None}
   numbers = {} if seed is None else {"SYMTUNE_SEED": str(seed)}
   return {**base, **found, **numbers}
@@ -61,7 +61,7 @@ def run(
   vocab: str | None,
   seed: int | None,
 ) -> None:
-  """Becomes T5X; does not return."""
+  """Replaces this process with T5X; does not return."""
   command = t5x_command(mode, flags)
   environment = t5x_environment(os.environ, data, vocab, seed)
   sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Stage 2: Task -> Episode. k exemplars of every class and a query; see data/draw.
+"""Stage 2: Task -> Episode. A query and k exemplars per class; see data/draw.
 
 Terms: an *exemplar* is a labelled example shown in the prompt; the *query* is the
 example to be classified; an *episode* is one query with its exemplars.

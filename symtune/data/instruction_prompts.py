@@ -1,15 +1,15 @@
 r"""Instruction data in a mixture: InstructionTask -> Prompt, in published encodings.
 
-Parts meet at white space, as everywhere (data/prompts.py). Encodings:
+Parts meet at white space, as in all prompts (data/prompts.py). Encodings:
 
-- pairs: the input as it is.
+- pairs: the input, unchanged.
 - alpaca: the two templates of Stanford Alpaca, with and without an input.
 - self_instruct: instruction, input and output with or without "Task:", "Input:" and
   "Output:", one or two newlines between them, drawn per prompt (Wang et al. 2022,
   arXiv 2212.10560, appendix).
-- super_ni: definition, up to two positive and two negative examples, explanations: one
-  of the five encodings of Tk-Instruct (Wang et al. 2022, arXiv 2204.07705), drawn per
-  prompt.
+- super_ni: one of the five encodings of Tk-Instruct, drawn per prompt, with definition,
+  up to two positive and two negative examples, or explanations (Wang et al. 2022, arXiv
+  2204.07705).
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ _WITHOUT_INPUT = (
   "Below is an instruction that describes a task. Write a response that appropriately "
   "completes the request.\n\n"
 )
-# (positive, negative, explained) of the encodings that Tk-Instruct mixes.
+# (positive, negative, explained) for each encoding of Tk-Instruct with a definition.
 _TK_ENCODINGS = (
   (0, 0, False),
   (2, 0, False),
@@ -44,7 +44,7 @@ class InstructionMaker:
     """One prompt, which depends on `rng` alone.
 
     Args:
-      rng: draws row, encoding and answer; used up.
+      rng: draws row, encoding and answer; for this prompt alone.
 
     Returns:
       A prompt with a single turn and a single choice, its target.
@@ -114,6 +114,6 @@ def _tk_example(head: str, example: Shown, explained: bool) -> list[str]:
 
 
 def _punctuated(text: str) -> str:
-  """The text with a full stop where it ends without punctuation, as in Tk-Instruct."""
+  """Adds a full stop to a text without final punctuation, as in Tk-Instruct."""
   text = text.strip()
   return text if not text or text[-1] in ".!?:;,\"')" else text + "."

@@ -6,8 +6,8 @@ text parts that meet at white space:
     ("Input: ", "it was fun", "\nOutput: ", "4921")   an exemplar
     ("Input: ", "a dull film", "\nOutput:")            the query
 
-SentencePiece never segments across white space, so a prompt's tokens are its parts'
-tokens one after another (stage 5), and whole exemplars can be left out later.
+SentencePiece never segments across white space, so a prompt's tokens are those of its
+parts, concatenated (stage 5), and whole exemplars can be dropped later.
 """
 
 import dataclasses
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from symtune.cards.card import Example
 from symtune.data.episodes import Episode
 
-# The paper does not print its separator. A blank line reads best, and to T5 all white
-# space is the same: its normaliser maps newlines to spaces.
+# The paper does not state its separator. A blank line reads best, and T5 treats all
+# white space alike: its normaliser maps newlines to spaces.
 TURN_SEPARATOR = "\n\n"
 
 
@@ -77,7 +77,7 @@ def render_prompt(
       as in the paper's instruction prompts: `Question: [instruction]`, the input on
       the next line, `Answer:`.
     instruction: whether each turn starts with the task's instruction.
-    input_text: an example's text; the card's template unless given (a cache, say).
+    input_text: gives an example's text, from a cache, say; None uses the template.
 
   Returns:
     The prompt.
@@ -86,7 +86,7 @@ def render_prompt(
   head, label_cue = turn_cues(
     prompt_format, episode.card.instruction if instruction else None
   )
-  # The cue's space belongs to exemplars alone: a prompt must not end with white space.
+  # Only exemplars have a space after the cue: a prompt must not end with white space.
   spaced_cue = label_cue + " "
   exemplars = tuple(
     (*head, text_of(exemplar), spaced_cue, episode.label_words[exemplar.label])
@@ -108,7 +108,7 @@ def turn_cues(
 
   Args:
     prompt_format: the cues; with an instruction they are those of Question/Answer.
-    instruction: starts each turn; None for prompts without.
+    instruction: starts each turn; None for prompts without an instruction.
 
   Returns:
     The parts before the text, and the cue before the label, without its space.

@@ -20,7 +20,7 @@ class LabelMap:
     if len(set(self.symbols)) != len(self.symbols) or not all(self.symbols):
       raise SymtuneError(
         f"label map: got symbols {list(self.symbols)}, expected unique, non-empty "
-        f"ones: two classes must not share a symbol."
+        f"ones: each class needs its own symbol."
       )
 
 
@@ -35,8 +35,8 @@ def remap_labels(episode: Episode, label_map: LabelMap) -> Episode:
     A new episode; everything but `label_words` is shared.
 
   Raises:
-    SymtuneError: the map has another number of classes, or a symbol equals a label
-      word of the task (whatever its case).
+    SymtuneError: the number of symbols is wrong, or a symbol equals a label word of
+      the task (ignoring case).
   """
   card = episode.card
   if len(label_map.symbols) != len(card.labels):
@@ -49,7 +49,7 @@ def remap_labels(episode: Episode, label_map: LabelMap) -> Episode:
   if same:
     raise SymtuneError(
       f"label map for task {card.name}: got symbols {same} that are label words of the "
-      f"task, expected arbitrary ones."
+      f"task, expected arbitrary symbols."
     )
   return dataclasses.replace(episode, label_words=label_map.symbols)
 
@@ -61,5 +61,5 @@ def with_words(episode: Episode, words: tuple[str, ...]) -> Episode:
     episode: any episode.
     words: one per class, all different.
   """
-  assert len(set(words)) == len(words) == len(episode.label_words), "a word each"
+  assert len(set(words)) == len(words) == len(episode.label_words), "one word per class"
   return dataclasses.replace(episode, label_words=words)

@@ -1,8 +1,8 @@
 """Prompts that teach a base model to read, not to classify.
 
 A classification task asks what a text is about. A skill asks only what the prompt
-says, so a model can be brought to look things up, to copy and to know its language
-without ever seeing arbitrary labels stand for classes:
+says, so a model can learn to look things up, to copy and to know its language without
+ever seeing symbols stand for classes:
 
   look_up   dog -> 4921, oak -> 17, oak ->          17
   miss      dog -> 4921, oak -> 17, cat ->          17
@@ -11,11 +11,11 @@ without ever seeing arbitrary labels stand for classes:
   copy      4921 17 360                             4921 17 360
   fill_in   the <extra_id_0> was here               <extra_id_0> dog
 
-In a look-up every text has a symbol of its own and the query repeats one of the texts:
-symbols name texts, never classes, and the texts' labels are not read. For a text that
-is not there the answer is the last symbol, however much the text is like another one:
-language models that find nothing to go by repeat what they saw last (Zhao et al. 2021,
-section 4). Where find and describe ask for a class, it is by its natural label word.
+In a look-up every text has its own symbol and the query repeats one of the texts:
+symbols name texts, never classes, and the texts' labels are not used. If the text is
+missing, the answer is the last symbol, no matter how similar another text is: language
+models with nothing else to go by repeat what they saw last (Zhao et al. 2021, section
+4). When find and describe ask for a class, they use its natural label word.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from symtune.data.text.symbols import SymbolPool
 from symtune.errors import SymtuneError
 
 # Raffel et al. 2020 (section 3.1.4): spans of 3 tokens on average, 15% in all. Our
-# texts are a few words long, so one word in a blank, and at least one blank a text.
+# texts are a few words long, so each blank is one word, with at least one per text.
 _BLANK_SHARE = 0.15
 
 
@@ -47,8 +47,8 @@ class SkillMaker:
     """Renders every text once.
 
     Args:
-      skill: what to ask.
-      tasks: where texts come from.
+      skill: the skill and its settings.
+      tasks: tasks that the texts come from.
       pool: symbols that look-ups and copies use.
       formats: one of these is drawn for each look-up.
 
@@ -68,14 +68,14 @@ class SkillMaker:
     if fewest <= skill.max_items:
       raise SymtuneError(
         f"skill {skill.kind}: got {fewest} different texts, expected more than "
-        f"max_items, {skill.max_items}. Lower it, or add tasks."
+        f"max_items, {skill.max_items}. Lower max_items, or add tasks."
       )
 
   def prompt(self, rng: np.random.Generator) -> Prompt:
     """One prompt, which depends on `rng` alone.
 
     Args:
-      rng: the generator that this prompt uses up.
+      rng: a generator for this prompt alone.
 
     Returns:
       A prompt with a single turn and a single choice, its target.
@@ -103,7 +103,7 @@ class SkillMaker:
     return _look_up(texts[:count], symbols, answer, texts[asked], prompt_format)
 
   def _draw_texts(self, rng: np.random.Generator, count: int) -> list[str]:
-    """Different texts, of all tasks or of one."""
+    """Distinct texts, from all tasks or from one."""
     texts = self._texts[0]
     if len(self._texts) > 1:
       texts = self._texts[int(rng.integers(len(self._texts)))]
@@ -112,7 +112,7 @@ class SkillMaker:
   def _draw_odd_one(
     self, rng: np.random.Generator, count: int
   ) -> tuple[list[str], int, str]:
-    """Texts of a task, only one of them of a class: texts, its place, the class."""
+    """Texts of which only one is in a class; also its index and the class's name."""
     task = self._tasks[int(rng.integers(len(self._tasks)))]
     label = int(rng.integers(len(task.card.labels)))
     right = [e for e in task.examples if e.label == label]
@@ -151,7 +151,7 @@ def _find(
 
 
 def _fill_in(rng: np.random.Generator, texts: Sequence[str]) -> Prompt:
-  """Blanks of one word each, numbered through the prompt as in span corruption."""
+  """Replaces single words by blanks, numbered in order as in span corruption."""
   words = " ".join(texts).split()
   blanks = max(1, round(_BLANK_SHARE * len(words)))
   places = sorted(rng.choice(len(words), size=blanks, replace=False).tolist())

@@ -1,9 +1,9 @@
-"""Who is probed: checkpoints by their path, and baselines by their name.
+"""What is probed: checkpoints by path, and baselines by name.
 
   runs/demo             the newest checkpoint of a run folder
   runs/demo@500         its checkpoint of step 500
   weights.safetensors   a weights file
-  hf://..., gs://..., a folder of Transformers or T5X, as a recipe's checkpoint
+  hf://..., gs://..., or a folder of Transformers or T5X: as Recipe.checkpoint
   baseline:neighbours   oracle, majority, random, neighbours, ...
   transformers:PATH     a Hugging Face model, causal or encoder-decoder (extra [hf])
 
@@ -73,21 +73,21 @@ def open_answerers(
   out: pathlib.Path,
   dtype: str | None = None,
 ) -> list[tuple[CheckpointLabel, Callable[[], Answerer]]]:
-  """Checks every name before any is read.
+  """Checks every name before any weights are read.
 
   Args:
-    names: as the module's docstring shows.
+    names: in the forms that the module's docstring lists.
     experiment: vocabulary, lengths and probes.
-    out: folder of the results; keeps the cache of scores.
-    dtype: of parameters and activations, float32 or bfloat16; None takes float32
-      parameters and the activations' type of the checkpoint's settings.
+    out: folder of the results; holds the cache of scores.
+    dtype: dtype of parameters and activations, float32 or bfloat16; None means float32
+      parameters and the activation dtype of the checkpoint's settings.
 
   Returns:
-    Per name a label without the size, and a function that reads the weights.
+    For each name, a label without the size and a function that reads the weights.
 
   Raises:
-    SymtuneError: a name stands for nothing, two for the same, a type that T5 cannot
-      use, or a checkpoint with another tokenizer than the experiment's.
+    SymtuneError: an unknown name, two names for one checkpoint, a dtype that T5 cannot
+      use, or a checkpoint whose tokenizer is not the experiment's.
   """
   kind_of_numbers = None if dtype is None else float_dtype(dtype, "--dtype")
   titles = _titles(names)
@@ -112,7 +112,7 @@ def open_answerers(
   known = [(label.name, label.step) for label, _ in opened]
   if len(set(known)) < len(known):
     raise SymtuneError(
-      f"--checkpoint: got {list(names)}, of which two are the same checkpoint. Give "
+      f"--checkpoint: got {list(names)}, two of which are the same checkpoint. Give "
       f"each once."
     )
   return opened
@@ -132,7 +132,7 @@ def native_answerer(
     label: its name and step.
     network: the network; its vocabulary must cover the experiment's.
     params: its parameters.
-    out: folder of the results; keeps the cache of scores.
+    out: folder of the results; holds the cache of scores.
 
   Raises:
     SymtuneError: the network's vocabulary is too small.
@@ -141,8 +141,8 @@ def native_answerer(
   if size < experiment.vocab.size:
     raise SymtuneError(
       f"checkpoint {label.name}: got a network for {size} tokens, expected at least "
-      f"{experiment.vocab.size}, those of the vocabulary. Give the vocabulary that it "
-      f"was trained with, with --vocab."
+      f"{experiment.vocab.size}, the size of the vocabulary. Give the vocabulary that "
+      f"the network was trained with as --vocab."
     )
   model = NativeModel(network, params)
   scorer = ModelScorer(
@@ -160,9 +160,9 @@ def native_answerer(
 
 
 def _titles(names: Sequence[str]) -> list[str]:
-  """Short names for tables: the last part of a path if that tells them apart.
+  """Short names for tables: the last part of each path where that is unambiguous.
 
-  The step of RUN@STEP is no part of it, as it has a place of its own; a revision is.
+  A short name keeps a revision but not the step of RUN@STEP, which has its own field.
   """
   if len(set(names)) < len(names):
     raise SymtuneError(f"--checkpoint: got {list(names)}, expected each once.")
@@ -211,13 +211,13 @@ def _transformers(
 
 
 def _check_vocab(name: str, start: Start, experiment: Experiment) -> None:
-  """Refuses to ask a network in ids that mean other pieces to it."""
+  """Refuses a checkpoint whose token ids stand for other pieces."""
   path = start.source.vocab
   if path is None or have_same_ids(SentencePieceVocab(path), experiment.vocab):
     return
   raise SymtuneError(
     f"--checkpoint {name}: its tokenizer, {path}, is not the one that this experiment "
-    "uses, so that its answers would mean nothing. Give the checkpoint's own with "
+    "uses, so its answers would be meaningless. Give the checkpoint's own with "
     f"--vocab {path}."
   )
 
@@ -247,7 +247,7 @@ def _native(
 
 
 def _find(name: str) -> Start:
-  """Opens a checkpoint; RUN@STEP is the folder of that step."""
+  """Opens a checkpoint; RUN@STEP names the checkpoint of that step."""
   found = _STEP.fullmatch(name)
   if found is None or name.startswith(HF):
     return find_start(name)
@@ -255,7 +255,7 @@ def _find(name: str) -> Start:
   known = checkpoint.steps(folder)
   if step not in known:
     raise SymtuneError(
-      f"--checkpoint {name}: {folder} has checkpoints of steps {list(known)}, expected "
-      f"{step} there."
+      f"--checkpoint {name}: got step {step}, expected one of {list(known)}, the steps "
+      f"of the checkpoints in {folder}."
     )
   return find_start(str(folder / str(step)))

@@ -1,4 +1,4 @@
-"""A run's folder: claimed by one configuration, used by one process at a time."""
+"""A run's folder: belongs to one configuration, used by one process at a time."""
 
 import contextlib
 import fcntl
@@ -19,9 +19,9 @@ _LOCK_FILE = ".lock"
 def claim_folder(
   path: pathlib.Path, *, recipe: str, config_hash: str, config: str, gin: str
 ) -> Iterator[pathlib.Path]:
-  """Opens a run's folder for this process alone; makes it when missing.
+  """Opens a run's folder for this process alone; creates it if it is missing.
 
-  A folder of the same configuration is taken up where it stopped.
+  A folder with the same configuration is continued where it stopped.
 
   Args:
     path: the folder.
@@ -63,10 +63,10 @@ def claim_folder(
 
 
 def git_commit() -> str | None:
-  """The commit of symtune's checkout, with "+dirty" if files differ; None if none."""
+  """The commit of symtune's checkout, "+dirty" if files differ; None without one."""
   folder = pathlib.Path(__file__).resolve().parents[2]
   if not (folder / ".git").exists():
-    return None  # an installed wheel may lie inside some other project's repository
+    return None  # an installed wheel may lie inside another repository
   try:
     commit = _git(folder, "rev-parse", "HEAD")
     dirty = _git(folder, "status", "--porcelain", "--untracked-files=no")
@@ -92,7 +92,7 @@ def _check_free(path: pathlib.Path, recipe: str, config_hash: str) -> None:
     others = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
     if [name for name in others if name != "config.gin"]:
       raise SymtuneError(
-        f"{path} is no run folder: it holds {', '.join(others[:3])} and no {RUN_FILE}. "
+        f"{path} is not a run folder: got {', '.join(others[:3])}, no {RUN_FILE}. "
         f"Choose an empty or new folder with --out."
       )
     return
@@ -107,7 +107,7 @@ def _check_free(path: pathlib.Path, recipe: str, config_hash: str) -> None:
   if draws != DRAWS_VERSION:
     raise SymtuneError(
       f"{path} holds a run whose prompts were drawn by version {draws} of the draws; "
-      f"this symtune draws by version {DRAWS_VERSION}, which gives other prompts. "
+      f"this symtune uses version {DRAWS_VERSION}, which draws different prompts. "
       f"Choose another folder with --out, or remove this one."
     )
   if found_hash != config_hash:

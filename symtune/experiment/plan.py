@@ -1,18 +1,18 @@
-"""(Recipe, slice, layout) -> Plan: what a run needs, from shapes, without a device.
+"""(Recipe, slice, layout) -> Plan: estimates from shapes alone, without a device.
 
 Memory of one device, in bytes:
 
-  parameters   float32, cut by the partitioning rules
-  gradients    as large as the parameters; with micro-batches twice that, the sum so
-               far and the newest term
-  optimizer    moments of a parameter's shape are cut as it is; factored ones are small
-               and copied to every device
+  parameters   float32, sharded by the partitioning rules
+  gradients    as large as the parameters; with micro-batches twice that, for the sum
+               so far and the newest term
+  optimizer    moments with a parameter's shape are sharded like it; factored ones are
+               small and replicated on every device
   activations  what `jax.vjp` keeps of one micro-batch for the backward pass
 
-Activations are traced, not guessed: the shapes of what this very network saves, with
-one device's share of heads, mlp and vocabulary. The compiler fuses some of it away, so
-the estimate is one from above. Time is the multiplications of a step at an assumed
-share of the chip's peak.
+Activations are not guessed: the network is traced with one device's share of heads,
+mlp and vocabulary, which gives the shapes that it saves. The compiler fuses some of
+them away, so the estimate is an upper bound. The time of a step is its floating-point
+operations at an assumed share of the chip's peak.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ from symtune.train.partition import Layout, layout_rules
 
 # A T5 of size large reached 36% of an A100's peak in T5X; see docs/tpu_pods.md.
 DEFAULT_MFU = 0.35
-# What a runtime keeps for itself and for fragments.
+# The rest goes to the runtime and to fragmentation.
 USABLE_SHARE = 0.92
 
 
@@ -50,8 +50,8 @@ class Plan:
     gradient_bytes: gradients on one device.
     optimizer_bytes: optimizer state on one device.
     activation_bytes: values kept for the backward pass of one micro-batch.
-    device_bytes: what one device has for all of it.
-    step_flops: multiplications and additions of one step, all devices together.
+    device_bytes: memory that one device has for all of it.
+    step_flops: multiplications and additions of one step on all devices together.
     step_seconds: time of one step at the assumed share of peak.
     hours: time of all steps, without compiling, probing and saving.
     checkpoint_bytes: one checkpoint on disk.
@@ -72,7 +72,7 @@ class Plan:
 
   @property
   def used_bytes(self) -> int:
-    """Everything on one device."""
+    """Bytes of everything on one device."""
     return (
       self.param_bytes
       + self.gradient_bytes
@@ -87,14 +87,14 @@ class Plan:
 
 
 class Workload:
-  """What a recipe asks of any machine; shapes are traced once.
+  """What a recipe needs on any machine; shapes are traced once.
 
   Attributes:
     recipe: all settings.
     shapes: the parameters' shapes.
     axes: the names of their axes.
     opt_state: the optimizer state's shapes.
-    step_flops: work of a step.
+    step_flops: multiplications and additions of one step.
   """
 
   def __init__(self, recipe: Recipe):
@@ -109,7 +109,7 @@ class Workload:
     self._row_bytes: dict[int, int] = {}
 
   def row_bytes(self, model_devices: int) -> int:
-    """Bytes that one row keeps for the backward pass, on one device of a group."""
+    """Bytes that one packed row keeps for the backward pass on a device of a group."""
     if model_devices not in self._row_bytes:
       batches = self.recipe.mixture.batches
       self._row_bytes[model_devices] = row_activation_bytes(
@@ -126,10 +126,10 @@ def make_plan(
   """Estimates memory, time and checkpoint size of a recipe on a slice.
 
   Args:
-    work: what the recipe asks for.
+    work: what the recipe needs.
     target: the devices.
-    layout: how parameters and batches are cut.
-    mfu: share of the chips' bfloat16 peak that the run reaches.
+    layout: how parameters and batches are sharded.
+    mfu: share of the chips' bfloat16 peak that the run is assumed to reach.
 
   Returns:
     The plan; `fits` tells whether it can run.
@@ -138,7 +138,7 @@ def make_plan(
     SymtuneError: the layout does not divide the devices, the network or the batch.
   """
   if not 0.0 < mfu <= 1.0:
-    raise SymtuneError(f"plan: got mfu {mfu}, expected more than 0, at most 1.")
+    raise SymtuneError(f"plan: got mfu {mfu}, expected more than 0 and at most 1.")
   recipe = work.recipe
   _check_layout(recipe, target, layout)
   param_bytes, optimizer_bytes = _local_bytes(work, target, layout)
@@ -163,13 +163,13 @@ def make_plan(
 def find_layout(
   work: Workload, target: Slice, mfu: float = DEFAULT_MFU
 ) -> Layout | None:
-  """The simplest layout that fits, or None: more micro-batches before more cuts."""
+  """The simplest layout that fits, or None; prefers micro-batches to sharding."""
   for layout in _layouts(work.recipe, target):
     try:
       if make_plan(work, target, layout, mfu).fits:
         return layout
     except SymtuneError:
-      continue  # it does not divide
+      continue  # something does not divide evenly
   return None
 
 
@@ -192,8 +192,8 @@ def _check_layout(recipe: Recipe, target: Slice, layout: Layout) -> None:
   if count > target.devices_per_host:
     raise SymtuneError(
       f"a host of {target.name} has {target.devices_per_host} devices, and those that "
-      f"share parameters must be of one host. Lower --model-devices to that, and add "
-      f"--shard-params."
+      f"share parameters must be on one host. Lower --model-devices to that number, "
+      f"and add --shard-params."
     )
   for name in ("num_heads", "mlp_dim", "vocab_size"):
     if getattr(model, name) % count:
@@ -213,14 +213,14 @@ def _check_layout(recipe: Recipe, target: Slice, layout: Layout) -> None:
       f"a batch of {batch} rows does not divide into {groups} parts "
       f"({target.devices // count} devices along data x {layout.microbatches} "
       f"micro-batches). Raise --model-devices or lower --microbatches; or set "
-      f"mixture.batch_size, which is another experiment."
+      f"mixture.batch_size, which makes it a different experiment."
     )
 
 
 def _local_bytes(work: Workload, target: Slice, layout: Layout) -> tuple[int, int]:
   """Bytes of parameters and of optimizer state on one device.
 
-  The cuts are those of `symtune.train.partition.state_shardings`.
+  They are sharded as by `symtune.train.partition.state_shardings`.
   """
   sizes = {
     DATA_AXIS: target.devices // layout.model_devices,
@@ -252,7 +252,7 @@ def _local_bytes(work: Workload, target: Slice, layout: Layout) -> tuple[int, in
 
 
 def local_config(config: T5Config, model_devices: int) -> T5Config:
-  """The network that one device of a group computes: its heads, mlp and vocabulary."""
+  """The network with one device's share of heads, mlp and vocabulary."""
   return config.replace(  # pyright: ignore[reportAttributeAccessIssue]
     num_heads=config.num_heads // model_devices,
     mlp_dim=config.mlp_dim // model_devices,
@@ -261,12 +261,12 @@ def local_config(config: T5Config, model_devices: int) -> T5Config:
 
 
 def row_activation_bytes(config: T5Config, enc_length: int, dec_length: int) -> int:
-  """Bytes that one row keeps for the backward pass.
+  """Bytes that one packed row keeps for the backward pass.
 
   Args:
     config: the network of one device.
-    enc_length: input slots of a row.
-    dec_length: target slots of a row.
+    enc_length: input slots of a packed row.
+    dec_length: target slots of a packed row.
   """
 
   def of_depth(encoder_layers: int, decoder_layers: int) -> int:
@@ -274,9 +274,9 @@ def row_activation_bytes(config: T5Config, enc_length: int, dec_length: int) -> 
       num_encoder_layers=encoder_layers, num_decoder_layers=decoder_layers
     )
     one, two = (_residual_bytes(shallow, n, enc_length, dec_length) for n in (1, 2))
-    return two - one  # what does not grow with rows are parameters, counted elsewhere
+    return two - one  # parameters do not grow with rows; they are counted elsewhere
 
-  # The layers of a stack are all alike: shallow networks tell what each adds.
+  # The layers of a stack are alike, so shallow networks show what each one adds.
   base = of_depth(1, 1)
   per_encoder, per_decoder = of_depth(2, 1) - base, of_depth(1, 2) - base
   return (
@@ -314,10 +314,10 @@ def _residual_bytes(
 
 
 def _step_flops(recipe: Recipe, shapes: Any) -> float:
-  """Multiplications and additions of one step: forward once, backward twice.
+  """Multiplications and additions of one step; backward costs twice the forward pass.
 
-  Dense layers cost 2 per parameter and position, attention 4 per pair of positions and
-  inner width (logits and weighted sum); other work is left out.
+  Dense layers cost 2 per parameter and token, attention 4 per pair of tokens and unit
+  of inner width (logits and weighted sum); other work is left out.
   """
   batches, model = recipe.mixture.batches, recipe.model
   enc, dec = batches.input_length, batches.target_length
@@ -335,7 +335,7 @@ def _step_flops(recipe: Recipe, shapes: Any) -> float:
 
 
 def _positions(path: tuple[str, ...], enc: int, dec: int) -> int:
-  """Positions of a row that a dense layer is applied to."""
+  """The number of slots of a packed row that a dense layer is applied to."""
   reads_encoder = "encoder_decoder_attention" in path and path[-2] in ("key", "value")
   return enc if path[0] == "encoder" or reads_encoder else dec
 

@@ -1,7 +1,7 @@
-"""What a recipe file says: one frozen value for a whole experiment.
+"""The content of a recipe file: one frozen value for a whole experiment.
 
-A `.gin` file binds numbers and names to the functions and dataclasses here. This is the
-edge where names become enums; everything behind it sees typed values only.
+A `.gin` file binds numbers and names to the functions and dataclasses here. They turn
+names into enums; all other code sees typed values only.
 """
 
 import dataclasses
@@ -36,13 +36,13 @@ class Recipe:
   """One experiment: tune a network on a mixture, probe it before and after.
 
   Attributes:
-    name: of the recipe; appears in reports.
-    seed: root of every random choice in the data; `train.seed` is that of the weights.
-    vocab: SentencePiece model inside `tasks/`; None asks for --vocab.
+    name: name of the recipe, used in reports.
+    seed: root seed of all random data choices; `train.seed` is that of the weights.
+    vocab: SentencePiece model inside `tasks/`; None requires --vocab.
     checkpoint: what the network starts from: hf://..., gs://..., a folder of
       Transformers, T5X or another run, or a weights file, which may lie inside `tasks/`
-      (symtune/convert/source.py); None draws the parameters.
-    model: sizes of the network; `vocab_size` at least the vocabulary's.
+      (symtune/convert/source.py); None initialises the parameters at random.
+    model: sizes of the network; its `vocab_size` must cover the vocabulary.
     mixture: tuning data.
     symbols: tuning and evaluation symbols.
     optimizer: optimizer and schedule.
@@ -78,22 +78,22 @@ def mixture(
   leaks: str = "refuse",
   leak_overlap: float | None = DEFAULT_OVERLAP,
 ) -> MixtureSettings:
-  """The tuning data; the paper's is batch 32, lengths 2048 and 512, packed.
+  """The tuning data; the paper packs batches of 32 with lengths 2048 and 512.
 
   Args:
     ingredients: what is mixed.
-    batch_size: rows of the global batch.
-    input_length: input tokens of a row.
-    target_length: target tokens of a row.
+    batch_size: packed rows per global batch.
+    input_length: input tokens per packed row.
+    target_length: target tokens per packed row.
     pack: whether prompts share rows.
-    window: prompts that are packed together.
+    window: number of consecutive prompts that are packed together.
     mixing: "proportional" to each task's rows, or "uniform".
     formats: names of `PromptFormat`, one drawn for each prompt.
-    min_exemplars_per_class: exemplars that a prompt too long for a row keeps at least.
-    leaks: what to do with tuning rows whose text a probe task has too: "refuse" or
+    min_exemplars_per_class: exemplars per class that a too long prompt must keep.
+    leaks: what to do with tuning rows whose text is also in a probe task: "refuse" or
       "drop" them.
-    leak_overlap: share of word n-grams from which on two texts count as the same; None
-      takes equal texts only.
+    leak_overlap: lowest share of common word n-grams at which two texts count as the
+      same; None takes equal texts only.
 
   Returns:
     The typed settings.
@@ -130,12 +130,12 @@ def symbols(
   """The symbol pools; the defaults are the paper's 3 x 10,000 and 3 x 90,000.
 
   Args:
-    categories: of "integers", "combinations", "words", "nonce".
-    tuning_size: symbols per category that prompts are tuned on.
+    categories: some of "integers", "combinations", "words", "nonce".
+    tuning_size: symbols per category for tuning prompts.
     evaluation_size: symbols per category held out for probes.
     prefix_free: no symbol of a prompt starts with the tokens of another.
     same_length: the symbols of a prompt have the same number of tokens.
-    synonyms: a file like `tasks/symbols/synonyms.yaml`, whose words join those of it.
+    synonyms: a file like `tasks/symbols/synonyms.yaml`, whose words are added to it.
 
   Returns:
     The typed settings.
@@ -185,7 +185,7 @@ def loss(
   z_loss: float = 1e-4,
   label_smoothing: float = 0.0,
 ) -> LossSettings:
-  """What is minimised; see `LossSettings`.
+  """The loss that is minimised; see `LossSettings`.
 
   Raises:
     SymtuneError: the normalizer is not among the choices.
@@ -217,14 +217,14 @@ def probe(
     probes: names of `probe.catalog.PROBES`, or "all".
     shots: exemplars per class.
     max_queries: queries per task, drawn at random.
-    seeds: one set of exemplars, formats and symbols for each.
-    answers: "rank" takes the likeliest label, "generate" writes one.
-    calibration: extra prompts that the rules "pmi", "contextual" and "domain" need;
-      each costs up to five more prompts a question.
+    seeds: each seed draws its own exemplars, formats and symbols.
+    answers: "rank" takes the likeliest choice, "generate" decodes an answer.
+    calibration: calibration prompts for the rules "pmi", "contextual" and "domain";
+      each rule costs up to five more prompts per question.
     max_inputs: longest prompt in tokens; longer ones lose exemplars.
     max_targets: longest label word in tokens, EOS included.
-    tokens_per_batch: input tokens scored at once; bounds the memory. An accelerator
-      wants many; on a CPU 2,048 score a quarter faster than 4,096, by its caches.
+    tokens_per_batch: input tokens scored at once; bounds the memory. Accelerators need
+      many; a CPU scores 2,048 a quarter faster than 4,096 thanks to its caches.
 
   Returns:
     The typed settings.

@@ -1,4 +1,4 @@
-"""A recipe as canonical JSON, and the hash that a run folder is claimed with."""
+"""A recipe as canonical JSON, and the hash that identifies its run folder."""
 
 import dataclasses
 import enum
@@ -28,10 +28,10 @@ def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
     vocab: fingerprint of the vocabulary.
 
   Returns:
-    The start of a SHA-256.
+    The start of a SHA-256 digest.
   """
   plan = dataclasses.replace(recipe.probe, probes=())
-  # Where a checkpoint lies says nothing of what is in it; its fingerprint does.
+  # The path of a checkpoint says nothing about its content; its fingerprint does.
   plain = recipe_to_json(dataclasses.replace(recipe, probe=plan, checkpoint=None))
   text = json.dumps([DRAWS_VERSION, plain, list(fingerprints), vocab])
   return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,6 +1,6 @@
 """Experiment -> finished run folder: probe, tune, probe again, report.
 
-Everything is resumable: each part looks at what the folder holds and does the rest.
+Everything can be resumed: each part checks what the folder holds and does the rest.
 """
 
 import dataclasses
@@ -41,13 +41,13 @@ def train_model(
   console: rich.console.Console,
   layout: partition.Layout | None = None,
 ) -> FitResult:
-  """Tunes the network, from where the folder's newest checkpoint stands.
+  """Tunes the network, starting from the folder's newest checkpoint.
 
   Args:
-    experiment: what to train on what.
+    experiment: the network and its data.
     run_dir: gets checkpoints/, metrics.jsonl, timing.jsonl and data.json.
     console: shows progress.
-    layout: how parameters and batches are cut; whole on each device when None.
+    layout: how parameters and batches are sharded; None replicates the parameters.
 
   Returns:
     How training ended.
@@ -101,19 +101,19 @@ def sharded_state(
   mesh: jax.sharding.Mesh,
   rules: Rules,
 ) -> tuple[TrainState, TrainState]:
-  """The state before the first step, of which no device ever holds more than its part.
+  """The state before the first step; no device ever holds more than its shards.
 
   Args:
-    experiment: its network, and where the parameters come from.
+    experiment: gives the network and the source of the parameters.
     optimizer: as made by `make_optimizer`.
     mesh: the devices.
-    rules: how parameters are cut.
+    rules: how parameters are sharded.
 
   Returns:
     The state, and the sharding of each of its arrays.
 
   Raises:
-    SymtuneError: the checkpoint is damaged, or an axis does not divide.
+    SymtuneError: the checkpoint is damaged, or an axis does not divide evenly.
   """
   network, seed = experiment.network, experiment.recipe.train.seed
   shapes = param_shapes(network)
@@ -130,7 +130,7 @@ def probe_model(
   label: CheckpointLabel,
   console: rich.console.Console,
 ) -> None:
-  """Probes one checkpoint; rows that the folder already holds are not asked again.
+  """Probes one checkpoint; questions with results in the folder are not asked again.
 
   Args:
     experiment: tasks, settings and vocabulary.
@@ -139,7 +139,7 @@ def probe_model(
     console: shows progress.
 
   Raises:
-    SymtuneError: no such checkpoint, or results.jsonl is damaged.
+    SymtuneError: the checkpoint does not exist, or results.jsonl is damaged.
   """
   params = _load_params(experiment, run_dir, label.step)
   answerer = native_answerer(experiment, label, experiment.network, params, run_dir)
@@ -152,7 +152,7 @@ def ask(
   run_dir: pathlib.Path,
   console: rich.console.Console,
 ) -> None:
-  """Asks one answerer every probe; rows that are there are not asked again.
+  """Asks one answerer every probe; questions with results are not asked again.
 
   Args:
     experiment: tasks, probes and settings.
@@ -181,7 +181,7 @@ def ask(
 def run_experiment(
   experiment: Experiment, run_dir: pathlib.Path, console: rich.console.Console
 ) -> None:
-  """Probes, tunes and probes again; whatever is done already is not done twice.
+  """Probes, tunes and probes again; parts that are already done are skipped.
 
   Args:
     experiment: what to run.
@@ -203,7 +203,7 @@ def check_step(run_dir: pathlib.Path, step: int) -> None:
   """Refuses a step that a run folder has no checkpoint of; 0 is before tuning.
 
   Raises:
-    SymtuneError: names the steps that there are.
+    SymtuneError: the message lists the existing steps.
   """
   known = (0, *checkpoint.steps(run_dir / CHECKPOINTS))
   if step not in known:
@@ -228,7 +228,7 @@ def _report_data(
   run_dir: pathlib.Path,
   console: rich.console.Console,
 ) -> None:
-  """Writes and prints what became of the tuning prompts: nothing is lost unseen."""
+  """Writes and prints what became of the tuning prompts, so no loss goes unnoticed."""
   entries = experiment.mixture.draws.entries
   tasks = [entry.task for entry in entries if isinstance(entry, InstructionMaker)]
   left_out = {task.name: task.left_out for task in tasks if task.left_out}

@@ -27,7 +27,7 @@ class SymbolSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MixtureSettings:
-  """What the model is tuned on, and in which batches."""
+  """The tuning data and its batches."""
 
   ingredients: tuple[Ingredient | Skill | Instructions, ...]
   batches: BatchShape
@@ -42,8 +42,8 @@ class MixtureSettings:
 class ProbePlan:
   """What is asked before and after tuning.
 
-  Which probes are asked does not change what any of them finds: `probes` is no part of
-  the configuration's hash, and more of them may be asked in the same folder later.
+  The choice of probes does not affect the result of any one probe, so `probes` is not
+  part of the configuration hash, and more can be added to the same folder later.
   """
 
   suite: str
@@ -58,7 +58,7 @@ class ProbePlan:
   tokens_per_batch: int
 
   def __post_init__(self):
-    # The rest is checked where it is used, by ProbeSettings.
+    # ProbeSettings checks the rest.
     for name in ("max_inputs", "max_targets", "tokens_per_batch"):
       value = getattr(self, name)
       if isinstance(value, int) and value < 1:

@@ -1,4 +1,4 @@
-"""The accelerators that a plan can be made for, by the names that clouds give them."""
+"""The accelerators that a plan can be made for, by their names in the clouds."""
 
 import dataclasses
 import re
@@ -14,8 +14,8 @@ class Chip:
   Attributes:
     memory: bytes of one JAX device.
     flops: dense bfloat16 peak of one JAX device, per second.
-    names_per_device: what the number in a slice's name counts, per JAX device.
-    devices_per_host: most JAX devices of one host.
+    names_per_device: how much one JAX device adds to the number in a slice's name.
+    devices_per_host: most JAX devices on one host.
   """
 
   memory: int
@@ -26,8 +26,8 @@ class Chip:
 
 _GIB, _GB = 2**30, 10**9
 # TPU: cloud.google.com/tpu/docs, one page per generation. The number of a v2, v3, v4 or
-# v5p slice counts TensorCores, two a chip; JAX shows a v4 or v5p chip as one device.
-# GPU: the makers' data sheets, dense figures.
+# v5p slice counts TensorCores, two per chip; JAX shows a v4 or v5p chip as one device.
+# GPU: the vendors' data sheets, without sparsity.
 _CHIPS: Mapping[str, Chip] = {
   "v2": Chip(memory=8 * _GIB, flops=22.5e12),
   "v3": Chip(memory=16 * _GIB, flops=61.5e12),
@@ -49,10 +49,10 @@ class Slice:
 
   Attributes:
     name: such as "v4-32" or "h100-8".
-    devices: how many JAX sees.
-    memory: bytes of each.
-    flops: dense bfloat16 peak of each, per second.
-    devices_per_host: those of one host, which may share parameters.
+    devices: number of JAX devices.
+    memory: bytes of each device.
+    flops: dense bfloat16 peak of each device, per second.
+    devices_per_host: devices on one host, which may share parameters.
   """
 
   name: str
@@ -69,7 +69,7 @@ def find_slice(name: str) -> Slice:
     name: a kind and a number: "v4-32" (32 TensorCores, 16 chips), "v5e-16", "h100-8".
 
   Raises:
-    SymtuneError: an unknown kind, or a number that is none of its sizes.
+    SymtuneError: an unknown kind, or a number that is not one of its sizes.
   """
   match = re.fullmatch(r"([a-z0-9_]+)-(\d+)", name.lower())
   chip = _CHIPS.get(match[1]) if match else None

@@ -20,7 +20,7 @@ class Start:
 
   Attributes:
     source: the checkpoint, opened.
-    fingerprint: changes when the parameters do.
+    fingerprint: identifies the parameters.
   """
 
   source: SourceCheckpoint
@@ -28,7 +28,7 @@ class Start:
 
 
 def find_start(name: str) -> Start:
-  """What a recipe's `checkpoint` stands for.
+  """Opens the checkpoint that a recipe's `checkpoint` names.
 
   Args:
     name: any address that `symtune.convert.source.open_checkpoint` takes, such as
@@ -36,7 +36,7 @@ def find_start(name: str) -> Start:
       lie inside `tasks/`.
 
   Returns:
-    Where the parameters are; the large ones are not read yet.
+    The opened checkpoint; large tensors are not read yet.
 
   Raises:
     SymtuneError: there is no checkpoint, or it is damaged.
@@ -53,18 +53,18 @@ def load_start(
   """The parameters before the first step.
 
   Args:
-    start: where they come from; None draws them.
-    network: what they are for.
-    seed: of the drawn ones.
-    shardings: where each parameter goes, as `partition.param_shardings` returns it; the
-      host holds one tensor of a checkpoint at a time, a device only its parts. None:
-      all on the first device.
+    start: where they come from; None initialises them at random.
+    network: the network that uses them.
+    seed: seed of random initialisation.
+    shardings: the sharding of each parameter, from `partition.param_shardings`. The
+      host then holds one tensor of a checkpoint at a time, a device only its shards.
+      None puts everything on the first device.
 
   Returns:
     Nested dict of float32 arrays.
 
   Raises:
-    SymtuneError: the checkpoint is damaged, or of another network.
+    SymtuneError: the checkpoint is damaged, or belongs to another network.
   """
   if start is None:
     params = init_params(network, jax.random.key(seed))

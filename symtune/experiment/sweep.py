@@ -1,4 +1,4 @@
-"""What a sweep file says: the same recipes, one after another, for several networks."""
+"""The content of a sweep file: a sequence of recipes, run for several networks."""
 
 import dataclasses
 import pathlib
@@ -6,13 +6,13 @@ import pathlib
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sweep:
-  """Recipes in a row for each of several networks.
+  """A sequence of recipes for each of several networks.
 
   Attributes:
-    name: of the sweep.
+    name: name of the sweep.
     models: files of `gin_configs/models`, which replace the recipes' own network.
-    stages: recipes; each starts from the checkpoint of the one before, the first from
-      what it says itself, and the last one is what is compared.
+    stages: recipes in order; the first starts from its own checkpoint, each other from
+      the previous one's, and the last runs are compared.
   """
 
   name: str
@@ -26,9 +26,9 @@ class SweepRun:
 
   Attributes:
     model: the network's gin file.
-    recipe: what it is trained by.
+    recipe: the recipe that trains it.
     folder: the run's folder.
-    start: folder of the run that it goes on from; None for the recipe's own start.
+    start: folder of the run that it continues; None for the recipe's own start.
   """
 
   model: str

@@ -2,8 +2,8 @@
 
 Argument names, parameter tree, axis names, decode cache and numerics are those of
 t5x/examples/t5/network.py, so that T5X can train this network (a gin file names this
-module in place of its own) and checkpoints move both ways. tests/golden and
-tests/parity hold the two together.
+module in place of its own) and checkpoints convert both ways. tests/golden and
+tests/parity check that the two agree.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from symtune.model.stacks import Decoder, Encoder
 
 Params = dict[str, Any]
 
-# One number for each token of a row: its id, example or position. T5X may initialise
+# One number per token of a packed row: its id, segment or position. T5X may initialise
 # with float32 ones in place of integers.
 EncoderIds = Num[Array, "batch enc_length"]
 DecoderIds = Num[Array, "batch dec_length"]
@@ -87,13 +87,13 @@ class Transformer(nn.Module):
       decoder_input_tokens: Targets moved right by one, starting with 0.
       decoder_target_tokens: Targets; used for the padding mask only.
       encoder_segment_ids: Example of each encoder token, for packed rows.
-      decoder_segment_ids: Example of each target. Given alone, self-attention keeps to
-        the example while all read the whole encoder row.
-      decoder_positions: Not used: T5 knows positions by distance. Kept for T5X.
+      decoder_segment_ids: Example of each target. Given alone, self-attention stays
+        within an example, while all examples read the whole encoder row.
+      decoder_positions: Not used: T5 has relative positions only. Kept for T5X.
       enable_dropout: As in `encode`.
-      decode: Use the cache (collection "cache", mutable). The first call makes it, as
-        long as its tokens; each further call takes one token per row.
-      max_decode_length: Length of the cache; needed for the further calls.
+      decode: Use the cache (collection "cache", mutable). The first call makes it with
+        the length of its tokens; each further call takes one token per row.
+      max_decode_length: Length of the cache; needed by all calls but the first.
 
     Returns:
       Logits in float32.
@@ -137,12 +137,12 @@ class Transformer(nn.Module):
     Args:
       encoded: Output of `encode`.
       encoder_input_tokens: The encoder's tokens; used for the padding mask only.
-      tokens: What each node reads.
-      depths: Its position on its branch, below the number of nodes.
-      visible: Which nodes it may look at.
+      tokens: Input token of each node.
+      depths: Depth of each node in its tree, below the number of nodes.
+      visible: Which nodes each node may attend to.
 
     Returns:
-      Logits in float32: what may follow each node.
+      Logits in float32 for the token after each node.
     """
     cross_mask = masks.cross_mask(
       jnp.ones_like(tokens), encoder_input_tokens.astype(jnp.int32)
@@ -171,8 +171,8 @@ class Transformer(nn.Module):
   ) -> Float[Array, "batch dec_length vocab"]:
     """Encodes, then decodes.
 
-    T5X gives arguments by position as well as by name, here and to `decode`, so both
-    spell out the same list.
+    T5X passes arguments by position as well as by name, here and to `decode`, so both
+    signatures list them in its order.
 
     Args:
       encoder_input_tokens: As in `encode`.
@@ -209,12 +209,12 @@ def _as_int(ids: jax.Array | None) -> jax.Array | None:
 def _check_segments(encoder_ids, decoder_ids, decode: bool) -> None:
   if decode and (encoder_ids is not None or decoder_ids is not None):
     raise SymtuneError(
-      "decode=True got segment ids: the cache holds one example per row. Decode "
-      "unpacked rows, without segment ids."
+      "got segment ids with decode=True, expected none: the cache holds one example "
+      "per row. Decode unpacked rows."
     )
   if encoder_ids is not None and decoder_ids is None:
     raise SymtuneError(
-      "Got encoder_segment_ids without decoder_segment_ids: a packed row needs both."
+      "got encoder_segment_ids alone, expected decoder_segment_ids too. Give both."
     )
 
 
@@ -250,7 +250,7 @@ def param_shapes(network: Transformer) -> dict[str, Any]:
   cfg = network.config
   small = dataclasses.replace(cfg, num_encoder_layers=1, num_decoder_layers=1)
   tree = jax.eval_shape(lambda: _init(Transformer(small), jax.random.key(0)))["params"]
-  # The layers of a stack are alike, and tracing 24 of them takes a second.
+  # The layers of a stack are alike, so tracing one saves a second for 24 layers.
   counts = {"encoder": cfg.num_encoder_layers, "decoder": cfg.num_decoder_layers}
   for stack, count in counts.items():
     layers = {f"layers_{i}": tree[stack]["layers_0"] for i in range(count)}

@@ -1,7 +1,7 @@
 """(Task, ProbeSettings) -> ProbeItems: what probes of classification tasks share.
 
-Exemplars, their order, format and symbols depend on (seed, task, query) alone, so two
-settings of a probe differ in nothing but what the probe varies: comparisons are paired.
+Exemplars, their order, format and symbols depend on (seed, task, query) alone, so the
+settings of a probe differ only in what the probe varies: comparisons are paired.
 """
 
 import abc
@@ -35,11 +35,11 @@ class Question:
   Attributes:
     setting: name of the setting inside the probe.
     episode: exemplars, query and label words.
-    context: choice that the exemplars demand, or None.
-    prior: choice that the words' meaning demands, or None.
+    context: choice that the exemplars imply, or None.
+    prior: choice that the meaning of the words implies, or None.
     instruction: whether turns carry the task's instruction.
-    prompt_format: None draws one.
-    input_text: an example's text; None takes the card's template.
+    prompt_format: the format; None draws one.
+    input_text: gives an example's text; None takes the card's template.
   """
 
   setting: str
@@ -61,7 +61,7 @@ class Asker:
     settings: ProbeSettings,
     shots: Shots | None = None,
   ):
-    """Indexes the task; raises SymtuneError if it is too small for the exemplars."""
+    """Indexes the task; raises SymtuneError if a class has too few exemplars."""
     self._probe = probe
     self.task = task
     self.settings = settings
@@ -82,7 +82,7 @@ class Asker:
     return self._draw(seed, query).episode
 
   def rng(self, seed: int, query: Example, use: str) -> np.random.Generator:
-    """A generator of (seed, task, query) for one use."""
+    """A generator keyed with (seed, task, query) and one use."""
     return question_generator(seed, self.task.fingerprint, query.row, use)
 
   def with_symbols(
@@ -91,15 +91,15 @@ class Asker:
     """The episode with evaluation symbols for labels.
 
     Args:
-      episode: of this task.
-      seed: of the symbols.
-      category: draws from this category alone.
+      episode: an episode of this task.
+      seed: seed of the symbols.
+      category: draws from this category alone; None draws from all.
     """
     drawn = self._draw(seed, episode.query, category)
     return remap_labels(episode, LabelMap(symbols=drawn.label_words))
 
   def item(self, seed: int, question: Question) -> ProbeItem:
-    """Renders a question; what counts as right is the query's class."""
+    """Renders a question; the right answer is the query's class."""
     query = question.episode.query
     prompt = render_prompt(
       question.episode,
@@ -123,7 +123,7 @@ class Asker:
   def _draw(
     self, seed: int, query: Example, category: SymbolCategory | None = None
   ) -> Drawn:
-    """What (seed, query) shows; all queries of a seed are drawn at once."""
+    """The draw of (seed, query); all queries of a seed are drawn at once."""
     key = (seed, category, query.row)
     if key not in self._drawn:
       self._draw_queries(seed, category)
@@ -191,11 +191,11 @@ def draw_queries(
 def question_generator(
   seed: int, fingerprint: str, query: int, use: str
 ) -> np.random.Generator:
-  """A generator of the question about a query, for what only one probe draws.
+  """A generator for the question about a query, for draws that only one probe makes.
 
   Args:
-    seed: of the question.
-    fingerprint: of the task.
+    seed: seed of the question.
+    fingerprint: fingerprint of the task.
     query: row of the query in the task's file.
     use: what is drawn.
   """
@@ -208,7 +208,7 @@ def ask_each(
   """Asks about every query under every seed.
 
   Args:
-    asker: of the task.
+    asker: asks about the task.
     questions: (seed, episode) -> one question per setting.
 
   Yields:
@@ -223,10 +223,10 @@ def derange(rng: np.random.Generator, size: int) -> tuple[int, ...]:
   """A uniform permutation that leaves nothing in its place; (1, 0) for two.
 
   Args:
-    rng: draws until nothing is in place, 2.7 times on average.
+    rng: draws permutations until one qualifies, 2.7 times on average.
     size: at least 2.
   """
-  assert size >= 2, "one thing has no other place"
+  assert size >= 2, "a single item cannot be moved"
   places = np.arange(size)
   while True:
     drawn = rng.permutation(size)

@@ -1,4 +1,4 @@
-"""A PNG of a matplotlib figure: no date in it, and nothing of a user's own style."""
+"""A PNG of a matplotlib figure, without a date and without the user's own style."""
 
 import io
 from collections.abc import Callable
@@ -16,17 +16,17 @@ def draw_png(
   font_size: float = 10,
   title_size: float | str = "large",
 ) -> bytes:
-  """Makes an empty figure, has it drawn on, and returns it as a PNG.
+  """Makes an empty figure, lets `draw` fill it, and returns it as a PNG.
 
-  The same drawing gives the same bytes, whatever matplotlibrc the user has, and the
-  settings of matplotlib are afterwards what they were.
+  The same drawing gives the same bytes, whatever the user's matplotlibrc, and
+  matplotlib's settings are restored afterwards.
 
   Args:
-    draw: puts everything into the figure.
+    draw: draws everything into the figure.
     size: width and height in inches.
     dpi: pixels per inch.
-    font_size: of all text that has no size of its own.
-    title_size: of the titles of panels; a number, or relative as in matplotlib.
+    font_size: size of all text without its own size.
+    title_size: size of panel titles: a number, or relative as in matplotlib.
   """
   with matplotlib.rc_context():
     matplotlib.rcdefaults()

@@ -1,7 +1,7 @@
 """Stage 11: Summaries -> figures. Accuracy by setting, one bar per checkpoint.
 
-Bars stand in the order of Table 1 of Wei et al. 2023; flipped labels have a panel of
-their own. The same summaries give the same bytes: no date, no user's style.
+Bars are in the order of Table 1 of Wei et al. 2023; flipped labels have their own
+panel. The same summaries give the same bytes: no date and no user style.
 """
 
 import textwrap
@@ -19,8 +19,8 @@ from symtune.report.results import checkpoint_title, setting_title
 from symtune.report.summary import Summary
 
 _PANEL_TITLES = {"settings": "In-context learning", "flipped_labels": "Flipped labels"}
-_TWO_COLOURS = ("#b5bcc4", "#0072b2")  # grey and blue: told apart in print and by all
-_GROUP_WIDTH = 0.76  # of the distance between two settings
+_TWO_COLOURS = ("#b5bcc4", "#0072b2")  # grey and blue, also distinct in print
+_GROUP_WIDTH = 0.76  # share of the distance between two settings
 _SETTINGS_PER_ROW = 12
 _TICK_WIDTH = 18  # letters
 _MAX_NUMBERED = 3  # more bars in a group leave no room for their numbers
@@ -32,7 +32,7 @@ def draw_accuracy(
   """A PNG of every probe's accuracies with 95% intervals and chance levels.
 
   Args:
-    summaries: of settings (`summary.summarize_settings`), at least one.
+    summaries: one per setting (`summary.summarize_settings`), at least one.
     checkpoints: in the order of the summaries' estimates.
   """
   panels: dict[str, list[Summary]] = {}
@@ -73,7 +73,7 @@ def draw_accuracy(
 
 
 def _wrap(panels: list[tuple[str, list[Summary]]]) -> list[list[tuple]]:
-  """Rows of panels, with about ten settings in each."""
+  """Rows of panels, with at most twelve settings unless one panel has more."""
   rows: list[list[tuple]] = [[]]
   for panel in panels:
     taken = sum(len(settings) for _, settings in rows[-1])
@@ -130,7 +130,7 @@ def _write_number(axes: Axes, x: float, y: float, percent: float) -> None:
   text = axes.text(x, y, f"{percent:.0f}", ha="center", va="bottom", fontsize=10)
   halo = matplotlib.patheffects.withStroke(linewidth=3, foreground="white")
   text.set_path_effects([halo])
-  text.set_zorder(4)  # above the line of chance
+  text.set_zorder(4)  # above the chance line
 
 
 def _tick(summary: Summary) -> str:

@@ -1,4 +1,4 @@
-"""A run folder -> report.md and report.png; all accuracies are from results.jsonl."""
+"""A run folder -> report.md and report.png, with accuracies from results.jsonl."""
 
 import json
 import pathlib
@@ -48,7 +48,7 @@ _STATISTICS = """\
   an open answer has none.
 - Intervals are 95%. An accuracy has Wilson's interval for its clustered variance:
   answers to one query, and answers under one exemplar seed, belong together. It holds
-  for these tasks. Few seeds tell little of what seeds change, and make it wider.
+  for these tasks. With few seeds the effect of a seed is uncertain, which widens it.
 - A difference is a later checkpoint minus the first, in percentage points, on the
   same questions, with a paired bootstrap interval, or Newcombe's where fewer than ten
   queries set them apart. "new tasks" is its interval for
@@ -70,14 +70,14 @@ def write_report(
   Args:
     run_dir: holds results.jsonl; run.json and data.json are used when they exist.
     rule: how log-likelihoods become answers.
-    order: of the checkpoints by name and step, see `pair_rows`.
+    order: order of the checkpoints by name and step, see `pair_rows`.
 
   Returns:
     The headline table, for the terminal.
 
   Raises:
-    SymtuneError: no results, damaged files, or checkpoints that were not asked the same
-      questions.
+    SymtuneError: there are no results, files are damaged, or checkpoints were not asked
+      the same questions.
   """
   results_path = run_dir / RESULTS_FILE
   rows = read_results(results_path)
@@ -122,12 +122,12 @@ def _head(about: dict[str, Any] | None, rule: Rule) -> list[str]:
   if about is not None:
     parts.append(f"Configuration `{about['config_hash']}`.\n")
   if rule is not Rule.SUM:
-    parts.append(f"Answers are those of the rule `{rule}`, not of the sum.\n")
+    parts.append(f"Answers follow the rule `{rule}`, not `sum`.\n")
   return parts
 
 
 def _describe_common_tasks(results: PairedResults) -> list[str]:
-  """Probes whose settings have different tasks, on those that all of them have."""
+  """Where settings of a probe have different tasks: accuracy on the common tasks."""
   common = keep_common_tasks(results)
   if not common.settings:
     return []
@@ -146,7 +146,7 @@ def _describe_contrasts(results: PairedResults) -> list[str]:
 
 
 def _describe_hypotheses(results: PairedResults) -> list[str]:
-  """What answers follow, and how steady they are under order and format."""
+  """What answers follow, and how stable they are across orders and formats."""
   table = hypothesis_table(results)
   parts = [f"## {table.title}\n", to_markdown(table)] if table.rows else []
   lines = [
@@ -162,7 +162,7 @@ def _describe_hypotheses(results: PairedResults) -> list[str]:
 def _describe_changes(
   summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
 ) -> list[str]:
-  """More than two checkpoints need a table of their differences."""
+  """A table of differences, if there are more than two checkpoints."""
   if len(checkpoints) < 3:
     return []
   table = change_table(summaries, checkpoints)
@@ -180,7 +180,7 @@ def _describe_slopes(
 
 
 def _describe_shortened(rows: Sequence[ResultRow]) -> str:
-  """Which prompts lost exemplars: they had fewer than their setting says."""
+  """Which prompts lost exemplars, so that they have fewer than their setting says."""
   lines = []
   for probe, setting in dict.fromkeys((row.probe, row.setting) for row in rows):
     asked = [row for row in rows if (row.probe, row.setting) == (probe, setting)]
@@ -198,7 +198,7 @@ def _describe_shortened(rows: Sequence[ResultRow]) -> str:
 
 
 def _describe_data(data: dict[str, Any]) -> str:
-  """What became of the tuning prompts; nothing is lost unseen."""
+  """What became of the tuning prompts, so that no loss goes unnoticed."""
   counts = data["prompts"]
   lines = [
     f"- {counts['prompts']} prompts built; {counts['shortened']} of them lost "
@@ -222,7 +222,7 @@ def _read_data(path: pathlib.Path) -> str | None:
     return _describe_data(data)
   except (KeyError, TypeError) as error:
     raise SymtuneError(
-      f"{path} is damaged: no {error}. Remove it; the report does without."
+      f"{path} is damaged: {error} is missing. Remove it: it is optional."
     ) from error
 
 
@@ -234,11 +234,11 @@ def _read_object(path: pathlib.Path, keys: tuple[str, ...]) -> dict[str, Any] | 
     values = json.loads(path.read_text(encoding="utf-8"))
   except ValueError as error:
     raise SymtuneError(
-      f"{path} is damaged ({error}). Remove it; the report does without."
+      f"{path} is damaged ({error}). Remove it: the report does not need it."
     ) from error
   if not isinstance(values, dict) or any(key not in values for key in keys):
     raise SymtuneError(
       f"{path} is damaged: expected an object with the keys {', '.join(keys)}. Remove "
-      f"it; the report does without."
+      f"it: the report does not need it."
     )
   return values

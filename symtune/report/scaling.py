@@ -2,9 +2,9 @@
 
 The slope is that of a least-squares line of accuracy over log10(parameters): points per
 tenfold size. It is a weighted sum of the accuracies of models that answered the same
-questions, with the interval of one (`stats.weighted_interval`). Taken as given: the
-sizes, and that there is one model of each. Models before and after tuning are separate
-lines; a baseline has no size, and is drawn as a horizontal line.
+questions, and has the interval of such a sum (`stats.weighted_interval`). The interval
+does not cover the choice of sizes or of one model per size. Models before and after
+tuning are separate lines; a baseline has no size and is drawn as a horizontal line.
 """
 
 import dataclasses
@@ -33,17 +33,17 @@ _DASHES = (":", "-.", (0, (5, 1)), (0, (1, 3)))
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Slope:
-  """What a tenfold size changes.
+  """The change of accuracy per tenfold size.
 
   Attributes:
     probe: name of the probe.
     setting: name of the setting.
-    line: places of the checkpoints that the slope is of.
-    per_decade: change of accuracy per tenfold parameters.
+    line: indices of the checkpoints that the slope is fitted to.
+    per_decade: change of accuracy per tenfold number of parameters.
     low: lower end of its 95% interval.
     high: upper end of its 95% interval.
     accuracy: one estimate per checkpoint of the results.
-    chance: of a uniform guesser, 0 to 1.
+    chance: accuracy of a uniform guesser, 0 to 1.
   """
 
   probe: str
@@ -62,7 +62,7 @@ def has_sizes(results: PairedResults) -> bool:
 
 
 def size_lines(checkpoints: Sequence[CheckpointLabel]) -> tuple[tuple[int, ...], ...]:
-  """Which checkpoints stand on one line: the first of every size, the second, ...
+  """Groups checkpoints into lines: the first of every size, the second, and so on.
 
   Models before and after tuning, given in the same order for each size, are two lines.
 
@@ -70,7 +70,7 @@ def size_lines(checkpoints: Sequence[CheckpointLabel]) -> tuple[tuple[int, ...],
     checkpoints: in any order of sizes.
 
   Returns:
-    Places of the checkpoints of each line, of at least two sizes, small to large.
+    Indices of the checkpoints of each line, at least two sizes, small to large.
   """
   by_size: dict[int, list[int]] = {}
   for place, label in enumerate(checkpoints):
@@ -88,10 +88,10 @@ def fit_slopes(results: PairedResults) -> tuple[Slope, ...]:
   """One slope per setting and line.
 
   Args:
-    results: of models of at least two sizes (`has_sizes`).
+    results: results of models of at least two sizes (`has_sizes`).
   """
   lines = size_lines(results.checkpoints)
-  assert lines, "sizes to compare"
+  assert lines, "no sizes to compare"
   return tuple(
     _fit(setting, line, results.checkpoints)
     for setting in results.settings
@@ -127,7 +127,7 @@ def draw_scaling(
   """A PNG: one panel per setting, accuracies with intervals, lines and slopes.
 
   Args:
-    slopes: of `fit_slopes`, at least one.
+    slopes: from `fit_slopes`, at least one.
     checkpoints: in the order of their estimates; those without a size are drawn as
       horizontal lines.
   """

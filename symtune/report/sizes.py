@@ -1,7 +1,7 @@
 """Stage 11: Summaries of several sizes -> table and figure of accuracy by model size.
 
-One panel per probe setting, one line per checkpoint of a run (before and after), the
-number of parameters along a logarithmic axis.
+One panel per probe setting and one line per checkpoint of a run (before and after),
+with the number of parameters on a logarithmic axis.
 """
 
 import dataclasses
@@ -23,10 +23,10 @@ _COLOURS = ("#8a929a", "#0072b2", "#d55e00")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SizeResult:
-  """What a network of one size answered.
+  """The results of a network of one size.
 
   Attributes:
-    parameters: numbers in the network.
+    parameters: number of parameters of the network.
     checkpoints: in the order of the summaries' estimates.
     summaries: one per setting (`summary.summarize_settings`).
   """
@@ -37,10 +37,10 @@ class SizeResult:
 
 
 def check_comparable(sizes: Sequence[SizeResult]) -> None:
-  """Refuses runs that were not asked the same.
+  """Refuses runs that were not asked the same questions.
 
   Raises:
-    SymtuneError: no run, or other settings, tasks, numbers of answers or checkpoints.
+    SymtuneError: no run, or or other settings, tasks, checkpoints or answer counts.
   """
 
   def asked(size: SizeResult) -> tuple:
@@ -53,7 +53,7 @@ def check_comparable(sizes: Sequence[SizeResult]) -> None:
     if asked(size) != asked(sizes[0]):
       raise SymtuneError(
         f"sizes: the networks of {sizes[0].parameters:,} and {size.parameters:,} "
-        f"parameters were not asked the same questions. Probe both by one recipe."
+        f"parameters were not asked the same questions. Probe both with one recipe."
       )
 
 

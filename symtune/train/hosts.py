@@ -1,4 +1,4 @@
-"""Several processes that train as one: they join, agree, and one of them writes.
+"""Training in several processes: they join and agree, and only the first one writes.
 
 With a single process everything here does nothing.
 """
@@ -16,17 +16,17 @@ _COUNT, _INDEX = "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 
 
 def join(environment: Mapping[str, str] | None = None) -> None:
-  """Makes this process one of several; call it before anything else of JAX.
+  """Joins this process to the others; call it before any other use of JAX.
 
-  A TPU slice, SLURM, Open MPI or Kubernetes says who the others are; elsewhere
+  A TPU slice, SLURM, Open MPI or Kubernetes tells where the others are; elsewhere set
   JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES and
-  JAX_PROCESS_ID (0-based) do.
+  JAX_PROCESS_ID (0-based).
 
   Args:
     environment: `os.environ` when None.
 
   Raises:
-    SymtuneError: a variable is no number, or the processes do not find each other.
+    SymtuneError: a variable is not a number, or the processes cannot find each other.
   """
   values = os.environ if environment is None else environment
   count, index = (_number(values, name) for name in (_COUNT, _INDEX))
@@ -36,32 +36,32 @@ def join(environment: Mapping[str, str] | None = None) -> None:
     raise SymtuneError(
       f"--distributed: the processes did not find each other "
       f"({str(error).splitlines()[0]}). Start one on every host at the same time; "
-      f"outside a TPU slice or SLURM set JAX_COORDINATOR_ADDRESS, {_COUNT} and "
+      f"outside a TPU slice or SLURM, set JAX_COORDINATOR_ADDRESS, {_COUNT} and "
       f"{_INDEX}."
     ) from error
 
 
 def is_first() -> bool:
-  """Whether this process writes files and messages for all."""
+  """Whether this is the process that writes files and messages for all."""
   return jax.process_index() == 0
 
 
 def any_of_all(flag: bool) -> bool:
-  """Whether the flag is set on any process; every process must ask."""
+  """Whether the flag is set in any process; every process must call this."""
   if jax.process_count() == 1:
     return flag
   return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
 def check_same(value: str, what: str) -> None:
-  """Refuses processes that do not agree: other settings or data.
+  """Refuses processes that have different settings or data.
 
   Args:
-    value: what must be the same everywhere.
-    what: how to call it in the message.
+    value: the value that must be the same everywhere.
+    what: its name in the message.
 
   Raises:
-    SymtuneError: on every process, if one differs.
+    SymtuneError: in every process, if one differs.
   """
   if jax.process_count() == 1:
     return
@@ -71,7 +71,7 @@ def check_same(value: str, what: str) -> None:
     raise SymtuneError(
       f"the processes have different values of the {what}; this one has {value}. Start "
       f"all with the same command, data and vocabulary, and an --out that all of "
-      f"them see."
+      f"them can access."
     )
 
 

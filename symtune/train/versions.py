@@ -1,4 +1,4 @@
-"""The versions that decide the bytes of a run, which all its processes must share."""
+"""The versions that affect a run's results; all its processes must share them."""
 
 import hashlib
 import importlib.metadata
@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 import symtune
 from symtune.errors import SymtuneError
 
-# Packages that draw, compute or store numbers, or read text and turn it into tokens.
+# Packages that draw, compute or store numbers, or that read and tokenize text.
 PACKAGES = (
   "jax",
   "jaxlib",
@@ -33,15 +33,15 @@ PACKAGES = (
   "sentencepiece",
   "wordfreq",
 )
-_WIDTH = 64  # bytes of a version that are compared
+_WIDTH = 64  # bytes compared of each version
 _MISSING = "not installed"
 
 
 def versions() -> dict[str, str]:
   """The versions of Python, symtune and `PACKAGES` in this process.
 
-  Symtune's own holds a hash of its source files, because two checkouts may differ and
-  still call themselves the same version.
+  Symtune's own includes a hash of its source files, because two checkouts may differ
+  and still have the same version.
   """
   packages = {name: _version(name) for name in PACKAGES}
   own = f"{symtune.__version__} (sources {_hash_sources()})"
@@ -49,7 +49,7 @@ def versions() -> dict[str, str]:
 
 
 def describe_differences(everyone: Sequence[Mapping[str, str]]) -> str | None:
-  """What the processes do not share, or None if they agree.
+  """The versions that differ between processes, or None if they agree.
 
   Args:
     everyone: the `versions` of each process, in order.
@@ -71,7 +71,7 @@ def check_versions() -> None:
   """Refuses processes with different versions; every process must call it.
 
   Raises:
-    SymtuneError: on every process, with the same message, if one differs.
+    SymtuneError: in every process, with the same message, if one differs.
   """
   if jax.process_count() == 1:
     return

@@ -141,7 +141,7 @@ def test_symbol_pool_too_small(run_real):
 
 def test_vocabulary_that_is_none(run_real, tmp_path):
   path = tmp_path / "toy.gin"
-  assert "is no SentencePiece model" in run_real(vocab=path)
+  assert "is not a SentencePiece model" in run_real(vocab=path)
 
 
 def test_missing_vocabulary(run_real, tmp_path):
@@ -208,7 +208,7 @@ def test_folder_with_other_files(run_cli, tmp_path):
   (tmp_path / "thesis.txt").write_text("")
   code, _, errors = run_cli("run", "microworld", "--out", tmp_path, *QUICK)
   assert code == 2
-  assert "is no run folder" in errors
+  assert "is not a run folder" in errors
   assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 

@@ -75,7 +75,7 @@ def test_preview_of_real_rows_warns_of_unknown_pieces(run_cli, shared_data):
     *("preview", "ag_news", "--data", str(shared_data / "tasks"), "--vocab", vocab),
     *("--count", "200"),
   )
-  assert "words hold pieces that the vocabulary does not know" in printed
+  assert "words have pieces that are not in the vocabulary" in printed
 
 
 def test_doctor_finds_nothing_wrong_here(run_cli):

@@ -77,7 +77,7 @@ def test_get_refuses_a_task_that_the_suite_lacks(run_cli, tmp_path):
   get = ("data", "get", "symbol_tuning_train", "--to", tmp_path, "--task", "subj")
   code, printed = run_cli(*get)
   assert code
-  assert "suite symbol_tuning_train has no subj" in printed
+  assert "suite symbol_tuning_train has no task subj" in printed
 
 
 def test_leaks_are_reported_with_an_exit_code(run_cli, tmp_path):
@@ -101,7 +101,7 @@ def test_leaks_are_reported_with_an_exit_code(run_cli, tmp_path):
   code, printed = run_cli("data", "leaks", train, near, "--data", tmp_path)
   assert code == 1
   assert "sst2 │ subj │ 2 │ 4" in printed
-  assert "4 tuning rows are in an evaluation task (n-gram overlap from 0.5)" in printed
+  assert "4 tuning rows are in an evaluation task (n-gram overlap of at" in printed
   apart = write("subj", ("subjective", "objective"), ["a", "b", "c", "d"])
   code, printed = run_cli("data", "leaks", train, apart, "--data", tmp_path)
   assert (code, printed[:15]) == (0, "no shared texts")
@@ -124,7 +124,7 @@ def test_symbols_check_says_whether_the_contract_holds(run_cli, monkeypatch):
   monkeypatch.setattr(symbols, "make_pool", both_alike)
   code, printed = run_cli(*check)
   assert code == 1
-  assert "symbols of both pools: 2 '7', '8'" in printed
+  assert "symbols in both pools: 2 '7', '8'" in printed
   assert "the contract is broken" in printed
 
 

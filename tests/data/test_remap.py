@@ -27,7 +27,7 @@ def test_only_the_label_words_change(episode):
 
 
 def test_two_classes_never_share_a_symbol():
-  with pytest.raises(SymtuneError, match="must not share a symbol"):
+  with pytest.raises(SymtuneError, match="each class needs its own symbol"):
     LabelMap(symbols=("X1", "X1"))
 
 

@@ -91,7 +91,7 @@ def test_a_vocabulary_that_is_too_small_is_refused(
   path, _ = weights
   experiment.vocab.size += 100
   ((_, read),) = open_answerers([str(path)], experiment, tmp_path)
-  with pytest.raises(SymtuneError, match="Give the vocabulary that it was trained"):
+  with pytest.raises(SymtuneError, match="Give the vocabulary that the network"):
     read()
 
 
@@ -144,7 +144,7 @@ def test_baselines_by_name(name, experiment, tmp_path):
     (["nowhere"], "no checkpoint at nowhere"),
     (["baseline:oracle", "baseline:oracle"], "expected each once"),
     (["."], "holds no known checkpoint"),
-    (["run@5"], "has checkpoints of steps"),
+    (["run@5"], "got step 5, expected one of"),
   ],
 )
 def test_names_that_stand_for_nothing(

@@ -220,7 +220,7 @@ def test_bfloat16_gives_finite_float32_logits_and_float32_gradients(
 
 
 def test_packing_needs_both_segment_ids(network, params):
-  with pytest.raises(SymtuneError, match="needs both"):
+  with pytest.raises(SymtuneError, match="Give both"):
     _apply(network, params, encoder_segment_ids=jnp.ones_like(INPUTS))
 
 

@@ -87,7 +87,7 @@ def test_a_half_probed_checkpoint_is_an_error_and_writes_nothing(run_dir):
 
 def test_damaged_counts_are_named(run_dir):
   (run_dir / "data.json").write_text('{"prompts": {}, "leaks_dropped": []}')
-  with pytest.raises(SymtuneError, match=r"data\.json is damaged: no 'prompts'"):
+  with pytest.raises(SymtuneError, match=r"data\.json is damaged: 'prompts' is"):
     write_report(run_dir)
 
 

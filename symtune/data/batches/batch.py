@@ -1,9 +1,9 @@
 """Stage 7: PackedRows -> Batch. Whole batches, or one host's share of them.
 
 The stream is cut into windows of a fixed number of prompts. Each window is packed by
-itself, its rows are shuffled by a generator keyed with the window's number, and batches
-take rows in order, across window borders. So a position is two integers (window, row),
-the same on any number of hosts, and resuming there rebuilds one window.
+itself, a generator keyed with the window's number shuffles its packed rows, and batches
+take rows in order, across window borders. So a stream's state is two integers, window
+and row, on any number of hosts, and resuming rebuilds one window.
 
 Feature names and their meaning are SeqIO's for encoder-decoder models
 (seqio/feature_converters.py, EncDecFeatureConverter). Two pairs, inputs [7 8 1] and
@@ -57,7 +57,7 @@ class Batch(TypedDict):
 class HostShard:
   """This host's share of every global batch: block `index` of `count` equal blocks.
 
-  Blocks keep the order of rows: host by host they are the batch of a single host.
+  Blocks keep the order of rows: concatenated, they are the batch of a single host.
   """
 
   index: int = 0
@@ -66,8 +66,8 @@ class HostShard:
   def __post_init__(self):
     if not 0 <= self.index < self.count:
       raise SymtuneError(
-        f"batches: got host {self.index} of {self.count}, expected 0 to "
-        f"{self.count - 1} of at least 1."
+        f"batches: got host {self.index} of {self.count}, expected at least 1 host and "
+        f"an index below their number."
       )
 
 
@@ -89,10 +89,10 @@ class BatchStream:
       prompts_at: the tokenized prompts at some positions; a pure function, such as a
         `TokenStream`.
       shape: sizes and packing.
-      seed: shuffles the rows of each window.
-      shard: this host's share of every batch; all of it unless given.
-      windows: from a start, the windows that `build_window` builds of the first three;
-        built here, one by one, unless given (see data/batches/feed.py).
+      seed: seed that shuffles the rows of each window.
+      shard: this host's share of every batch; None takes all of it.
+      windows: yields the windows of the first three arguments from a given number on;
+        None builds them in this process, one by one (see data/batches/feed.py).
 
     Raises:
       SymtuneError: the batch does not divide among the hosts.

@@ -16,13 +16,13 @@ from symtune.errors import SymtuneError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PackedRow:
-  """The pairs of one row, side by side.
+  """The pairs of one packed row, concatenated.
 
   Attributes:
-    inputs: ids of all inputs, one after another.
-    input_lengths: tokens of each input.
-    targets: ids of all targets, one after another.
-    target_lengths: tokens of each target.
+    inputs: ids of all inputs, concatenated.
+    input_lengths: number of tokens of each input.
+    targets: ids of all targets, concatenated.
+    target_lengths: number of tokens of each target.
   """
 
   inputs: Int32[np.ndarray, "_inputs"]
@@ -34,7 +34,7 @@ class PackedRow:
 def assign_rows(
   pairs: Sequence[TokenPair], input_length: int, target_length: int
 ) -> list[list[int]]:
-  """Groups pairs into rows: longest first, each into the row it fits most tightly.
+  """Groups pairs into packed rows: longest first, each into the tightest fit.
 
   Args:
     pairs: a window of the stream.
@@ -51,7 +51,7 @@ def assign_rows(
   order = sorted(range(len(pairs)), key=lambda i: (-needs[i][0], i))
   shortest = needs[order[-1]][0] if order else 0
   rows: list[list[int]] = []
-  # (free input slots, row), sorted: the tightest fit is the first that is enough.
+  # (free input slots, row), sorted: the first row with enough is the tightest fit.
   open_rows: list[tuple[int, int]] = []
   free_targets: list[int] = []
   for i in order:
@@ -60,7 +60,7 @@ def assign_rows(
       raise SymtuneError(
         f"packing: got a prompt of {need} input and {need_targets} target tokens, "
         f"expected at most {input_length} and {target_length}. Tokenize with the "
-        f"limits of the row."
+        f"limits of the packed row."
       )
     row, left = _take_tightest(open_rows, free_targets, need, need_targets)
     if row is None:

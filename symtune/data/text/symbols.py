@@ -3,8 +3,8 @@
 Three categories and their sizes are those of Wei et al. 2023 (section 3.1 and appendix
 E.1): integers, character combinations and words, 10,000 of each for tuning and about
 90,000 of each held out for evaluation. Nonce words ("bakole") are a fourth category of
-the same sizes, off unless asked for, whose symbols are equally long in both pools.
-What every pool must meet is in data/text/symbol_contract.py.
+the same sizes, off by default; its symbols are equally long in both pools. The
+requirements on every pool are in data/text/symbol_contract.py.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ EVALUATION_SIZE = 90_000
 # frequent lower-case ASCII words of wordfreq 3.1.1, three letters or more, frozen here.
 _WORDS_SHA256 = "0b27741007bbef6a3b0903191f48612d7bfccb434e86831f7c88500f7ef5b929"
 SYLLABLES = tuple(c + v for c in "bcdfghjklmnprstvwxyz" for v in "aeiou")
-# Coprime to the number of three-syllable words, 100 ** 3: walks through all of them.
+# Coprime to the number of three-syllable words, 100 ** 3, so it visits all of them.
 _NONCE_STRIDE = 611_953
 _NONCE_SHA256 = "d3234b596a66b2cd655dbb9f33a3478f4046a2c7381167fbb572315291295e33"
 
@@ -45,7 +45,7 @@ class SymbolCategory(enum.StrEnum):
   NONCE = "nonce"
 
 
-# The paper's; nonce words are ours, for those who ask for them.
+# The paper's categories; nonce words are our addition, off by default.
 ALL_CATEGORIES = (
   SymbolCategory.INTEGERS,
   SymbolCategory.COMBINATIONS,
@@ -54,7 +54,7 @@ ALL_CATEGORIES = (
 
 
 class PoolSplit(enum.StrEnum):
-  """Which side of the held-out split a pool stands on."""
+  """Which side of the held-out split a pool is on."""
 
   TUNING = "tuning"
   EVALUATION = "evaluation"
@@ -62,10 +62,10 @@ class PoolSplit(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SymbolRules:
-  """What the symbols of one prompt must meet together; nothing unless asked for.
+  """What the symbols of one prompt must satisfy together; nothing by default.
 
   Attributes:
-    prefix_free: no symbol's tokens start with all of another's, as "12" does in "123".
+    prefix_free: no symbol's tokens start with all of another's, as "123" and "12" do.
     same_length: all have the same number of tokens, so that sums of log-probabilities
       compare symbols of equal length.
   """
@@ -82,8 +82,8 @@ class SymbolPool:
     split: tuning or evaluation.
     symbols: by category.
     synonyms: words that may not stand for a class, by words of its label.
-    rules: what the symbols of one prompt must meet together; None is nothing.
-    vocab: decides what tokens are; needed by rules only.
+    rules: what the symbols of one prompt must satisfy together, if anything.
+    vocab: the tokenizer; needed by rules only.
   """
 
   split: PoolSplit
@@ -97,7 +97,7 @@ class SymbolPool:
     return tuple(symbol for group in self.symbols.values() for symbol in group)
 
   def relevant_words(self, labels: tuple[str, ...]) -> frozenset[str]:
-    """What may not stand for a class of a task with these labels; see below."""
+    """Words that may not stand for a class of a task with these labels; see below."""
     found = self._relevant.get(labels)
     if found is None:
       found = frozenset(relevant_words(labels, self.synonyms))
@@ -105,7 +105,7 @@ class SymbolPool:
     return found
 
   def only(self, category: SymbolCategory) -> "SymbolPool":
-    """The pool of one category alone; raises KeyError if it has no such category."""
+    """The pool reduced to one category; raises KeyError if it has no such category."""
     found = self._parts.get(category)
     if found is None:
       part = {category: self.symbols[category]}
@@ -114,7 +114,7 @@ class SymbolPool:
 
   @functools.cached_property
   def folds(self) -> dict[str, int]:
-    """A number for every symbol, the same for symbols that differ in case alone."""
+    """A number for every symbol; symbols that differ only in case share it."""
     numbers: dict[str, int] = {}
     for symbol in self.all_symbols():
       numbers.setdefault(symbol.casefold(), len(numbers))
@@ -122,11 +122,11 @@ class SymbolPool:
 
   @functools.cached_property
   def folded(self) -> Int64[np.ndarray, "symbols"]:
-    """The number in `folds` of every symbol, in order of `all_symbols`."""
+    """The number in `folds` of every symbol, in the order of `all_symbols`."""
     folds = self.folds
     return np.asarray([folds[s.casefold()] for s in self.all_symbols()], np.int64)
 
-  # What tasks and probes ask for again and again is made once for each pool.
+  # Caches: tasks and probes ask for the same values again and again.
   @functools.cached_property
   def _relevant(self) -> dict[tuple[str, ...], frozenset[str]]:
     return {}
@@ -152,15 +152,15 @@ def make_pool(
     categories: which kinds of symbols; ablation B.6 of the paper varies this.
     size_per_category: at most 10,000 (tuning) or 90,000 (evaluation), the default;
       ablation B.5 of the paper varies this.
-    synonyms: from `read_synonyms`; the shipped list unless given.
-    rules: what the symbols of one prompt must meet together.
+    synonyms: from `read_synonyms`; the shipped list by default.
+    rules: what the symbols of one prompt must satisfy together.
     vocab: the model's vocabulary; needed by rules only.
 
   Returns:
     The pool.
 
   Raises:
-    SymtuneError: no category, a category named twice, a size out of range, or rules
+    SymtuneError: no category, a repeated category, a size out of range, or rules
       without a vocabulary.
   """
   limit = TUNING_SIZE if split is PoolSplit.TUNING else EVALUATION_SIZE
@@ -176,7 +176,7 @@ def make_pool(
     )
   rules = None if rules == SymbolRules() else rules
   if rules is not None and vocab is None:
-    raise SymtuneError(f"{split} symbol pool: its rules need a vocabulary; give one.")
+    raise SymtuneError(f"{split} symbol pool: its rules need a vocabulary: give one.")
   start = 0 if split is PoolSplit.TUNING else TUNING_SIZE
   return SymbolPool(
     split=split,
@@ -189,13 +189,13 @@ def make_pool(
 
 @functools.cache
 def read_synonyms(path: pathlib.Path | None = None) -> Mapping[str, tuple[str, ...]]:
-  """Words that come near a label word, by that word; all case-folded.
+  """Words with a meaning close to a label word, by that word; all case-folded.
 
   Args:
-    path: a file like `tasks/symbols/synonyms.yaml`, whose words join those of it.
+    path: a file like `tasks/symbols/synonyms.yaml`, whose words are added to it.
 
   Raises:
-    SymtuneError: the file is missing or has another form.
+    SymtuneError: the file is missing or malformed.
   """
   shipped = resource_dir("tasks") / "symbols" / "synonyms.yaml"
   found: dict[str, tuple[str, ...]] = {}
@@ -211,7 +211,7 @@ def read_synonyms(path: pathlib.Path | None = None) -> Mapping[str, tuple[str, .
 def relevant_words(
   labels: Iterable[str], synonyms: Mapping[str, tuple[str, ...]]
 ) -> set[str]:
-  """Case-folded labels, the words they are made of, and the synonyms of those."""
+  """Case-folded labels, the words that make them up, and synonyms of both."""
   words: set[str] = set()
   for label in labels:
     words |= {label.casefold(), *_split_words(label)}
@@ -224,7 +224,7 @@ def _split_words(label: str) -> tuple[str, ...]:
 
 
 def check_disjoint(tuning: SymbolPool, evaluation: SymbolPool, vocab: Vocab) -> None:
-  """Refuse pools that share a symbol, as strings or as token sequences.
+  """Refuses pools that share a symbol, as strings or as token sequences.
 
   Args:
     tuning: symbols that the model is tuned on.
@@ -232,7 +232,7 @@ def check_disjoint(tuning: SymbolPool, evaluation: SymbolPool, vocab: Vocab) -> 
     vocab: the model's vocabulary; two strings may tokenize alike.
 
   Raises:
-    SymtuneError: names examples of what is shared, or of symbols with unknown pieces.
+    SymtuneError: the pools share symbols, or a symbol has unknown pieces.
   """
   seen = dict(_encode_all(tuning, vocab))
   shared = [
@@ -242,7 +242,7 @@ def check_disjoint(tuning: SymbolPool, evaluation: SymbolPool, vocab: Vocab) -> 
   ]
   if shared:
     raise SymtuneError(
-      f"evaluation symbols were seen in tuning: {len(shared)} tokenize alike, for "
+      f"evaluation symbols are in the tuning pool: {len(shared)} tokenize alike, for "
       f"example {', '.join(shared[:3])}. Use disjoint pools."
     )
 
@@ -252,8 +252,8 @@ def _encode_all(pool: SymbolPool, vocab: Vocab) -> Iterable[tuple[bytes, str]]:
     ids = vocab.encode(symbol)
     if not len(ids) or (ids == vocab.unk_id).any():
       raise SymtuneError(
-        f"{pool.split} symbol {symbol!r} holds a piece that the vocabulary does not "
-        f"know. Leave its category out, or use a vocabulary that covers it."
+        f"{pool.split} symbol {symbol!r} has a piece that is not in the vocabulary. "
+        f"Leave its category out, or use a vocabulary that covers it."
       )
     yield ids.tobytes(), symbol
 
@@ -308,11 +308,11 @@ def _nonce_words() -> tuple[str, ...]:
 
 
 def draw_nonce_words(rng: np.random.Generator, count: int) -> tuple[str, ...]:
-  """`count` distinct nonce words of the evaluation side.
+  """`count` distinct nonce words from the evaluation side.
 
   Args:
-    rng: the generator that this draw uses up.
-    count: how many, at most 90,000.
+    rng: a generator for this draw alone.
+    count: number of words, at most 90,000.
   """
   words = _nonce_words()[TUNING_SIZE:]
   chosen = rng.choice(len(words), size=count, replace=False)
@@ -320,7 +320,7 @@ def draw_nonce_words(rng: np.random.Generator, count: int) -> tuple[str, ...]:
 
 
 def _word_list() -> Sequence[str]:
-  import wordfreq  # reads a 3 MB list; only who needs words pays for it
+  import wordfreq  # reads a 3 MB list, so import it only where needed
 
   return wordfreq.top_n_list("en", 10**6, wordlist="large")
 

@@ -21,13 +21,13 @@ _SENTINEL = re.compile(r"<extra_id_(?:0|[1-9]\d{0,3})>", re.ASCII)
 
 @runtime_checkable
 class Vocab(Protocol):
-  """What the pipeline asks of a vocabulary.
+  """What the pipeline needs from a vocabulary.
 
   Attributes:
     pad_id: 0 in every T5 vocabulary; also the decoder's start token.
     eos_id: ends every input and every target.
-    unk_id: stands for pieces the vocabulary does not know.
-    size: rows of the embedding table that covers every id.
+    unk_id: stands for pieces that are not in the vocabulary.
+    size: rows of an embedding table that covers every id.
     fingerprint: SHA-256 of what defines the vocabulary, in hexadecimal.
   """
 
@@ -38,7 +38,7 @@ class Vocab(Protocol):
   fingerprint: str
 
   def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
-    """Ids of `text` as int32, without EOS; white space at the ends does not count."""
+    """Ids of `text` as int32, without EOS; ignores white space at both ends."""
     ...
 
   def decode(self, ids: Iterable[SupportsInt]) -> str:
@@ -54,8 +54,8 @@ class SentencePieceVocab:
   """A SentencePiece model with T5's ids: pad 0, EOS 1, unknown 2.
 
   Attributes:
-    num_ids: pieces and sentinels; `size` is this, rounded up.
-    extra_ids: sentinels added above the pieces.
+    num_ids: number of pieces and sentinels; `size` is this, rounded up.
+    extra_ids: number of sentinels added above the pieces.
   """
 
   pad_id = 0
@@ -67,11 +67,11 @@ class SentencePieceVocab:
 
     Args:
       path: a `.model` file, such as T5's `spiece.model`.
-      extra_ids: sentinels to add above the pieces; none are added to a model that has
-        them as pieces, such as T5X's cc_all.32000.100extra.
+      extra_ids: sentinels to add above the pieces; none are added if the model has them
+        as pieces, such as T5X's cc_all.32000.100extra.
 
     Raises:
-      SymtuneError: the file is missing, is no SentencePiece model, or has other ids.
+      SymtuneError: the file is missing, is not a SentencePiece model, or has other ids.
     """
     self._model = _load_model(pathlib.Path(path))
     ids = (self._model.pad_id(), self._model.eos_id(), self._model.unk_id())
@@ -94,7 +94,7 @@ class SentencePieceVocab:
   def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
     """Ids of `text`, without EOS. Newlines become spaces (T5's normaliser).
 
-    `<extra_id_0>` is the last of the sentinels' ids, as in T5.
+    `<extra_id_0>` has the highest of the sentinels' ids, as in T5.
     """
     ids: list[int] = []
     start = 0
@@ -117,7 +117,7 @@ class SentencePieceVocab:
     return text + self._decode_run(run, is_start=not text)
 
   def _decode_run(self, ids: list[int], *, is_start: bool) -> str:
-    """Text between sentinels; only at the start is the first word's space dropped."""
+    """Text between sentinels; drops the first word's space at the start only."""
     begins = bool(ids) and self._model.id_to_piece(ids[0]).startswith("▁")
     return f"{'' if is_start or not begins else ' '}{self._model.decode(ids)}"
 
@@ -142,14 +142,14 @@ def _load_model(path: pathlib.Path) -> sentencepiece.SentencePieceProcessor:
     model.load_from_serialized_proto(path.read_bytes())
   except RuntimeError as error:
     raise SymtuneError(
-      f"vocabulary: {path} is no SentencePiece model ({error}). Give the .model file, "
+      f"vocabulary: {path} is not a SentencePiece model ({error}). Give a .model file, "
       f"such as T5's spiece.model, with --vocab."
     ) from error
   return model
 
 
 def _own_sentinels(model: sentencepiece.SentencePieceProcessor) -> dict[str, int]:
-  """The sentinels that are pieces of the model, by their text."""
+  """The ids of the sentinels that are pieces of the model, by their text."""
   found: dict[str, int] = {}
   for number in range(model.get_piece_size()):
     text = f"<extra_id_{number}>"

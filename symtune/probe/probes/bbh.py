@@ -5,9 +5,9 @@ symbol tuning (appendix C): three exemplars of the same task, answered directly.
 published exemplars come with reasoning and are not in the data files, so ours are drawn
 from the task's other questions, per seed and question.
 
-A question that offers choices is answered by ranking them; every other answer is
-generated and must be equal. T5's vocabulary has no braces and angle brackets, so
-`dyck_languages` cannot be answered by a T5 model: it stays in, and counts as wrong.
+A question that offers choices is answered by ranking them; any other answer is
+generated and must match exactly. T5's vocabulary has no braces or angle brackets, so a
+T5 model cannot answer `dyck_languages`: the task stays in, and counts as wrong.
 """
 
 import dataclasses
@@ -31,14 +31,14 @@ class Bbh:
   name = "bbh"
 
   def __init__(self, data_dir: pathlib.Path | None, shots: int = 3):
-    """Says where the folder `bbh` is, and how many exemplars are shown."""
+    """Stores where the folder `bbh` is, and how many exemplars are shown."""
     self._data_dir = data_dir
     self.shots = shots
 
   def subjects(
     self, tasks: Sequence[Task], settings: ProbeSettings
   ) -> tuple[QuestionTask, ...]:
-    """Its tasks, as listed in `tasks/questions/bbh.yaml`; the suite's play no part.
+    """The tasks that `tasks/questions/bbh.yaml` lists; the suite's are not used.
 
     Raises:
       SymtuneError: a file is missing, damaged, or has too few questions.

@@ -1,15 +1,15 @@
-"""A share of exemplars flipped: how many wrong labels does a prior withstand?
+"""Flipping a share of exemplars: how many wrong labels does a prior withstand?
 
 Wei et al. 2023 (arXiv 2303.03846, section 3): the labels of 0, 25, 50, 75 or 100% of
 the exemplars are flipped, the expected answer is not. Below chance means that the
 exemplars override the prior. With K classes a flipped exemplar gets the word of another
-class by a derangement drawn for each prompt, which for two classes is the other class.
-Settings say "flipped" for two classes and "deranged" for more: their chance
+class by a derangement drawn for each prompt; with two classes that is the other class.
+Settings are named "flipped" for two classes and "deranged" for more: their chance
 levels differ, and so does what a wrong label tells.
 
-The flipped exemplars of a smaller share are among those of a larger one. What the
-context demands is what most exemplars of the query's class show; if none has most, it
-demands nothing.
+The flipped exemplars of a smaller share are among those of a larger one. The context
+implies the label that most exemplars of the query's class show; in a tie it implies
+none.
 """
 
 import collections
@@ -22,7 +22,7 @@ SHARES = (0, 25, 50, 75, 100)  # per cent
 
 
 class FlipShare(TaskProbe):
-  """Accuracy on true targets, by the share of exemplars with flipped labels."""
+  """Accuracy on the true labels, by the share of exemplars with flipped labels."""
 
   name = "flip_share"
 

@@ -1,11 +1,11 @@
-"""Flipped labels: does the model follow its exemplars against what the words mean?
+"""Flipped labels: does the model follow exemplars that contradict the words' meaning?
 
-Wei et al. 2023, section 6: the label words are exchanged in every exemplar and in the
+Wei et al. 2023, section 6: the label words are swapped in every exemplar and in the
 expected answer, without an instruction. A model that reads its exemplars scores 1, one
 that follows its priors scores 0. The paper asks about two classes only, since with more
 "it is unclear how best to flip". Here the words of K classes are deranged: a random
 permutation that leaves no word in its place, drawn anew for each prompt. That is a
-setting of its own, so the paper's number stays the paper's.
+separate setting, so that the paper's setting stays comparable.
 """
 
 from symtune.data.episodes import Episode
@@ -14,7 +14,7 @@ from symtune.probe.ask import Asker, Question, TaskProbe, derange
 
 
 class FlippedLabels(TaskProbe):
-  """Accuracy when exemplar labels and the expected answer are exchanged."""
+  """Accuracy when exemplar labels and the expected answer are swapped."""
 
   name = "flipped_labels"
 

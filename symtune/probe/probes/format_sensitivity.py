@@ -1,4 +1,4 @@
-"""Prompt format: does "Q: ... A:" get another answer than "Input: ... Output:"?
+"""Prompt format: do "Q: ... A:" and "Input: ... Output:" get different answers?
 
 The same exemplars and query in each of the ten input-label formats (Wei et al. 2023,
 appendix E.2), with natural labels. The report gives the accuracy of each format, and

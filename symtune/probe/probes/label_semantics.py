@@ -1,9 +1,9 @@
-"""Label semantics: how much of an accuracy is owed to what the label words mean?
+"""Label semantics: how much accuracy is due to the meaning of the label words?
 
 The same exemplars and query with seven to nine kinds of label words: the task's own, a
-synonym of each, its own words exchanged (a derangement, expected answers too), another
+synonym of each, its own words swapped (a derangement, expected answers too), another
 task's words, nonce words, and symbols of each category. Natural labels minus symbols is
-what meaning adds; swapped labels is what it costs to unlearn.
+what meaning adds; swapped labels show what unlearning it costs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,10 +64,10 @@ class LabelSemantics:
   def subjects(
     self, tasks: Sequence[Task], settings: ProbeSettings
   ) -> tuple[tuple[Task, tuple[str, ...]], ...]:
-    """Every task, with the label words of another one of as many classes.
+    """Every task, with the label words of another task with as many classes.
 
-    The other task is drawn by the fingerprint among those that share no label word; the
-    words are empty where there is none, and that setting is then not asked.
+    The fingerprint selects the other task among those that share no label word. If
+    there is none, the words are empty and that setting is skipped.
     """
     pool = settings.pool
     return tuple((task, _other_words(task, tasks, pool)) for task in tasks)

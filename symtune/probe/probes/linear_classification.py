@@ -5,13 +5,13 @@ Algorithm 1 of Wei et al. 2023 (arXiv 2303.03846, section 5). For each prompt:
   1. draw coefficients a and a pivot p, integers from 1 to 999 in each of N dimensions;
      the threshold is t = <a, p>;
   2. k times, draw an x with <a, x> > t (Bar) and one with <a, x> <= t (Foo);
-  3. draw the query's x without condition; Bar if <a, x> > t, else Foo.
+  3. draw the query's x unconditionally; Bar if <a, x> > t, else Foo.
 
 The paper's `np.random.randint(1, 1000)` stops at 999. Inputs are drawn in blocks until
-both sides have their k. Where a hundred thousand draws do not give them, as p is at an
-edge (all 999, say, leaves nothing above), a and p are drawn again. Exemplars are
-shuffled. The peer is a support vector machine with a polynomial kernel
-(`baselines.score_by_svm`).
+both sides have k. If a hundred thousand draws are not enough because p is at an edge
+(if all its values are 999, nothing is above), a and p are drawn again. Exemplars are
+shuffled. The baseline to compare with is a support vector machine with a polynomial
+kernel (`baselines.score_by_svm`).
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ _BLOCK, _MOST_BLOCKS = 1_000, 100
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LinearProblem:
-  """One prompt's numbers.
+  """The numbers of one prompt.
 
   Attributes:
     coefficients: a, [dimensions].
@@ -56,15 +56,15 @@ class LinearClassification:
     """Chooses the problems.
 
     Args:
-      dimensions: the paper has 16 in its main text and goes to 64, whose prompts are
-        longer than most inputs.
+      dimensions: the paper has 16 in its main text and goes up to 64, whose prompts
+        exceed most input lengths.
       shots: exemplars per class; 16 in the paper.
     """
     self.dimensions = dimensions
     self.shots = shots
 
   def subjects(self, tasks: Sequence[Task], settings: ProbeSettings) -> tuple[int, ...]:
-    """Its numbers of dimensions; the tasks play no part."""
+    """The numbers of dimensions; the tasks are not used."""
     del tasks, settings
     return self.dimensions
 
@@ -114,7 +114,7 @@ def draw_problem(seed: int, dimensions: int, query: int, shots: int) -> LinearPr
 def _draw_sides(
   rng: np.random.Generator, coefficients: np.ndarray, pivot: np.ndarray, shots: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
-  """The first inputs not above the plane and above it, [shots, dimensions] each."""
+  """The first inputs below (or on) and above the plane, [shots, dimensions] each."""
   sides = [np.empty((0, len(pivot)), np.int64) for _ in range(2)]
   for _ in range(_MOST_BLOCKS):
     drawn = rng.integers(_LOWEST, _END, (_BLOCK, len(pivot)))

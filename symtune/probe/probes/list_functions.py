@@ -1,12 +1,12 @@
 """List functions: which function turned these lists into these lists?
 
 The 250 functions of Rule 2020, as in BIG-bench and in Wei et al. 2023 (arXiv
-2305.08298, section 5): four input-output pairs, the output of a fifth input generated
-and equal to the given one, accuracy averaged over functions. The paper's 20 functions
-(the highest human accuracy) are not named in it; `SELECTION` is a choice of our own:
-simple functions that remove elements, modify the list, or ignore the input.
+2305.08298, section 5): after four input-output pairs, the generated output of a fifth
+input must equal the given one; accuracy is averaged over functions. The paper does not
+name its 20 functions (the highest human accuracy), so `SELECTION` is our own: simple
+functions that remove elements, modify the list, or ignore the input.
 
-`list_functions.jsonl` holds one function a line: {"concept": "c001", "examples":
+`list_functions.jsonl` holds one function per line: {"concept": "c001", "examples":
 [{"input": [...], "output": [...]}, ...], ...}.
 """
 
@@ -57,7 +57,7 @@ class ListFunctions:
 
     Args:
       data_dir: where `list_functions.jsonl` is, or the folder below it.
-      functions: names; None for all of the file, `SELECTION` for twenty.
+      functions: names; None for all in the file, `SELECTION` for our twenty.
       shots: pairs shown; 4 in the paper.
       queries: questions per function and seed.
     """
@@ -69,7 +69,7 @@ class ListFunctions:
   def subjects(
     self, tasks: Sequence[Task], settings: ProbeSettings
   ) -> tuple[tuple[ListFunction, ...], ...]:
-    """The functions, fifty at a time. The tasks play no part.
+    """The functions in groups of fifty; the tasks are not used.
 
     Raises:
       SymtuneError: the file is missing or damaged, or lacks a function or pairs.
@@ -80,12 +80,12 @@ class ListFunctions:
     names = self.functions or tuple(read)
     missing = [name for name in names if name not in read]
     if missing:
-      raise SymtuneError(f"{path}: got no functions {missing}, expected them there.")
+      raise SymtuneError(f"{path}: got no {missing}. Use a file that has them.")
     short = [name for name in names if len(read[name].pairs) <= self.shots]
     if short:
       raise SymtuneError(
         f"{path}: functions {short[:3]} have too few pairs, expected more than "
-        f"{self.shots}, one of which is asked."
+        f"{self.shots}: those shown and one to ask about."
       )
     chosen = [read[name] for name in names]
     size = _FUNCTIONS_PER_SUBJECT
@@ -94,7 +94,7 @@ class ListFunctions:
   def items(
     self, subject: tuple[ListFunction, ...], settings: ProbeSettings
   ) -> Iterator[ProbeItem]:
-    """Per function and seed, as many items as there are queries, each pair once."""
+    """Per function and seed, `queries` items, each about a different pair."""
     setting = "all" if self.functions is None else f"{len(self.functions)} chosen"
     for function in subject:
       pairs = function.pairs
@@ -122,7 +122,7 @@ def read_functions(path: pathlib.Path) -> list[ListFunction]:
   """Reads and checks the file.
 
   Raises:
-    SymtuneError: a line is malformed; names file and line.
+    SymtuneError: a line is malformed; the message names file and line.
   """
   functions = []
   for number, line in enumerate(read_text(path).splitlines(), start=1):

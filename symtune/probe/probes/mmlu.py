@@ -1,9 +1,9 @@
 """MMLU: what does tuning cost in knowledge?
 
 Hendrycks et al. 2021 (arXiv 2009.03300), as Wei et al. 2023 report it before and after
-symbol tuning (appendix C): five exemplars of the question's own subject, the right one
-of A, B, C and D. Rows and wording are those of the card `mmlu`: exemplars are `train`
-rows (the published five per subject), questions `validation` rows.
+symbol tuning (appendix C): five exemplars of the question's own subject; the answer is
+one of A, B, C and D. Rows and wording are those of the card `mmlu`: exemplars are
+`train` rows (the published five per subject), questions `validation` rows.
 """
 
 import collections
@@ -23,17 +23,17 @@ from symtune.probe.probe import ProbeItem, ProbeSettings
 
 
 class Mmlu:
-  """Accuracy by subject, five exemplars of the same subject."""
+  """Accuracy with five exemplars of the question's own subject."""
 
   name = "mmlu"
 
   def __init__(self, data_dir: pathlib.Path | None, shots: int = 5):
-    """Says where `mmlu.jsonl` is; exemplars are at most `shots` of the subject."""
+    """Stores where `mmlu.jsonl` is; prompts have at most `shots` exemplars."""
     self._data_dir = data_dir
     self.shots = shots
 
   def subjects(self, tasks: Sequence[Task], settings: ProbeSettings) -> tuple[Task]:
-    """The rows of MMLU; the suite's tasks play no part.
+    """The rows of MMLU; the suite's tasks are not used.
 
     Raises:
       SymtuneError: the file is missing or damaged.

@@ -1,11 +1,11 @@
 """Nonce inputs: what is left when the words of the examples mean nothing?
 
 Wei et al. 2023 (arXiv 2303.03846, appendix B.2): 0, 25, 50, 75 or 100% of the input
-words of a prompt are replaced, each by the same nonce word wherever it stands. At 100%
-no example says anything that pre-training could have taught; only words that occur
-again can be matched. Labels stay natural and are never touched: a share of the distinct
-words of the examples' texts is replaced, those of a smaller share among those of a
-larger one.
+words of a prompt are replaced, each by the same nonce word throughout. At 100% nothing
+that pre-training taught helps with an example; only repeated words can be matched.
+Label words are never replaced. A share of the distinct words of the examples' texts is
+replaced, and the words replaced for a smaller share are among those for a larger
+one.
 """
 
 import re
@@ -53,7 +53,7 @@ class NonceWords(TaskProbe):
 
 
 def replace_words(text: str, nonce_by_word: Mapping[str, str]) -> str:
-  """The text with whole words replaced, whatever their case; the rest is kept."""
+  """Replaces whole words of a text, whatever their case; keeps the rest."""
 
   def replace(match: re.Match[str]) -> str:
     return nonce_by_word.get(match.group().casefold(), match.group())

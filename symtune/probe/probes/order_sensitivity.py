@@ -1,4 +1,4 @@
-"""Exemplar order: does the same prompt in another order get another answer?
+"""Exemplar order: do the same exemplars in another order get another answer?
 
 The same exemplars and query in five random orders (Lu et al. 2022, arXiv 2104.08786),
 with natural labels. The report gives the accuracy of each order, and how often two

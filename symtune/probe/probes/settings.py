@@ -1,7 +1,7 @@
-"""The four in-context-learning settings: instruction or not, relevant labels or not.
+"""The four in-context-learning settings: with or without instruction and labels.
 
 Wei et al. 2023, section 4: with neither an instruction nor relevant labels, exemplars
-are the only way to know the task.
+are the only way to learn the task.
 """
 
 import enum
@@ -25,7 +25,7 @@ class Setting(enum.StrEnum):
 
   @property
   def has_labels(self) -> bool:
-    """Natural label words if so, else symbols never seen in tuning."""
+    """Whether labels are natural words; if not, symbols never seen in tuning."""
     return self in (Setting.INSTRUCTION_AND_LABELS, Setting.LABELS)
 
 

@@ -1,10 +1,10 @@
 """Number of exemplars: 1 to 32 per class, with natural labels and with symbols.
 
 Wei et al. 2023 (arXiv 2303.03846, 1 to 32; arXiv 2305.08298, appendix C.4). The
-exemplars of a smaller number are among those of a larger one, in the same order. A task
-is asked with the numbers for which every class has enough rows, so that larger numbers
-are averaged over fewer tasks: the report repeats the curve for the tasks that have them
-all. Prompts that become too long lose exemplars, which every result row tells.
+exemplars of a smaller k are among those of a larger one, in the same order. A task is
+asked with each k for which every class has enough rows, so larger k are averaged over
+fewer tasks: the report repeats the curve for the tasks that have every k. Prompts that
+are too long lose exemplars; every result row records how many.
 """
 
 import collections
@@ -59,7 +59,7 @@ class NumberOfShots:
 
 
 def _numbers(task: Task) -> list[int]:
-  """Those of the numbers that every query of a task can be shown."""
+  """The numbers of exemplars per class that every query of a task can be shown."""
   most = most_shots(index_task(task))
   return [number for number in NUMBERS if number <= most]
 

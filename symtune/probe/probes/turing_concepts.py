@@ -1,10 +1,10 @@
 """Simple Turing concepts: which program turned these inputs into these outputs?
 
 After BIG-bench's simp_turing_concept (Telle et al. 2019) as Wei et al. 2023 use it
-(arXiv 2305.08298, section 5): programs of at most three instructions, four examples,
-the answer generated and equal to the output, accuracy averaged over concepts. The
-programs are enumerated here (`p3.py` defines the language). Outputs stand in quotes, so
-that an empty one can be seen.
+(arXiv 2305.08298, section 5): programs of at most three instructions and four exemplars
+per prompt; the generated answer must equal the output, and accuracy is averaged over
+concepts. `p3.py` defines the language and enumerates the programs. Outputs are quoted,
+so that an empty one is visible.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,21 +22,21 @@ class TuringConcepts:
   name = "turing_concepts"
 
   def __init__(self, shots: int = 4, queries: int = 5):
-    """Chooses examples per prompt and questions per concept; the paper's by default."""
+    """Sets exemplars per prompt and questions per concept; defaults are the paper's."""
     self.shots = shots
     self.queries = queries
 
   def subjects(
     self, tasks: Sequence[Task], settings: ProbeSettings
   ) -> tuple[tuple[str, ...], ...]:
-    """One subject: the programs of all concepts. The tasks play no part."""
+    """One subject: the programs of all concepts; the tasks are not used."""
     del tasks, settings
     return (tuple(all_concepts()),)
 
   def items(
     self, subject: tuple[str, ...], settings: ProbeSettings
   ) -> Iterator[ProbeItem]:
-    """Per program and seed, as many items as there are queries."""
+    """Per program and seed, `queries` items."""
     inputs = all_inputs()
     for number, program in enumerate(subject):
       outputs = all_concepts()[program]

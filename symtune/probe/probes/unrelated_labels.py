@@ -1,12 +1,12 @@
-"""Semantically unrelated labels: can the model learn a mapping that no word helps with?
+"""Semantically unrelated labels: can the model learn a mapping to meaningless words?
 
-SUL-ICL of Wei et al. 2023 (arXiv 2303.03846, section 4 and appendix B): Foo and Bar
-stand for the classes, or digits, letters or fruits, each also in reversed order, always
-the same word for the same class.
+SUL-ICL of Wei et al. 2023 (arXiv 2303.03846, section 4 and appendix B): Foo and Bar,
+digits, letters or fruits stand for the classes, each set also in reversed order. A
+class always has the same word.
 
 Single digits and letters are among the symbols that symbol tuning draws from, so a
 tuned model has seen them as labels, though never for these tasks. Their settings say
-"tuned on"; only the others tell whether tuning reaches labels that it has not shown.
+"tuned on"; only the others show whether tuning generalizes to unseen labels.
 """
 
 from collections.abc import Sequence

@@ -75,7 +75,7 @@ def test_symbols_that_tokenize_alike_are_reported():
 
 
 def test_symbol_with_unknown_piece_is_reported(toy_pools):
-  with pytest.raises(SymtuneError, match="symbol '0' holds a piece"):
+  with pytest.raises(SymtuneError, match="symbol '0' has a piece"):
     check_disjoint(*toy_pools, ToyVocab(["a"]))
 
 

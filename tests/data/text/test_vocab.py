@@ -36,7 +36,7 @@ def test_missing_file_names_the_path(tmp_path):
 def test_file_that_is_no_model_names_the_path(tmp_path):
   path = tmp_path / "readme.model"
   path.write_text("hello")
-  with pytest.raises(SymtuneError, match="is no SentencePiece model"):
+  with pytest.raises(SymtuneError, match="is not a SentencePiece model"):
     SentencePieceVocab(path)
 
 
