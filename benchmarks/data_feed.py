@@ -100,7 +100,7 @@ def time_seqio(
     print(f"SeqIO is not installed ({error}): timing ours alone.")
     return None
   mixture = make_mixture(load_suite("symbol_tuning_train", data))
-  prompts = [mixture.prompt(i) for i in range(SHARED_PROMPTS)]
+  prompts = mixture.prompts(range(SHARED_PROMPTS))
   texts = {
     "inputs": [p.inputs for p in prompts],
     "targets": [p.choices[p.answer] for p in prompts],
@@ -202,10 +202,10 @@ def main() -> None:
     if figures:
       line = ", ".join(f"{key} {value:,.3f}" for key, value in figures.items())
       print(f"{name:9} {line}")
-  print(f"prompts/s {ours['prompts/s']:,.0f} (target: 20,000)")
+  print(f"prompts/s {ours['prompts/s']:,.0f} (target: 40,000)")
   if peer:
     ratio = ours["rows/s"] / peer["rows/s"]
-    print(f"rows/s    {ratio:.2f} times SeqIO's (target: 5)")
+    print(f"rows/s    {ratio:.2f} times SeqIO's (target: 10)")
   print(f"filled    {ours['filled']:.3f} of the encoder's slots (target: 0.97)")
   print(
     f"memory    {many['memory GB']:.2f} GB with {args.rows:,} rows (target: below 2)"
