@@ -27,7 +27,7 @@ def test_how_a_network_computes_may_differ(source):
 def test_every_other_setting_that_differs_is_named(source):
   other = source.config.replace(mlp_dim=99, num_heads=1)
   with pytest.raises(
-    SymtuneError, match=r"num_heads = 3, mlp_dim = 20; .* = 1, .* = 99"
+    SymtuneError, match=r"num_heads = 3, mlp_dim = 20, but .* = 1, .* = 99"
   ):
     check_config(source, other)
 

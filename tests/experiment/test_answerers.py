@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
 from symtune.experiment import answerers
 from symtune.experiment.answerers import BASELINES, open_answerers
@@ -37,8 +38,6 @@ def config(toy_vocab):
 @dataclasses.dataclass
 class _Plan:
   tokens_per_batch: int = 512
-  max_inputs: int = 64
-  max_targets: int = 8
 
 
 @dataclasses.dataclass
@@ -52,6 +51,8 @@ def experiment(toy_vocab):
   made = object.__new__(Experiment)
   object.__setattr__(made, "recipe", _Recipe(probe=_Plan()))
   object.__setattr__(made, "vocab", toy_vocab)
+  tokenizer = PromptTokenizer(toy_vocab, max_inputs=64, max_targets=8)
+  object.__setattr__(made, "probe_tokenizer", tokenizer)
   return made
 
 
