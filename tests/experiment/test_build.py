@@ -10,6 +10,7 @@ import rich.console
 
 from symtune.cards.load import load_suite
 from symtune.cli.gin_config import load_recipe
+from symtune.data.draw.words import DRAWS_VERSION
 from symtune.data.ingredients import Instructions
 from symtune.data.text.leaks import LeakPolicy, text_key
 from symtune.data.text.symbols import PoolSplit, make_pool
@@ -102,6 +103,13 @@ def test_more_probes_may_be_asked_in_the_same_folder():
   plan = dataclasses.replace(recipe.probe, max_queries=2)
   other = dataclasses.replace(recipe, probe=plan)
   assert config_hash(other, ["f"], "v") != config_hash(recipe, ["f"], "v")
+
+
+def test_hash_depends_on_the_version_of_the_draws(monkeypatch):
+  recipe, _ = load_recipe("microworld")
+  before = config_hash(recipe, ["f"], "v")
+  monkeypatch.setattr("symtune.experiment.recipe_json.DRAWS_VERSION", DRAWS_VERSION + 1)
+  assert config_hash(recipe, ["f"], "v") != before
 
 
 @pytest.mark.shared

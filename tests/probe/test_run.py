@@ -8,6 +8,7 @@ import pytest
 import rich.console
 
 from symtune.data.draw.index import Shots
+from symtune.data.draw.words import DRAWS_VERSION
 from symtune.data.text.symbols import PoolSplit, SymbolPool
 from symtune.errors import SymtuneError
 from symtune.probe.answer.calibrate import Calibration, score_calibration
@@ -60,6 +61,20 @@ def test_questions_are_the_same_every_time_kept_or_not(make_task, toy_pools):
   assert list(questions) == first == list(Questions(asked, tasks, settings))
   expected = [item for p in asked for t in tasks for item in p.items(t, settings)]
   assert [item for _, items in first for item in items] == expected
+
+
+def test_answers_to_questions_of_other_draws_are_refused(
+  probe_into, tmp_path, monkeypatch
+):
+  path = tmp_path / "results.jsonl"
+  probe_into(path)
+  before = path.read_bytes()
+  probe_into(path)  # nothing is asked again
+  assert path.read_bytes() == before
+  monkeypatch.setattr("symtune.probe.run.DRAWS_VERSION", DRAWS_VERSION + 1)
+  with pytest.raises(SymtuneError, match="the way in which prompts are drawn"):
+    probe_into(path)
+  assert path.read_bytes() == before
 
 
 def test_rows_hold_what_was_asked_and_answered(probe_into, tmp_path):
