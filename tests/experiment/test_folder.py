@@ -59,7 +59,7 @@ def test_folder_of_other_draws_is_refused_with_the_reason(tmp_path, version):
 def test_folder_with_other_files_is_refused(tmp_path):
   (tmp_path / "thesis.txt").write_text("precious")
   with (
-    pytest.raises(SymtuneError, match=r"holds thesis\.txt and no run"),
+    pytest.raises(SymtuneError, match=r"got thesis\.txt, no run"),
     _claim(tmp_path),
   ):
     pass
