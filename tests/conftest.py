@@ -31,6 +31,7 @@ from symtune.data.batches.packing import PackedRow
 from symtune.data.prompts import PromptFormat
 from symtune.data.text.symbols import PoolSplit, SymbolCategory, SymbolPool, make_pool
 from symtune.data.text.vocab import SentencePieceVocab, ToyVocab
+from symtune.probe.probes.list_functions import SELECTION
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -230,13 +231,14 @@ def small_vocab(small_vocab_path) -> SentencePieceVocab:
 def question_files(tmp_path_factory) -> pathlib.Path:
   """Hand-made data files of probes, in the layout of the real ones."""
   folder = tmp_path_factory.mktemp("questions")
+  numbers = [1, 2, 3, *(int(c[1:]) for some in SELECTION.values() for c in some)]
   functions = [
     {
       "concept": f"c{i:03d}",
       "program": "(lambda $0)",
       "examples": [{"input": [i, n], "output": [n]} for n in range(6)],
     }
-    for i in range(1, 4)
+    for i in numbers
   ]
   lines = [json.dumps(f) for f in functions]
   (folder / "list_functions.jsonl").write_text("\n".join(lines) + "\n")

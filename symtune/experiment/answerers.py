@@ -32,6 +32,8 @@ from symtune.probe.answer.native_model import NativeModel
 from symtune.probe.answer.scorers import (
   make_random_scorer,
   score_by_context,
+  score_by_copying,
+  score_by_echo,
   score_by_majority,
   score_by_oracle,
   score_by_prior,
@@ -48,6 +50,8 @@ BASELINES: dict[str, ScoreFn] = {
   "prior": score_by_prior,
   "context": score_by_context,
   "majority": score_by_majority,
+  "copy": score_by_copying,
+  "echo": score_by_echo,
   "random": make_random_scorer(0),
   "neighbours": score_by_neighbours,
   "svm": score_by_svm,

@@ -116,6 +116,8 @@ def build_experiment(
     max_queries=recipe.probe.max_queries,
     seeds=recipe.probe.seeds,
     kind=recipe.probe.answers,
+    many_shots=recipe.probe.many_shots,
+    also_generate=recipe.probe.also_generate,
   )
   probes = make_probes(recipe.probe.probes, _local(data_dir))
   fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in probe_tasks)]

@@ -25,7 +25,7 @@ from symtune.experiment.settings import MixtureSettings, ProbePlan, SymbolSettin
 from symtune.model.config import T5Config
 from symtune.model.loss import LossNormalizer
 from symtune.probe.answer.calibrate import Calibration
-from symtune.probe.probe import AnswerKind
+from symtune.probe.probe import MANY_SHOTS, AnswerKind
 from symtune.train.loop import TrainSettings
 from symtune.train.optim import OptimizerName, OptimSettings, ScheduleName
 from symtune.train.step import LossSettings
@@ -202,9 +202,11 @@ def probe(
   suite: str,
   probes: Sequence[str] = ("settings", "flipped_labels"),
   shots: int = 4,
+  many_shots: int = MANY_SHOTS,
   max_queries: int = 100,
   seeds: Sequence[int] = (0, 1, 2),
   answers: str = "rank",
+  also_generate: bool = True,
   calibration: Sequence[str] = (),
   max_inputs: int,
   max_targets: int = 64,
@@ -216,9 +218,13 @@ def probe(
     suite: name of a suite in `tasks/suites`.
     probes: names of `probe.catalog.PROBES`, or "all".
     shots: exemplars per class.
+    many_shots: exemplars per class of the probes of arXiv 2303.03846: flip_share,
+      unrelated_labels and nonce_words.
     max_queries: queries per task, drawn at random.
     seeds: each seed draws its own exemplars, formats and symbols.
     answers: "rank" takes the likeliest choice, "generate" decodes an answer.
+    also_generate: whether flip_share and unrelated_labels also decode answers where
+      `answers` ranks them, as their paper did.
     calibration: calibration prompts for the rules "pmi", "contextual" and "domain";
       each rule costs up to five more prompts per question.
     max_inputs: longest prompt in tokens; longer ones lose exemplars.
@@ -239,9 +245,11 @@ def probe(
     suite=suite,
     probes=tuple(probes),
     shots=Shots(minimum=shots, maximum=shots),
+    many_shots=many_shots,
     max_queries=max_queries,
     seeds=tuple(seeds),
     answers=parse_choice(AnswerKind, answers, "probe.answers"),
+    also_generate=also_generate,
     calibration=tuple(parsed),
     max_inputs=max_inputs,
     max_targets=max_targets,

@@ -49,9 +49,11 @@ class ProbePlan:
   suite: str
   probes: tuple[str, ...]
   shots: Shots
+  many_shots: int
   max_queries: int
   seeds: tuple[int, ...]
   answers: AnswerKind
+  also_generate: bool
   calibration: tuple[Calibration, ...]
   max_inputs: int
   max_targets: int

@@ -15,7 +15,7 @@ import numpy as np
 
 from symtune.cards.card import Example, Task
 from symtune.data.draw.draw import Asked, Drawn, draw, read_draw
-from symtune.data.draw.index import Shots, check_shots, index_task
+from symtune.data.draw.index import Shots, check_shots, index_task, most_shots
 from symtune.data.draw.tables import DrawTables, Entry
 from symtune.data.episodes import Episode
 from symtune.data.ingredients import Ingredient
@@ -23,7 +23,7 @@ from symtune.data.prompts import ALL_FORMATS, PromptFormat, render_prompt
 from symtune.data.remap import LabelMap, remap_labels
 from symtune.data.rng import keyed_generator, stream_key
 from symtune.data.text.symbols import SymbolCategory
-from symtune.probe.probe import ProbeItem, ProbeSettings
+from symtune.probe.probe import AnswerKind, ProbeItem, ProbeSettings
 
 _Query = TypeVar("_Query")
 
@@ -40,6 +40,7 @@ class Question:
     instruction: whether turns carry the task's instruction.
     prompt_format: the format; None draws one.
     input_text: gives an example's text; None takes the card's template.
+    kind: how it is answered; None takes that of the settings.
   """
 
   setting: str
@@ -49,6 +50,7 @@ class Question:
   instruction: bool = False
   prompt_format: PromptFormat | None = None
   input_text: Callable[[Example], str] | None = None
+  kind: AnswerKind | None = None
 
 
 class Asker:
@@ -100,13 +102,15 @@ class Asker:
 
   def item(self, seed: int, question: Question) -> ProbeItem:
     """Renders a question; the right answer is the query's class."""
-    query = question.episode.query
+    query, own = question.episode.query, self.task.card.labels
+    kind = question.kind or self.settings.kind
     prompt = render_prompt(
       question.episode,
       question.prompt_format or self._draw(seed, query).prompt_format,
       instruction=question.instruction,
       input_text=question.input_text,
     )
+    shows_own = bool(set(own) & set(prompt.choices))
     return ProbeItem(
       probe=self._probe,
       setting=question.setting,
@@ -116,8 +120,9 @@ class Asker:
       prompt=prompt,
       context=question.context,
       prior=question.prior,
-      kind=self.settings.kind,
+      kind=kind,
       fingerprint=self.task.fingerprint,
+      natural=own if kind is AnswerKind.GENERATE and not shows_own else (),
     )
 
   def _draw(
@@ -171,13 +176,59 @@ class TaskProbe(abc.ABC):
 
   def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
     """One item per seed, query and question, in this order."""
-    asker = Asker(self.name, subject, settings)
+    asker = Asker(self.name, subject, settings, self.shots(subject, settings))
     return ask_each(asker, functools.partial(self.questions, asker))
+
+  def shots(self, task: Task, settings: ProbeSettings) -> Shots:
+    """The number of exemplars per class of a task."""
+    del task
+    return settings.shots
 
   @abc.abstractmethod
   def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
     """What is asked about an episode's query, one question per setting."""
     ...
+
+
+class ManyShotsProbe(TaskProbe):
+  """A task probe of Wei et al. 2023 (arXiv 2303.03846): many exemplars, one format.
+
+  Questions have to take `prompt_format`, the paper's template; its appendix B.4 finds
+  little difference between templates.
+  """
+
+  prompt_format: ClassVar[PromptFormat] = PromptFormat.INPUT_OUTPUT
+
+  def shots(self, task: Task, settings: ProbeSettings) -> Shots:
+    """`settings.many_shots`, or as many as every query of the task can be shown."""
+    most = most_shots(index_task(task))
+    # A task without any is refused later, by name.
+    count = max(1, min(settings.many_shots, most))
+    return Shots(minimum=count, maximum=count)
+
+
+def with_generated(
+  questions: Sequence[Question], settings: ProbeSettings
+) -> list[Question]:
+  """Questions, and then the same to be answered by generating.
+
+  Ranking takes the likeliest choice, however unlikely it is. Only a generated answer
+  shows a model that would not give any of the labels.
+
+  Args:
+    questions: to be answered as the settings say.
+    settings: if they say that all answers are generated, nothing is added; nor if
+      `also_generate` is off.
+  """
+  if settings.kind is AnswerKind.GENERATE or not settings.also_generate:
+    return list(questions)
+  again = [
+    dataclasses.replace(
+      question, setting=f"{question.setting}, generated", kind=AnswerKind.GENERATE
+    )
+    for question in questions
+  ]
+  return [*questions, *again]
 
 
 def draw_queries(

@@ -11,7 +11,7 @@ from symtune.probe.probes.flipped_labels import FlippedLabels
 from symtune.probe.probes.format_sensitivity import FormatSensitivity
 from symtune.probe.probes.label_semantics import LabelSemantics
 from symtune.probe.probes.linear_classification import LinearClassification
-from symtune.probe.probes.list_functions import SELECTION, ListFunctions
+from symtune.probe.probes.list_functions import ListFunctions
 from symtune.probe.probes.mmlu import Mmlu
 from symtune.probe.probes.nonce_words import NonceWords
 from symtune.probe.probes.order_sensitivity import OrderSensitivity
@@ -37,12 +37,12 @@ PROBES: dict[str, Callable[[pathlib.Path | None], Probe]] = {
   "linear_classification_64": lambda _: LinearClassification(dimensions=(32, 64)),
   "turing_concepts": lambda _: TuringConcepts(),
   "list_functions": ListFunctions,
-  "list_functions_20": lambda data: ListFunctions(data, functions=SELECTION),
+  "list_functions_250": lambda data: ListFunctions(data, functions=None, queries=2),
   "mmlu": Mmlu,
   "bbh": Bbh,
 }
 # Part of another probe, or too long for most models: run only if asked for by name.
-_BY_NAME_ONLY = ("linear_classification_64", "list_functions_20")
+_BY_NAME_ONLY = ("linear_classification_64", "list_functions_250")
 
 
 def make_probes(

@@ -1,14 +1,17 @@
 """(inputs, outputs) -> Prompt: shared by probes that make their own questions.
 
-Their prompts look like those of classification tasks: `Input: ...`, `Output: ...`.
+Their prompts look like those of classification tasks, `Input: ...`, `Output: ...`, in
+one of the ten formats.
 """
 
+import collections
 import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from symtune.data.prompts import Prompt, PromptFormat
+from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat
+from symtune.data.rng import keyed_generator
 
 _CUES = PromptFormat.INPUT_OUTPUT
 
@@ -60,6 +63,33 @@ def open_prompt(
   )
 
 
+def draw_format(*key: int | str) -> PromptFormat:
+  """One of the ten formats, drawn for the question with this key."""
+  return ALL_FORMATS[int(keyed_generator(*key, "format").integers(len(ALL_FORMATS)))]
+
+
+def fixed_rules(exemplars: Sequence[tuple[str, str]], query: str) -> dict[str, str]:
+  """What rules without any insight answer to an open question, by the rule's name.
+
+  An open question has no chance level, but these rules answer some of them: a function
+  that ignores its input gives the last output again.
+
+  Args:
+    exemplars: input and output of each exemplar, at least one.
+    query: input of the question.
+
+  Returns:
+    The last output shown, the most frequent one (of several, the one shown last), and
+    the input.
+  """
+  outputs = [output for _, output in exemplars]
+  return {
+    "last output": outputs[-1],
+    "most frequent output": collections.Counter(reversed(outputs)).most_common(1)[0][0],
+    "input": query,
+  }
+
+
 def fingerprint(*what: Any) -> str:
   """SHA-256 of everything that the generated questions depend on, as JSON."""
   return hashlib.sha256(json.dumps(what).encode()).hexdigest()
@@ -69,7 +99,6 @@ def _turns(
   exemplars: Sequence[tuple[str, str]], query: str, prompt_format: PromptFormat
 ) -> tuple[tuple[str, ...], ...]:
   input_cue, label_cue = prompt_format.value
-  shown = tuple(
-    (input_cue, text, label_cue + " ", output) for text, output in exemplars
-  )
-  return (*shown, (input_cue, query, label_cue))
+  head = (input_cue,) if input_cue else ()
+  shown = tuple((*head, text, label_cue + " ", output) for text, output in exemplars)
+  return (*shown, (*head, query, label_cue))

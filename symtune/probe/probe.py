@@ -11,7 +11,7 @@ answer shows which one was followed.
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from symtune.cards.card import Task
@@ -19,6 +19,8 @@ from symtune.data.draw.index import EVALUATION_SHOTS, Shots
 from symtune.data.prompts import Prompt
 from symtune.data.text.symbols import SymbolPool
 from symtune.errors import SymtuneError
+
+MANY_SHOTS = 16  # exemplars per class in Wei et al. 2023, arXiv 2303.03846
 
 
 class AnswerKind(enum.StrEnum):
@@ -44,6 +46,10 @@ class ProbeItem:
     prior: choice that the label words' meaning implies; None if they have no meaning.
     kind: how the question is answered.
     fingerprint: SHA-256 of what the question is made from (card and rows).
+    references: for an open question, what rules without any insight would answer, by
+      the rule's name (`made.fixed_rules`).
+    natural: the task's own label words, where the prompt shows others and the answer
+      is generated.
   """
 
   probe: str
@@ -56,6 +62,8 @@ class ProbeItem:
   prior: int | None
   kind: AnswerKind
   fingerprint: str
+  references: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  natural: tuple[str, ...] = ()
 
   @property
   def key(self) -> tuple[str, str, str, int, int]:
@@ -90,20 +98,32 @@ class ProbeSettings:
 
   Attributes:
     pool: evaluation symbols, never seen in tuning.
-    shots: k, the number of exemplars per class; 4 in the paper.
+    shots: k, the number of exemplars per class; 4 in Wei et al. 2023 (arXiv
+      2305.08298).
+    many_shots: k of the probes of Wei et al. 2023 (arXiv 2303.03846), which shows 16.
+      A task with fewer rows shows as many as it has.
     max_queries: largest number of queries per task, drawn at random; 100 in the paper.
     seeds: each seed gives one set of exemplars, formats and symbols; several show how
       much these matter.
     kind: how questions with several choices are answered.
+    also_generate: whether probes of arXiv 2303.03846 that need it also have answers
+      generated where `kind` ranks choices.
   """
 
   pool: SymbolPool
   shots: Shots = EVALUATION_SHOTS
+  many_shots: int = MANY_SHOTS
   max_queries: int = 100
   seeds: tuple[int, ...] = (0, 1, 2)
   kind: AnswerKind = AnswerKind.RANK
+  also_generate: bool = True
 
   def __post_init__(self):
+    if self.many_shots < 1:
+      raise SymtuneError(
+        f"probe: got many_shots {self.many_shots}, expected at least 1. Set "
+        f"--gin.probe.many_shots."
+      )
     if self.max_queries < 1 or not self.seeds:
       raise SymtuneError(
         f"probe: got max_queries {self.max_queries} and seeds {self.seeds}, expected "

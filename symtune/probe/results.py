@@ -47,6 +47,10 @@ class ResultRow:
       without content; empty without its calibration prompts.
     domain_log_prior: the same for queries of random words of the task.
     choices: the label words.
+    references: for an open question, what rules without any insight would answer, by
+      the rule's name; empty for others.
+    natural: the task's own label words, where the prompt shows others and the answer
+      was generated; empty otherwise.
     exemplars: number of exemplars that the model saw.
     exemplars_asked: number of exemplars before the prompt was shortened to fit.
     config_hash: hash of settings, data and vocabulary.
@@ -82,6 +86,8 @@ class ResultRow:
   content_free_log_prior: tuple[float, ...]
   domain_log_prior: tuple[float, ...]
   choices: tuple[str, ...]
+  references: dict[str, str]
+  natural: tuple[str, ...]
   exemplars: int
   exemplars_asked: int
   config_hash: str

@@ -225,6 +225,8 @@ def _to_row(
     content_free_log_prior=calibration.content_free_log_prior,
     domain_log_prior=calibration.domain_log_prior,
     choices=choices,
+    references=dict(item.references),
+    natural=item.natural,
     exemplars=score.exemplars,
     exemplars_asked=len(item.prompt.exemplar_labels),
     config_hash=context.config_hash,

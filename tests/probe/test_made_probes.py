@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import json
 import pathlib
 import re
@@ -11,15 +12,20 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from symtune.cards.p3 import all_concepts, all_inputs, run_program
+from symtune.cards.p3 import all_concepts, all_inputs, run_program, witness_sets
+from symtune.data.prompts import ALL_FORMATS
 from symtune.errors import SymtuneError
 from symtune.probe.answer.scorers import (
   make_random_scorer,
   score_by_context,
+  score_by_copying,
+  score_by_echo,
+  score_by_majority,
   score_by_oracle,
   score_by_prior,
 )
 from symtune.probe.catalog import PROBES, make_probes
+from symtune.probe.made import fixed_rules
 from symtune.probe.probe import AnswerKind
 from symtune.probe.probes.bbh import Bbh
 from symtune.probe.probes.linear_classification import (
@@ -30,6 +36,8 @@ from symtune.probe.probes.linear_classification import (
 from symtune.probe.probes.list_functions import SELECTION, ListFunctions
 from symtune.probe.probes.mmlu import Mmlu
 from symtune.probe.probes.turing_concepts import TuringConcepts
+
+THREE = {"three": ("c001", "c002", "c003")}
 
 
 def _items(probe, settings):
@@ -79,15 +87,21 @@ def test_linear_baselines(settings, accuracy):
 
 
 def _run_by_recursion(program, text):
-  """P3 again, in another way: blocks are lists, the tape two stacks."""
+  """P3 again, in another way: blocks are lists, the tape two stacks.
 
-  def parse(tokens):
+  What stands before a "]" without a partner runs once, and then as a block.
+  """
+
+  def parse(tokens, inside=False):
     block = []
     while tokens:
       token = tokens.pop(0)
       if token == "]":
-        return block
-      block.append(parse(tokens) if token == "[" else token)
+        if inside:
+          return block
+        block.append(list(block))
+        continue
+      block.append(parse(tokens, inside=True) if token == "[" else token)
     return block
 
   left, right, output = [], list(text), []
@@ -141,6 +155,7 @@ def _run_by_recursion(program, text):
 
 def test_programs_do_what_a_second_interpreter_says():
   programs = [*all_concepts(), "[o>]", "[>]<o", "+[o]", "[-]o", "[->+<]o", "[>[>]<]<o"]
+  programs += ["+o]>]", ">]<]o", "[o>]-]"]
   for program in programs:
     for text in all_inputs():
       assert run_program(program, text) == _run_by_recursion(program, text), program
@@ -148,20 +163,40 @@ def test_programs_do_what_a_second_interpreter_says():
 
 def test_concepts_are_all_short_programs_by_what_they_do():
   """Enumerated again: every text of one to three instructions, by the second one."""
-  import itertools
-
   functions = set()
   for length in (1, 2, 3):
     for letters in itertools.product("<>+-[]o", repeat=length):
       program = "".join(letters)
-      depths = list(itertools.accumulate((c == "[") - (c == "]") for c in program))
-      if min(depths) < 0 or depths[-1] != 0:
+      opened = 0
+      for letter in letters:  # a "]" without a partner is allowed, a "[" is not
+        opened = max(0, opened + (letter == "[") - (letter == "]"))
+      if opened:
         continue
       outputs = tuple(_run_by_recursion(program, text) for text in all_inputs())
       if None not in outputs and any(outputs):
         functions.add(outputs)
   assert set(all_concepts().values()) == functions
   assert len(all_inputs()) == 2 + 4 + 8 + 16 + 32
+  # To copy the input, or all but its first character, takes a loop.
+  copied = all_inputs()
+  assert all_concepts()["o>]"] == copied
+  assert all_concepts()[">o]"] == tuple(text[1:] for text in copied)
+
+
+def test_witness_sets_single_a_concept_out_and_none_of_them_is_too_large():
+  concepts, inputs = list(all_concepts().items()), range(len(all_inputs()))
+  for number, (program, outputs) in enumerate(concepts):
+    earlier = [other for _, other in concepts[:number]]
+
+    def fits(places, other, outputs=outputs):
+      return all(other[place] == outputs[place] for place in places)
+
+    witnesses = witness_sets()[program]
+    assert witnesses
+    assert not [other for other in earlier if fits(witnesses, other)]
+    for fewer in itertools.combinations(inputs, len(witnesses) - 1):
+      if fewer:
+        assert [other for other in earlier if fits(fewer, other)]
 
 
 def test_turing_items_show_what_the_program_does(settings):
@@ -172,7 +207,10 @@ def test_turing_items_show_what_the_program_does(settings):
     program = programs[int(item.task.removeprefix("turing_"))]
     shown = [(turn[-3], turn[-1]) for turn in item.prompt.turns[:-1]]
     query = (item.prompt.turns[-1][-2], item.prompt.choices[0])
-    assert len(shown) == 4
+    # Additional set 2: the witness set, and five more.
+    witnesses = [all_inputs()[place] for place in witness_sets()[program]]
+    assert [text for text, _ in shown[: len(witnesses)]] == witnesses
+    assert len(dict(shown)) == len(witnesses) + 5
     assert query[0] not in dict(shown)
     for text, output in (*shown, query):
       assert output == f"'{_run_by_recursion(program, text)}'"
@@ -184,7 +222,7 @@ def data_dir(question_files, tmp_path):
 
 
 def test_list_functions_show_and_ask_the_given_pairs(data_dir, settings):
-  items = _items(ListFunctions(data_dir), settings)
+  items = _items(ListFunctions(data_dir, functions=THREE, queries=2), settings)
   assert len(items) == 3 * 2 * 2
   for item in items:
     number = int(item.task.removeprefix("c"))
@@ -198,13 +236,68 @@ def test_list_functions_show_and_ask_the_given_pairs(data_dir, settings):
 
 
 def test_list_functions_as_a_selection(data_dir, settings):
-  items = _items(ListFunctions(data_dir, functions=("c002",)), settings)
-  assert {item.task for item in items} == {"c002"}
+  chosen = {"even": ("c002",), "odd": ("c003", "c001")}
+  items = _items(ListFunctions(data_dir, functions=chosen), settings)
+  assert {(item.setting, item.task) for item in items} == {
+    ("even", "c002"),
+    ("odd", "c003"),
+    ("odd", "c001"),
+  }
   with pytest.raises(SymtuneError, match=r"got no \['c009'\]"):
-    _items(ListFunctions(data_dir, functions=("c009",)), settings)
+    _items(ListFunctions(data_dir, functions={"none": ("c009",)}), settings)
   with pytest.raises(SymtuneError, match="too few pairs"):
     _items(ListFunctions(data_dir, shots=6), settings)
-  assert len(set(SELECTION)) == 20
+  everything = _items(ListFunctions(data_dir, functions=None), settings)
+  assert {item.setting for item in everything} == {"all"}
+  assert len({item.task for item in everything}) == 23
+  assert [len(names) for names in SELECTION.values()] == [4] * 5
+  assert len({name for names in SELECTION.values() for name in names}) == 20
+
+
+@pytest.mark.parametrize(
+  "probe",
+  [lambda data: ListFunctions(data, functions=THREE), lambda _: TuringConcepts()],
+)
+def test_open_questions_are_asked_in_all_formats_each_prompt_in_one(
+  probe, data_dir, settings
+):
+  many = dataclasses.replace(settings, seeds=tuple(range(20)))
+  cues = collections.Counter()
+  for item in _items(probe(data_dir), many):
+    input_cue, label_cue = ("", *item.prompt.turns[-1])[-3], item.prompt.turns[-1][-1]
+    cues[input_cue, label_cue] += 1
+    for turn in item.prompt.turns[:-1]:
+      assert (("", *turn)[-4], turn[-2]) == (input_cue, label_cue + " ")
+  assert set(cues) == {prompt_format.value for prompt_format in ALL_FORMATS}
+  assert min(cues.values()) > sum(cues.values()) / 20
+
+
+def test_fixed_rules_are_the_last_and_the_most_frequent_output_and_the_input(
+  data_dir, settings
+):
+  assert fixed_rules([("a", "1"), ("b", "2"), ("c", "2"), ("d", "1")], "q") == {
+    "last output": "1",
+    "most frequent output": "1",  # of two that are, the one shown last
+    "input": "q",
+  }
+  for probe in (ListFunctions(data_dir), TuringConcepts()):
+    items = _items(probe, settings)
+    for rule, score in (
+      ("last output", score_by_copying),
+      ("most frequent output", score_by_majority),
+      ("input", score_by_echo),
+    ):
+      answers = [answer.text for answer in score(items)]
+      assert answers == [item.references[rule] for item in items]
+    for item in items:
+      outputs = [turn[-1] for turn in item.prompt.turns[:-1]]
+      assert item.references["last output"] == outputs[-1]
+      most = max(outputs.count(output) for output in outputs)
+      assert outputs.count(item.references["most frequent output"]) == most
+      assert item.references["input"] == item.prompt.turns[-1][-2]
+  for item in _items(Bbh(data_dir), settings):
+    is_open = item.kind is AnswerKind.GENERATE
+    assert bool(item.references) == is_open
 
 
 @pytest.mark.shared
@@ -215,14 +308,21 @@ def test_real_list_functions_are_the_given_pairs(shared_data, settings):
     for f in map(json.loads, lines)
     for e in f["examples"]
   }
-  items = _items(ListFunctions(shared_data), settings)
+  items = _items(ListFunctions(shared_data, functions=None, queries=2), settings)
   assert len({item.task for item in items}) == 250
   for item in items:
     query = (item.prompt.turns[-1][-2], item.prompt.choices[0])
     for text, output in (*((t[-3], t[-1]) for t in item.prompt.turns[:-1]), query):
       assert (item.task, text, output) in given
-  chosen = _items(ListFunctions(shared_data, functions=SELECTION), settings)
-  assert {item.task for item in chosen} == set(SELECTION)
+  chosen = _items(ListFunctions(shared_data), settings)
+  assert {item.setting for item in chosen} == set(SELECTION)
+  by_setting = collections.defaultdict(list)
+  for item in chosen:
+    right = item.references["last output"] == item.prompt.choices[0]
+    by_setting[item.setting].append(right)
+  # A copy of the last output is right wherever the input does not matter.
+  assert all(by_setting.pop("input-independent"))
+  assert sum(map(sum, by_setting.values())) < sum(map(len, by_setting.values())) / 8
 
 
 def test_mmlu_shows_the_five_of_its_subject(data_dir, settings):
@@ -255,7 +355,13 @@ def test_bbh_ranks_options_and_generates_the_rest(data_dir, settings):
 
 
 @pytest.mark.parametrize(
-  "probe", [ListFunctions, Mmlu, Bbh, lambda _: TuringConcepts()]
+  "probe",
+  [
+    lambda data: ListFunctions(data, functions=THREE),
+    Mmlu,
+    Bbh,
+    lambda _: TuringConcepts(),
+  ],
 )
 def test_oracle_prior_and_random_land_where_they_should(
   probe, data_dir, settings, accuracy

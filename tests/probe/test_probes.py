@@ -22,7 +22,7 @@ from symtune.probe.answer.scorers import (
   score_by_oracle,
   score_by_prior,
 )
-from symtune.probe.probe import Probe, ProbeSettings
+from symtune.probe.probe import AnswerKind, Probe, ProbeSettings
 from symtune.probe.probes.flip_share import FlipShare
 from symtune.probe.probes.flipped_labels import FlippedLabels
 from symtune.probe.probes.format_sensitivity import FormatSensitivity
@@ -184,7 +184,9 @@ def test_flip_share_flips_that_share_and_keeps_the_target(toy_task, settings):
         for i, turn in enumerate(prompt.turns[:-1])
         if turn[-1] != toy_task.card.labels[class_by_text[turn[-3]]]
       }
-      assert len(flipped) == round(share / 100 * 8)
+      # Eleven of each class: twelve rows, one of which may be the query.
+      assert len(prompt.exemplar_labels) == 22
+      assert len(flipped) == round(share / 100 * 22)
       assert before <= flipped
       before = flipped
       assert prompt.answer == class_by_text[prompt.turns[-1][-2]]
@@ -264,7 +266,64 @@ def test_unrelated_labels_are_fixed_and_reversed(tasks, settings):
   }
   assert choices["foo bar"] == ("Foo", "Bar", "Iff")
   assert choices["foo bar, reversed"] == ("Iff", "Bar", "Foo")
-  assert len(choices) == 8
+  assert choices["foo bar, generated"] == choices["foo bar"]
+  assert len(choices) == 9
+
+
+@pytest.mark.parametrize("probe", [FlipShare(), UnrelatedLabels(), NonceWords()])
+def test_probes_of_the_larger_models_paper_show_sixteen_per_class(
+  probe, make_task, toy_pools
+):
+  """In the paper's one format; a user's own number, or too few rows, give fewer."""
+  tasks = make_task(copies=3), make_task()
+  own = ProbeSettings(pool=toy_pools[1], max_queries=2, seeds=(0,))
+  for settings, expected in (
+    (own, (16, 11)),  # twelve rows a class, one of which may be the query
+    (dataclasses.replace(own, many_shots=3), (3, 3)),
+  ):
+    for task, per_class in zip(tasks, expected, strict=True):
+      for item in _items(probe, [task], settings):
+        assert len(item.prompt.exemplar_labels) == 2 * per_class
+        assert item.prompt.turns[-1][0] == "Input: "
+        assert item.prompt.turns[-1][-1] == "\nOutput:"
+
+
+def test_the_papers_number_has_to_be_positive(toy_pools):
+  with pytest.raises(SymtuneError, match=r"many_shots 0.*--gin\.probe\.many_shots"):
+    ProbeSettings(pool=toy_pools[1], many_shots=0)
+
+
+@pytest.mark.parametrize(
+  ("probe", "ranked"), [(FlipShare(), 5), (UnrelatedLabels(), 8)]
+)
+def test_answers_are_generated_too_to_the_same_questions(
+  probe, ranked, toy_task, settings
+):
+  items = _items(probe, [toy_task], settings)
+  by_setting = {(i.setting, i.seed, i.query): i for i in items}
+  generated = [i for i in items if i.kind is AnswerKind.GENERATE]
+  assert {i.setting for i in generated} == {
+    f"{i.setting}, generated"
+    for i in items
+    if i.kind is AnswerKind.RANK and (ranked == 5 or i.setting == "foo bar")
+  }
+  for item in generated:
+    name = item.setting.removesuffix(", generated")
+    same = by_setting[name, item.seed, item.query]
+    assert (same.prompt, same.context, same.prior) == (
+      item.prompt,
+      item.context,
+      item.prior,
+    )
+    # What it would say instead of Foo or Bar.
+    assert item.natural == (() if ranked == 5 else toy_task.card.labels)
+  for changed in (
+    dataclasses.replace(settings, also_generate=False),
+    dataclasses.replace(settings, kind=AnswerKind.GENERATE),
+  ):
+    again = _items(probe, [toy_task], changed)
+    assert len({item.setting for item in again}) == ranked
+    assert {item.kind for item in again} == {changed.kind}
 
 
 def test_label_sets_that_tuning_has_shown_say_so():
@@ -348,7 +407,7 @@ def test_nonce_share_of_words_is_replaced_everywhere(toy_task, settings):
       query = prompts[f"{share:03d}% nonce"].turns[-1][-2]
       changed = sum(a != b for a, b in zip(plain, texts, strict=True))
       changed += query != prompts["000% nonce"].turns[-1][-2]
-      assert changed == round(share / 100 * 9)  # 9 texts of one word each
+      assert changed == round(share / 100 * 23)  # 23 texts of one word each
     assert prompts["100% nonce"].choices == toy_task.card.labels
 
 

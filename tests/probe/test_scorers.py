@@ -10,6 +10,8 @@ from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
 from symtune.probe.answer.scorers import (
   make_random_scorer,
   score_by_context,
+  score_by_copying,
+  score_by_echo,
   score_by_majority,
   score_by_oracle,
   score_by_prior,
@@ -57,13 +59,22 @@ def test_each_answers_as_named_by_ranking_and_by_writing(kind, predict):
   item = _item(THREE, kind)
   answers = {
     score: predict(item, score([item])[0])
-    for score in (score_by_oracle, score_by_context, score_by_prior, score_by_majority)
+    for score in (
+      score_by_oracle,
+      score_by_context,
+      score_by_prior,
+      score_by_majority,
+      score_by_copying,
+      score_by_echo,
+    )
   }
   assert answers == {
     score_by_oracle: 0,
     score_by_context: 0,
     score_by_prior: 1,
     score_by_majority: 2,
+    score_by_copying: 0,
+    score_by_echo: 0,  # "a plum" is no choice
   }
 
 

@@ -52,6 +52,8 @@ def _make_rows(
       content_free_log_prior=(),
       domain_log_prior=(),
       choices=choices,
+      references={},
+      natural=(),
       exemplars=4 * num_classes,
       exemplars_asked=4 * num_classes,
       config_hash="c" * 16,

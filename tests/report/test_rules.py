@@ -39,6 +39,8 @@ def _row(log_likelihoods, **changes):
     "content_free_log_prior": (),
     "domain_log_prior": (),
     "choices": ("no", "a long label"),
+    "references": {},
+    "natural": (),
     "exemplars": 4,
     "exemplars_asked": 4,
     "config_hash": "c",

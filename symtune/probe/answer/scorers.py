@@ -2,7 +2,8 @@
 
 The oracle knows the right answer. The prior-only scorer knows what words mean and
 ignores the exemplars; the context-only scorer follows only the exemplars. The majority
-scorer takes the most frequent class of the exemplars, and the random scorer guesses.
+scorer takes the most frequent class of the exemplars, the copying scorer the last one
+shown, the echo repeats the query, and the random scorer guesses.
 `baselines.py` has the baselines that learn from the exemplars.
 """
 
@@ -32,6 +33,16 @@ def score_by_context(items: Sequence[ProbeItem]) -> list[Score]:
 def score_by_majority(items: Sequence[ProbeItem]) -> list[Score]:
   """Takes the most frequent word of the exemplars; of several, the last one shown."""
   return [answer_word(item, _majority(item)) for item in items]
+
+
+def score_by_copying(items: Sequence[ProbeItem]) -> list[Score]:
+  """Gives the last word shown again: of open questions, the last output."""
+  return [answer_word(item, next(reversed(_shown(item)), None)) for item in items]
+
+
+def score_by_echo(items: Sequence[ProbeItem]) -> list[Score]:
+  """Gives the query's text as the answer; where it is no choice, the first choice."""
+  return [answer_word(item, item.prompt.turns[-1][-2]) for item in items]
 
 
 def make_random_scorer(seed: int) -> ScoreFn:
@@ -83,7 +94,11 @@ def _follow(item: ProbeItem, choice: int | None) -> Score:
   return answer_word(item, None) if choice is None else prefer(item, choice)
 
 
+def _shown(item: ProbeItem) -> list[str]:
+  """The label words of the exemplars, in their order."""
+  return [turn[-1] for turn in item.prompt.turns[:-1]]
+
+
 def _majority(item: ProbeItem) -> str | None:
-  shown = [turn[-1] for turn in item.prompt.turns[:-1]]
-  counts = collections.Counter(reversed(shown))
+  counts = collections.Counter(reversed(_shown(item)))
   return counts.most_common(1)[0][0] if counts else None

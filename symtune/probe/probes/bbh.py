@@ -21,7 +21,7 @@ from symtune.data.prompts import PromptFormat
 from symtune.errors import SymtuneError
 from symtune.probe.ask import draw_queries, question_generator
 from symtune.probe.data_files import find_data
-from symtune.probe.made import open_prompt
+from symtune.probe.made import fixed_rules, open_prompt
 from symtune.probe.probe import AnswerKind, ProbeItem, ProbeSettings
 
 
@@ -80,4 +80,5 @@ class Bbh:
         prior=prompt.answer,
         kind=settings.kind if asked.choices else AnswerKind.GENERATE,
         fingerprint=subject.fingerprint,
+        references={} if asked.choices else fixed_rules(shown, asked.input),
       )

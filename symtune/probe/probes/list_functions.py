@@ -1,10 +1,15 @@
 """List functions: which function turned these lists into these lists?
 
-The 250 functions of Rule 2020, as in BIG-bench and in Wei et al. 2023 (arXiv
-2305.08298, section 5): after four input-output pairs, the generated output of a fifth
-input must equal the given one; accuracy is averaged over functions. The paper does not
-name its 20 functions (the highest human accuracy), so `SELECTION` is our own: simple
-functions that remove elements, modify the list, or ignore the input.
+Functions of Rule 2020, as in BIG-bench and in Wei et al. 2023 (arXiv 2305.08298,
+section 5): after four input-output pairs in one of the ten formats, the generated
+output of a fifth input must equal the given one; accuracy is averaged over functions.
+
+The paper asks about the 20 functions with the highest human accuracy, in five
+categories, of which we know three: remove elements, modify the list, independent of the
+input. Neither the functions nor the accuracies are at hand, so `SELECTION` is our own:
+four simple functions of each of these three, and of two categories of our own. Each
+category is a setting. A model that gives the last output again is right about the
+functions that ignore their input; the report says how often such rules are right.
 
 `list_functions.jsonl` holds one function per line: {"concept": "c001", "examples":
 [{"input": [...], "output": [...]}, ...], ...}.
@@ -12,23 +17,30 @@ functions that remove elements, modify the list, or ignore the input.
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from symtune.cards.card import Task
 from symtune.data.rng import keyed_generator
 from symtune.errors import SymtuneError
 from symtune.probe.data_files import find_data, parse_json, read_text
-from symtune.probe.made import fingerprint, open_prompt
+from symtune.probe.made import draw_format, fingerprint, fixed_rules, open_prompt
 from symtune.probe.probe import AnswerKind, ProbeItem, ProbeSettings
 
 FILE = "list_functions.jsonl"
-# fmt: off
-SELECTION = (
-  "c037", "c041", "c042", "c043", "c044", "c045", "c046", "c048", "c049", "c050",
-  "c062", "c064", "c070", "c077", "c078", "c080", "c090", "c091", "c101", "c102",
-)
-# fmt: on
+# By category; the comments say what the functions do to a list.
+SELECTION = {
+  # Keep the first; drop the first, the last, or both ends.
+  "remove elements": ("c048", "c049", "c062", "c064"),
+  # Append 3; prepend 7; repeat the first element, or the whole list.
+  "modify the list": ("c037", "c046", "c050", "c070"),
+  # Always [9], [5, 2], [8, 2, 7, 0, 3], or a list of ten.
+  "input-independent": ("c041", "c042", "c043", "c044"),
+  # Nothing, for small and for large numbers; first to the end; reverse.
+  "keep or reorder": ("c045", "c102", "c066", "c080"),
+  # The last, the length, the largest, the sum.
+  "one number": ("c061", "c077", "c078", "c079"),
+}
 _FUNCTIONS_PER_SUBJECT = 50
 
 
@@ -49,15 +61,15 @@ class ListFunctions:
     self,
     data_dir: pathlib.Path | None,
     *,
-    functions: tuple[str, ...] | None = None,
+    functions: Mapping[str, tuple[str, ...]] | None = SELECTION,
     shots: int = 4,
-    queries: int = 2,
+    queries: int = 5,
   ):
     """Chooses functions and questions.
 
     Args:
       data_dir: where `list_functions.jsonl` is, or the folder below it.
-      functions: names; None for all in the file, `SELECTION` for our twenty.
+      functions: names by setting; None for all in the file, as one setting.
       shots: pairs shown; 4 in the paper.
       queries: questions per function and seed.
     """
@@ -68,8 +80,8 @@ class ListFunctions:
 
   def subjects(
     self, tasks: Sequence[Task], settings: ProbeSettings
-  ) -> tuple[tuple[ListFunction, ...], ...]:
-    """The functions in groups of fifty; the tasks are not used.
+  ) -> tuple[tuple[str, tuple[ListFunction, ...]], ...]:
+    """Settings and their functions, at most fifty at once; the tasks are not used.
 
     Raises:
       SymtuneError: the file is missing or damaged, or lacks a function or pairs.
@@ -77,7 +89,8 @@ class ListFunctions:
     del tasks, settings
     path = find_data(self._data_dir, FILE, self.name)
     read = {f.name: f for f in read_functions(path)}
-    names = self.functions or tuple(read)
+    by_setting = {"all": tuple(read)} if self.functions is None else self.functions
+    names = [name for some in by_setting.values() for name in some]
     missing = [name for name in names if name not in read]
     if missing:
       raise SymtuneError(f"{path}: got no {missing}. Use a file that has them.")
@@ -87,34 +100,39 @@ class ListFunctions:
         f"{path}: functions {short[:3]} have too few pairs, expected more than "
         f"{self.shots}: those shown and one to ask about."
       )
-    chosen = [read[name] for name in names]
     size = _FUNCTIONS_PER_SUBJECT
-    return tuple(tuple(chosen[i : i + size]) for i in range(0, len(chosen), size))
+    return tuple(
+      (setting, tuple(read[name] for name in some[start : start + size]))
+      for setting, some in by_setting.items()
+      for start in range(0, len(some), size)
+    )
 
   def items(
-    self, subject: tuple[ListFunction, ...], settings: ProbeSettings
+    self, subject: tuple[str, tuple[ListFunction, ...]], settings: ProbeSettings
   ) -> Iterator[ProbeItem]:
     """Per function and seed, `queries` items, each about a different pair."""
-    setting = "all" if self.functions is None else f"{len(self.functions)} chosen"
-    for function in subject:
+    setting, functions = subject
+    for function in functions:
       pairs = function.pairs
       for seed in settings.seeds:
         rng = keyed_generator(seed, self.name, function.name)
         order = [int(i) for i in rng.permutation(len(pairs))]
         for query in order[: min(self.queries, settings.max_queries)]:
           others = [i for i in order if i != query]
-          shown = rng.permutation(others)[: self.shots]
+          shown = [pairs[i] for i in rng.permutation(others)[: self.shots]]
+          prompt_format = draw_format(seed, self.name, function.name, query)
           yield ProbeItem(
             probe=self.name,
             setting=setting,
             task=function.name,
             seed=seed,
             query=query,
-            prompt=open_prompt([pairs[i] for i in shown], *pairs[query]),
+            prompt=open_prompt(shown, *pairs[query], prompt_format),
             context=0,
             prior=None,
             kind=AnswerKind.GENERATE,
             fingerprint=fingerprint(function.name, pairs),
+            references=fixed_rules(shown, pairs[query][0]),
           )
 
 

@@ -1,8 +1,9 @@
 """Nonce inputs: what is left when the words of the examples mean nothing?
 
 Wei et al. 2023 (arXiv 2303.03846, appendix B.2): 0, 25, 50, 75 or 100% of the input
-words of a prompt are replaced, each by the same nonce word throughout. At 100% nothing
-that pre-training taught helps with an example; only repeated words can be matched.
+words of a prompt (16 exemplars per class) are replaced, each by the same nonce word
+throughout. At 100% nothing that pre-training taught helps with an example; only
+repeated words can be matched.
 Label words are never replaced. A share of the distinct words of the examples' texts is
 replaced, and the words replaced for a smaller share are among those for a larger
 one.
@@ -14,13 +15,13 @@ from collections.abc import Mapping
 from symtune.cards.card import Example
 from symtune.data.episodes import Episode
 from symtune.data.text.symbols import draw_nonce_words
-from symtune.probe.ask import Asker, Question, TaskProbe
+from symtune.probe.ask import Asker, ManyShotsProbe, Question
 
 SHARES = (0, 25, 50, 75, 100)  # per cent of the distinct words
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-class NonceWords(TaskProbe):
+class NonceWords(ManyShotsProbe):
   """Accuracy by the share of input words that are replaced."""
 
   name = "nonce_words"
@@ -46,6 +47,7 @@ class NonceWords(TaskProbe):
         episode=episode,
         context=label,
         prior=label if share == 0 else None,
+        prompt_format=self.prompt_format,
         input_text=input_text,
       )
 
