@@ -147,7 +147,7 @@ def check_depth(text: str, where: str = "") -> None:
       depth += 1
       if depth > MAX_DEPTH:
         raise _problem(
-          where, f"nested too deeply, more than {MAX_DEPTH} levels; is it the right file?"
+          where, f"nested too deeply, more than {MAX_DEPTH} levels. Check the file"
         )
     elif bracket in ("]", "}"):
       depth = max(depth - 1, 0)
