@@ -151,12 +151,13 @@ def native_answerer(
     tokens_per_batch=experiment.recipe.probe.tokens_per_batch,
     cache=DiskCache(out / CACHE_FILE),
   )
-  return Answerer(
-    label=dataclasses.replace(
-      label, parameters=model.num_parameters, identity=model.identity
-    ),
-    score=scorer,
+  sized = dataclasses.replace(
+    label,
+    parameters=model.num_parameters,
+    identity=model.identity,
+    dtype=np.dtype(network.config.dtype).name,
   )
+  return Answerer(label=sized, score=scorer)
 
 
 def _titles(names: Sequence[str]) -> list[str]:
