@@ -156,5 +156,5 @@ def _digest(name: str, tensor: LazyTensor, *, is_small: bool) -> bytes:
   digest = hashlib.sha256(f"{name} {tensor.shape} {tensor.dtype.name}\n".encode())
   if is_small or len(tensor.shape) == 1 or name.endswith("/rel_embedding"):
     # As plain bytes, since bfloat16 has no buffer format.
-    digest.update(np.ascontiguousarray(tensor.read()).reshape(-1).view(np.uint8))
+    digest.update(np.ascontiguousarray(tensor.read()).reshape(-1).view(np.uint8).data)
   return digest.digest()
