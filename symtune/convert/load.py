@@ -121,9 +121,13 @@ def check_config(checkpoint: SourceCheckpoint, config: T5Config) -> None:
   if differ:
     found = ", ".join(f"{n} = {getattr(checkpoint.config, n)!r}" for n in differ)
     here = ", ".join(f"{n} = {getattr(config, n)!r}" for n in differ)
+    settings = " ".join(
+      f"--gin.T5Config.{n}={getattr(checkpoint.config, n)!r}".replace(" ", "")
+      for n in differ
+    )
     raise SymtuneError(
       f"{checkpoint.where} is of a network with T5Config {found}, but this network has "
-      f"{here}. Use the settings of the checkpoint."
+      f"{here}. Use the settings of the checkpoint: {settings}."
     )
 
 
