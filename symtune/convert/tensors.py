@@ -67,10 +67,18 @@ class SourceCheckpoint:
 
 def expected_shapes(config: T5Config) -> dict[str, tuple[int, ...]]:
   """The shape of every parameter of a network, by slash-joined path."""
+  # All layers of a stack are alike, so that one of each is enough to know.
+  small = dataclasses.replace(config, num_encoder_layers=1, num_decoder_layers=1)
   tree: Mapping[str, Any] = dict(
-    flatten_dict(param_shapes(Transformer(config)), sep="/")
+    flatten_dict(param_shapes(Transformer(small)), sep="/")
   )
-  return {name: tuple(leaf.shape) for name, leaf in tree.items()}
+  counts = {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers}
+  shapes: dict[str, tuple[int, ...]] = {}
+  for name, leaf in tree.items():
+    stack, layer, rest = name.partition("/layers_0/")
+    for i in range(counts[stack] if layer else 1):
+      shapes[f"{stack}/layers_{i}/{rest}" if layer else name] = tuple(leaf.shape)
+  return shapes
 
 
 def check_tensors(

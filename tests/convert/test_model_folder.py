@@ -107,7 +107,7 @@ def test_control_tokens_of_another_model_are_named(folder):
 def test_deep_nesting_is_no_traceback(folder):
   path = folder()
   (path / "config.json").write_text("[" * 100_000)
-  with pytest.raises(SymtuneError, match="is not a JSON file"):
+  with pytest.raises(SymtuneError, match="nested too deeply"):
     read_model_folder(path)
 
 
