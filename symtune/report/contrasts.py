@@ -10,10 +10,12 @@ the exemplars alone do not give.
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from symtune.data.rng import keyed_generator
 from symtune.probe.probes.label_semantics import LabelSemantics
 from symtune.probe.probes.settings import FourSettings, Setting
-from symtune.probe.results import ResultRow
+from symtune.probe.results import Results
 from symtune.probe.run import CheckpointLabel
 from symtune.report.results import (
   PairedResults,
@@ -128,7 +130,7 @@ def _compare(
     for task in last.tasks
     if task.task in by_task
   }
-  pairs = {task: rows for task, rows in pairs.items() if rows[0]}
+  pairs = {task: rows for task, rows in pairs.items() if len(rows[0])}
   if not pairs:
     return None
   before, after = (
@@ -145,10 +147,11 @@ def _compare(
   )
 
 
-def _same_questions(
-  first: Sequence[ResultRow], last: Sequence[ResultRow]
-) -> tuple[list[ResultRow], list[ResultRow]]:
+def _same_questions(first: Results, last: Results) -> tuple[Results, Results]:
   """The rows of both settings with the same seed and query, in the same order."""
-  by_key = {(row.seed, row.query): row for row in first}
-  kept = [row for row in last if (row.seed, row.query) in by_key]
-  return [by_key[row.seed, row.query] for row in kept], kept
+  keys = [np.stack([r.numbers("seed"), r.numbers("query")], 1) for r in (first, last)]
+  numbers = np.unique(np.concatenate(keys), axis=0, return_inverse=True)[1].reshape(-1)
+  _, before, after = np.intersect1d(
+    numbers[: len(first)], numbers[len(first) :], return_indices=True
+  )
+  return first.take(before), last.take(after)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from symtune.data.rng import keyed_generator
-from symtune.probe.results import ResultRow
+from symtune.probe.results import Results
 from symtune.report.results import PairedResults, SettingRows, TaskRows
 from symtune.stats.clusters import TaskAnswers
 from symtune.stats.means import (
@@ -61,7 +61,7 @@ def summarize_tasks(results: PairedResults) -> tuple[Summary, ...]:
   )
 
 
-def task_answers(rows: Sequence[ResultRow], values: Sequence[float]) -> TaskAnswers:
+def task_answers(rows: Results, values: np.ndarray) -> TaskAnswers:
   """Turns the rows of one task into the input of `stats`.
 
   Args:
@@ -69,9 +69,9 @@ def task_answers(rows: Sequence[ResultRow], values: Sequence[float]) -> TaskAnsw
     values: one number per row.
   """
   return TaskAnswers(
-    queries=np.array([row.query for row in rows], np.int64),
-    seeds=np.array([row.seed for row in rows], np.int64),
-    values=np.array(values, np.float64),
+    queries=rows.numbers("query"),
+    seeds=rows.numbers("seed"),
+    values=values.astype(np.float64),
   )
 
 
@@ -107,13 +107,11 @@ def _summarize(setting: SettingRows, tasks: tuple[TaskRows, ...]) -> Summary:
   )
 
 
-def right_answers(rows: Sequence[ResultRow]) -> TaskAnswers:
+def right_answers(rows: Results) -> TaskAnswers:
   """The answers of one task as 1 for right and 0 for wrong."""
-  return task_answers(rows, [float(row.correct) for row in rows])
+  return task_answers(rows, rows.numbers("correct"))
 
 
 def mean_chance(tasks: Sequence[TaskRows]) -> float:
   """The mean of chance over tasks; questions of a task may differ in their chance."""
-  return float(
-    np.mean([np.mean([row.chance for row in t.by_checkpoint[0]]) for t in tasks])
-  )
+  return float(np.mean([t.by_checkpoint[0].numbers("chance").mean() for t in tasks]))
