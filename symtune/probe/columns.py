@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import types
 import typing
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,15 +123,16 @@ class Collector:
     self._columns = {name: _OpenColumn(name, hints[name]) for name in names}
     self._count = 0
 
-  def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Adds rows that have a value for every field.
+  def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Adds rows, each with the values of all fields in the dataclass's order.
 
     Raises:
       MistypedValue: a value is not of its field's type.
     """
-    for name, column in self._columns.items():
+    columns = zip(*rows, strict=True)
+    for column, values in zip(self._columns.values(), columns, strict=bool(rows)):
       try:
-        column.add([row[name] for row in rows])
+        column.add(values)
       except MistypedValue as error:
         raise MistypedValue(self._count + error.row, error.problem) from error
     self._count += len(rows)
@@ -157,11 +158,11 @@ class _OpenColumn:
     self._arrays: list[np.ndarray] = []
     self._counts: list[np.ndarray] = []
 
-  def add(self, values: list[Any]) -> None:
+  def add(self, values: tuple[Any, ...]) -> None:
     self._check(values)
     try:
       if self._item is str:
-        keys = map(tuple, values) if self._is_tuple else values
+        keys = list(map(tuple, values)) if self._is_tuple else values
         self._arrays.append(self._encode(keys))
       elif self._is_tuple:
         self._counts.append(np.fromiter(map(len, values), np.int32, len(values)))
@@ -189,11 +190,13 @@ class _OpenColumn:
   def _dtype(self) -> type:
     return {int: np.int64, float: np.float64, bool: np.bool_}[self._item]
 
-  def _encode(self, keys: Iterable[Hashable]) -> np.ndarray:
+  def _encode(self, keys: Sequence[Hashable]) -> np.ndarray:
     codes = self._codes
+    if len(keys) and keys.count(keys[0]) == len(keys):  # most are; this is faster
+      return np.full(len(keys), codes.setdefault(keys[0], len(codes)), np.int32)
     return np.array([codes.setdefault(key, len(codes)) for key in keys], np.int32)
 
-  def _check(self, values: list[Any]) -> None:
+  def _check(self, values: tuple[Any, ...]) -> None:
     """Types are compared per column: a set of a few types instead of many calls."""
     kinds = set(map(type, values))
     allowed = {list, tuple} if self._is_tuple else _accepted(self._type)

@@ -28,7 +28,7 @@ from symtune.probe.row_checks import find_problem, find_repeated
 
 SCHEMA_VERSION = 5
 CHECKSUM = "crc32"
-_BLOCK = 4096  # lines that are parsed before their values become columns
+_BLOCK = 256  # lines that are parsed before their values become columns
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,7 +211,7 @@ def collect(rows: Sequence[ResultRow]) -> Results:
   if isinstance(rows, Results):
     return rows
   collector = Collector(ResultRow)
-  collector.add([vars(row) for row in rows])
+  collector.add([tuple(vars(row).values()) for row in rows])
   return Results(collector.columns())
 
 
@@ -247,9 +247,7 @@ def read_results(path: pathlib.Path) -> Results:
     with path.open("rb") as file:
       numbered = enumerate(file, start=1)
       while block := list(itertools.islice(numbered, _BLOCK)):
-        collector.add(
-          [_parse(line, f"{path}, line {number}") for number, line in block]
-        )
+        collector.add([_parse(line, path, number) for number, line in block])
   except FileNotFoundError as error:
     raise SymtuneError(
       f"no results at {path}. Probe a checkpoint first: symtune run or symtune probe."
@@ -289,18 +287,17 @@ def _tail(head: bytes) -> bytes:
 _TAIL_LENGTH = len(_tail(b""))
 
 
-def _parse(line: bytes, where: str) -> dict[str, Any]:
+def _parse(line: bytes, path: pathlib.Path, number: int) -> tuple[Any, ...]:
   body = line.removesuffix(b"\n")
-  if _tail(body[:-_TAIL_LENGTH]) != body[-_TAIL_LENGTH:]:
-    raise SymtuneError(f"{where}: {_describe_damage(body)}")
   try:
-    values = json.loads(body.decode("utf-8"))
-    _values_of(values)
-  except (ValueError, KeyError, RecursionError) as error:
-    raise SymtuneError(f"{where}: {_describe_damage(body)}") from error
-  if len(values) != len(_FIELDS) + 1 or values["schema_version"] != SCHEMA_VERSION:
-    raise SymtuneError(f"{where}: {_describe_damage(body)}")
-  return values
+    if _tail(body[:-_TAIL_LENGTH]) == body[-_TAIL_LENGTH:]:
+      values = json.loads(body.decode("utf-8"))
+      row = _values_of(values)
+      if len(row) + 1 == len(values) and row[0] == SCHEMA_VERSION:
+        return row
+  except (ValueError, KeyError, RecursionError):
+    pass  # described below
+  raise SymtuneError(f"{path}, line {number}: {_describe_damage(body)}")
 
 
 def _describe_damage(body: bytes) -> str:

@@ -23,7 +23,7 @@ from symtune.report.results import (
   checkpoint_title,
   setting_title,
 )
-from symtune.report.summary import right_answers
+from symtune.report.summary import in_threads, right_answers
 from symtune.report.tables import CHANGE_COLUMNS, Column, Table, change_cells
 from symtune.stats.means import PairedDifference, holm, paired_difference
 
@@ -67,12 +67,15 @@ def compare_settings(results: PairedResults) -> tuple[Contrast, ...]:
   Returns:
     One contrast per pair of settings and checkpoint, over the tasks asked in both.
   """
-  found = [
-    contrast
-    for first, last in _pairs(results.settings)
-    for place, label in enumerate(results.checkpoints)
-    if (contrast := _compare(first, last, place, label)) is not None
-  ]
+  compared = in_threads(
+    _compare,
+    [
+      (first, last, place, label)
+      for first, last in _pairs(results.settings)
+      for place, label in enumerate(results.checkpoints)
+    ],
+  )
+  found = [contrast for contrast in compared if contrast is not None]
   corrected = holm([contrast.change.p_value for contrast in found])
   return tuple(
     dataclasses.replace(contrast, holm_p_value=p_value)

@@ -6,8 +6,10 @@ setting and tasks, so equal results give equal reports. The p-values of
 summaries that are made together, for one table, are corrected together.
 """
 
+import concurrent.futures
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +24,8 @@ from symtune.stats.means import (
   macro_mean,
   paired_difference,
 )
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,14 +55,26 @@ class Summary:
 
 def summarize_settings(results: PairedResults) -> tuple[Summary, ...]:
   """One summary per setting: means over tasks."""
-  return _correct([_summarize(s, s.tasks) for s in results.settings])
+  return _correct(in_threads(_summarize, [(s, s.tasks) for s in results.settings]))
 
 
 def summarize_tasks(results: PairedResults) -> tuple[Summary, ...]:
   """One summary per setting and task."""
   return _correct(
-    [_summarize(s, (task,)) for s in results.settings for task in s.tasks]
+    in_threads(_summarize, [(s, (t,)) for s in results.settings for t in s.tasks])
   )
+
+
+def in_threads(function: Callable[..., _T], calls: Sequence[tuple]) -> list[_T]:
+  """The results of calls, in order; random draws of resamples run side by side.
+
+  Args:
+    function: called once for each tuple of arguments.
+    calls: the arguments. Every call makes its own generator, so the order of the work
+      does not matter.
+  """
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    return list(pool.map(lambda arguments: function(*arguments), calls))
 
 
 def task_answers(rows: Results, values: np.ndarray) -> TaskAnswers:

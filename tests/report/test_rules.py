@@ -110,7 +110,7 @@ def test_rules_without_their_extra_prompts_say_how_to_get_them():
 
 def test_generated_answers_have_no_rule():
   row = _row([], kind="generate", num_classes=2, tokens=(), text="no")
-  assert apply_rule([row], Rule.PMI) [0] == row
+  assert apply_rule([row], Rule.PMI)[0] == row
 
 
 @pytest.mark.parametrize(
