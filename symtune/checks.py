@@ -15,8 +15,7 @@ def find_mistyped(value: Any, hint: Any, name: str) -> str | None:
   """Describes the first part of a value that does not match its annotation.
 
   An int passes as a float, but a bool does not pass as an int. Dataclasses are checked
-  field by field, tuples and dictionaries item by item; annotations of other kinds are
-  not checked.
+  field by field and tuples item by item; annotations of other kinds are not checked.
 
   Args:
     value: anything.
@@ -34,16 +33,6 @@ def find_mistyped(value: Any, hint: Any, name: str) -> str | None:
       return _describe(value, hint, name)
     item, *_ = typing.get_args(hint)
     found = (find_mistyped(v, item, f"{name}[{i}]") for i, v in enumerate(value))
-    return next((problem for problem in found if problem), None)
-  if typing.get_origin(hint) is dict:
-    if not isinstance(value, dict):
-      return _describe(value, hint, name)
-    key_hint, item = typing.get_args(hint)
-    found = (
-      find_mistyped(k, key_hint, f"{name}: key {k!r}")
-      or find_mistyped(v, item, f"{name}[{k!r}]")
-      for k, v in value.items()
-    )
     return next((problem for problem in found if problem), None)
   if hint is Any or not isinstance(hint, type):
     return None

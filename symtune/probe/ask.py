@@ -123,6 +123,7 @@ class Asker:
       kind=kind,
       fingerprint=self.task.fingerprint,
       natural=own if kind is AnswerKind.GENERATE and not shows_own else (),
+      shares=self.task.card.shares,
     )
 
   def _draw(

@@ -13,6 +13,8 @@ from typing import Any
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat
 from symtune.data.rng import keyed_generator
 
+# What `fixed_rules` answers: the last output shown again, and so on.
+FIXED_RULES = ("last output", "most frequent output", "input")
 _CUES = PromptFormat.INPUT_OUTPUT
 
 
@@ -68,8 +70,8 @@ def draw_format(*key: int | str) -> PromptFormat:
   return ALL_FORMATS[int(keyed_generator(*key, "format").integers(len(ALL_FORMATS)))]
 
 
-def fixed_rules(exemplars: Sequence[tuple[str, str]], query: str) -> dict[str, str]:
-  """What rules without any insight answer to an open question, by the rule's name.
+def fixed_rules(exemplars: Sequence[tuple[str, str]], query: str) -> tuple[str, ...]:
+  """What rules without any insight answer to an open question.
 
   An open question has no chance level, but these rules answer some of them: a function
   that ignores its input gives the last output again.
@@ -79,15 +81,12 @@ def fixed_rules(exemplars: Sequence[tuple[str, str]], query: str) -> dict[str, s
     query: input of the question.
 
   Returns:
-    The last output shown, the most frequent one (of several, the one shown last), and
-    the input.
+    One text for each of `FIXED_RULES`; of several most frequent outputs, the one that
+    is shown last.
   """
   outputs = [output for _, output in exemplars]
-  return {
-    "last output": outputs[-1],
-    "most frequent output": collections.Counter(reversed(outputs)).most_common(1)[0][0],
-    "input": query,
-  }
+  most_frequent = collections.Counter(reversed(outputs)).most_common(1)[0][0]
+  return (outputs[-1], most_frequent, query)
 
 
 def fingerprint(*what: Any) -> str:

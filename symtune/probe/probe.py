@@ -11,7 +11,7 @@ answer shows which one was followed.
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from symtune.cards.card import Task
@@ -46,10 +46,11 @@ class ProbeItem:
     prior: choice that the label words' meaning implies; None if they have no meaning.
     kind: how the question is answered.
     fingerprint: SHA-256 of what the question is made from (card and rows).
-    references: for an open question, what rules without any insight would answer, by
-      the rule's name (`made.fixed_rules`).
+    references: for an open question, what rules without any insight would answer, one
+      text for each of `made.FIXED_RULES`.
     natural: the task's own label words, where the prompt shows others and the answer
       is generated.
+    shares: names of what the task has in common with other tasks (`TaskCard.shares`).
   """
 
   probe: str
@@ -62,8 +63,9 @@ class ProbeItem:
   prior: int | None
   kind: AnswerKind
   fingerprint: str
-  references: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  references: tuple[str, ...] = ()
   natural: tuple[str, ...] = ()
+  shares: tuple[str, ...] = ()
 
   @property
   def key(self) -> tuple[str, str, str, int, int]:

@@ -5,13 +5,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import rich.table
 
 from symtune.errors import SymtuneError
 from symtune.files import DATA_FILE, RESULTS_FILE, RUN_FILE, write_whole
 from symtune.probe.probes.format_sensitivity import FormatSensitivity
 from symtune.probe.probes.order_sensitivity import OrderSensitivity
-from symtune.probe.results import ResultRow, read_results
+from symtune.probe.results import Results, read_results
 from symtune.probe.run import CheckpointLabel
 from symtune.report.contrasts import compare_settings, contrast_table
 from symtune.report.figures import draw_accuracy
@@ -179,21 +180,19 @@ def _describe_slopes(
   return [f"## {table.title}\n", to_markdown(table), figure]
 
 
-def _describe_shortened(rows: Sequence[ResultRow]) -> str:
+def _describe_shortened(rows: Results) -> str:
   """Which prompts lost exemplars, so that they have fewer than their setting says."""
+  lost = rows.numbers("exemplars_asked") - rows.numbers("exemplars")
+  names = [rows.words(name) for name in ("probe", "setting")]
+  pairs = np.stack([name.codes for name in names], axis=1)
   lines = []
-  for probe, setting in dict.fromkeys((row.probe, row.setting) for row in rows):
-    asked = [row for row in rows if (row.probe, row.setting) == (probe, setting)]
-    lost = [
-      row.exemplars_asked - row.exemplars
-      for row in asked
-      if row.exemplars < row.exemplars_asked
-    ]
-    if lost:
-      lines.append(
-        f"- {probe}, {setting}: {len(lost)} of {len(asked)} prompts lost {sum(lost)} "
-        f"exemplars to fit.\n"
-      )
+  for pair in np.unique(pairs[lost > 0], axis=0).tolist():
+    probe, setting = (n.values[code] for n, code in zip(names, pair, strict=True))
+    here = (pairs == pair).all(axis=1)
+    lines.append(
+      f"- {probe}, {setting}: {(lost[here] > 0).sum()} of {here.sum()} prompts lost "
+      f"{lost[here].sum()} exemplars to fit.\n"
+    )
   return "".join(lines) or "- No prompt lost exemplars.\n"
 
 

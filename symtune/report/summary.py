@@ -6,13 +6,15 @@ setting and tasks, so equal results give equal reports. The p-values of
 summaries that are made together, for one table, are corrected together.
 """
 
+import concurrent.futures
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from symtune.data.rng import keyed_generator
-from symtune.probe.results import ResultRow
+from symtune.probe.results import Results
 from symtune.report.results import PairedResults, SettingRows, TaskRows
 from symtune.stats.clusters import TaskAnswers
 from symtune.stats.means import (
@@ -22,6 +24,8 @@ from symtune.stats.means import (
   macro_mean,
   paired_difference,
 )
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,17 +55,29 @@ class Summary:
 
 def summarize_settings(results: PairedResults) -> tuple[Summary, ...]:
   """One summary per setting: means over tasks."""
-  return _correct([_summarize(s, s.tasks) for s in results.settings])
+  return _correct(in_threads(_summarize, [(s, s.tasks) for s in results.settings]))
 
 
 def summarize_tasks(results: PairedResults) -> tuple[Summary, ...]:
   """One summary per setting and task."""
   return _correct(
-    [_summarize(s, (task,)) for s in results.settings for task in s.tasks]
+    in_threads(_summarize, [(s, (t,)) for s in results.settings for t in s.tasks])
   )
 
 
-def task_answers(rows: Sequence[ResultRow], values: Sequence[float]) -> TaskAnswers:
+def in_threads(function: Callable[..., _T], calls: Sequence[tuple]) -> list[_T]:
+  """The results of calls, in order; random draws of resamples run side by side.
+
+  Args:
+    function: called once for each tuple of arguments.
+    calls: the arguments. Every call makes its own generator, so the order of the work
+      does not matter.
+  """
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    return list(pool.map(lambda arguments: function(*arguments), calls))
+
+
+def task_answers(rows: Results, values: np.ndarray) -> TaskAnswers:
   """Turns the rows of one task into the input of `stats`.
 
   Args:
@@ -69,9 +85,9 @@ def task_answers(rows: Sequence[ResultRow], values: Sequence[float]) -> TaskAnsw
     values: one number per row.
   """
   return TaskAnswers(
-    queries=np.array([row.query for row in rows], np.int64),
-    seeds=np.array([row.seed for row in rows], np.int64),
-    values=np.array(values, np.float64),
+    queries=rows.numbers("query"),
+    seeds=rows.numbers("seed"),
+    values=values.astype(np.float64),
   )
 
 
@@ -107,13 +123,11 @@ def _summarize(setting: SettingRows, tasks: tuple[TaskRows, ...]) -> Summary:
   )
 
 
-def right_answers(rows: Sequence[ResultRow]) -> TaskAnswers:
+def right_answers(rows: Results) -> TaskAnswers:
   """The answers of one task as 1 for right and 0 for wrong."""
-  return task_answers(rows, [float(row.correct) for row in rows])
+  return task_answers(rows, rows.numbers("correct"))
 
 
 def mean_chance(tasks: Sequence[TaskRows]) -> float:
   """The mean of chance over tasks; questions of a task may differ in their chance."""
-  return float(
-    np.mean([np.mean([row.chance for row in t.by_checkpoint[0]]) for t in tasks])
-  )
+  return float(np.mean([t.by_checkpoint[0].numbers("chance").mean() for t in tasks]))

@@ -275,26 +275,24 @@ def test_open_questions_are_asked_in_all_formats_each_prompt_in_one(
 def test_fixed_rules_are_the_last_and_the_most_frequent_output_and_the_input(
   data_dir, settings
 ):
-  assert fixed_rules([("a", "1"), ("b", "2"), ("c", "2"), ("d", "1")], "q") == {
-    "last output": "1",
-    "most frequent output": "1",  # of two that are, the one shown last
-    "input": "q",
-  }
+  assert fixed_rules([("a", "1"), ("b", "2"), ("c", "2"), ("d", "1")], "q") == (
+    "1",
+    "1",  # of two that are most frequent, the one shown last
+    "q",
+  )
   for probe in (ListFunctions(data_dir), TuringConcepts()):
     items = _items(probe, settings)
-    for rule, score in (
-      ("last output", score_by_copying),
-      ("most frequent output", score_by_majority),
-      ("input", score_by_echo),
-    ):
+    scorers = score_by_copying, score_by_majority, score_by_echo
+    for place, score in enumerate(scorers):
       answers = [answer.text for answer in score(items)]
-      assert answers == [item.references[rule] for item in items]
+      assert answers == [item.references[place] for item in items]
     for item in items:
       outputs = [turn[-1] for turn in item.prompt.turns[:-1]]
-      assert item.references["last output"] == outputs[-1]
+      last, most_frequent, query = item.references
+      assert last == outputs[-1]
       most = max(outputs.count(output) for output in outputs)
-      assert outputs.count(item.references["most frequent output"]) == most
-      assert item.references["input"] == item.prompt.turns[-1][-2]
+      assert outputs.count(most_frequent) == most
+      assert query == item.prompt.turns[-1][-2]
   for item in _items(Bbh(data_dir), settings):
     is_open = item.kind is AnswerKind.GENERATE
     assert bool(item.references) == is_open
@@ -318,7 +316,7 @@ def test_real_list_functions_are_the_given_pairs(shared_data, settings):
   assert {item.setting for item in chosen} == set(SELECTION)
   by_setting = collections.defaultdict(list)
   for item in chosen:
-    right = item.references["last output"] == item.prompt.choices[0]
+    right = item.references[0] == item.prompt.choices[0]
     by_setting[item.setting].append(right)
   # A copy of the last output is right wherever the input does not matter.
   assert all(by_setting.pop("input-independent"))

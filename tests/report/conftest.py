@@ -1,6 +1,7 @@
 """Rows made by hand: who answered what."""
 
 import json
+import zlib
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -19,6 +20,8 @@ def _make_rows(
   seed: int = 0,
   parameters: int | None = None,
   prior: int | None = None,
+  family: str | None = None,
+  shares: tuple[str, ...] = (),
 ) -> list[ResultRow]:
   """One row per query 0, 1, ...; `correct` is 1 for right and 0 for wrong answers."""
   choices = tuple("abcdef"[:num_classes])
@@ -29,12 +32,15 @@ def _make_rows(
       step=step,
       identity=checkpoint,
       parameters=parameters,
+      family=family,
       dtype=None,
       probe=probe,
       setting=setting,
       task=task,
       seed=seed,
       query=query,
+      prompt_hash=zlib.crc32(f"{probe} {setting} {task} {seed} {query}".encode()),
+      shares=shares,
       kind="rank",
       num_classes=num_classes,
       label=0,
@@ -52,13 +58,14 @@ def _make_rows(
       content_free_log_prior=(),
       domain_log_prior=(),
       choices=choices,
-      references={},
+      references=(),
       natural=(),
       exemplars=4 * num_classes,
       exemplars_asked=4 * num_classes,
       config_hash="c" * 16,
       data_fingerprint="f" * 64,
       vocab_hash="v" * 16,
+      symtune_version="0.1.0",
       git_commit=None,
     )
     for query, right in enumerate(correct)

@@ -24,6 +24,10 @@ def _row(log_likelihoods, **changes):
     "task": "t",
     "seed": 0,
     "query": 0,
+    "prompt_hash": 1,
+    "shares": (),
+    "family": None,
+    "symtune_version": "0.1.0",
     "kind": "rank",
     "num_classes": len(log_likelihoods),
     "label": 0,
@@ -39,7 +43,7 @@ def _row(log_likelihoods, **changes):
     "content_free_log_prior": (),
     "domain_log_prior": (),
     "choices": ("no", "a long label"),
-    "references": {},
+    "references": (),
     "natural": (),
     "exemplars": 4,
     "exemplars_asked": 4,
@@ -108,7 +112,7 @@ def test_rules_without_their_extra_prompts_say_how_to_get_them():
 
 def test_generated_answers_have_no_rule():
   row = _row([], kind="generate", num_classes=2, tokens=(), text="no")
-  assert apply_rule([row], Rule.PMI) == [row]
+  assert apply_rule([row], Rule.PMI)[0] == row
 
 
 @pytest.mark.parametrize(

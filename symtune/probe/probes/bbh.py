@@ -80,5 +80,5 @@ class Bbh:
         prior=prompt.answer,
         kind=settings.kind if asked.choices else AnswerKind.GENERATE,
         fingerprint=subject.fingerprint,
-        references={} if asked.choices else fixed_rules(shown, asked.input),
+        references=() if asked.choices else fixed_rules(shown, asked.input),
       )
