@@ -5,6 +5,10 @@ like two checkpoints: on the same questions, with the same intervals and tests. 
 labels minus symbols shows what the labels' meaning adds, natural minus swapped labels
 what it costs to override that meaning, and the setting `labels` minus `neither` what
 the exemplars alone do not give.
+
+A difference between a setting with an instruction and one without is also that of their
+formats (`probe/probes/settings.py`); beside it stands the difference at equal format,
+which is what the instruction alone adds.
 """
 
 import dataclasses
@@ -27,12 +31,15 @@ from symtune.report.summary import in_threads, right_answers
 from symtune.report.tables import CHANGE_COLUMNS, Column, Table, change_cells
 from symtune.stats.means import PairedDifference, holm, paired_difference
 
-# What labels add, without and with an instruction; what an instruction adds.
+# What labels add, without and with an instruction; what an instruction adds, in the
+# paper's design, which changes the format too, and then at equal format.
 _OF_FOUR = (
   (Setting.LABELS, Setting.NEITHER),
   (Setting.INSTRUCTION_AND_LABELS, Setting.INSTRUCTION),
   (Setting.INSTRUCTION, Setting.NEITHER),
+  (Setting.INSTRUCTION, Setting.NEITHER_SAME_FORMAT),
   (Setting.INSTRUCTION_AND_LABELS, Setting.LABELS),
+  (Setting.INSTRUCTION_AND_LABELS, Setting.LABELS_SAME_FORMAT),
 )
 _NATURAL = "natural"
 

@@ -129,6 +129,8 @@ def test_settings_prior_only(toy_task, settings, accuracy):
     Setting.LABELS: 1.0,
     Setting.INSTRUCTION: first,
     Setting.NEITHER: first,
+    Setting.LABELS_SAME_FORMAT: 1.0,
+    Setting.NEITHER_SAME_FORMAT: first,
   }
 
 
@@ -201,6 +203,31 @@ def test_settings_share_queries_exemplars_and_formats(toy_task, settings):
     assert [item.setting for item in items] == list(Setting)
     assert len({item.prompt.exemplar_labels for item in items}) == 1
     assert items[1].prompt.turns[-1] == items[3].prompt.turns[-1]
+
+
+def test_an_instruction_is_all_that_settings_of_equal_format_differ_in(
+  toy_task, settings
+):
+  """The paper's settings change the format too, in all but one of ten prompts."""
+  by_query = collections.defaultdict(dict)
+  for item in _items(FourSettings(), [toy_task], settings):
+    by_query[item.seed, item.query][item.setting] = item.prompt
+  same = 0
+  for prompts in by_query.values():
+    for without, with_one, papers in (
+      (Setting.NEITHER_SAME_FORMAT, Setting.INSTRUCTION, Setting.NEITHER),
+      (
+        Setting.LABELS_SAME_FORMAT,
+        Setting.INSTRUCTION_AND_LABELS,
+        Setting.LABELS,
+      ),
+    ):
+      instructed = prompts[with_one].inputs
+      assert "What is it?\n" in instructed
+      assert prompts[without].inputs == instructed.replace("What is it?\n", "")
+      assert prompts[without].choices == prompts[papers].choices
+      same += prompts[without].inputs == prompts[papers].inputs
+  assert same < len(by_query)
 
 
 def test_prompts_are_those_that_are_drawn_for_their_query(toy_task, settings):

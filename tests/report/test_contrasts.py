@@ -37,6 +37,31 @@ def test_what_labels_and_instructions_add(make_rows):
   assert (labels["tasks"], labels["n"]) == ("1", "10")
 
 
+def test_what_an_instruction_adds_is_also_shown_at_equal_format(make_rows):
+  """In the paper's design the format changes with the instruction."""
+  right = {
+    "instruction+labels": 9,
+    "labels": 8,
+    "instruction": 4,
+    "neither": 2,
+    "labels, Question/Answer": 6,
+    "neither, Question/Answer": 3,
+  }
+  rows = [
+    row
+    for name, count in right.items()
+    for row in make_rows("a", 0, "t", [1] * count + [0] * (10 - count), setting=name)
+  ]
+  found = _cells(rows)
+  shown = {key[0]: cells["difference"].split(" ")[0] for key, cells in found.items()}
+  assert list(shown.items())[2:] == [
+    ("instruction (minus neither)", "+20.0"),
+    ("instruction (minus neither, Question/Answer)", "+10.0"),
+    ("instruction + labels (minus labels)", "+10.0"),
+    ("instruction + labels (minus labels, Question/Answer)", "+30.0"),
+  ]
+
+
 def test_natural_is_compared_with_every_other_kind_of_label(make_rows):
   """Pairs are found by seed and query; a task that one lacks is left out of both."""
   rows = []

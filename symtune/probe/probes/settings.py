@@ -2,21 +2,29 @@
 
 Wei et al. 2023, section 4: with neither an instruction nor relevant labels, exemplars
 are the only way to learn the task.
+
+In the paper a prompt with an instruction always has the format Question/Answer, and one
+without has any of ten. So the difference between such settings is also that of their
+formats. Two more settings ask without an instruction in the format Question/Answer:
+what an instruction adds is the difference to these.
 """
 
 import enum
 
 from symtune.data.episodes import Episode
+from symtune.data.prompts import PromptFormat
 from symtune.probe.ask import Asker, Question, TaskProbe
 
 
 class Setting(enum.StrEnum):
-  """Table 1 of the paper, left to right."""
+  """Table 1 of the paper, left to right, and two settings in the same format."""
 
   INSTRUCTION_AND_LABELS = "instruction+labels"
   LABELS = "labels"
   INSTRUCTION = "instruction"
   NEITHER = "neither"
+  LABELS_SAME_FORMAT = "labels, Question/Answer"
+  NEITHER_SAME_FORMAT = "neither, Question/Answer"
 
   @property
   def has_instruction(self) -> bool:
@@ -26,7 +34,18 @@ class Setting(enum.StrEnum):
   @property
   def has_labels(self) -> bool:
     """Whether labels are natural words; if not, symbols never seen in tuning."""
-    return self in (Setting.INSTRUCTION_AND_LABELS, Setting.LABELS)
+    return self in (
+      Setting.INSTRUCTION_AND_LABELS,
+      Setting.LABELS,
+      Setting.LABELS_SAME_FORMAT,
+    )
+
+  @property
+  def prompt_format(self) -> PromptFormat | None:
+    """The format of all prompts; None where each prompt's is drawn."""
+    if self in (Setting.LABELS, Setting.NEITHER):
+      return None
+    return PromptFormat.QUESTION_ANSWER
 
 
 class FourSettings(TaskProbe):
@@ -35,7 +54,7 @@ class FourSettings(TaskProbe):
   name = "settings"
 
   def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
-    """One for each of the four settings."""
+    """One for each setting."""
     symbols = asker.with_symbols(episode, seed)
     label = episode.query.label
     return [
@@ -45,6 +64,7 @@ class FourSettings(TaskProbe):
         context=label,
         prior=label if s.has_labels else None,
         instruction=s.has_instruction,
+        prompt_format=s.prompt_format,
       )
       for s in Setting
     ]
