@@ -5,7 +5,7 @@ concatenations, not SentencePiece calls.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Int, Int64
@@ -215,18 +215,36 @@ class PromptTokenizer:
     dropped: set[int] = set()
     if excess <= 0:
       return dropped
-    kept: list[list[int]] = [[] for _ in range(max(exemplar_labels, default=0) + 1)]
-    for turn, label in enumerate(exemplar_labels):
-      kept[label].append(turn)
-    while excess > 0:
-      largest = max(kept, key=lambda turns: (len(turns), turns))
-      if len(largest) <= self.min_exemplars_per_class:
-        raise PromptTooLongError(
-          f"prompt starting {name()!r}: got {self.max_inputs + excess} tokens with "
-          f"{self.min_exemplars_per_class} exemplars per class, expected at most "
-          f"{self.max_inputs}. Raise the input length."
-        )
-      turn = largest.pop()
+    for turn in dropping_order(exemplar_labels, self.min_exemplars_per_class):
       dropped.add(turn)
       excess -= lengths[turn]
-    return dropped
+      if excess <= 0:
+        return dropped
+    raise PromptTooLongError(
+      f"prompt starting {name()!r}: got {self.max_inputs + excess} tokens with "
+      f"{self.min_exemplars_per_class} exemplars per class, expected at most "
+      f"{self.max_inputs}. Raise the input length."
+    )
+
+
+def dropping_order(exemplar_labels: Sequence[int], minimum: int = 0) -> Iterator[int]:
+  """In which order exemplars go until a prompt fits, whoever reads the prompt.
+
+  Of the largest class the last one goes; of several largest classes, that whose first
+  exemplar stands last.
+
+  Args:
+    exemplar_labels: class id of each exemplar.
+    minimum: exemplars of each class that stay.
+
+  Yields:
+    Numbers of the exemplars, until `minimum` of each class are left.
+  """
+  kept: list[list[int]] = [[] for _ in range(max(exemplar_labels, default=0) + 1)]
+  for turn, label in enumerate(exemplar_labels):
+    kept[label].append(turn)
+  while True:
+    largest = max(kept, key=lambda turns: (len(turns), turns))
+    if len(largest) <= minimum:
+      return
+    yield largest.pop()

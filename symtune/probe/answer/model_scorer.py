@@ -208,7 +208,7 @@ class ModelScorer:
       return Score(text=vocab.decode(ids[:end]), exemplars=exemplars)
     if not np.isfinite(values).all():
       raise SymtuneError(
-        f"{_where(item)}: got scores {values.tolist()}, expected finite ones. The "
+        f"{item.where}: got scores {values.tolist()}, expected finite ones. The "
         f"checkpoint is broken, or its activations overflow: use float32 or bfloat16, "
         f"not float16."
       )
@@ -229,8 +229,4 @@ def tokenize_item(tokenizer: PromptTokenizer, item: ProbeItem) -> TokenizedPromp
   try:
     return tokenizer.tokenize(item.prompt)
   except SymtuneError as error:
-    raise SymtuneError(f"{_where(item)}: {error}") from error
-
-
-def _where(item: ProbeItem) -> str:
-  return f"probe {item.probe}, task {item.task}, query row {item.query}"
+    raise SymtuneError(f"{item.where}: {error}") from error
