@@ -12,6 +12,7 @@ from jaxtyping import Int, Int64
 
 from symtune.data.prompts import Prompt
 from symtune.data.text.vocab import Vocab
+from symtune.data.tokens.label_ids import check_label_ids
 from symtune.errors import SymtuneError
 
 # Parts whose ids are remembered; about 1 GB of text and ids at most.
@@ -115,6 +116,7 @@ class PromptTokenizer:
     self.min_exemplars_per_class = min_exemplars_per_class
     self.eos = np.asarray([vocab.eos_id], np.int32)
     self._ids_by_part: dict[str, np.ndarray] = {}
+    self._checked_choices: set[tuple[str, ...]] = set()
 
   def tokenize(self, prompt: Prompt) -> TokenizedPrompt:
     """Ids of a prompt; whole exemplars are dropped evenly until it fits.
@@ -128,12 +130,19 @@ class PromptTokenizer:
     Raises:
       PromptTooLongError: the prompt does not fit without dropping below
         `min_exemplars_per_class`, or its only choice, which is free text, is too long.
-      SymtuneError: a label word is longer than `max_targets`.
+      SymtuneError: a label word is longer than `max_targets`, or two choices have the
+        same ids.
     """
     return self.fit(self.encode(prompt))
 
   def encode(self, prompt: Prompt) -> EncodedPrompt:
-    """Ids of all turns and choices of a prompt, however long."""
+    """Ids of all turns and choices of a prompt, however long.
+
+    Raises:
+      SymtuneError: two choices have the same ids (see `check_label_ids`).
+    """
+    if len(prompt.choices) > 1:
+      self._check_choices(prompt.choices)
     return EncodedPrompt(
       turns=tuple(
         np.concatenate([self.ids(part) for part in turn]) for turn in prompt.turns
@@ -145,6 +154,14 @@ class PromptTokenizer:
       answer=prompt.answer,
       start="".join(prompt.turns[0])[:60],
     )
+
+  def _check_choices(self, choices: tuple[str, ...]) -> None:
+    """Refuses choices with the same ids; those of a task are checked once."""
+    if choices not in self._checked_choices:
+      check_label_ids("the choices of a prompt", choices, self.vocab, self.ids)
+      if len(self._checked_choices) >= _MAX_PARTS:
+        self._checked_choices.clear()
+      self._checked_choices.add(choices)
 
   def fit(self, encoded: EncodedPrompt) -> TokenizedPrompt:
     """Drops exemplars until a prompt fits, and ends it with EOS; see `tokenize`."""
