@@ -9,11 +9,11 @@ generation_config.json says. Only the ids that start and end an answer are its o
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from symtune.bounded import read_json
 from symtune.errors import SymtuneError
 
 CONFIG = "config.json"
@@ -23,6 +23,7 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 ADDED_TOKENS = "added_tokens.json"
 SPECIAL_TOKENS = "special_tokens_map.json"
 ADAPTER = "adapter_config.json"
+_MAX_JSON = 200_000_000  # bytes; Gemma's tokenizer.json has 33 million
 # Each of these holds a whole vocabulary; the JSON files above may stand beside it.
 VOCABULARIES = (
   TOKENIZER,
@@ -139,18 +140,14 @@ def read_object(path: pathlib.Path, *, is_required: bool = True) -> dict[str, An
     is_required: whether it has to exist; if not, a missing file is an empty object.
 
   Raises:
-    SymtuneError: the file is missing, or is not a JSON object.
+    SymtuneError: the file is missing, is too large, or is not a JSON object.
   """
-  if not path.is_file():
+  if not path.exists():
     if is_required:
       raise SymtuneError(f"{path}: no such file; expected a Transformers model.")
     return {}
-  try:
-    content = json.loads(path.read_text(encoding="utf-8"))
-  except (ValueError, RecursionError) as error:
-    raise SymtuneError(
-      f"{path} is not a JSON file ({error}). Download it again."
-    ) from error
+  # Mamba's configs hold Infinity.
+  content = read_json(path, _MAX_JSON, allow_nan=True)
   if not isinstance(content, dict):
     raise SymtuneError(f"{path} holds {type(content).__name__}, expected an object.")
   return content
