@@ -28,7 +28,7 @@ from symtune.model.network import Params, Transformer
 from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
 from symtune.probe.answer.cache import DiskCache
 from symtune.probe.answer.model_scorer import ModelScorer
-from symtune.probe.answer.native_model import NativeModel
+from symtune.probe.answer.native_model import NativeModel, native_runtime
 from symtune.probe.answer.scorers import (
   make_random_scorer,
   score_by_context,
@@ -150,6 +150,7 @@ def native_answerer(
     experiment.probe_tokenizer,
     tokens_per_batch=experiment.recipe.probe.tokens_per_batch,
     cache=DiskCache(out / CACHE_FILE),
+    runtime=native_runtime(),
   )
   sized = dataclasses.replace(
     label,

@@ -72,6 +72,7 @@ class ModelScorer:
     *,
     tokens_per_batch: int,
     cache: ScoreCache | None = None,
+    runtime: str = "",
   ):
     """Wraps a model.
 
@@ -80,11 +81,14 @@ class ModelScorer:
       tokenizer: has the model's vocabulary and its longest input.
       tokens_per_batch: number of input positions in a batch; limits the memory.
       cache: cache of answers; None keeps them in memory.
+      runtime: what else the last digits of an answer depend on, such as versions; part
+        of the cache's keys.
     """
     self._model = model
     self._tokenizer = tokenizer
     self._tokens_per_batch = tokens_per_batch
     self._cache = cache or MemoryCache()
+    self._runtime = runtime
     self._trees: dict[tuple[bytes, ...], TokenTree] = {}
 
   def __call__(self, items: Sequence[ProbeItem]) -> list[Score]:
@@ -118,7 +122,7 @@ class ModelScorer:
       asked = prompt.choices
     else:
       asked = (np.asarray([self._tokenizer.max_targets], np.int32),)
-    identity = f"{item.kind} {self._model.identity}"
+    identity = f"{item.kind} {self._model.identity} {self._runtime}"
     key = question_key(identity, prompt.inputs, asked)
     return _Question(key=key, kind=item.kind, prompt=prompt)
 
