@@ -99,7 +99,7 @@ def _deviations(results: Results) -> Iterator[str]:
     yield (
       "Choices are ranked by their log-likelihood, so every answer is one of them. The "
       "figures of Wei et al. for PaLM and Flan-PaLM rest on generated answers, which "
-      "may be none; `--gin.probe.kind='generate'` asks for those."
+      "may be none; `--gin.probe.answers='generate'` asks for those."
     )
   if _of_probes(results, *_SYMBOL_PROBES).any():
     yield (

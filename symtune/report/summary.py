@@ -98,11 +98,8 @@ def task_answers(rows: Results, values: np.ndarray) -> TaskAnswers:
 def _correct(summaries: list[Summary]) -> tuple[Summary, ...]:
   """The summaries of one table with corrected p-values."""
   tested = [(s, place, c) for s in summaries for place, c in enumerate(s.changes)]
-  corrected = iter(
-    holm(
-      [c.p_value for *_, c in tested], [(s.questions, place) for s, place, _ in tested]
-    )
-  )
+  hypotheses = [(s.questions, place) for s, place, _ in tested]
+  corrected = iter(holm([c.p_value for *_, c in tested], hypotheses))
   return tuple(
     dataclasses.replace(s, holm_p_values=tuple(next(corrected) for _ in s.changes))
     for s in summaries

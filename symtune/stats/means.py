@@ -1,8 +1,9 @@
 """Means, intervals and p-values of right and wrong answers.
 
 The mean over tasks gives every task equal weight (Wei et al. 2023, Table 1). Tasks are
-taken as given; only `PairedDifference.new_tasks` treats them as a sample, in which tasks
-may have things in common (`shared.py`). The answers to a task are clustered by query and by exemplar seed (`clusters.py`).
+taken as given; only `PairedDifference.new_tasks` treats them as a sample, whose tasks
+may have things in common (`shared.py`). The answers to a task are clustered by query
+and by exemplar seed (`clusters.py`).
 
 - Accuracies have Wilson's interval for the number of independent answers that would
   have this variance; it keeps its width if every answer is right. The variance due to
