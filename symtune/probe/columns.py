@@ -173,7 +173,10 @@ class _OpenColumn:
         filled = [MISSING if value is None else value for value in values]
         self._arrays.append(np.array(filled, self._dtype))
     except OverflowError as error:
-      raise MistypedValue(0, f"key {self._name}: an integer beyond 64 bits") from error
+      raise MistypedValue(
+        next(i for i, value in enumerate(values) if _is_beyond_64_bits(value)),
+        f"key {self._name}: got an integer beyond 64 bits",
+      ) from error
 
   def closed(self) -> Column:
     dtype = np.int32 if self._item is str else self._dtype
@@ -228,6 +231,11 @@ class _OpenColumn:
       row,
       f"key {self._name}: got {shown} ({type(value).__name__}), expected {expected}",
     )
+
+
+def _is_beyond_64_bits(value: Any) -> bool:
+  numbers = value if isinstance(value, list | tuple) else [value]
+  return any(isinstance(v, int) and not -(2**63) <= v < 2**63 for v in numbers)
 
 
 def _accepted(item: type) -> set[type]:

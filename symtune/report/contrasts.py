@@ -25,6 +25,7 @@ from symtune.report.results import (
   PairedResults,
   SettingRows,
   checkpoint_title,
+  question_hash,
   setting_title,
 )
 from symtune.report.summary import in_threads, right_answers
@@ -53,6 +54,7 @@ class Contrast:
     settings: (first, last); the difference is the last minus the first.
     checkpoint: the checkpoint that answered.
     tasks: names of the tasks asked in both settings.
+    questions: hashes of what was asked in both settings (`results.question_hash`).
     change: the difference.
     holm_p_value: its p-value, corrected for all contrasts of the results (Holm).
   """
@@ -61,6 +63,7 @@ class Contrast:
   settings: tuple[str, str]
   checkpoint: CheckpointLabel
   tasks: tuple[str, ...]
+  questions: tuple[str, str]
   change: PairedDifference
   holm_p_value: float
 
@@ -83,7 +86,9 @@ def compare_settings(results: PairedResults) -> tuple[Contrast, ...]:
     ],
   )
   found = [contrast for contrast in compared if contrast is not None]
-  corrected = holm([contrast.change.p_value for contrast in found])
+  corrected = holm(
+    [c.change.p_value for c in found], [(*c.questions, c.checkpoint) for c in found]
+  )
   return tuple(
     dataclasses.replace(contrast, holm_p_value=p_value)
     for contrast, p_value in zip(found, corrected, strict=True)
@@ -146,12 +151,14 @@ def _compare(
   before, after = (
     [right_answers(rows[side]) for rows in pairs.values()] for side in (0, 1)
   )
+  questions = tuple(question_hash([p[side] for p in pairs.values()]) for side in (0, 1))
   key = ("report", "contrast", first.probe, first.setting, last.setting, *pairs)
   return Contrast(
     probe=first.probe,
     settings=(first.setting, last.setting),
     checkpoint=label,
     tasks=tuple(pairs),
+    questions=questions,
     change=paired_difference(before, after, keyed_generator(*key)),
     holm_p_value=1.0,
   )

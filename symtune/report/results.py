@@ -5,6 +5,7 @@ asked is an error, not a silent difference between two samples.
 """
 
 import dataclasses
+import hashlib
 import itertools
 from collections.abc import Sequence
 
@@ -152,6 +153,20 @@ def keep_common_tasks(results: PairedResults) -> PairedResults:
         for s in settings
       ]
   return dataclasses.replace(results, settings=tuple(kept))
+
+
+def question_hash(tasks: Sequence[Results]) -> str:
+  """A hash of the questions that were asked, whichever probe and setting asked them.
+
+  Args:
+    tasks: rows of one checkpoint, task by task.
+  """
+  digest = hashlib.sha256()
+  for rows in tasks:
+    digest.update(rows[0].task.encode())
+    for name in ("seed", "query", "prompt_hash"):
+      digest.update(rows.numbers(name).tobytes())
+  return digest.hexdigest()
 
 
 def checkpoint_title(label: CheckpointLabel) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from symtune.data.rng import keyed_generator
 from symtune.probe.results import Results
-from symtune.report.results import PairedResults, SettingRows, TaskRows
+from symtune.report.results import PairedResults, SettingRows, TaskRows, question_hash
 from symtune.stats.clusters import TaskAnswers
 from symtune.stats.means import (
   Estimate,
@@ -40,6 +40,8 @@ class Summary:
     chance: accuracy of uniform guessing, 0 to 1.
     accuracy: one estimate per checkpoint.
     changes: the difference of each later checkpoint from the first.
+    questions: a hash of what was asked: equal for settings of two probes that ask the
+      same questions.
     holm_p_values: their p-values, corrected for the whole table (Holm).
   """
 
@@ -50,6 +52,7 @@ class Summary:
   chance: float
   accuracy: tuple[Estimate, ...]
   changes: tuple[PairedDifference, ...]
+  questions: str = ""
   holm_p_values: tuple[float, ...] = ()
 
 
@@ -88,12 +91,15 @@ def task_answers(rows: Results, values: np.ndarray) -> TaskAnswers:
     queries=rows.numbers("query"),
     seeds=rows.numbers("seed"),
     values=values.astype(np.float64),
+    shares=rows[0].shares,
   )
 
 
 def _correct(summaries: list[Summary]) -> tuple[Summary, ...]:
   """The summaries of one table with corrected p-values."""
-  corrected = iter(holm([c.p_value for s in summaries for c in s.changes]))
+  tested = [(s, place, c) for s in summaries for place, c in enumerate(s.changes)]
+  hypotheses = [(s.questions, place) for s, place, _ in tested]
+  corrected = iter(holm([c.p_value for *_, c in tested], hypotheses))
   return tuple(
     dataclasses.replace(s, holm_p_values=tuple(next(corrected) for _ in s.changes))
     for s in summaries
@@ -120,6 +126,7 @@ def _summarize(setting: SettingRows, tasks: tuple[TaskRows, ...]) -> Summary:
     chance=mean_chance(tasks),
     accuracy=accuracy,
     changes=changes,
+    questions=question_hash([task.by_checkpoint[0] for task in tasks]),
   )
 
 

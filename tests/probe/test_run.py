@@ -9,6 +9,7 @@ import rich.console
 
 from symtune.data.draw.index import Shots
 from symtune.data.draw.words import DRAWS_VERSION
+from symtune.data.prompts import PromptFormat
 from symtune.data.text.symbols import PoolSplit, SymbolPool
 from symtune.errors import SymtuneError
 from symtune.probe.answer.calibrate import Calibration, score_calibration
@@ -81,7 +82,7 @@ def test_rows_hold_what_was_asked_and_answered(probe_into, tmp_path):
   path = tmp_path / "results.jsonl"
   probe_into(path)
   rows = read_results(path)
-  assert len(rows) == 5 * 4 * 2 + 5 * 2
+  assert len(rows) == 5 * 6 * 2 + 5 * 2
   for row in rows:
     assert row.prediction == row.log_likelihoods.index(max(row.log_likelihoods))
     assert row.correct == (row.prediction == row.label)
@@ -192,12 +193,24 @@ def test_answers_to_questions_of_other_data_are_refused(
     probe_into(path, tasks=(changed, other))
 
 
+def test_answers_to_other_prompts_are_refused(probe_into, tmp_path, monkeypatch):
+  """As when a later version writes the same draws in another way."""
+  path = tmp_path / "results.jsonl"
+  probe_into(path)
+  before = path.read_bytes()
+  for form in PromptFormat:
+    monkeypatch.setattr(form, "_value_", ("In: ", "\nOut:"))
+  with pytest.raises(SymtuneError, match=r"line \d+: got the answer to another prompt"):
+    probe_into(path)
+  assert path.read_bytes() == before
+
+
 def test_edited_file_is_refused_not_repaired(probe_into, tmp_path):
   path = tmp_path / "results.jsonl"
   probe_into(path)
   lines = path.read_text().splitlines(keepends=True)
   path.write_text("".join(lines[1:]))
-  with pytest.raises(SymtuneError, match=r"got 19 rows .* expected 20\. Fewer"):
+  with pytest.raises(SymtuneError, match=r"got 29 rows .* expected 30\. Fewer"):
     probe_into(path)
 
 
@@ -205,12 +218,9 @@ def test_edited_file_is_refused_not_repaired(probe_into, tmp_path):
   ("change", "message"),
   [
     (lambda line: line[:30], r"line 2: malformed JSON"),
-    (lambda line: line.replace('_version": 4', '_version": 9'), "9, exp"),
-    (
-      lambda line: line.replace('"seed"', '"seeds"'),
-      r"line 2: missing keys \['seed'\]",
-    ),
+    (lambda line: line.replace('"seed": 0', '"seed": 1'), "changed after it was"),
     (lambda line: "[]", "line 2: got list, expected an object"),
+    (lambda line: "", "line 2: malformed JSON"),
   ],
 )
 def test_damaged_rows_name_file_and_line(probe_into, tmp_path, change, message):
@@ -229,7 +239,7 @@ def test_repeated_row_is_refused(probe_into, tmp_path):
   first = path.read_text().splitlines()[0]
   with path.open("a") as file:
     file.write(first + "\n")
-  with pytest.raises(SymtuneError, match=r"line 51: got the question of line 1 again"):
+  with pytest.raises(SymtuneError, match=r"line 71: got the question of line 1 again"):
     read_results(path)
 
 
@@ -238,8 +248,9 @@ def test_no_file_says_what_to_run(tmp_path):
     read_results(tmp_path / "results.jsonl")
 
 
-def test_rows_are_plain_json_with_sorted_keys(probe_into, tmp_path):
+def test_rows_are_plain_json_with_sorted_keys_then_the_checksum(probe_into, tmp_path):
   path = tmp_path / "results.jsonl"
   probe_into(path)
-  row = json.loads(path.read_text().splitlines()[0])
-  assert list(row) == sorted(row)
+  *keys, last = json.loads(path.read_text().splitlines()[0])
+  assert keys == sorted(keys)
+  assert last == "crc32"
