@@ -189,12 +189,8 @@ class HfScorer:
     """Refuses choices that the model cannot tell apart."""
     if item.kind is not AnswerKind.RANK:
       return
-    blank = [self._tokenizer.unk_token_id, self._tokenizer.eos_token_id]
-    problem = label_problem(
-      item.prompt.choices,
-      [np.array(ids, np.int32) for ids in question.targets],
-      [i for i in blank if i is not None],
-    )
+    targets = [np.array(ids, np.int32) for ids in question.targets]
+    problem = label_problem(item.prompt.choices, targets, self._tokens.blank_ids)
     if problem:
       raise label_error(item.where, problem, "the model's own tokenizer")
 

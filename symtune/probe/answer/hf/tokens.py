@@ -34,6 +34,7 @@ class TextTokenizer:
   Attributes:
     prefix: ids that the tokenizer adds before a text.
     suffix: ids that it adds after one.
+    blank_ids: ids that carry no text: unknown pieces, white space, EOS.
     fingerprint: SHA-256 of what defines it, in hexadecimal.
   """
 
@@ -42,9 +43,10 @@ class TextTokenizer:
     self._tokenizer = tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
     self._backend = None if backend is None else _plain(tokenizer, backend)
-    content = repr(sorted(tokenizer.get_vocab().items()))
-    if backend is not None:
-      content = backend.to_str()
+    vocab = tokenizer.get_vocab()
+    blank = (vocab.get("\u2581"), tokenizer.unk_token_id, tokenizer.eos_token_id)
+    self.blank_ids = tuple(i for i in blank if i is not None)
+    content = repr(sorted(vocab.items())) if backend is None else backend.to_str()
     self.fingerprint = hashlib.sha256(content.encode()).hexdigest()
     inner = list(tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"])
     outer = list(tokenizer(_SAMPLE)["input_ids"])
