@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import rich.console
-import rich.progress
 
 from symtune.convert.huggingface import write_huggingface
 from symtune.convert.load import float_dtype
@@ -26,6 +25,7 @@ from symtune.convert.tokenizer.read import checkpoint_vocab
 from symtune.convert.tokenizer.write import write_for_t5x
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
+from symtune.progress import Progress
 
 WEIGHTS_SUFFIX = ".safetensors"
 # pathlib has turned the two slashes of an address into one.
@@ -135,14 +135,12 @@ def _write(
     written = write_t5x(place, source.tensors, step=step, dtype=dtype)
   else:
     written = write_weights(place, source, dtype=dtype)
-  for _ in rich.progress.track(
-    written,
-    description="tensors",
-    total=len(source.tensors),
-    console=console,
-    disable=console is None,
-  ):
-    pass
+  silent = rich.console.Console(quiet=True)
+  with Progress(
+    "converting", len(source.tensors), unit="tensors", console=console or silent
+  ) as progress:
+    for _ in written:
+      progress.advance()
 
 
 def _check_space(

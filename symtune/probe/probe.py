@@ -99,6 +99,17 @@ class Score:
 ScoreFn = Callable[[Sequence[ProbeItem]], list[Score]]
 
 
+@runtime_checkable
+class TellsProgress(Protocol):
+  """A scorer that says how far it is: one call may take an hour.
+
+  Attributes:
+    on_answered: called with the number of items that were answered since the last call.
+  """
+
+  on_answered: Callable[[int], Any]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbeSettings:
   """Settings of all probes.

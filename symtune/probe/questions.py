@@ -1,10 +1,11 @@
 """(probes, tasks, settings) -> Questions: what every checkpoint of a run is asked."""
 
+import collections
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from symtune.cards.card import Task
-from symtune.probe.probe import Probe, ProbeItem, ProbeSettings
+from symtune.probe.probe import AnswerKind, Probe, ProbeItem, ProbeSettings
 
 # Items that are kept to be asked again, of about 5 kB each. The others are made again.
 _MOST_KEPT = 50_000
@@ -33,9 +34,17 @@ class Questions:
       for subject in probe.subjects(tasks, settings)
     ]
     self._kept: dict[int, tuple[ProbeItem, ...]] = {}
+    self._counts: dict[int, collections.Counter[AnswerKind]] = {}
 
   def __len__(self) -> int:
     return len(self._subjects)
+
+  def count(self) -> collections.Counter[AnswerKind]:
+    """The number of items by how they are answered."""
+    if len(self._counts) < len(self):
+      for _ in self:  # counts what it makes
+        pass
+    return sum(self._counts.values(), collections.Counter())
 
   def __iter__(self) -> Iterator[tuple[str, tuple[ProbeItem, ...]]]:
     """The name of the probe and the items of each subject, in a fixed order."""
@@ -45,4 +54,6 @@ class Questions:
         items = tuple(probe.items(subject, self._settings))
         if sum(map(len, self._kept.values())) + len(items) <= _MOST_KEPT:
           self._kept[number] = items
+      if number not in self._counts:
+        self._counts[number] = collections.Counter(item.kind for item in items)
       yield probe.name, items

@@ -5,16 +5,17 @@ run leaves at most one incomplete group, at the end. It is removed and asked aga
 the file of a resumed run equals that of an uninterrupted one byte for byte.
 """
 
+import collections
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import rich.console
-import rich.progress
 
 import symtune
 from symtune.data.draw.words import DRAWS_VERSION
@@ -22,6 +23,7 @@ from symtune.errors import SymtuneError
 from symtune.probe.answer.calibrate import (
   Calibration,
   CalibrationScores,
+  count_prompts,
   score_calibration,
 )
 from symtune.probe.probe import (
@@ -29,6 +31,7 @@ from symtune.probe.probe import (
   ProbeItem,
   Score,
   ScoreFn,
+  TellsProgress,
   parse_answer,
 )
 from symtune.probe.questions import Questions
@@ -39,6 +42,7 @@ from symtune.probe.results import (
   read_results,
   to_json,
 )
+from symtune.progress import Progress
 
 _Key = tuple[str, str, str, int, int]  # of a question, as ProbeItem.key
 
@@ -109,6 +113,7 @@ def run_probes(
   context: RunContext,
   console: rich.console.Console,
   calibration: Sequence[Calibration] = (),
+  clock: Callable[[], float] = time.monotonic,
 ) -> None:
   """Asks every probe about every subject, and appends the answers.
 
@@ -120,6 +125,7 @@ def run_probes(
     context: what identifies the run.
     console: shows progress.
     calibration: the calibration prompts whose scores the rows keep.
+    clock: the time in seconds, for the progress.
 
   Raises:
     SymtuneError: the file is damaged, or holds rows that this call would not write:
@@ -127,26 +133,35 @@ def run_probes(
   """
   _drop_torn_line(results_path)
   done = _read_done(results_path, label)
-  columns = (
-    rich.progress.TextColumn("{task.description}"),
-    rich.progress.BarColumn(),
-    rich.progress.MofNCompleteColumn(),
-    rich.progress.TimeRemainingColumn(),
-  )
-  with rich.progress.Progress(*columns, console=console, transient=True) as progress:
-    shown = progress.add_task("", total=len(questions))
+  extra = count_prompts(calibration)
+  total = _count_prompts(questions.count(), extra)
+  with Progress(
+    label.name, total, unit="prompts", console=console, clock=clock
+  ) as progress:
+    tells = isinstance(score, TellsProgress)
+    if tells:
+      score.on_answered = progress.advance
     for probe, items in questions:
-      progress.update(shown, description=f"{label.name}: {probe}")
+      progress.describe(f"{label.name}, {probe}, {items[0].task}")
+      prompts = _count_prompts(collections.Counter(i.kind for i in items), extra)
       _check_data(done, items)
-      if not _is_done(done, items):
-        answers = score(items)
-        extras = score_calibration(score, items, calibration)
-        rows = [
-          _to_row(item, answer, extra, label, context)
-          for item, answer, extra in zip(items, answers, extras, strict=True)
-        ]
-        _append(results_path, rows)
-      progress.advance(shown)
+      if _is_done(done, items):
+        progress.skip(prompts)
+        continue
+      answers = score(items)
+      extras = score_calibration(score, items, calibration)
+      rows = [
+        _to_row(item, answer, extra, label, context)
+        for item, answer, extra in zip(items, answers, extras, strict=True)
+      ]
+      _append(results_path, rows)
+      if not tells:
+        progress.advance(prompts)
+
+
+def _count_prompts(items: Mapping[AnswerKind, int], extra: int) -> int:
+  """The number of prompts of items; ranked ones have `extra` calibration prompts."""
+  return sum(items.values()) + extra * items.get(AnswerKind.RANK, 0)
 
 
 def _read_done(path: pathlib.Path, label: CheckpointLabel) -> _Done:

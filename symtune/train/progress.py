@@ -7,6 +7,7 @@ from types import TracebackType
 import rich.console
 import rich.progress
 
+from symtune.progress import duration
 from symtune.train.metrics import MetricSums
 
 PLAIN_SECONDS = 10.0
@@ -94,7 +95,7 @@ class Progress:
     if made and seconds > 0.0:
       speed = made / seconds
       parts.append(f"{speed * newest.real_tokens:,.0f} tokens/s")
-      parts.append(f"{_duration((self._total - step) / speed)} left")
+      parts.append(f"{duration((self._total - step) / speed)} left")
     return "  ".join(parts)
 
 
@@ -106,13 +107,3 @@ def _bar(console: rich.console.Console) -> rich.progress.Progress:
     console=console,
     auto_refresh=False,
   )
-
-
-def _duration(seconds: float) -> str:
-  """Formats seconds as 7s, 3m20s or 2h05m."""
-  whole = round(seconds)
-  if whole < 60:
-    return f"{whole}s"
-  if whole < 3600:
-    return f"{whole // 60}m{whole % 60:02d}s"
-  return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

@@ -10,7 +10,7 @@ from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
 from symtune.probe.answer.cache import DiskCache
 from symtune.probe.answer.model_scorer import ModelScorer
-from symtune.probe.probe import AnswerKind, ProbeSettings
+from symtune.probe.probe import AnswerKind, ProbeSettings, TellsProgress
 from symtune.probe.probes.settings import FourSettings
 
 
@@ -57,12 +57,24 @@ def _scorer(model, vocab, max_inputs=256, tokens_per_batch=512, cache=None):
   return ModelScorer(model, tokenizer, tokens_per_batch=tokens_per_batch, cache=cache)
 
 
+def test_answered_items_are_told_batch_by_batch(items, toy_vocab):
+  """Each item once, also one whose question was asked before; answers stay the same."""
+  scorer, told = _scorer(_Fake(), toy_vocab, tokens_per_batch=64), []
+  assert isinstance(scorer, TellsProgress)
+  scorer.on_answered = told.append
+  asked = [*items, *items[:7]]
+  assert scorer(asked) == _scorer(_Fake(), toy_vocab)(asked)
+  assert sum(told) == len(asked)
+  assert len(told) > 5
+  assert max(told) < len(asked) / 4
+
+
 def test_scores_do_not_depend_on_batches_or_order(items, toy_vocab):
   together = _scorer(_Fake(), toy_vocab)(items)
   backward = _scorer(_Fake(), toy_vocab, tokens_per_batch=64)(items[::-1])
   assert together == backward[::-1]
-  assert [len(s.log_likelihoods) for s in together[:40]] == [2] * 40
-  assert [len(s.log_likelihoods) for s in together[40:]] == [3] * 40
+  assert [len(s.log_likelihoods) for s in together[:60]] == [2] * 60
+  assert [len(s.log_likelihoods) for s in together[60:]] == [3] * 60
   assert {s.tokens for s in together} == {(2, 2), (2, 2, 2)}  # a word and EOS
 
 

@@ -1,6 +1,7 @@
 """results.jsonl is append-only, whole after any kill, and the same when resumed."""
 
 import dataclasses
+import io
 import json
 import math
 
@@ -90,6 +91,54 @@ def test_rows_hold_what_was_asked_and_answered(probe_into, tmp_path):
     assert row.exemplars == 2 * row.num_classes
     assert len(row.choices) == row.num_classes
   assert {(r.config_hash, r.vocab_hash) for r in rows} == {("c" * 16, "v" * 16)}
+
+
+class _SlowScorer:
+  """Takes a second for each item, and says when it has answered one."""
+
+  def __init__(self):
+    self.now = 0.0
+    self.on_answered = int
+
+  def __call__(self, items):
+    for _ in items:
+      self.now += 1.0
+      self.on_answered(1)
+    return score_by_majority(items)
+
+
+@pytest.mark.parametrize("calibration", [(), (Calibration.PMI, Calibration.DOMAIN)])
+def test_probing_says_in_a_log_where_it_is(toy_task, toy_pools, tmp_path, calibration):
+  """Inside a subject too, which may take an hour, and with calibration prompts."""
+  settings = ProbeSettings(pool=toy_pools[1], max_queries=12, seeds=(0,))
+  questions = Questions((FourSettings(), FlippedLabels()), [toy_task], settings)
+  prompts = 12 * (6 + 1) * (1 + len(calibration) * 3)
+  path, clocks = tmp_path / "results.jsonl", []
+  for _ in range(2):  # the second time everything is there
+    scorer = _SlowScorer()
+    console = rich.console.Console(file=io.StringIO(), width=200)
+    run_probes(
+      scorer,
+      questions,
+      results_path=path,
+      label=CheckpointLabel(name="before", step=0),
+      context=CONTEXT,
+      console=console,
+      calibration=calibration,
+      clock=lambda scorer=scorer: scorer.now,
+    )
+    lines = console.file.getvalue().splitlines()
+    clocks.append(scorer.now)
+    if scorer.now:
+      assert len(lines) >= prompts / 30
+      first = f"before, settings, toy_animal_fruit: 25/{prompts} prompts  1.0/s  "
+      assert lines[0].startswith(first)
+      assert lines[-1].startswith(
+        f"before, flipped_labels, toy_animal_fruit: {prompts}"
+      )
+    else:
+      assert lines == []
+  assert clocks == [prompts, 0.0]
 
 
 def test_finished_probes_are_not_asked_again(probe_into, tmp_path):

@@ -72,6 +72,16 @@ def score_calibration(
   return [CalibrationScores(**values) for values in found]
 
 
+def count_prompts(wanted: Sequence[Calibration]) -> int:
+  """How many calibration prompts every ranked question has."""
+  counts = {
+    Calibration.PMI: 1,
+    Calibration.CONTEXTUAL: len(CONTENT_FREE),
+    Calibration.DOMAIN: DOMAIN_QUERIES,
+  }
+  return sum(counts[calibration] for calibration in set(wanted))
+
+
 _FIELDS = {
   Calibration.PMI: "null_log_likelihoods",
   Calibration.CONTEXTUAL: "content_free_log_prior",

@@ -7,9 +7,10 @@ skipped only if all its answers are in the cache. So a resumed run gives the sam
 numbers as an uninterrupted one.
 """
 
+import collections
 import dataclasses
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -63,7 +64,11 @@ class _Question:
 
 
 class ModelScorer:
-  """Answers items through an `ArrayModel`."""
+  """Answers items through an `ArrayModel`.
+
+  Attributes:
+    on_answered: called after each batch with the number of items that it answers.
+  """
 
   def __init__(
     self,
@@ -89,6 +94,7 @@ class ModelScorer:
     self._tokens_per_batch = tokens_per_batch
     self._cache = cache or MemoryCache()
     self._runtime = runtime
+    self.on_answered: Callable[[int], Any] = int
     self._trees: dict[tuple[bytes, ...], TokenTree] = {}
 
   def __call__(self, items: Sequence[ProbeItem]) -> list[Score]:
@@ -109,9 +115,11 @@ class ModelScorer:
       self._question(item, prompt) for item, prompt in zip(items, prompts, strict=True)
     ]
     distinct = {q.key: q for q in questions}
+    counts = collections.Counter(q.key for q in questions)
     answers: dict[bytes, np.ndarray] = {}
     for batch in self._batches(list(distinct.values())):
       answers.update(self._answer(*batch))
+      self.on_answered(sum(counts[q.key] for q in batch[0]))
     return [
       self._to_score(item, q, answers[q.key])
       for item, q in zip(items, questions, strict=True)

@@ -49,6 +49,7 @@ class HfScorer:
 
   Attributes:
     identity: SHA-256 of tokenizer, settings and parameters.
+    on_answered: called with the number of items that were answered since the last call.
     family: kind of model and hash of its vocabulary (`results.ResultRow`).
     num_parameters: number of parameters of the model.
     dtype: type of its parameters, such as "float32".
@@ -94,6 +95,7 @@ class HfScorer:
       tokenizer.pad_token_id,
       tokenizer.eos_token_id,
     }
+    self.on_answered: Callable[[int], Any] = int
     self._max_inputs = max_inputs
     self._max_targets = max_targets
     self._positions = count_positions(model)
@@ -128,6 +130,7 @@ class HfScorer:
         if key not in known:
           known[key] = self._answer(item)
         scores.append(known[key])
+        self.on_answered(1)
     return scores
 
   def _answer(self, item: ProbeItem) -> Score:
