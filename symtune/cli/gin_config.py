@@ -226,17 +226,18 @@ def _fenced(file: pathlib.Path) -> Iterator[None]:
   configs = resource_dir("gin_configs").resolve()
   beside = file.parent.resolve()
   reader = _reader((beside, file.resolve().parent, configs))
-  before = gin.config.ParseContext
-  prefixes, readers = gin.config._LOCATION_PREFIXES[:], gin.config._FILE_READERS[:]
-  gin.config.ParseContext = _FencedContext
-  gin.config._LOCATION_PREFIXES[:] = [str(beside), str(configs)]
-  gin.config._FILE_READERS[:] = [reader]
+  config: Any = gin.config
+  before = config.ParseContext
+  prefixes, readers = config._LOCATION_PREFIXES[:], config._FILE_READERS[:]
+  config.ParseContext = _FencedContext
+  config._LOCATION_PREFIXES[:] = [str(beside), str(configs)]
+  config._FILE_READERS[:] = [reader]
   try:
     yield
   finally:
-    gin.config.ParseContext = before
-    gin.config._LOCATION_PREFIXES[:] = prefixes
-    gin.config._FILE_READERS[:] = readers
+    config.ParseContext = before
+    config._LOCATION_PREFIXES[:] = prefixes
+    config._FILE_READERS[:] = readers
 
 
 def _reader(
