@@ -70,7 +70,9 @@ def verify(folder: options.DataFolder, suite: options.OfSuites = None) -> None:
   for report in reports:
     known = "hash as downloaded" if report.provenance else "no provenance"
     if report.good:
-      console.print(f"ok   {report.task}: {sum(report.rows.values()):,} rows, {known}")
+      rows = f"{sum(report.rows.values()):,} rows"
+      left_out = f", {report.left_out:,} left out" if report.left_out else ""
+      console.print(f"ok   {report.task}: {rows}{left_out}, {known}")
       continue
     console.print(f"BAD  {report.task}: {report.problem or f'{len(report.bad)} bad'}")
     for bad in report.bad[:_SHOWN_BAD]:

@@ -163,6 +163,8 @@ def _build(
   )
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")
+  for name, count in experiment.left_out.items():
+    console.print(f"{name}: {count:,} rows left out: no gold label, or split 'test'")
   return experiment, gin_text
 
 
