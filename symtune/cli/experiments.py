@@ -24,6 +24,7 @@ from symtune.experiment.run import (
   run_experiment,
   train_model,
 )
+from symtune.files import RUN_FILE
 from symtune.probe.run import CheckpointLabel
 from symtune.report.report import write_report
 from symtune.report.rules import Rule
@@ -103,6 +104,11 @@ def probe(
     raise SymtuneError(
       "got --dtype without --checkpoint. A run uses the dtype of its recipe: set "
       "T5Config.dtype = 'bfloat16' there."
+    )
+  if step is None and not checkpoints and not (inputs.out / RUN_FILE).exists():
+    raise SymtuneError(
+      f"--out {inputs.out}: there is no run, expected the folder of one. Correct it, "
+      "give --step 0 to ask the model before tuning, or --checkpoint to ask others."
     )
   experiment, gin_text = _build(inputs, console, probes, tunes=False)
   if checkpoints:

@@ -54,6 +54,7 @@ class Provenance:
     bytes: Size of the file.
     sha256: SHA-256 of the file, in hexadecimal.
     splits: Counts by our name of the split.
+    unescaped: The artefacts of the data set that were undone in the texts.
   """
 
   task: str
@@ -70,6 +71,7 @@ class Provenance:
   bytes: int
   sha256: str
   splits: Mapping[str, SplitCounts]
+  unescaped: tuple[str, ...] = ()
 
 
 def read_provenance(folder: epath.Path) -> dict[str, Provenance]:
@@ -137,4 +139,5 @@ def _entry(values: dict[str, Any]) -> Provenance:
     )
     for name, counts in values["splits"].items()
   }
-  return Provenance(**{**values, "splits": splits})
+  unescaped = tuple(values.get("unescaped", ()))
+  return Provenance(**{**values, "splits": splits, "unescaped": unescaped})
