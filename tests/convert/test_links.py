@@ -26,7 +26,9 @@ def test_links_that_lead_out_of_a_model_are_refused(
   folder = huggingface_golden / "t5_1_1"
   shutil.copyfile(small_vocab_path, folder / "spiece.model")
   _moved(folder / file, tmp_path / "elsewhere" / file)
-  with pytest.raises(SymtuneError, match=rf"{file} is a link to .*outside of the check"):
+  with pytest.raises(
+    SymtuneError, match=rf"{file} is a link to .*outside of the check"
+  ):
     open_checkpoint(folder)
 
 

@@ -58,7 +58,9 @@ BAD = {
 def test_what_is_no_safetensors_file_is_refused(name, tmp_path):
   header, message = BAD[name]
   path = _file(tmp_path / "x.safetensors", header)
-  with pytest.raises(SymtuneError, match=f"not a complete safetensors file: .*{message}"):
+  with pytest.raises(
+    SymtuneError, match=f"not a complete safetensors file: .*{message}"
+  ):
     read_header(path)
 
 
@@ -91,5 +93,5 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(kind, tmp_path):
     path.mkdir()
   else:
     path.symlink_to("/dev/zero")
-  with pytest.raises(SymtuneError, match="expected a file|outside of the checkpoint's"):
+  with pytest.raises(SymtuneError, match=r"expected a file|outside of the checkpoint's"):
     read_header(path)
