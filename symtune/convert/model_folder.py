@@ -25,6 +25,7 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 ADDED_TOKENS = "added_tokens.json"
 SPECIAL_TOKENS = "special_tokens_map.json"
 ADAPTER = "adapter_config.json"
+_MAX_JSON = 200_000_000  # bytes; Gemma's tokenizer.json has 33 million
 # Each of these holds a whole vocabulary; the JSON files above may stand beside it.
 VOCABULARIES = (
   TOKENIZER,
@@ -74,11 +75,10 @@ class ModelFolder:
   @property
   def eos_ids(self) -> tuple[int, ...]:
     """The ids that end an answer; empty if the files name none."""
-    for content in (self.generation, self.config):
-      value = content.get("eos_token_id")
-      if value is not None:
-        return tuple(value) if isinstance(value, list) else (value,)
-    return ()
+    return tuple(
+      _as_list(self.generation.get("eos_token_id"))
+      or _as_list(self.config.get("eos_token_id"))
+    )
 
   @property
   def has_tokenizer(self) -> bool:
@@ -128,19 +128,24 @@ def read_object(path: pathlib.Path, *, is_required: bool = True) -> dict[str, An
     if is_required:
       raise SymtuneError(f"{path}: no such file; expected a Transformers model.")
     return {}
-  content = read_json(path, _MAX_JSON)
+  # Mamba's configs hold Infinity.
+  content = read_json(path, _MAX_JSON, allow_nan=True)
   if not isinstance(content, dict):
     raise SymtuneError(f"{path} holds {type(content).__name__}, expected an object.")
   return content
 
 
-def check_special_ids(folder: ModelFolder, ids: Mapping[str, int | None]) -> None:
+def check_special_ids(
+  folder: ModelFolder, ids: Mapping[str, int | None], *, rows: int
+) -> None:
   """Refuses a tokenizer whose control tokens are not those of the model's config.
 
   Args:
     folder: the model.
     ids: of the tokenizer's "eos_token", "pad_token" and "bos_token"; None for one that
       it does not have.
+    rows: rows of the model's embedding table. A config may hold larger ids, its class's
+      defaults, which mean nothing.
 
   Raises:
     SymtuneError: names the token, and both ids.
@@ -148,16 +153,23 @@ def check_special_ids(folder: ModelFolder, ids: Mapping[str, int | None]) -> Non
   for key, name in _SPECIAL_IDS.items():
     mine = ids.get(name)
     stated = [
-      value if isinstance(value, list) else [value]
+      i
       for content in (folder.config, folder.generation)
-      if (value := content.get(key)) is not None
+      for i in _as_list(content.get(key))
+      if i < rows
     ]
-    if mine is not None and stated and all(mine not in group for group in stated):
+    if mine is not None and stated and mine not in stated:
       raise SymtuneError(
         f"{folder.path}: {name} of its tokenizer is id {mine}, but {key} in {CONFIG} "
         f"is {stated[0]}. The tokenizer and the model belong to different models: "
         "download the whole folder again."
       )
+
+
+def _as_list(value: Any) -> list[int]:
+  """The whole numbers of a setting that is one or a list of them."""
+  values = value if isinstance(value, list) else [value]
+  return [i for i in values if type(i) is int]
 
 
 def _check_kind(path: pathlib.Path, config: Mapping[str, Any]) -> None:
