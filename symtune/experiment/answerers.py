@@ -19,7 +19,8 @@ import numpy as np
 
 from symtune.convert.load import float_dtype, load_params
 from symtune.convert.source import HF
-from symtune.data.text.vocab import SentencePieceVocab, have_same_ids
+from symtune.convert.tokenizer.read import checkpoint_vocab
+from symtune.data.text.vocab import have_same_ids
 from symtune.errors import SymtuneError
 from symtune.experiment.build import Experiment
 from symtune.experiment.start import Start, find_start
@@ -28,7 +29,7 @@ from symtune.model.network import Params, Transformer
 from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
 from symtune.probe.answer.cache import DiskCache
 from symtune.probe.answer.model_scorer import ModelScorer
-from symtune.probe.answer.native_model import NativeModel
+from symtune.probe.answer.native_model import NativeModel, native_runtime
 from symtune.probe.answer.scorers import (
   make_random_scorer,
   score_by_context,
@@ -80,7 +81,8 @@ def open_answerers(
     experiment: vocabulary, lengths and probes.
     out: folder of the results; holds the cache of scores.
     dtype: dtype of parameters and activations, float32 or bfloat16; None means float32
-      parameters and the activation dtype of the checkpoint's settings.
+      parameters and the activation dtype of the checkpoint's settings, which for
+      transformers: is float32 too, whatever the stored type.
 
   Returns:
     For each name, a label without the size and a function that reads the weights.
@@ -98,13 +100,12 @@ def open_answerers(
       label = CheckpointLabel(name=title, step=0)
       opened.append((label, _baseline(label, rest)))
     elif kind == "transformers":
-      label = CheckpointLabel(name=title, step=0)
-      opened.append((label, _transformers(label, rest, experiment, out)))
+      label = CheckpointLabel(name=_with_dtype(title, dtype), step=0)
+      opened.append((label, _transformers(label, rest, experiment, out, dtype)))
     else:
       start = _find(name)
       label = CheckpointLabel(
-        name=title if dtype in (None, "float32") else f"{title} ({dtype})",
-        step=start.source.step or 0,
+        name=_with_dtype(title, dtype), step=start.source.step or 0
       )
       _check_vocab(name, start, experiment)
       start = _in_dtype(start, kind_of_numbers)
@@ -138,10 +139,10 @@ def native_answerer(
     SymtuneError: the network's vocabulary is too small.
   """
   size = network.config.vocab_size
-  if size < experiment.vocab.size:
+  if size < experiment.vocab.num_ids:
     raise SymtuneError(
       f"checkpoint {label.name}: got a network for {size} tokens, expected at least "
-      f"{experiment.vocab.size}, the size of the vocabulary. Give the vocabulary that "
+      f"the {experiment.vocab.num_ids} ids of the vocabulary. Give the vocabulary that "
       f"the network was trained with as --vocab."
     )
   model = NativeModel(network, params)
@@ -150,13 +151,15 @@ def native_answerer(
     experiment.probe_tokenizer,
     tokens_per_batch=experiment.recipe.probe.tokens_per_batch,
     cache=DiskCache(out / CACHE_FILE),
+    runtime=native_runtime(),
   )
-  return Answerer(
-    label=dataclasses.replace(
-      label, parameters=model.num_parameters, identity=model.identity
-    ),
-    score=scorer,
+  sized = dataclasses.replace(
+    label,
+    parameters=model.num_parameters,
+    identity=model.identity,
+    dtype=np.dtype(network.config.dtype).name,
   )
+  return Answerer(label=sized, score=scorer)
 
 
 def _titles(names: Sequence[str]) -> list[str]:
@@ -178,6 +181,10 @@ def _titles(names: Sequence[str]) -> list[str]:
   ]
 
 
+def _with_dtype(title: str, dtype: str | None) -> str:
+  return title if dtype in (None, "float32") else f"{title} ({dtype})"
+
+
 def _baseline(label: CheckpointLabel, name: str) -> Callable[[], Answerer]:
   if name not in BASELINES:
     raise SymtuneError(
@@ -188,22 +195,32 @@ def _baseline(label: CheckpointLabel, name: str) -> Callable[[], Answerer]:
 
 
 def _transformers(
-  label: CheckpointLabel, name: str, experiment: Experiment, out: pathlib.Path
+  label: CheckpointLabel,
+  name: str,
+  experiment: Experiment,
+  out: pathlib.Path,
+  dtype: str | None,
 ) -> Callable[[], Answerer]:
-  from symtune.probe.answer import hf
+  from symtune.probe.answer.hf import load
 
-  hf.check_installed()
+  load.check_installed()
+  folder = load.find_folder(name)
   plan = experiment.recipe.probe
 
   def read() -> Answerer:
-    scorer = hf.load_scorer(
-      name,
+    scorer = load.load_scorer(
+      folder,
       max_inputs=plan.max_inputs,
       max_targets=plan.max_targets,
+      dtype=dtype or "float32",
+      vocab=experiment.vocab,
       cache=DiskCache(out / CACHE_FILE),
     )
     sized = dataclasses.replace(
-      label, parameters=scorer.num_parameters, identity=scorer.identity
+      label,
+      parameters=scorer.num_parameters,
+      identity=scorer.identity,
+      dtype=scorer.dtype,
     )
     return Answerer(label=sized, score=scorer)
 
@@ -212,8 +229,8 @@ def _transformers(
 
 def _check_vocab(name: str, start: Start, experiment: Experiment) -> None:
   """Refuses a checkpoint whose token ids stand for other pieces."""
-  path = start.source.vocab
-  if path is None or have_same_ids(SentencePieceVocab(path), experiment.vocab):
+  path, own = start.source.vocab, checkpoint_vocab(start.source)
+  if own is None or have_same_ids(own, experiment.vocab):
     return
   raise SymtuneError(
     f"--checkpoint {name}: its tokenizer, {path}, is not the one that this experiment "

@@ -62,6 +62,11 @@ class ProbeItem:
     """The same for the same question to two checkpoints."""
     return (self.probe, self.setting, self.task, self.seed, self.query)
 
+  @property
+  def where(self) -> str:
+    """The question's place, for messages."""
+    return f"probe {self.probe}, task {self.task}, query row {self.query}"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score:

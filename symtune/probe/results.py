@@ -21,6 +21,8 @@ class ResultRow:
     step: training step of the checkpoint.
     identity: what answered: a hash of the weights and settings, or a baseline's name.
     parameters: number of parameters of the model; None for a scorer without any.
+    dtype: type in which the model computed, such as "float32"; None for a scorer
+      without a model.
     probe: name of the probe.
     setting: name of the setting inside the probe.
     task: name of the task.
@@ -59,6 +61,7 @@ class ResultRow:
   step: int
   identity: str
   parameters: int | None
+  dtype: str | None
   probe: str
   setting: str
   task: str

@@ -44,12 +44,15 @@ class CheckpointLabel:
     parameters: number of parameters of the model; None for a scorer without any.
     identity: what answers: a hash of the weights and settings, or a baseline's name.
       Rows with the same name and step but another identity are refused.
+    dtype: type in which the model computes, such as "float32"; None for a scorer
+      without a model.
   """
 
   name: str
   step: int
   parameters: int | None = None
   identity: str = ""
+  dtype: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -201,6 +204,7 @@ def _to_row(
     step=label.step,
     identity=label.identity,
     parameters=label.parameters,
+    dtype=label.dtype,
     probe=item.probe,
     setting=item.setting,
     task=item.task,

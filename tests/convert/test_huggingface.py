@@ -108,7 +108,7 @@ def test_configs_of_transformers_4_are_read(huggingface_golden):
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
-    ({"model_type": "umt5"}, "model_type is 'umt5'"),
+    ({"model_type": "umt5"}, "got a UMT5 model"),
     ({"relative_attention_num_buckets": 16}, "relative_attention_num_buckets is 16"),
     ({"layer_norm_epsilon": 1e-5}, "layer_norm_epsilon"),
     ({"feed_forward_proj": "gelu"}, "feed_forward_proj is 'gelu'"),

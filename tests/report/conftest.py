@@ -29,6 +29,7 @@ def _make_rows(
       step=step,
       identity=checkpoint,
       parameters=parameters,
+      dtype=None,
       probe=probe,
       setting=setting,
       task=task,

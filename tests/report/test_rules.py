@@ -18,6 +18,7 @@ def _row(log_likelihoods, **changes):
     "checkpoint": "c",
     "step": 0,
     "parameters": None,
+    "dtype": None,
     "probe": "p",
     "setting": "s",
     "task": "t",
