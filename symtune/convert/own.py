@@ -44,6 +44,7 @@ def run_source(folder: pathlib.Path) -> SourceCheckpoint:
     SymtuneError: there is no checkpoint, or it is damaged.
   """
   step_dir = _step_dir(folder)
+  checkpoint.check_files(step_dir, checkpoint.PARAMS, checkpoint.RUN)
   about = step_dir / "run" / "metadata"
   try:
     config = json.loads(about.read_text(encoding="utf-8"))["config"]
