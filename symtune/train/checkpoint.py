@@ -28,7 +28,7 @@ from symtune.errors import SymtuneError
 from symtune.files import full_disk, in_bytes
 from symtune.train import hosts
 from symtune.train.partition import place
-from symtune.train.quiet import quiet, silent
+from symtune.train.quiet import quiet, reason_of_failure
 from symtune.train.record import Record, read_record, to_json
 from symtune.train.state import TrainState
 
@@ -117,18 +117,18 @@ def _write(path: pathlib.Path, state: TrainState, record: Record) -> None:
     run=ocp.args.JsonSave(to_json(record)),
   )
   unchecked = path.with_name(path.name + _UNCHECKED)
-  problem = None
-  try:
-    with silent(), _checkpointer() as checkpointer:
+
+  def write() -> None:
+    with _checkpointer() as checkpointer:
       checkpointer.save(unchecked, items)
     if hosts.is_first():
       write_checksums(unchecked)
       unchecked.rename(path)
-  except (OSError, ValueError, SymtuneError) as error:  # TensorStore's are ValueErrors
+
+  reason, problem = reason_of_failure(write), None
+  if reason is not None:
     _remove_leftovers(path.parent)
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
     problem = SymtuneError(full_disk(path, needed, reason))
-    problem.__cause__ = error
   hosts.raise_together(problem, f"{path} was written")
 
 

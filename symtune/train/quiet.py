@@ -5,7 +5,13 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+
+from symtune.errors import SymtuneError
+
+_PATIENCE = 10.0  # seconds to wait for each thread of a failed write
+_LAST_WORDS = 0.5  # seconds for TensorStore's threads, which cannot be waited for
 
 
 @contextlib.contextmanager
@@ -15,23 +21,41 @@ def quiet() -> Iterator[None]:
     yield
 
 
-@contextlib.contextmanager
-def silent() -> Iterator[None]:
-  """Silences what Orbax's threads and tasks say of a failure that is raised anyway.
+def reason_of_failure(write: Callable[[], None]) -> str | None:
+  """Runs a function that writes files; silences what Orbax says if that fails.
 
-  A full disk otherwise prints a traceback for every array.
+  Its threads and tasks otherwise print a traceback for every array, some of them when
+  the process ends.
+
+  Args:
+    write: the function.
+
+  Returns:
+    The first line of the error of a file, or None if there was none.
   """
-  hooks = sys.unraisablehook, threading.excepthook
+  hooks = sys.unraisablehook, threading.excepthook, sys.excepthook
+  threads = set(threading.enumerate())
   nothing = logging.CRITICAL + 1
   with _log_level("absl", nothing), _log_level("asyncio", nothing):
-    sys.unraisablehook = threading.excepthook = lambda _: None
+    sys.unraisablehook = threading.excepthook = sys.excepthook = lambda *_: None
     try:
-      yield
-    except BaseException:
-      gc.collect()  # asyncio speaks of a failed task when it is collected
-      raise
+      reason = _first_line(write)
+      if reason is not None:
+        for thread in set(threading.enumerate()) - threads:
+          threading.Thread.join(thread, _PATIENCE)  # Orbax raises in its own
+        gc.collect()  # a task speaks of its failure when it is collected
+        time.sleep(_LAST_WORDS)
     finally:
-      sys.unraisablehook, threading.excepthook = hooks
+      sys.unraisablehook, threading.excepthook, sys.excepthook = hooks
+  return reason
+
+
+def _first_line(write: Callable[[], None]) -> str | None:
+  try:
+    write()
+  except (OSError, ValueError, SymtuneError) as error:  # TensorStore's: ValueError
+    return (str(error).splitlines() or [type(error).__name__])[0]
+  return None
 
 
 @contextlib.contextmanager
