@@ -80,9 +80,10 @@ def disk_errors(path: pathlib.Path, needed: int) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    if error.errno not in _FULL:
+    if error.errno is not None and error.errno not in _FULL:
       raise
-    raise SymtuneError(full_disk(path, needed, os.strerror(error.errno))) from error
+    reason = error.strerror or str(error)  # NumPy counts bytes, and gives no number
+    raise SymtuneError(full_disk(path, needed, reason)) from error
 
 
 def full_disk(path: pathlib.Path, needed: int, reason: str) -> str:
