@@ -186,8 +186,7 @@ def _claim_once(
         stack.enter_context(claim(experiment, gin_text, out))
       except (SymtuneError, OSError) as error:  # raised below, once all know
         problem = error
-    if hosts.any_of_all(problem is not None):
-      raise problem or SymtuneError(f"process 0 could not open {out}; see its message.")
+    hosts.raise_together(problem, f"{out} was opened")
     yield
 
 
