@@ -108,7 +108,7 @@ def _check_file(
 def _check_other(folder: epath.Path, entry: Provenance) -> FileReport:
   """Checks the hash of a file that provenance.json names but no card does."""
   path = folder / entry.file
-  if path.exists():
+  if path.is_file():
     problem = _hash_problem(path, entry)
   else:
     problem = f"{path}: no such file, but provenance.json lists it. Get it again"
@@ -126,7 +126,7 @@ def _check_other(folder: epath.Path, entry: Provenance) -> FileReport:
 
 
 def _hash_problem(path: epath.Path, entry: Provenance | None) -> str | None:
-  if entry is None or not path.exists():
+  if entry is None or not path.is_file():
     return None  # `check_rows` reports a missing file
   found = file_sha256(path)
   if found == entry.sha256:

@@ -1,8 +1,6 @@
 """Log-likelihoods of labels are those of lm-evaluation-harness, for every tokenizer."""
 
 import importlib.util
-import json
-import shutil
 
 import numpy as np
 import pytest
