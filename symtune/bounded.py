@@ -47,6 +47,15 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int) -> bytes:
   )
 
 
+def split_lines(content: bytes) -> list[bytes]:
+  """The lines of a file without their ends; the last is empty if the file is whole.
+
+  Only a newline ends a line, because texts may hold other separators such as U+2028. In
+  a file without any newline, a carriage return does.
+  """
+  return content.split(b"\r" if b"\r" in content and b"\n" not in content else b"\n")
+
+
 def read_text(path: str | os.PathLike[str], max_bytes: int) -> str:
   """Reads a UTF-8 text, with or without a byte order mark, which is not returned.
 

@@ -65,7 +65,9 @@ def _fits(value: Any, hint: type) -> bool:
 
 def _describe(value: Any, hint: Any, name: str) -> str:
   expected = hint.__name__ if isinstance(hint, type) else str(hint)
-  return f"{name}: got {value!r} ({type(value).__name__}), expected {expected}"
+  shown = repr(value)
+  shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
+  return f"{name}: got {shown} ({type(value).__name__}), expected {expected}"
 
 
 def parse_choice(choices: type[_Choice], value: object, where: str) -> _Choice:
@@ -83,6 +85,4 @@ def parse_choice(choices: type[_Choice], value: object, where: str) -> _Choice:
     return choices(value)
   except ValueError as error:
     known = ", ".join(repr(str(member.value)) for member in choices)
-    raise SymtuneError(
-      f"recipe: {where} is {value!r}, expected one of {known}."
-    ) from error
+    raise SymtuneError(f"{where} is {value!r}, expected one of {known}.") from error

@@ -1,6 +1,7 @@
-"""Names of a run folder's files, whole writes, and a folder for copies of files."""
+"""Names of a run folder's files, whole writes, full disks, and a folder for copies."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -17,24 +18,95 @@ RESULTS_FILE = "results.jsonl"
 CACHE_FILE = "scores.sqlite"
 
 
+# What the system says when a disk, a quota or the largest size of a file is reached.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def write_whole(path: pathlib.Path, content: str | bytes) -> None:
   """Writes a file under a temporary name and renames it, so it is never incomplete.
 
   Args:
     path: the file; replaced if it exists.
     content: text, written as UTF-8, or bytes.
+
+  Raises:
+    SymtuneError: the disk is full; the file is as it was.
   """
   data = content.encode("utf-8") if isinstance(content, str) else content
   # Each writer uses its own temporary name, so that two never write to the same file.
   temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
   try:
-    with temporary.open("xb") as file:
-      file.write(data)
-      file.flush()
-      os.fsync(file.fileno())
-    temporary.replace(path)
+    with disk_errors(path, len(data)):
+      with temporary.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+      temporary.replace(path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+def append_text(path: pathlib.Path, text: str) -> None:
+  """Appends to a file; the text is on disk when the function returns.
+
+  Args:
+    path: the file; created if missing.
+    text: whole lines, written as UTF-8.
+
+  Raises:
+    SymtuneError: the disk is full; the file is as it was.
+  """
+  data = text.encode("utf-8")
+  with disk_errors(path, len(data)), path.open("ab", buffering=0) as file:
+    size = file.seek(0, os.SEEK_END)
+    try:
+      written = 0
+      while written < len(data):  # a disk that is nearly full takes a part
+        written += file.write(data[written:])
+      os.fsync(file.fileno())
+    except OSError:
+      file.truncate(size)
+      raise
+
+
+@contextlib.contextmanager
+def disk_errors(path: pathlib.Path, needed: int) -> Iterator[None]:
+  """Turns the errors of a full disk into a SymtuneError; others pass.
+
+  Args:
+    path: what is written, for the message.
+    needed: bytes that it needs.
+  """
+  try:
+    yield
+  except OSError as error:
+    if error.errno is not None and error.errno not in _FULL:
+      raise
+    reason = error.strerror or str(error)  # NumPy counts bytes, and gives no number
+    raise SymtuneError(full_disk(path, needed, reason)) from error
+
+
+def full_disk(path: pathlib.Path, needed: int, reason: str) -> str:
+  """The message for something that a disk has no space for.
+
+  Args:
+    path: what was to be written.
+    needed: bytes that it needs.
+    reason: what the system said, or how much space is left.
+  """
+  return (
+    f"{path} cannot be written: {reason}; it needs {in_bytes(needed)}. Free that much "
+    f"space, or write to another disk. Everything written before is whole, and the "
+    f"same command goes on from there."
+  )
+
+
+def in_bytes(count: int) -> str:
+  """A number of bytes for people: "412 bytes", "1.5 MB", "44.2 GB"."""
+  for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+    if count >= size:
+      return f"{count / size:.1f} {unit}"
+  return f"{count} bytes"
 
 
 @contextlib.contextmanager

@@ -1,13 +1,15 @@
 """Files are whole or as they were."""
 
+import errno
 import os
 import pathlib
+import resource
 import threading
 
 import pytest
 
 from symtune.errors import SymtuneError
-from symtune.files import cache_folder, locked, write_whole
+from symtune.files import append_text, cache_folder, in_bytes, locked, write_whole
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path):
@@ -46,12 +48,41 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
   write_whole(tmp_path / "a", "old")
 
   def fail(self, target):
-    raise OSError("disk full")
+    raise PermissionError(errno.EPERM, "not allowed")
 
   monkeypatch.setattr(pathlib.Path, "replace", fail)
-  with pytest.raises(OSError, match="disk full"):
+  with pytest.raises(PermissionError, match="not allowed"):
     write_whole(tmp_path / "a", "new")
   assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.fixture
+def small_disk():
+  """Files of this process cannot be larger than 100 bytes: the disk is full."""
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+  yield
+  resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_leaves_files_as_they_were(tmp_path, small_disk):
+  path = tmp_path / "a"
+  append_text(path, "x" * 60 + "\n")
+  before = path.read_bytes()
+  expected = r"/a cannot be written: File too large; it needs 300 bytes\. Free"
+  with pytest.raises(SymtuneError, match=expected):
+    append_text(path, "y" * 300)
+  with pytest.raises(SymtuneError, match=expected):
+    write_whole(path, "y" * 300)
+  assert path.read_bytes() == before
+  assert list(tmp_path.iterdir()) == [path]
+  append_text(path, "z\n")
+  assert path.read_bytes() == before + b"z\n"
+
+
+def test_sizes_are_written_for_people():
+  sizes = [in_bytes(count) for count in (0, 999, 1_000, 1_500_000, 44_210_000_000)]
+  assert sizes == ["0 bytes", "999 bytes", "1.0 kB", "1.5 MB", "44.2 GB"]
 
 
 def test_a_lock_is_held_by_one_at_a_time(tmp_path):

@@ -33,7 +33,7 @@ DATA_ROOMS = (
   ("batches",),
 )
 # Modules at the top of the package, which every layer may use.
-BASE = ("bounded", "checks", "errors", "files", "progress")
+BASE = ("bounded", "checks", "checksums", "errors", "files", "progress")
 # Starts the command line, so it stands above the layers.
 ENTRY = "__main__.py"
 FENCED = ("tensorflow", "seqio", "t5x", "airio", "clu", "torch", "transformers")

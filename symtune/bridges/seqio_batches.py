@@ -76,9 +76,19 @@ class SeqioBatches:
     return {"batches": self._position}
 
   def set_state(self, state: dict[str, Any]) -> None:
-    """Reads from the start up to a position that `get_state` returned."""
+    """Reads from the start up to a position that `get_state` returned.
+
+    Raises:
+      SymtuneError: it is no such position.
+    """
+    batches = state.get("batches")
+    if type(batches) is not int or batches < 0:
+      raise SymtuneError(
+        f"data position: got {state!r:.200}, expected a whole number of batches. The "
+        "checkpoint is damaged: remove it to resume from an older one."
+      )
     self._restart()
-    for _ in range(state["batches"]):
+    for _ in range(batches):
       next(self)
 
   def _restart(self) -> None:

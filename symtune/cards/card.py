@@ -181,13 +181,17 @@ class Task:
 
   Attributes:
     card: What the task is.
-    examples: The rows in file order; `examples[i].row == i`.
+    examples: The rows in file order.
     fingerprint: SHA-256, in hex, over the card and the rows.
+    left_out: Number of rows of the file that are not read: those of the split "test",
+      which no card uses, and those without a gold label (-1) in a split that this card
+      does not use.
   """
 
   card: TaskCard
   examples: tuple[Example, ...]
   fingerprint: str
+  left_out: int = 0
 
   @property
   def queries(self) -> tuple[Example, ...]:

@@ -1,15 +1,26 @@
 """How a card's rows are made from a public data set: columns, splits and labels."""
 
 import dataclasses
+import enum
 import re
 
 from symtune.cards import strict_yaml
+from symtune.checks import parse_choice
 from symtune.errors import SymtuneError
 
 # The hub converts every data set to Parquet on this branch, even if the main branch
 # holds a loading script; such scripts are never run.
 PARQUET_BRANCH = "refs/convert/parquet"
 _COLUMN = re.compile(r"([^\[\]]+)(?:\[(\d+)\])?")
+
+
+class Artefact(enum.StrEnum):
+  """A trace of how a data set was made, which `symtune data get` undoes."""
+
+  HTML = "html"  # &amp; and &#39;
+  BROKEN_HTML = "broken_html"  # the same, often without the "&": #39; and quot;
+  BACKSLASH = "backslash"  # for a line break
+  UNICODE = "unicode"  # the code of a character spelt out, as in JSON
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +38,7 @@ class Download:
     unlabelled: What it holds in rows without a gold label; such rows are left out.
     holdout: Share of the training rows that becomes the validation split, for data
       sets without one; 0 otherwise.
+    artefacts: What is known to be wrong with the data set's texts.
 
   Raises:
     SymtuneError: If a value is out of range; the message names the key.
@@ -39,6 +51,7 @@ class Download:
   values: tuple[str | int, ...]
   unlabelled: tuple[str | int, ...] = ()
   holdout: float = 0.0
+  artefacts: tuple[Artefact, ...] = ()
 
   def __post_init__(self):
     for _, column in (*self.columns, ("label", self.label)):
@@ -79,7 +92,8 @@ def read_download(
     SymtuneError: If keys or values are wrong; the message names file and key.
   """
   section.check_keys(
-    ["folder", "splits", "columns", "label", "values"], ["unlabelled", "holdout"]
+    ["folder", "splits", "columns", "label", "values"],
+    ["unlabelled", "holdout", "artefacts"],
   )
   splits = section.section("splits").check_only(("train", "validation"))
   columns = section.section("columns").check_only(fields)
@@ -102,6 +116,12 @@ def read_download(
         section.scalars("unlabelled") if "unlabelled" in section.values else ()
       ),
       holdout=section.share("holdout") if "holdout" in section.values else 0.0,
+      artefacts=_artefacts(section) if "artefacts" in section.values else (),
     )
   except SymtuneError as error:
     raise SymtuneError(f"{section.path}: key 'source.download': {error}") from error
+
+
+def _artefacts(section: strict_yaml.Section) -> tuple[Artefact, ...]:
+  names = section.texts("artefacts")
+  return tuple(parse_choice(Artefact, name, "artefacts") for name in names)

@@ -6,9 +6,11 @@ One row is one JSON object on one line:
 
 The text fields are those of the card. Other keys (such as `src`, where a row came from)
 are ignored. Reading is strict: rows that do not match the card are an error that gives
-their line numbers.
+their line numbers. Only rows of the split "test", which no card uses, and rows without
+a gold label (-1) in a split that the card does not use are left out and counted.
 """
 
+import codecs
 import dataclasses
 import hashlib
 import json
@@ -17,14 +19,17 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from symtune.bounded import parse_json
+from symtune.bounded import parse_json, read_bytes, split_lines
 from symtune.cards.card import SPLITS, Example, Task, TaskCard
 from symtune.errors import SymtuneError
 
 # No text of the 33 tasks comes near this. A longer line is most likely a file without
 # line breaks, and would not fit into any prompt.
 MAX_LINE_BYTES = 1_000_000
+_MAX_FILE_BYTES = 4_000_000_000
 _SHOWN_LINES = 10
+_UNUSED_SPLIT = "test"
+_NO_GOLD_LABEL = -1
 
 # The keys of a card that decide what its prompts look like and which rows they use.
 # Titles, licences and sources are prose: correcting them must not change the episodes.
@@ -55,6 +60,21 @@ class BadRow:
   problem: str
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FoundRows:
+  """What a row file holds.
+
+  Attributes:
+    examples: The good rows, in file order.
+    bad: What is wrong with each of the others.
+    left_out: Number of rows that are not read; see `Task.left_out`.
+  """
+
+  examples: tuple[Example, ...]
+  bad: tuple[BadRow, ...]
+  left_out: int
+
+
 def read_task(card: TaskCard, data_dir: str | os.PathLike[str]) -> Task:
   """Reads a card's rows.
 
@@ -72,11 +92,16 @@ def read_task(card: TaskCard, data_dir: str | os.PathLike[str]) -> Task:
       the card draws from. The message names the file and the first bad lines.
   """
   path = epath.Path(data_dir) / f"{card.rows}.jsonl"
-  examples, bad = check_rows(card, path)
-  if bad:
-    raise SymtuneError(_describe_bad(card, path, bad))
-  _check_classes(card, examples, path)
-  return Task(card=card, examples=examples, fingerprint=fingerprint(card, examples))
+  found = check_rows(card, path)
+  if found.bad:
+    raise SymtuneError(_describe_bad(card, path, found.bad))
+  _check_classes(card, found.examples, path)
+  return Task(
+    card=card,
+    examples=found.examples,
+    fingerprint=fingerprint(card, found.examples),
+    left_out=found.left_out,
+  )
 
 
 def fingerprint(card: TaskCard, examples: Sequence[Example]) -> str:
@@ -110,42 +135,41 @@ def _json_line(value: object) -> bytes:
   return text.encode("utf-8") + b"\n"
 
 
-def check_rows(
-  card: TaskCard, path: epath.Path
-) -> tuple[tuple[Example, ...], tuple[BadRow, ...]]:
+def check_rows(card: TaskCard, path: epath.Path) -> FoundRows:
   """Reads every line of a row file, good or bad.
 
   Args:
     card: The card.
     path: The file.
 
-  Returns:
-    The good rows, and what is wrong with each of the others.
-
   Raises:
-    SymtuneError: If the file is missing, cannot be read or is empty.
+    SymtuneError: If the file is missing, cannot be read, is empty or holds a list.
   """
   lines = _read_lines(card, path)
   truncated = bool(lines[-1])
   if not truncated:
     lines.pop()
   examples, bad = [], []
+  left_out = 0
   for row, line in enumerate(lines):
     try:
-      examples.append(_example(card, row, line))
+      example = _example(card, row, line)
+      if example is None:
+        left_out += 1
+      else:
+        examples.append(example)
     except SymtuneError as error:
       problem = str(error)
       if truncated and row == len(lines) - 1:
         problem += " (the file ends in the middle of this line: get it again)"
       bad.append(BadRow(line=row + 1, problem=problem))
-  return tuple(examples), tuple(bad)
+  return FoundRows(examples=tuple(examples), bad=tuple(bad), left_out=left_out)
 
 
 def _read_lines(card: TaskCard, path: epath.Path) -> list[bytes]:
   """The lines of a file without line ends; the last is empty if the file is whole."""
   try:
-    # Split at b"\n" only: texts may hold other line separators, such as U+2028.
-    lines = path.read_bytes().split(b"\n")
+    content = read_bytes(path, _MAX_FILE_BYTES)
   except FileNotFoundError as error:
     raise SymtuneError(
       f"{path}: no such file; task {card.name!r} reads its rows from it. Put it there, "
@@ -153,9 +177,14 @@ def _read_lines(card: TaskCard, path: epath.Path) -> list[bytes]:
     ) from error
   except OSError as error:
     raise SymtuneError(f"{path}: cannot be read: {error.strerror}") from error
-  if lines == [b""]:
+  if not content.strip():
     raise SymtuneError(f"{path}: empty; expected one JSON object per line")
-  return lines
+  if content.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
+    raise SymtuneError(
+      f"{path}: got a JSON list, expected one JSON object per line. Rewrite it, for "
+      f"example with: jq -c '.[]' LIST > {path.name}"
+    )
+  return split_lines(content)
 
 
 def _describe_bad(card: TaskCard, path: epath.Path, bad: Sequence[BadRow]) -> str:
@@ -170,17 +199,32 @@ def _describe_bad(card: TaskCard, path: epath.Path, bad: Sequence[BadRow]) -> st
   )
 
 
-def _example(card: TaskCard, row: int, line: bytes) -> Example:
-  """Returns one line as an example; errors do not name the line yet."""
+def _example(card: TaskCard, row: int, line: bytes) -> Example | None:
+  """One line as an example, None if it is left out; errors do not name the line yet."""
   if len(line) > MAX_LINE_BYTES:
     raise SymtuneError(
       f"got a line of {len(line):,} bytes, expected at most {MAX_LINE_BYTES:,}; put "
       "each row on a line of its own, or shorten or drop it"
     )
+  if not line.strip():
+    raise SymtuneError("not JSON: the line is empty; remove it")
   values = parse_json(line)
   if not isinstance(values, dict):
     raise SymtuneError(
       f"got {type(values).__name__}, expected a JSON object with the card's fields"
+    )
+  split = _text(values, "split")
+  if split == _UNUSED_SPLIT:
+    return None
+  if split not in SPLITS:
+    raise SymtuneError(f"key 'split': got {split!r}, allowed: {', '.join(SPLITS)}")
+  label = _whole_number(values, "label")
+  if label == _NO_GOLD_LABEL:
+    if split not in (*card.exemplar_splits, *card.query_splits):
+      return None
+    raise SymtuneError(
+      f"key 'label': got -1, no gold label, in the split {split!r}, which the card "
+      f"uses; drop the row, or call its split {_UNUSED_SPLIT!r}, which is left out"
     )
   texts = {}
   for field in card.fields:
@@ -188,7 +232,6 @@ def _example(card: TaskCard, row: int, line: bytes) -> Example:
     if not text or text.isspace():
       raise SymtuneError(f"key {field!r}: empty text; fill it or drop the row")
     texts[field] = text
-  label = _whole_number(values, "label")
   if not 0 <= label < len(card.labels):
     raise SymtuneError(
       f"key 'label': got {label}, expected 0 to {len(card.labels) - 1}, the ids of "
@@ -201,9 +244,6 @@ def _example(card: TaskCard, row: int, line: bytes) -> Example:
       f"{card.label_names[label]!r}; label ids differ between sources: renumber the "
       "labels of the rows, or reorder those of the card"
     )
-  split = _text(values, "split")
-  if split not in SPLITS:
-    raise SymtuneError(f"key 'split': got {split!r}, allowed: {', '.join(SPLITS)}")
   return Example(row=row, fields=texts, label=label, split=split)
 
 

@@ -13,16 +13,17 @@ set of its task's answers. A question whose answer is not among them is free tex
 
 import dataclasses
 import hashlib
-import json
 import os
 import re
 
 from etils import epath
 
+from symtune.bounded import parse_json, read_bytes
 from symtune.cards.resources import resource_dir
 from symtune.cards.strict_yaml import read_yaml
 from symtune.errors import SymtuneError
 
+_MAX_BYTES = 100_000_000
 _LETTER = re.compile(r"^(\([A-Z]\)) ", re.MULTILINE)
 _DASH = re.compile(r"^- (.+)$", re.MULTILINE)
 # Tasks whose questions list no options but have one of two answers.
@@ -95,15 +96,15 @@ def load_questions(
 
 def _read_task(path: epath.Path, name: str, instruction: str) -> QuestionTask:
   try:
-    content = path.read_bytes()
-    values = json.loads(content.decode("utf-8"))
+    content = read_bytes(path, _MAX_BYTES)
+    values = parse_json(content)
     examples = values["examples"]
     pairs = [(example["input"], example["target"]) for example in examples]
   except FileNotFoundError as error:
     raise SymtuneError(f"{path}: no such file; put the data set's file there") from (
       error
     )
-  except (ValueError, KeyError, TypeError) as error:
+  except (SymtuneError, KeyError, TypeError) as error:
     raise SymtuneError(
       f"{path}: expected {{'examples': [{{'input', 'target'}}]}} as published "
       f"({type(error).__name__}: {error})"

@@ -5,13 +5,19 @@ import difflib
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import yaml
 
+from symtune.bounded import MAX_DEPTH, read_text
 from symtune.errors import SymtuneError
 
 # The C parser is several times faster. PyYAML's wheels have it; some builds do not.
 _SafeLoader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MAX_BYTES = 1_000_000
+_MAX_DIGITS = 20
+# What PyYAML lets through for values such as 2001-99-99 or a number of 5,000 digits.
+_VALUE_ERRORS = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
 
 
 class _UniqueKeyLoader(_SafeLoader):
@@ -27,6 +33,19 @@ class _UniqueKeyLoader(_SafeLoader):
         )
       seen.add(key_node.value if isinstance(key_node, yaml.ScalarNode) else None)
     return super().construct_mapping(node, deep=deep)
+
+
+def _whole_number(loader: Any, node: yaml.ScalarNode) -> int:
+  if len(node.value) > _MAX_DIGITS:
+    raise yaml.MarkedYAMLError(
+      problem=f"got a number of more than {_MAX_DIGITS} digits; put it in quotes if it "
+      "is text",
+      problem_mark=node.start_mark,
+    )
+  return loader.construct_yaml_int(node)
+
+
+_UniqueKeyLoader.add_constructor("tag:yaml.org,2002:int", _whole_number)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,19 +156,17 @@ def read_yaml(path: str | os.PathLike[str]) -> Section:
   """Reads a YAML file whose top level is a mapping.
 
   Raises:
-    SymtuneError: If the file is missing, is not UTF-8, is not valid YAML, repeats a
-      key, or holds something other than a mapping.
+    SymtuneError: If the file is missing, is no regular file, is larger than a megabyte,
+      is not UTF-8, is not valid YAML, is nested deeply, holds an anchor or an alias,
+      repeats a key, or holds something other than a mapping.
   """
   path = pathlib.Path(path)
   try:
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path, _MAX_BYTES)
   except OSError as error:
     raise SymtuneError(f"{path}: cannot be read: {error.strerror}") from error
-  except UnicodeDecodeError as error:
-    raise SymtuneError(f"{path}: not UTF-8 at byte {error.start}; save as UTF-8") from (
-      error
-    )
   try:
+    _check_events(path, text)
     # A subclass of the safe loader: plain values only, no Python objects.
     values = yaml.load(text, Loader=_UniqueKeyLoader)
   except yaml.MarkedYAMLError as error:
@@ -158,7 +175,35 @@ def read_yaml(path: str | os.PathLike[str]) -> Section:
       error
     )
   except yaml.YAMLError as error:
-    raise SymtuneError(f"{path}: not valid YAML: {error}") from error
+    raise SymtuneError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from (
+      error
+    )
+  except _VALUE_ERRORS as error:
+    raise SymtuneError(
+      f"{path}: a value cannot be read ({str(error)[:100]}). Put texts in quotes, and "
+      "write dates and numbers as such"
+    ) from error
   if not isinstance(values, dict):
     raise SymtuneError(f"{path}: got {_shown(values)}, expected a mapping (key: value)")
   return Section(path=path, prefix="", values=values)
+
+
+def _check_events(path: pathlib.Path, text: str) -> None:
+  """Refuses what would grow without end when it is loaded, or overflow the stack."""
+  depth = 0
+  for event in yaml.parse(text, Loader=_SafeLoader):
+    line = event.start_mark.line + 1
+    if getattr(event, "anchor", None):
+      raise SymtuneError(
+        f"{path}, line {line}: got the anchor or alias {event.anchor!r}, which symtune "
+        "does not read. Write the value out, in quotes if it is text"
+      )
+    if isinstance(event, yaml.CollectionStartEvent):
+      depth += 1
+    elif isinstance(event, yaml.CollectionEndEvent):
+      depth -= 1
+    if depth > MAX_DEPTH:
+      raise SymtuneError(
+        f"{path}, line {line}: nested too deeply, more than {MAX_DEPTH} levels. Check "
+        "the file"
+      )

@@ -38,6 +38,9 @@ def get(
   max_rows: Annotated[
     int, typer.Option(help="Most training rows per task.", min=1)
   ] = MAX_EXAMPLES_PER_TASK,
+  unescape: Annotated[
+    bool, typer.Option(help="Undo artefacts that a card names, such as &amp;.")
+  ] = True,
 ) -> None:
   """Download the rows of a suite; finished tasks are not downloaded again."""
   from symtune.cards.resources import data_path
@@ -52,7 +55,7 @@ def get(
     get_tasks(
       [card for card in cards if not task or card.name in task],
       data_path(to),
-      GetSettings(seed=seed, max_training_rows=max_rows, root=hub),
+      GetSettings(seed=seed, max_training_rows=max_rows, root=hub, unescape=unescape),
       console.print,
     )
 
@@ -70,7 +73,9 @@ def verify(folder: options.DataFolder, suite: options.OfSuites = None) -> None:
   for report in reports:
     known = "hash as downloaded" if report.provenance else "no provenance"
     if report.good:
-      console.print(f"ok   {report.task}: {sum(report.rows.values()):,} rows, {known}")
+      rows = f"{sum(report.rows.values()):,} rows"
+      left_out = f", {report.left_out:,} left out" if report.left_out else ""
+      console.print(f"ok   {report.task}: {rows}{left_out}, {known}")
       continue
     console.print(f"BAD  {report.task}: {report.problem or f'{len(report.bad)} bad'}")
     for bad in report.bad[:_SHOWN_BAD]:

@@ -24,6 +24,7 @@ from symtune.experiment.run import (
   run_experiment,
   train_model,
 )
+from symtune.files import RUN_FILE
 from symtune.probe.run import CheckpointLabel
 from symtune.report.report import write_report
 from symtune.report.rules import Rule
@@ -104,6 +105,11 @@ def probe(
       "got --dtype without --checkpoint. A run uses the dtype of its recipe: set "
       "T5Config.dtype = 'bfloat16' there."
     )
+  if step is None and not checkpoints and not (inputs.out / RUN_FILE).exists():
+    raise SymtuneError(
+      f"--out {inputs.out}: there is no run, expected the folder of one. Correct it, "
+      "give --step 0 to ask the model before tuning, or --checkpoint to ask others."
+    )
   experiment, gin_text = _build(inputs, console, probes, tunes=False)
   if checkpoints:
     opened = open_answerers(checkpoints, experiment, inputs.out, dtype)
@@ -163,6 +169,8 @@ def _build(
   )
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")
+  for name, count in experiment.left_out.items():
+    console.print(f"{name}: {count:,} rows left out: no gold label, or split 'test'")
   return experiment, gin_text
 
 
@@ -178,8 +186,7 @@ def _claim_once(
         stack.enter_context(claim(experiment, gin_text, out))
       except (SymtuneError, OSError) as error:  # raised below, once all know
         problem = error
-    if hosts.any_of_all(problem is not None):
-      raise problem or SymtuneError(f"process 0 could not open {out}; see its message.")
+    hosts.raise_together(problem, f"{out} was opened")
     yield
 
 

@@ -1,18 +1,30 @@
 """Recipe files -> Recipe: the only file of the core that imports gin.
 
 Recipes use gin's dynamic registration: they import symtune's own modules and bind
-parameters of real functions, so nothing in the library knows that gin exists.
+fields of its settings, so nothing in the library knows that gin exists.
+
+A recipe is data. Gin alone would import any module that a file names and call any
+function; here a recipe can only name settings of symtune and include files that lie in
+its own folder or in `gin_configs`.
 """
 
 import contextlib
+import dataclasses
+import functools
+import io
 import logging
+import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+import tokenize
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import gin
 import gin.config
 
+from symtune.bounded import read_text
 from symtune.cards.resources import resource_dir
 from symtune.checks import find_mistyped
 from symtune.errors import SymtuneError
@@ -30,7 +42,37 @@ _GIN_ERRORS = (
   SyntaxError,
   TypeError,
   ValueError,
+  tokenize.TokenError,
 )
+# Bounds of what a recipe's files may be; the largest of symtune's own has 5,000 bytes.
+_MAX_BYTES = 1_000_000
+_MAX_FILES = 100
+_MAX_REFERENCES = 10_000
+_BUILTINS = ("gin.macro", "gin.constant", "gin.singleton")
+
+
+class _FencedContext(gin.config.ParseContext):
+  """Gin's reader of one file, which imports symtune and uses its settings only."""
+
+  def process_import(self, statement: Any) -> None:
+    """Imports a module of symtune; refuses any other before it runs."""
+    if not statement.module.startswith(("symtune.", "__gin__.")):
+      raise SymtuneError(
+        f"{statement.format()!r} would run code of {statement.module.split('.')[0]}; a "
+        f"recipe may import symtune's modules only. Remove the line."
+      )
+    super().process_import(statement)
+
+  def get_configurable(self, selector: str) -> Any:
+    """Looks up a setting; refuses what is none before gin prepares to call it."""
+    if self._dynamic_registration and selector not in _BUILTINS:
+      *_, value = self._resolve_selector(selector)[1]
+      if not _is_setting(value):
+        raise SymtuneError(
+          f"{selector!r}: a recipe may only use symtune's settings, such as "
+          f"recipe.Recipe, and call nothing else. Remove it."
+        )
+    return super().get_configurable(selector)
 
 
 def split_overrides(arguments: Sequence[str]) -> list[str]:
@@ -74,19 +116,16 @@ def load_recipe(
   """
   file = _find_recipe(path)
   gin.clear_config()
-  try:
-    with _search_path(file.parent, resource_dir("gin_configs")), _quiet_logging():
+  with _one_message(file), _fenced(file):
+    with _quiet_logging():
       gin.parse_config_file(str(file.resolve()))
       if include is not None:
         gin.parse_config_file(include)
     _check_macros(file, bindings)
-    gin.parse_config(list(bindings))
+    for binding in bindings:
+      _override(binding)
+    _check_expansion(file)
     recipe = gin.get_configurable(Recipe)()
-  except SymtuneError as error:
-    # Gin appends the place of the call; the first line is the message itself.
-    raise SymtuneError(str(error).splitlines()[0]) from error
-  except _GIN_ERRORS as error:
-    raise SymtuneError(f"{file}: {' '.join(str(error).split())}") from error
   operative = gin.operative_config_str()
   _check_effect(bindings, operative)
   problem = find_mistyped(recipe, Recipe, "recipe")
@@ -109,11 +148,10 @@ def load_sweep(path: str) -> Sweep:
   """
   file = _find_recipe(path, "sweep")
   gin.clear_config()
-  try:
+  with _one_message(file), _fenced(file):
     gin.parse_config_file(str(file.resolve()))
+    _check_expansion(file)
     sweep = gin.get_configurable(Sweep)()
-  except _GIN_ERRORS as error:
-    raise SymtuneError(f"{file}: {' '.join(str(error).split())}") from error
   problem = find_mistyped(sweep, Sweep, "sweep")
   if problem or not (sweep.models and sweep.stages):
     raise SymtuneError(f"{file}: {problem or 'got no models or no stages'}. Change it.")
@@ -135,20 +173,137 @@ def _check_effect(bindings: Sequence[str], operative: str) -> None:
         )
 
 
-@contextlib.contextmanager
-def _search_path(*folders: pathlib.Path) -> Iterator[None]:
-  """Makes gin look for includes beside the recipe, then in gin_configs, only.
+def _override(binding: str) -> None:
+  """Applies an override; each one alone, so that a message names its option."""
+  option = f"{OVERRIDE_PREFIX}{binding.partition('=')[0].strip()}"
+  try:
+    gin.parse_config(binding)
+  except (SyntaxError, tokenize.TokenError, RecursionError) as error:
+    problem = error.msg if isinstance(error, SyntaxError) else "It ends too early"
+    raise SymtuneError(
+      f"{option}: got {binding.partition('=')[2][:60]!r}, which cannot be read "
+      f"({problem.splitlines()[-1].strip()[:100]}). Give a number, True, None, a list "
+      f"such as [1, 2], or a text in quotes that the shell leaves: \"{option}='text'\"."
+    ) from error
+  except _GIN_ERRORS as error:
+    raise SymtuneError(f"{option}: {' '.join(str(error).split())}") from error
 
-  Gin's own list starts with the working directory, where it also takes any folder for a
-  Python package: a folder named "runs" or "models" there would break every include. Gin
-  has no public way to replace the list.
+
+@contextlib.contextmanager
+def _one_message(file: pathlib.Path) -> Iterator[None]:
+  """Turns what gin raises for this recipe into one line."""
+  try:
+    yield
+  except SymtuneError as error:
+    # Gin appends the place of the call; the first line is the message itself.
+    message, *places = str(error).splitlines()
+    found = re.search(r'In file "(.*)", line (\d+)', "".join(places[:1]))
+    place = f"{found[1]}, line {found[2]}: " if found else ""
+    raise SymtuneError(f"{place}{message}") from error
+  except _GIN_ERRORS as error:
+    text = " ".join(str(error).split())
+    unset = re.search(r"configurable 'macro' .* in scope '(\w+)'", text)
+    if unset:
+      text = (
+        f"uses %{unset[1]}, which is never set. Write {unset[1]} = ... into the "
+        f"recipe, or give {OVERRIDE_PREFIX}{unset[1]}=VALUE."
+      )
+    raise SymtuneError(f"{file}: {text}") from error
+
+
+@contextlib.contextmanager
+def _fenced(file: pathlib.Path) -> Iterator[None]:
+  """Makes gin import and use symtune only, and look for includes in two folders only.
+
+  Gin's own search path starts with the working directory, where it also takes any
+  folder for a Python package: a folder named "runs" or "models" there would break every
+  include. Gin has no public way to replace its search path, its readers of files and
+  its handling of imports.
+
+  Args:
+    file: the recipe; includes are searched beside it, then in `gin_configs`.
   """
-  before = list(gin.config._LOCATION_PREFIXES)
-  gin.config._LOCATION_PREFIXES[:] = [str(folder.resolve()) for folder in folders]
+  configs = resource_dir("gin_configs").resolve()
+  beside = file.parent.resolve()
+  reader = _reader((beside, file.resolve().parent, configs))
+  config: Any = gin.config
+  before = config.ParseContext
+  prefixes, readers = config._LOCATION_PREFIXES[:], config._FILE_READERS[:]
+  config.ParseContext = _FencedContext
+  config._LOCATION_PREFIXES[:] = [str(beside), str(configs)]
+  config._FILE_READERS[:] = [reader]
   try:
     yield
   finally:
-    gin.config._LOCATION_PREFIXES[:] = before
+    config.ParseContext = before
+    config._LOCATION_PREFIXES[:] = prefixes
+    config._FILE_READERS[:] = readers
+
+
+def _reader(
+  folders: Sequence[pathlib.Path],
+) -> tuple[Callable[[str], io.StringIO], Callable[[str], bool]]:
+  """How gin opens the files of one recipe, and how it asks whether a file is there."""
+  opened: list[str] = []
+
+  def is_there(path: str) -> bool:
+    file = pathlib.Path(path).resolve()
+    if not os.path.lexists(path) or file.is_dir():
+      return False
+    if not any(file.is_relative_to(folder) for folder in folders):
+      raise SymtuneError(
+        f"include {path!r}: a recipe may include files of its own folder and of "
+        f"{folders[-1]} only. Copy the file to the recipe."
+      )
+    return True
+
+  def read(path: str) -> io.StringIO:
+    opened.append(path)
+    if len(opened) > _MAX_FILES:
+      raise SymtuneError(
+        f"{path}: more than {_MAX_FILES} files are included. Does one include itself?"
+      )
+    text = io.StringIO(read_text(path, _MAX_BYTES))
+    text.name = path  # gin names it in messages
+    return text
+
+  return read, is_there
+
+
+def _is_setting(value: object) -> bool:
+  """Whether it is a dataclass of symtune, or a function of `recipe` that makes one."""
+  module = str(getattr(value, "__module__", ""))
+  if isinstance(value, type):
+    return module.startswith("symtune.") and dataclasses.is_dataclass(value)
+  is_function = isinstance(value, types.FunctionType) and "." not in value.__qualname__
+  return is_function and module == Recipe.__module__
+
+
+def _check_expansion(file: pathlib.Path) -> None:
+  """Refuses macros and settings that refer to each other without end, or nearly so.
+
+  Gin copies what a reference stands for into every place: thirty macros that each name
+  the next one twice become a thousand million values.
+  """
+
+  @functools.cache
+  def size(scope: str, selector: str) -> int:
+    keys = dict.fromkeys([(scope, selector), ("", selector)])
+    values = [gin.config._CONFIG.get(key, {}) for key in keys]
+    references = [r for v in values for r in gin.config.iterate_references(v)]
+    return 1 + sum(size(*reference.config_key) for reference in references)
+
+  try:
+    largest = max((size(*key) for key in gin.config._CONFIG), default=0)
+  except RecursionError as error:
+    raise SymtuneError(f"{file}: settings refer to themselves. End the circle.") from (
+      error
+    )
+  if largest > _MAX_REFERENCES:
+    raise SymtuneError(
+      f"{file}: settings refer to each other {largest:,} times, expected at most "
+      f"{_MAX_REFERENCES:,}. Write the values out."
+    )
 
 
 @contextlib.contextmanager

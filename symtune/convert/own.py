@@ -47,6 +47,7 @@ def run_source(folder: pathlib.Path) -> SourceCheckpoint:
     SymtuneError: there is no checkpoint, or it is damaged.
   """
   step_dir = _step_dir(folder)
+  checkpoint.check_files(step_dir, checkpoint.PARAMS, checkpoint.RUN)
   model, vocab = _recorded(step_dir)
   opened = open_folder(str(step_dir))
   opened.check_files()

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
@@ -92,11 +93,16 @@ def check_tensors(
     config: settings of the network.
 
   Raises:
-    SymtuneError: some are missing, unknown or misshapen; names them.
+    SymtuneError: some are missing, unknown, misshapen or no numbers; names them.
   """
   expected = expected_shapes(config)
   problems = [f"{name} is missing" for name in expected if name not in tensors]
   problems += [f"{name} is unknown" for name in tensors if name not in expected]
+  problems += [
+    f"{name} is {tensor.dtype.name}, expected floating-point numbers"
+    for name, tensor in tensors.items()
+    if not jnp.issubdtype(tensor.dtype, jnp.floating)
+  ]
   problems += [
     f"{name} has shape {list(tensors[name].shape)}, expected {list(shape)}"
     for name, shape in expected.items()

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from symtune.cards.card import Task
@@ -55,6 +55,7 @@ class Experiment:
     questions: what is asked.
     probe_tokenizer: the tokenizer of the questions, which remembers the ids of texts.
     leaks: texts that tuning shared with evaluation before they were dropped.
+    left_out: number of rows that were not read, by task; see `Task.left_out`.
     network: the model, without weights.
     start: where its weights come from; None draws them.
     config_hash: identifies settings, data and vocabulary.
@@ -68,6 +69,7 @@ class Experiment:
   questions: Questions
   probe_tokenizer: PromptTokenizer
   leaks: tuple[Leak, ...]
+  left_out: Mapping[str, int]
   network: Transformer
   start: Start | None
   config_hash: str
@@ -133,6 +135,11 @@ def build_experiment(
       vocab, max_inputs=recipe.probe.max_inputs, max_targets=recipe.probe.max_targets
     ),
     leaks=leaks,
+    left_out={
+      task.card.name: task.left_out
+      for task in (*mixture.tasks, *probe_tasks)
+      if task.left_out
+    },
     network=Transformer(config=recipe.model),
     start=start,
     config_hash=config_hash(recipe, fingerprints, vocab.fingerprint),

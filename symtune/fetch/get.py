@@ -1,6 +1,6 @@
 """Public data sets -> a data folder: one row file per task, and provenance.json.
 
-A task is finished when its row file has the size that provenance.json says. The entry
+A task is finished when its row file has the hash that provenance.json says. The entry
 is written first, so a row file without an entry is not from here. Wherever the command
 stops, running it again does the remaining tasks.
 """
@@ -8,6 +8,7 @@ stops, running it again does the remaining tasks.
 import collections
 import dataclasses
 import datetime
+import enum
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from symtune.fetch.provenance import (
   Provenance,
   SplitCounts,
   add_entry,
+  file_sha256,
   read_provenance,
   write_anywhere,
 )
@@ -44,12 +46,16 @@ class GetSettings:
     max_training_rows: Largest number of training rows per task; 25,000 in the paper.
     root: The hub, or a local folder used instead.
     retry_seconds: Seconds to wait before each retry of a failed read.
+    answer_seconds: Longest wait for an answer of the hub.
+    unescape: Whether artefacts that a card names, such as `&amp;`, are undone.
   """
 
   seed: int = 0
   max_training_rows: int = MAX_EXAMPLES_PER_TASK
   root: str = hub.HUB_ROOT
   retry_seconds: tuple[float, ...] = hub.RETRY_SECONDS
+  answer_seconds: float = hub.ANSWER_SECONDS
+  unescape: bool = True
 
   def __post_init__(self):
     if self.max_training_rows < 1:
@@ -83,13 +89,15 @@ def get_tasks(
     head = f"[{number}/{len(cards)}] {card.name}"
     entries = read_provenance(folder)
     file = f"{card.rows}.jsonl"
-    if _is_finished(folder / file, entries.get(file), card, settings):
+    state = _state(folder / file, entries.get(file), card, settings)
+    if state is _State.FINISHED:
       report(f"{head}: already there")
       continue
     entry, content = _make(card, settings)
     add_entry(folder, entry)
     write_anywhere(folder / file, content)
-    report(f"{head}: {describe(entry)}")
+    again = " (replaces a file with another hash)" if state is _State.DAMAGED else ""
+    report(f"{head}: {describe(entry)}{again}")
 
 
 def describe(entry: Provenance) -> str:
@@ -105,20 +113,29 @@ def recipe_hash(card: TaskCard, settings: GetSettings) -> str:
   """Returns the SHA-256 of all that decides a task's rows except the data set."""
   download = card.source.download
   assert download is not None
+  how = dataclasses.asdict(download)
+  if not (download.artefacts and settings.unescape):
+    del how["artefacts"]  # nothing is undone
   parts = [
-    dataclasses.asdict(download),
+    how,
     [card.source.hub, list(card.fields), list(card.label_names), card.template],
     [settings.seed, settings.max_training_rows],
   ]
   return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _is_finished(
+class _State(enum.Enum):
+  MISSING = enum.auto()
+  DAMAGED = enum.auto()
+  FINISHED = enum.auto()
+
+
+def _state(
   path: epath.Path, entry: Provenance | None, card: TaskCard, settings: GetSettings
-) -> bool:
-  """Whether the file exists and was made the same way; any other file is an error."""
+) -> _State:
+  """What is there; a file that was not made in this way is an error."""
   if not path.exists():
-    return False
+    return _State.MISSING
   if entry is None:
     raise SymtuneError(
       f"{path}: the file exists but is not from `symtune data get`: provenance.json "
@@ -129,12 +146,16 @@ def _is_finished(
       f"{path}: made by another version of the card {card.name!r}, or with other "
       "settings. Delete it to get it again, or choose another folder with --to"
     )
-  return path.stat().length == entry.bytes
+  whole = path.stat().length == entry.bytes and file_sha256(path) == entry.sha256
+  return _State.FINISHED if whole else _State.DAMAGED
 
 
 def _make(card: TaskCard, settings: GetSettings) -> tuple[Provenance, bytes]:
   hub_id, download = hub.download_of(card)
-  revision = hub.resolve_revision(card, settings.root, settings.retry_seconds)
+  artefacts = download.artefacts if settings.unescape else ()
+  revision = hub.resolve_revision(
+    card, settings.root, settings.retry_seconds, settings.answer_seconds
+  )
   rows: list[UniformRow] = []
   splits: dict[str, SplitCounts] = {}
   for split, theirs in download.splits:
@@ -144,8 +165,9 @@ def _make(card: TaskCard, settings: GetSettings) -> tuple[Provenance, bytes]:
       revision=revision,
       root=settings.root,
       waits=settings.retry_seconds,
+      answer_seconds=settings.answer_seconds,
     )
-    found = make_rows(card, split, source)
+    found = make_rows(card, split, source, artefacts)
     if split == "train":
       rng = keyed_generator(settings.seed, "cap", card.rows)
       found = cap_rows(found, settings.max_training_rows, rng)
@@ -171,6 +193,7 @@ def _make(card: TaskCard, settings: GetSettings) -> tuple[Provenance, bytes]:
     bytes=len(content),
     sha256=hashlib.sha256(content).hexdigest(),
     splits=splits,
+    unescaped=tuple(str(artefact) for artefact in artefacts),
   )
   return entry, content
 

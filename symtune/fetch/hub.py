@@ -7,7 +7,10 @@ Every data set is read from the hub's Parquet branch, so no loading script ever 
 Without a network, a folder with the same paths can take the place of the hub.
 """
 
-import os
+import functools
+import hashlib
+import pathlib
+import secrets
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,11 +19,15 @@ from typing import Any, TypeVar
 from symtune.cards.card import TaskCard
 from symtune.cards.download import PARQUET_BRANCH, Download, parse_column
 from symtune.errors import SymtuneError
+from symtune.files import cache_folder
 
 HUB_ROOT = "hf://datasets"
+# Longest wait for an answer of the hub, which may also stop in the middle of a file.
+ANSWER_SECONDS = 30.0
 # Seconds before each retry: short at first, about four minutes in all.
 RETRY_SECONDS = (2.0, 8.0, 30.0, 60.0, 120.0)
 _ROWS_AT_ONCE = 1_000
+_PIECE_BYTES = 1 << 20
 # HTTP statuses that a retry does not change: not signed in, forbidden, not found.
 _FINAL_STATUS = (401, 403, 404)
 _Result = TypeVar("_Result")
@@ -42,7 +49,10 @@ def download_of(card: TaskCard) -> tuple[str, Download]:
 
 
 def resolve_revision(
-  card: TaskCard, root: str = HUB_ROOT, waits: Sequence[float] = RETRY_SECONDS
+  card: TaskCard,
+  root: str = HUB_ROOT,
+  waits: Sequence[float] = RETRY_SECONDS,
+  answer_seconds: float = ANSWER_SECONDS,
 ) -> str:
   """Returns the newest commit of the Parquet branch of a card's data set.
 
@@ -51,6 +61,7 @@ def resolve_revision(
     root: The hub, or a local folder used instead; a folder has no commits, so the
       branch name is returned.
     waits: Seconds to wait before each retry.
+    answer_seconds: Longest wait for an answer.
 
   Raises:
     SymtuneError: If the extra [data] is missing or the hub cannot be reached.
@@ -58,14 +69,7 @@ def resolve_revision(
   hub, _ = download_of(card)
   if not root.startswith("hf://"):
     return PARQUET_BRANCH
-  try:
-    import huggingface_hub
-  except ImportError as error:
-    raise _missing_extra() from error
-  api = huggingface_hub.HfApi()
-  info = with_retries(
-    lambda: api.dataset_info(hub, revision=PARQUET_BRANCH), hub, waits
-  )
+  info = with_retries(lambda: _about(hub, PARQUET_BRANCH, answer_seconds), hub, waits)
   return str(info.sha)
 
 
@@ -76,6 +80,7 @@ def read_split(
   revision: str,
   root: str = HUB_ROOT,
   waits: Sequence[float] = RETRY_SECONDS,
+  answer_seconds: float = ANSWER_SECONDS,
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
   """Yields (place, row) of one split, in file order.
 
@@ -89,6 +94,7 @@ def read_split(
     revision: From `resolve_revision`.
     root: The hub, or a local folder used instead.
     waits: Seconds to wait before each retry.
+    answer_seconds: Longest wait for an answer.
 
   Raises:
     SymtuneError: If the extra [data] is missing, or the split cannot be read or lacks
@@ -96,9 +102,13 @@ def read_split(
   """
   hub, download = download_of(card)
   place = f"{hub}/{download.folder}/{split}"
-  url = f"{root}/{hub}@{urllib.parse.quote(revision, safe='')}"
-  pattern = f"{url}/{download.folder}/{split}/*.parquet"
-  table = with_retries(lambda: _load(pattern), place, waits)
+  inside = f"{download.folder}/{split}/"
+  if root.startswith("hf://"):
+    find = functools.partial(_fetch, hub, inside, revision, answer_seconds)
+  else:
+    url = f"{root}/{hub}@{urllib.parse.quote(revision, safe='')}"
+    find = functools.partial(_files, pathlib.Path(url) / inside)
+  table = with_retries(lambda: _load(find()), place, waits)
   columns = {"label": download.label, **dict(download.columns)}
   wanted = {name: parse_column(column) for name, column in columns.items()}
   for column, _ in wanted.values():
@@ -188,24 +198,74 @@ def with_retries(
   raise AssertionError("the last try returns or raises")
 
 
-def _load(pattern: str) -> Any:
-  """The data set behind a pattern of Parquet files."""
+def _about(hub: str, revision: str, answer_seconds: float) -> Any:
+  """What the hub says about a data set: its commit and its files."""
+  try:
+    import huggingface_hub
+    import requests  # noqa: F401  needed next: say now if it is missing
+  except ImportError as error:
+    raise _missing_extra() from error
+  # Without a timeout, the client waits for ever.
+  return huggingface_hub.HfApi().dataset_info(
+    hub, revision=revision, timeout=answer_seconds
+  )
+
+
+def _fetch(hub: str, inside: str, revision: str, answer_seconds: float) -> list[str]:
+  """Copies a folder's Parquet files from the hub; files of earlier tries are kept."""
+  files = sorted(
+    found.rfilename
+    for found in _about(hub, revision, answer_seconds).siblings or ()
+    if found.rfilename.startswith(inside) and found.rfilename.endswith(".parquet")
+  )
+  key = hashlib.sha256(f"{hub}@{revision}/{inside}".encode()).hexdigest()[:20]
+  folder = cache_folder(f"parquet-{key}")
+  return [str(_copy(hub, file, revision, folder, answer_seconds)) for file in files]
+
+
+def _copy(
+  hub: str, file: str, revision: str, folder: pathlib.Path, answer_seconds: float
+) -> pathlib.Path:
+  """Copies one file; no pause in it may be longer than `answer_seconds`."""
+  import huggingface_hub  # `_about` found the package
+  import requests  # the extra [data] has it
+
+  path = folder / pathlib.PurePosixPath(file).name
+  if path.exists():
+    return path
+  api = huggingface_hub.HfApi()
+  url = huggingface_hub.hf_hub_url(
+    hub, file, repo_type="dataset", revision=revision, endpoint=api.endpoint
+  )
+  headers = huggingface_hub.utils.build_hf_headers()
+  part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+  try:
+    with requests.get(
+      url, headers=headers, stream=True, timeout=answer_seconds
+    ) as answer:
+      answer.raise_for_status()
+      with part.open("xb") as copy:
+        for piece in answer.iter_content(_PIECE_BYTES):
+          copy.write(piece)
+    return part.replace(path)
+  finally:
+    part.unlink(missing_ok=True)
+
+
+def _files(folder: pathlib.Path) -> list[str]:
+  return [str(path) for path in sorted(folder.glob("*.parquet"))]
+
+
+def _load(files: Sequence[str]) -> Any:
+  """The data set that some local Parquet files hold."""
   try:
     import datasets
   except ImportError as error:
     raise _missing_extra() from error
+  if not files:
+    raise FileNotFoundError("it has no Parquet file")
   datasets.disable_progress_bars()
-  if not pattern.startswith("hf://") and not _glob(pattern):
-    raise FileNotFoundError(f"no file matches {pattern}")
-  return datasets.load_dataset("parquet", data_files=pattern, split="train")
-
-
-def _glob(pattern: str) -> list[str]:
-  folder, _, name = pattern.rpartition("/")
-  suffix = name.removeprefix("*")
-  if not os.path.isdir(folder):
-    return []
-  return [file for file in os.listdir(folder) if file.endswith(suffix)]
+  return datasets.load_dataset("parquet", data_files=list(files), split="train")
 
 
 def _item(value: Any, item: int | None) -> Any:

@@ -9,11 +9,14 @@ from typing import Any
 
 from etils import epath
 
+from symtune.bounded import read_json
+from symtune.checks import find_mistyped
 from symtune.errors import SymtuneError
 from symtune.files import locked, write_whole
 
 PROVENANCE_FILE = "provenance.json"
 _SCHEMA = 1
+_MAX_BYTES = 100_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,7 @@ class Provenance:
     bytes: Size of the file.
     sha256: SHA-256 of the file, in hexadecimal.
     splits: Counts by our name of the split.
+    unescaped: The artefacts of the data set that were undone in the texts.
   """
 
   task: str
@@ -70,6 +74,7 @@ class Provenance:
   bytes: int
   sha256: str
   splits: Mapping[str, SplitCounts]
+  unescaped: tuple[str, ...] = ()
 
 
 def read_provenance(folder: epath.Path) -> dict[str, Provenance]:
@@ -82,11 +87,11 @@ def read_provenance(folder: epath.Path) -> dict[str, Provenance]:
   if not path.exists():
     return {}
   try:
-    content = json.loads(path.read_text())
+    content = read_json(path, _MAX_BYTES)
     if content["schema"] != _SCHEMA:
       raise ValueError(f"schema {content['schema']}, expected {_SCHEMA}")
-    return {name: _entry(values) for name, values in content["files"].items()}
-  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    return {name: _entry(name, values) for name, values in content["files"].items()}
+  except (AttributeError, KeyError, SymtuneError, TypeError, ValueError) as error:
     raise SymtuneError(
       f"{path}: not a provenance file of symtune ({type(error).__name__}: {error}). "
       "Delete it, and get the data again"
@@ -130,11 +135,18 @@ def file_sha256(path: epath.Path) -> str:
   return digest.hexdigest()
 
 
-def _entry(values: dict[str, Any]) -> Provenance:
+def _entry(name: str, values: dict[str, Any]) -> Provenance:
   splits = {
     name: SplitCounts(
       **{**counts, "places": {k: tuple(v) for k, v in counts["places"].items()}}
     )
     for name, counts in values["splits"].items()
   }
-  return Provenance(**{**values, "splits": splits})
+  unescaped = tuple(values.get("unescaped", ()))
+  entry = Provenance(**{**values, "splits": splits, "unescaped": unescaped})
+  if entry.file != name or pathlib.PurePath(name).name != name:
+    raise ValueError(f"{name!r} describes the file {entry.file!r}")
+  problem = find_mistyped(entry, Provenance, name)
+  if problem:
+    raise ValueError(problem)
+  return entry

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from symtune.cards.card import Example, TaskCard
+from symtune.cards.download import Artefact
 from symtune.cards.examples import MAX_LINE_BYTES
 from symtune.errors import SymtuneError
+from symtune.fetch.artefacts import clean_text
 
 _SHOWN_PLACES = 5
 
@@ -80,7 +82,10 @@ class SplitRows:
 
 
 def make_rows(
-  card: TaskCard, split: str, source: Iterable[tuple[str, Mapping[str, Any]]]
+  card: TaskCard,
+  split: str,
+  source: Iterable[tuple[str, Mapping[str, Any]]],
+  artefacts: Sequence[Artefact] = (),
 ) -> SplitRows:
   """Turns the rows of one split into uniform rows; keeps the first of equal inputs.
 
@@ -88,6 +93,7 @@ def make_rows(
     card: The card, which has a `source.download`.
     split: Our name of the split: train or validation.
     source: (place, row) pairs, as `symtune.fetch.hub.read_split` yields them.
+    artefacts: What to undo in the texts.
 
   Returns:
     The rows, and the number of rows left out for each reason.
@@ -102,6 +108,7 @@ def make_rows(
   read = 0
   for place, values in source:
     read += 1
+    values = {key: _clean(value, artefacts) for key, value in values.items()}
     reason = _problem(card, values)
     if reason is None:
       row = _uniform(card, split, place, values)
@@ -167,6 +174,10 @@ def hold_out(
     dataclasses.replace(row, split="validation") if i in chosen else row
     for i, row in enumerate(rows)
   )
+
+
+def _clean(value: Any, artefacts: Sequence[Artefact]) -> Any:
+  return clean_text(value, artefacts) if isinstance(value, str) else value
 
 
 def _problem(card: TaskCard, values: Mapping[str, Any]) -> Dropped | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from etils import epath
 
 from symtune.cards.card import TaskCard
-from symtune.cards.examples import BadRow, check_rows
+from symtune.cards.examples import BadRow, FoundRows, check_rows
 from symtune.errors import SymtuneError
 from symtune.fetch.provenance import Provenance, file_sha256, read_provenance
 
@@ -21,6 +21,7 @@ class FileReport:
     path: The file.
     problem: What is wrong with the file as a whole, or None.
     bad: Lines that do not match the card.
+    left_out: Number of rows that are not read: split "test", or no gold label.
     rows: Number of good rows, by split.
     classes: Number of good rows, by label name.
     duplicates: Number of good rows that repeat the input of an earlier row of their
@@ -32,6 +33,7 @@ class FileReport:
   path: str
   problem: str | None
   bad: tuple[BadRow, ...]
+  left_out: int
   rows: Mapping[str, int]
   classes: Mapping[str, int]
   duplicates: int
@@ -81,18 +83,21 @@ def _check_file(
 ) -> FileReport:
   path = folder / f"{card.rows}.jsonl"
   entry = entries.get(path.name)
-  examples, bad = (), ()
-  problem = _hash_problem(path, entry) if hashes else None
+  found = FoundRows(examples=(), bad=(), left_out=0)
+  problem = None
   try:
-    examples, bad = check_rows(card, path)
+    found = check_rows(card, path)
+    problem = _hash_problem(path, entry) if hashes else None
   except SymtuneError as error:
     problem = str(error)
+  examples = found.examples
   inputs = {(e.split, card.input_text(e)) for e in examples}
   return FileReport(
     task=card.name,
     path=str(path),
     problem=problem,
-    bad=bad,
+    bad=found.bad,
+    left_out=found.left_out,
     rows=collections.Counter(e.split for e in examples),
     classes=collections.Counter(card.label_names[e.label] for e in examples),
     duplicates=len(examples) - len(inputs),
@@ -103,7 +108,7 @@ def _check_file(
 def _check_other(folder: epath.Path, entry: Provenance) -> FileReport:
   """Checks the hash of a file that provenance.json names but no card does."""
   path = folder / entry.file
-  if path.exists():
+  if path.is_file():
     problem = _hash_problem(path, entry)
   else:
     problem = f"{path}: no such file, but provenance.json lists it. Get it again"
@@ -112,6 +117,7 @@ def _check_other(folder: epath.Path, entry: Provenance) -> FileReport:
     path=str(path),
     problem=problem,
     bad=(),
+    left_out=0,
     rows={"as downloaded": entry.rows},
     classes={},
     duplicates=0,
@@ -120,7 +126,7 @@ def _check_other(folder: epath.Path, entry: Provenance) -> FileReport:
 
 
 def _hash_problem(path: epath.Path, entry: Provenance | None) -> str | None:
-  if entry is None or not path.exists():
+  if entry is None or not path.is_file():
     return None  # `check_rows` reports a missing file
   found = file_sha256(path)
   if found == entry.sha256:

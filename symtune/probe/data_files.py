@@ -1,10 +1,12 @@
 """Data files of probes, which are not rows of tasks; errors name file and line."""
 
-import json
 import pathlib
 from typing import Any
 
+from symtune import bounded
 from symtune.errors import SymtuneError
+
+_MAX_BYTES = 1_000_000_000
 
 
 def find_data(data_dir: pathlib.Path | None, name: str, probe: str) -> pathlib.Path:
@@ -35,8 +37,8 @@ def find_data(data_dir: pathlib.Path | None, name: str, probe: str) -> pathlib.P
 def parse_json(text: str, where: str) -> dict[str, Any]:
   """Parses a JSON object; raises SymtuneError if the text is not one."""
   try:
-    values = json.loads(text)
-  except json.JSONDecodeError as error:
+    values = bounded.parse_json(text)
+  except SymtuneError as error:
     raise SymtuneError(f"{where}: malformed JSON ({error}). Fetch it again.") from error
   if not isinstance(values, dict):
     raise SymtuneError(f"{where}: got {type(values).__name__}, expected an object.")
@@ -44,8 +46,5 @@ def parse_json(text: str, where: str) -> dict[str, Any]:
 
 
 def read_text(path: pathlib.Path) -> str:
-  """Reads a UTF-8 text; raises SymtuneError if it is not one."""
-  try:
-    return path.read_text(encoding="utf-8")
-  except UnicodeDecodeError as error:
-    raise SymtuneError(f"{path} is not UTF-8 text: {error}") from error
+  """Reads a UTF-8 text of bounded size; raises SymtuneError if it is not one."""
+  return bounded.read_text(path, _MAX_BYTES)

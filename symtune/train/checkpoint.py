@@ -5,18 +5,17 @@ Layout, one folder per saved step:
     <run>/checkpoints/<step>/params/     the network's parameters (Orbax, OCDBT)
     <run>/checkpoints/<step>/optimizer/  the optimizer's state (Orbax, OCDBT)
     <run>/checkpoints/<step>/run/        JSON: step, rng, data position, metric sums
+    <run>/checkpoints/<step>/checksums.txt  a checksum of every other file
 
 A checkpoint is written under a temporary name and renamed when it is complete, and it
 is renamed again before it is removed. So a folder whose name is a number is a complete
-checkpoint, whenever the process died.
+checkpoint, whenever the process died. Its checksums are compared whenever it is read.
 """
 
-import contextlib
 import dataclasses
-import logging
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -24,13 +23,19 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from symtune.checksums import CHECKSUMS, find_damage, write_checksums
 from symtune.errors import SymtuneError
+from symtune.files import full_disk, in_bytes
+from symtune.train import hosts
 from symtune.train.partition import place
+from symtune.train.quiet import quiet, reason_of_failure
+from symtune.train.record import Record, read_record, to_json
 from symtune.train.state import TrainState
 
-FORMAT = 1
-_RUN_KEYS = ("format", "step", "rng", "data_state", "metric_sums", "config_hash")
-_LEFTOVERS = ("*.orbax-checkpoint-tmp", "*.removed")
+PARAMS, OPTIMIZER, RUN = "params", "optimizer", "run"
+_UNCHECKED = ".unchecked"  # complete, but without checksums
+_LEFTOVERS = ("*.orbax-checkpoint-tmp", f"*{_UNCHECKED}", "*.removed")
+_SMALL_FILES = 1_000_000  # bytes; what a checkpoint holds besides its arrays
 _EXPECTED = "a checkpoint folder with params/, optimizer/ and run/"
 
 
@@ -78,30 +83,64 @@ def save(
 
   Returns:
     The checkpoint's folder.
+
+  Raises:
+    SymtuneError: the disk is full; nothing of this step is left behind.
   """
   step = int(state.step)
   path = _absolute(directory) / str(step)
-  if not path.exists():
-    items = ocp.args.Composite(
-      params=ocp.args.StandardSave(state.params),
-      optimizer=ocp.args.StandardSave(state.opt_state),
-      run=ocp.args.JsonSave(
-        {
-          "format": FORMAT,
-          "step": step,
-          "rng": _key_to_json(state.rng),
-          "data_state": dict(data_state),
-          "metric_sums": dict(metric_sums or {}),
-          "config_hash": config_hash,
-          "config": dict(config or {}),
-        }
-      ),
-    )
-    with _quiet(), _checkpointer() as checkpointer:
-      checkpointer.save(path, items)
-  if jax.process_index() == 0:
+  record = Record(
+    step=step,
+    rng=state.rng,
+    data_state=dict(data_state),
+    metric_sums=dict(metric_sums or {}),
+    config_hash=config_hash,
+    config=dict(config or {}),
+  )
+  if hosts.is_first():
+    _remove_leftovers(path.parent)
+  if not hosts.any_of_all(path.exists()):
+    _write(path, state, record)
+  if hosts.is_first():
     _drop_old(path.parent, keep, keep_every)
   return path
+
+
+def _write(path: pathlib.Path, state: TrainState, record: Record) -> None:
+  """Writes a checkpoint under another name, adds its checksums and renames it."""
+  leaves = jax.tree.leaves((state.params, state.opt_state))
+  needed = sum(leaf.nbytes for leaf in leaves) + _SMALL_FILES
+  hosts.raise_together(_no_space(path, needed), f"{path} was written")
+  items = ocp.args.Composite(
+    params=ocp.args.StandardSave(state.params),
+    optimizer=ocp.args.StandardSave(state.opt_state),
+    run=ocp.args.JsonSave(to_json(record)),
+  )
+  unchecked = path.with_name(path.name + _UNCHECKED)
+
+  def write() -> None:
+    with _checkpointer() as checkpointer:
+      checkpointer.save(unchecked, items)
+    if hosts.is_first():
+      write_checksums(unchecked)
+      unchecked.rename(path)
+
+  reason, problem = reason_of_failure(write), None
+  if reason is not None:
+    _remove_leftovers(path.parent)
+    problem = SymtuneError(full_disk(path, needed, reason))
+  hosts.raise_together(problem, f"{path} was written")
+
+
+def _no_space(path: pathlib.Path, needed: int) -> SymtuneError | None:
+  """What to raise if the disk has no space for a checkpoint."""
+  if not hosts.is_first():
+    return None  # the processes share the folder
+  path.parent.mkdir(parents=True, exist_ok=True)
+  free = shutil.disk_usage(path.parent).free
+  if free >= needed:
+    return None
+  return SymtuneError(full_disk(path, needed, f"{in_bytes(free)} are free"))
 
 
 def steps(directory: pathlib.Path) -> tuple[int, ...]:
@@ -139,10 +178,10 @@ def restore(
       symtune, or it has another configuration, network or optimizer.
   """
   path = _checkpoint_path(directory, step)
-  run = _read_run(path)
-  if config_hash is not None and run["config_hash"] != config_hash:
+  record = _read_run(path)
+  if config_hash is not None and record.config_hash != config_hash:
     raise SymtuneError(
-      f"{path} has configuration {run['config_hash']}, expected that of this run, "
+      f"{path} has configuration {record.config_hash}, expected that of this run, "
       f"{config_hash}. Choose another run folder, or return to the configuration that "
       "is saved there."
     )
@@ -153,16 +192,16 @@ def restore(
   )
   read = _read(path, items)
   state = TrainState(
-    step=_place(jnp.asarray(run["step"], jnp.int32), abstract_state.step),
+    step=_place(jnp.asarray(record.step, jnp.int32), abstract_state.step),
     params=read["params"],
     opt_state=read["optimizer"],
-    rng=_place(_key_from_json(run["rng"]), abstract_state.rng),
+    rng=_place(record.rng, abstract_state.rng),
   )
   return Checkpoint(
     state=state,
-    data_state=run["data_state"],
-    metric_sums=run["metric_sums"],
-    config_hash=run["config_hash"],
+    data_state=record.data_state,
+    metric_sums=record.metric_sums,
+    config_hash=record.config_hash,
   )
 
 
@@ -182,7 +221,7 @@ def load_params(
       symtune, or it has other shapes.
   """
   path = _checkpoint_path(directory, step)
-  _read_run(path)
+  _read_run(path, PARAMS, RUN)
   if abstract_params is None:
     return _read_as_numpy(path)
   _check_params(path, abstract_params)
@@ -193,7 +232,7 @@ def load_params(
 def _read(path: pathlib.Path, items: ocp.args.Composite) -> Any:
   """Runs Orbax's restore; turns its many kinds of errors into SymtuneError."""
   try:
-    with _quiet(), _checkpointer() as checkpointer:
+    with quiet(), _checkpointer() as checkpointer:
       return checkpointer.restore(path, items)
   except Exception as error:
     raise _unreadable(path, error) from error
@@ -202,7 +241,7 @@ def _read(path: pathlib.Path, items: ocp.args.Composite) -> Any:
 def _read_as_numpy(path: pathlib.Path) -> Any:
   """Reads the parameters as NumPy arrays, whatever devices they were saved from."""
   try:
-    with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    with quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
       tree = checkpointer.metadata(path / "params").item_metadata.tree
       as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
       item = ocp.args.PyTreeRestore(restore_args=as_numpy)
@@ -231,28 +270,60 @@ def _checkpoint_path(directory: pathlib.Path, step: int) -> pathlib.Path:
   return path
 
 
-def _read_run(path: pathlib.Path) -> dict[str, Any]:
-  """Reads and checks the JSON part, which shows that symtune wrote the checkpoint."""
-  for part in ("params", "optimizer", "run"):
+def check_files(path: pathlib.Path, *parts: str) -> None:
+  """Compares the files of a checkpoint with its checksums.
+
+  Args:
+    path: the folder of one step.
+    parts: which of its subfolders are going to be read.
+
+  Raises:
+    SymtuneError: a file is damaged or missing, or a symtune without checksums wrote the
+      checkpoint.
+  """
+  for part in parts:
     if not (path / part).is_dir():
       raise SymtuneError(
         f"{path} has no {part}/; expected {_EXPECTED}. It is damaged, or another "
-        "program wrote it."
+        f"program wrote it. {_way_back(path)}"
       )
-  run = _read(path, ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
-  missing = [key for key in _RUN_KEYS if key not in run]
-  if missing:
-    raise SymtuneError(f"{path}/run lacks {', '.join(missing)}; it is damaged.")
-  if run["format"] != FORMAT:
+  if not (path / CHECKSUMS).is_file():
     raise SymtuneError(
-      f"{path} has checkpoint format {run['format']}; this version reads {FORMAT}."
+      f"{path} has no {CHECKSUMS}: files were lost, or an earlier symtune wrote the "
+      f"checkpoint, which this version does not read. {_way_back(path)}"
     )
-  if str(run["step"]) != path.name:
+  problem = find_damage(path, parts)
+  if problem is not None:
+    raise SymtuneError(f"{problem}. {_way_back(path)}")
+
+
+def _way_back(path: pathlib.Path) -> str:
+  """How to go on without a checkpoint."""
+  older = [
+    s for s in steps(path.parent) if path.name.isdecimal() and s < int(path.name)
+  ]
+  if older:
+    return (
+      f"Copy {path.name}/ again, or remove it: the same command then goes on from step "
+      f"{older[-1]}, the newest before it."
+    )
+  return (
+    f"Copy {path.name}/ again, or remove it; there is no older checkpoint, so training "
+    "would start from the beginning."
+  )
+
+
+def _read_run(path: pathlib.Path, *parts: str) -> Record:
+  """Checks the files and reads the JSON part of a checkpoint."""
+  check_files(path, *(parts or (PARAMS, OPTIMIZER, RUN)))
+  values = _read(path, ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
+  record = read_record(values, f"{path}/run/metadata")
+  if str(record.step) != path.name:
     raise SymtuneError(
-      f"{path} was saved at step {run['step']}; the folder's name must be that number. "
+      f"{path} was saved at step {record.step}; the folder's name must be that number. "
       "Rename it back."
     )
-  return run
+  return record
 
 
 def _placed(shapes: Any) -> Any:
@@ -269,7 +340,7 @@ def _placed(shapes: Any) -> Any:
 def _check_params(path: pathlib.Path, wanted: Any) -> None:
   """Refuses parameters of another network and names the first that differs."""
   try:
-    with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    with quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
       saved = checkpointer.metadata(path / "params").item_metadata.tree
   except Exception as error:
     raise _unreadable(path, error) from error
@@ -295,10 +366,7 @@ def _shape_by_name(tree: Any) -> dict[str, str]:
 def _drop_old(
   directory: pathlib.Path, keep: int | None, keep_every: int | None
 ) -> None:
-  """Removes what a killed process left behind and what the keep policy drops."""
-  for pattern in _LEFTOVERS:
-    for leftover in directory.glob(pattern):
-      shutil.rmtree(leftover)
+  """Removes what the keep policy drops."""
   if keep is None:
     return
   for step in steps(directory)[: -max(keep, 1)]:
@@ -309,16 +377,11 @@ def _drop_old(
     shutil.rmtree(removed)
 
 
-def _key_to_json(key: jax.Array) -> dict[str, Any]:
-  return {
-    "impl": str(jax.random.key_impl(key)),
-    "data": np.asarray(jax.random.key_data(key)).tolist(),
-  }
-
-
-def _key_from_json(saved: Mapping[str, Any]) -> jax.Array:
-  data = jnp.asarray(np.asarray(saved["data"], np.uint32))
-  return jax.random.wrap_key_data(data, impl=saved["impl"])
+def _remove_leftovers(directory: pathlib.Path) -> None:
+  """Removes what a killed process or a full disk left behind."""
+  for pattern in _LEFTOVERS:
+    for leftover in directory.glob(pattern):
+      shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _place(value: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
@@ -329,17 +392,5 @@ def _checkpointer() -> ocp.Checkpointer:
   return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Silences Orbax's log lines below ERROR; its failures still raise."""
-  logger = logging.getLogger("absl")
-  before = logger.level
-  logger.setLevel(logging.ERROR)
-  try:
-    yield
-  finally:
-    logger.setLevel(before)
-
-
 def _absolute(directory: pathlib.Path) -> pathlib.Path:
-  return pathlib.Path(directory).absolute()
+  return pathlib.Path(directory).resolve()

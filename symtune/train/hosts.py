@@ -53,6 +53,22 @@ def any_of_all(flag: bool) -> bool:
   return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
+def raise_together(problem: Exception | None, what: str) -> None:
+  """Raises in every process if there is a problem in one; every process must call this.
+
+  Args:
+    problem: what this process has to raise, or None.
+    what: what failed, for the other processes: "process 0 failed while ...".
+
+  Raises:
+    Exception: `problem`; a SymtuneError where another process has one.
+  """
+  if any_of_all(problem is not None):
+    raise problem or SymtuneError(
+      f"another process failed while {what}; see its message."
+    )
+
+
 def check_same(value: str, what: str) -> None:
   """Refuses processes that have different settings or data.
 

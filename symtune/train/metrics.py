@@ -8,7 +8,6 @@ machine (seconds, tokens per second) goes to `timing.jsonl`.
 import dataclasses
 import json
 import math
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import jax
 
 from symtune.errors import SymtuneError
-from symtune.files import write_whole
+from symtune.files import append_text, write_whole
 from symtune.train.step import Metrics
 
 METRICS_FILE = "metrics.jsonl"
@@ -96,7 +95,17 @@ class MetricSums:
 
   @classmethod
   def from_json(cls, values: Mapping[str, Any]) -> "MetricSums":
-    """Reads what `to_json` wrote; an empty mapping gives empty sums."""
+    """Reads what `to_json` wrote; an empty mapping gives empty sums.
+
+    Raises:
+      SymtuneError: an unknown name, or a value that is not a number.
+    """
+    known = {field.name for field in dataclasses.fields(cls)}
+    for name, value in values.items():
+      if name not in known or type(value) not in (int, float):
+        raise SymtuneError(
+          f"metric_sums.{name} is {value!r}; expected numbers named {sorted(known)}"
+        )
     return cls(**values)
 
 
@@ -121,11 +130,12 @@ def check_finite(metrics: MetricSums, step: int) -> None:
 
 
 def append_row(path: pathlib.Path, row: Mapping[str, Any]) -> None:
-  """Appends one JSON line; it is on disk when the function returns."""
-  with path.open("a", encoding="utf-8") as file:
-    file.write(json.dumps(row) + "\n")
-    file.flush()
-    os.fsync(file.fileno())
+  """Appends one JSON line; it is on disk when the function returns.
+
+  Raises:
+    SymtuneError: the disk is full; the file is as it was.
+  """
+  append_text(path, json.dumps(row) + "\n")
 
 
 def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:

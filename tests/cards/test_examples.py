@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import time
@@ -66,13 +67,15 @@ def test_only_a_newline_ends_a_row(tmp_path):
   ("bad", "message"),
   [
     ('{"text": "x"', "line 3 (task 'reviews'): not JSON: "),
-    ("", "line 3 (task 'reviews'): not JSON: "),
+    ("", "line 3 (task 'reviews'): not JSON: the line is empty; remove it"),
     ("[1, 2]", "line 3 (task 'reviews'): got list, expected a JSON object"),
     (
       '{"text": "a", "text": "b"}',
       "line 3 (task 'reviews'): the key 'text' occurs twi",
     ),
     ({"label": 0, "split": "train"}, "key 'text' is missing; the row has: label, spl"),
+    ({"label": 0}, "key 'split' is missing; the row has: label"),
+    ("[" * 100_000, "line 3 (task 'reviews'): nested too deeply"),
     (row(0, "train", text=5), "line 3 (task 'reviews'): key 'text': got 5, expected t"),
     (row(0, "train", text=None), "key 'text': got null, expected text"),
     (row(0, "train", text=" \t"), "key 'text': empty text; fill it or drop the row"),
@@ -80,7 +83,12 @@ def test_only_a_newline_ends_a_row(tmp_path):
       row(0, "train") | {"label": 2},
       "key 'label': got 2, expected 0 to 1, the ids of negat",
     ),
-    (row(0, "train") | {"label": -1}, "key 'label': got -1, expected 0 to 1"),
+    (row(0, "train") | {"label": -2}, "key 'label': got -2, expected 0 to 1"),
+    (
+      row(0, "train") | {"label": -1},
+      "key 'label': got -1, no gold label, in the split 'train', which the card uses; "
+      "drop the row, or call its split 'test'",
+    ),
     (
       row(0, "train") | {"label": "0"},
       "key 'label': got \"0\", expected a whole number",
@@ -90,7 +98,7 @@ def test_only_a_newline_ends_a_row(tmp_path):
       "key 'label': got true, expected a whole number",
     ),
     (row(0, "train", label_name="positive"), "got 'positive' for label 0, which the"),
-    (row(0, "test"), "key 'split': got 'test', allowed: train, validation"),
+    (row(0, "dev"), "key 'split': got 'dev', allowed: train, validation"),
   ],
 )
 def test_a_bad_row_is_an_error_that_names_file_and_line(tmp_path, bad, message):
@@ -98,6 +106,38 @@ def test_a_bad_row_is_an_error_that_names_file_and_line(tmp_path, bad, message):
   with pytest.raises(SymtuneError, match=re.escape(message)) as caught:
     read_task(CARD, tmp_path)
   assert str(caught.value).startswith(f"{path}, line 3 (task 'reviews'): ")
+
+
+def test_rows_of_unused_splits_without_labels_are_left_out_and_counted(tmp_path):
+  card = dataclasses.replace(CARD, query_splits=("train",))
+  without = row(0, "validation") | {"label": -1, "label_name": ""}
+  tests = [row(1, "test"), row(0, "test") | {"label": -1, "label_name": None}]
+  write(tmp_path, [GOOD[0], without, *tests, GOOD[1]])
+  task = read_task(card, tmp_path)
+  assert [example.row for example in task.examples] == [0, 4]
+  assert task.left_out == 3
+  write(tmp_path, GOOD)
+  assert read_task(card, tmp_path).left_out == 0
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_byte_order_marks_and_other_line_ends_are_read(tmp_path, end):
+  path = write(tmp_path, GOOD)
+  plain = read_task(CARD, tmp_path)
+  path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", end.encode()))
+  assert read_task(CARD, tmp_path) == plain
+
+
+def test_a_list_is_named_with_the_way_out(tmp_path):
+  (tmp_path / "reviews.jsonl").write_text(json.dumps(GOOD))
+  with pytest.raises(SymtuneError, match=r"got a JSON list, .*jq -c '\.\[\]'"):
+    read_task(CARD, tmp_path)
+
+
+def test_a_pipe_is_an_error_at_once(tmp_path):
+  os.mkfifo(tmp_path / "reviews.jsonl")
+  with pytest.raises(SymtuneError, match=r"reviews\.jsonl: got a pipe"):
+    read_task(CARD, tmp_path)
 
 
 def test_invalid_utf8_is_an_error_with_its_line(tmp_path):

@@ -1,3 +1,4 @@
+import os
 import re
 
 import pytest
@@ -29,6 +30,19 @@ def test_values_come_back_with_their_types(tmp_path):
     ("a: !!python/name:os.system\n", r"file\.yaml, line 1: not valid YAML"),
     ("- a\n- b\n", r"file\.yaml: got .*list.*expected a mapping"),
     ("", r"file\.yaml: got None.*expected a mapping"),
+    ("a: [" + "x" * 1_000_000, r"file\.yaml: got a file of .* at most 1,000,000"),
+    ("a: &b [x]\nc: d\n", r"line 1: got the anchor or alias 'b'.*Write the value out"),
+    ("a: &a *a\n", r"line 1: got the anchor or alias"),
+    ("a: " + "[" * 100_000, r"file\.yaml, line 1: nested too deeply"),
+    ("{a: " * 100_000, r"file\.yaml, line 1: nested too deeply"),
+    ("- " * 100_000, r"file\.yaml, line 1: nested too deeply"),
+    ("\n".join(" " * i + "a:" for i in range(999)), "line 101: nested too deeply"),
+    ("b: 1\na: " + "9" * 5_000, r"line 2: .*a number of more than 20 digits"),
+    ("a: 1" + ":1" * 5_000, r"line 1: .*a number of more than 20 digits"),
+    ("a: 2001-99-99\n", r"file\.yaml: a value cannot be read \(month"),
+    ("a: !!timestamp x\n", r"file\.yaml: a value cannot be read"),
+    ("a: !!bool x\n", r"file\.yaml: a value cannot be read"),
+    ("a: \0\n", r"file\.yaml: not valid YAML: .*control characters"),
   ],
 )
 def test_a_bad_file_is_an_error_with_its_line(tmp_path, text, message):
@@ -41,6 +55,24 @@ def test_bytes_that_are_not_utf8_are_an_error(tmp_path):
   path.write_bytes(b"a: \xff\n")
   with pytest.raises(SymtuneError, match=r"file\.yaml: not UTF-8 at byte 3"):
     read_yaml(path)
+
+
+def test_aliases_that_expand_without_end_are_refused(tmp_path):
+  lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+  for i in range(1, 9):
+    lines.append(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]")
+  with pytest.raises(SymtuneError, match="line 1: got the anchor or alias 'a0'"):
+    section(tmp_path, "\n".join(lines))
+
+
+def test_a_byte_order_mark_is_read(tmp_path):
+  assert section(tmp_path, "\ufeffa: x\n").text("a") == "x"
+
+
+def test_a_pipe_is_an_error_at_once(tmp_path):
+  os.mkfifo(tmp_path / "pipe.yaml")
+  with pytest.raises(SymtuneError, match=r"pipe\.yaml: got a pipe"):
+    read_yaml(tmp_path / "pipe.yaml")
 
 
 def test_a_missing_file_is_an_error(tmp_path):

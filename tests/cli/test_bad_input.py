@@ -224,6 +224,7 @@ def test_folder_with_other_files(run_cli, tmp_path):
     (("run", "microwave", "--out", "x"), "expected a .gin file or one of: ablation"),
     (("run", "microworld", "--out", "x", "--stepz=1"), "--gin.NAME=VALUE"),
     (("probe", "microworld", "--out", "x", "--step", "9", *QUICK), "one of [0]"),
+    (("probe", "microworld", "--out", "x", *QUICK), "--out x: there is no run"),
     (("preview", "micro_bird_fish_car"), "symtune tasks --suite microworld_eval"),
   ],
 )

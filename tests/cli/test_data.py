@@ -64,7 +64,7 @@ def test_get_verify_and_stats(hub, run_cli, capsys, tmp_path):
   code, printed = run_cli("data", "verify", data)
   assert code == 1
   assert "BAD sst2" in printed
-  assert "sst2.jsonl, line 1: key 'text' is missing" in printed
+  assert "sst2.jsonl, line 1: key 'split' is missing" in printed
   (data / "sst2.jsonl").unlink()
   code, printed = run_cli("data", "verify", data)
   assert code == 1

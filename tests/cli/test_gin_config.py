@@ -1,6 +1,7 @@
 """Recipes parse into one typed value; unknown names and bad values are one message."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sys
 import pytest
 
 from symtune.cards.resources import resource_dir
-from symtune.cli.gin_config import load_recipe, split_overrides
+from symtune.cli.gin_config import load_recipe, load_sweep, split_overrides
 from symtune.data.ingredients import LabelStyle
 from symtune.errors import SymtuneError
 
@@ -79,6 +80,14 @@ def test_second_recipe_does_not_see_the_first_one():
     ("TrainSettings.stepz=1", "doesn't have a parameter named 'stepz'"),
     ("STEPZ=1", "has no macro 'STEPZ'"),
     ("Recipe.seed=$", "Unable to parse"),
+    ("Recipe.seed=[1,", r"--gin\.Recipe\.seed: got '\[1,', .*ends too early"),
+    ("Recipe.seed=(", r"--gin\.Recipe\.seed: .*ends too early"),
+    ("Recipe.seed=" + "[" * 3_000, r"--gin\.Recipe\.seed: .*ends too early"),
+    ("Recipe.seed=abc", r"parse token 'abc'.* \"--gin\.Recipe\.seed='text'\""),
+    ("Recipe.seed={[1]: 2}", r"--gin\.Recipe\.seed: unhashable type: 'list'"),
+    ("Recipe.seed=@os.system()", r"--gin\.Recipe\.seed: No configurable matching"),
+    ("Recipe.seed=1\nimport os", "import os' would run code of os"),
+    ("Recipe.seed=%NOPE", r"uses %NOPE, which is never set.*--gin\.NOPE=VALUE"),
     ("TrainSettings.steps=0", "steps is 0"),
     ("mixture.mixing='sometimes'", "expected one of 'proportional', 'uniform'"),
     ("mixture.formats=['HAIKU']", "'HAIKU', expected some of INPUT_OUTPUT"),
@@ -157,3 +166,94 @@ def test_arguments_that_are_no_overrides_are_refused():
   for argument in ("--jin.A.b=1", "extra", "--gin.A.b"):
     with pytest.raises(SymtuneError, match=r"--gin\.NAME=VALUE"):
       split_overrides([argument])
+
+
+HEAD = (
+  "from __gin__ import dynamic_registration\n"
+  "from symtune.experiment import recipe\n"
+  "from symtune.train import checkpoint\n"
+  "import symtune.files\n"
+)
+RUN_CODE = {
+  "import_module": ("import stranger", "bad.gin, line 5: 'import stranger' would"),
+  "import_renamed": ("import os as recipe2", "'import os as recipe2' would run code"),
+  "import_from": ("from os import path", "'from os import path' would run code of os"),
+  "import_t5x": ("from t5x import utils", "would run code of t5x"),
+  "import_ours": ("import symtuned.x", "would run code of symtuned"),
+  "call": ("recipe.Recipe.name = @symtune.files.os.getcwd()", "symtune's settings"),
+  "reference": ("recipe.Recipe.name = @symtune.files.write_whole", "nothing else"),
+  "bind": ("symtune.files.os.mkdir.path = 'made'", "may only use symtune's settings"),
+  "block": ("symtune.files.os.mkdir:\n  path = 'made'", "symtune's settings"),
+  "macro": ("A = @symtune.files.os.getcwd()\nrecipe.Recipe.name = %A", "settings"),
+  "singleton": (
+    "recipe.Recipe.name = @x/gin.singleton()\n"
+    "x/gin.singleton.constructor = @symtune.files.os.getcwd",
+    "settings",
+  ),
+  "method": ("recipe.Recipe.name = @recipe.Recipe.__init__", "symtune's settings"),
+}
+
+
+@pytest.mark.parametrize(("line", "message"), RUN_CODE.values(), ids=RUN_CODE)
+def test_a_recipe_runs_no_code(line, message, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.syspath_prepend(tmp_path)
+  (tmp_path / "stranger.py").write_text("open('ran', 'w')\n")
+  path = tmp_path / "bad.gin"
+  path.write_text(HEAD + line + "\n")
+  for load in (load_recipe, load_sweep):
+    with pytest.raises(SymtuneError, match=message) as caught:
+      load(str(path))
+    assert "\n" not in str(caught.value)
+  assert {file.name for file in tmp_path.iterdir()} == {"bad.gin", "stranger.py"}
+
+
+def test_a_recipe_includes_files_of_its_folder_only(tmp_path):
+  (tmp_path / "mine").mkdir()
+  path = tmp_path / "mine" / "recipe.gin"
+  (tmp_path / "other.gin").write_text("A = 1\n")
+  (tmp_path / "mine" / "link.gin").symlink_to(tmp_path / "other.gin")
+  for name in ("../other.gin", tmp_path / "other.gin", "link.gin", "/etc/passwd"):
+    path.write_text(f"include '{name}'\n")
+    with pytest.raises(SymtuneError, match=r"files of its own folder and of .*only"):
+      load_recipe(str(path))
+
+
+def test_includes_end(tmp_path):
+  path = tmp_path / "a.gin"
+  path.write_text("include 'a.gin'\n")
+  with pytest.raises(SymtuneError, match="Does one include itself"):
+    load_recipe(str(path))
+  for i in range(20):  # 2 ** 20 files if nobody counts
+    (tmp_path / f"b{i}.gin").write_text(f"include 'b{i + 1}.gin'\n" * 2)
+  (tmp_path / "b20.gin").write_text("A = 1\n")
+  with pytest.raises(SymtuneError, match="more than 100 files are included"):
+    load_recipe(str(tmp_path / "b0.gin"))
+
+
+def test_included_files_that_are_none(tmp_path):
+  path = tmp_path / "a.gin"
+  os.mkfifo(tmp_path / "pipe.gin")
+  (tmp_path / "latin.gin").write_bytes(b"# \xe9\n")
+  (tmp_path / "large.gin").write_text("#" * 1_000_001)
+  (tmp_path / "unended.gin").write_text("A = [1,\n")
+  for name, message in {
+    "pipe.gin": "got a pipe",
+    "latin.gin": "not UTF-8 at byte 2",
+    "large.gin": "expected at most 1,000,000",
+    "none.gin": "Unable to open file: none.gin",
+    "unended.gin": "EOF in multi-line statement",
+  }.items():
+    path.write_text(f"include '{name}'\n")
+    with pytest.raises(SymtuneError, match=message):
+      load_recipe(str(path))
+
+
+def test_references_end(tmp_path):
+  path = tmp_path / "a.gin"
+  path.write_text("".join(f"A{i} = [%A{i + 1}, %A{i + 1}]\n" for i in range(40)))
+  with pytest.raises(SymtuneError, match="refer to each other 2,199,023,255,551 times"):
+    load_recipe(str(path))
+  path.write_text("A = %B\nB = [%A]\n")
+  with pytest.raises(SymtuneError, match="refer to themselves"):
+    load_recipe(str(path))

@@ -14,9 +14,10 @@ from symtune.cards.load import load_card, read_suite
 from symtune.errors import SymtuneError
 from symtune.fetch import get as get_lib
 from symtune.fetch import hub as hub_lib
-from symtune.fetch.get import GetSettings, get_tasks
+from symtune.fetch.get import GetSettings, get_tasks, recipe_hash
 from symtune.fetch.hub import with_retries
 from symtune.fetch.provenance import read_provenance
+from symtune.fetch.verify import check_folder
 
 SST2 = load_card("sst2")
 
@@ -198,6 +199,49 @@ def test_finished_tasks_are_kept_and_others_done(hub, tmp_path, monkeypatch):
   assert lines[1].startswith("[2/2] cola: 16 rows")
 
 
+def test_a_damaged_file_is_no_finished_task(hub, tmp_path):
+  hub(SST2, "train", rows(6))
+  root = hub(SST2, "validation", rows(4, "other"))
+  folder = get(SST2, tmp_path, root)
+  path = folder / "sst2.jsonl"
+  whole = path.read_bytes()
+  lines = []
+  for damaged in (whole.replace(b"text 3", b"text 4"), whole[:-5]):
+    path.write_bytes(damaged)
+    get_tasks([SST2], folder, GetSettings(root=str(root)), lines.append)
+    assert path.read_bytes() == whole
+    assert lines.pop() == "[1/1] sst2: 10 rows (replaces a file with another hash)"
+
+
+def test_artefacts_are_undone_recorded_and_left_on_request(hub, tmp_path):
+  card = load_card("tweet_eval_irony")
+  values = card.source.download.values
+  texts = ["salt &amp; pepper", "salt & pepper", "I&#8217;m", "so"]
+  made = [{"text": t, "label": values[i % 2]} for i, t in enumerate(texts * 2)]
+  hub(card, "train", made)
+  root = hub(card, "validation", made)
+  found = {}
+  for unescape in (True, False):
+    folder = get(card, tmp_path / str(unescape), root, unescape=unescape)
+    entry = read_provenance(folder)["tweet_eval_irony.jsonl"]
+    assert entry.unescaped == (("html",) if unescape else ())
+    examples = read_task(card, folder).examples
+    found[unescape] = [e.fields["text"] for e in examples if e.split == "train"]
+    (report,) = check_folder([card], folder)
+    assert report.good
+  assert found[True] == ["salt & pepper", "I’m", "so"]  # equal texts are duplicates
+  assert found[False] == texts
+  with pytest.raises(SymtuneError, match="with other settings"):
+    get(card, tmp_path / "True", root, unescape=False)
+
+
+def test_cards_without_artefacts_keep_their_recipe_hash():
+  plain, raw = GetSettings(), GetSettings(unescape=False)
+  assert recipe_hash(SST2, plain) == recipe_hash(SST2, raw)
+  irony = load_card("tweet_eval_irony")
+  assert recipe_hash(irony, plain) != recipe_hash(irony, raw)
+
+
 def test_entries_that_another_process_wrote_meanwhile_stay(hub, tmp_path, monkeypatch):
   cola = load_card("cola")
   for card in (SST2, cola):
@@ -285,7 +329,8 @@ def test_all_cards_get_the_real_rows_back(suite, hub, tmp_path, shared_data):
       kept = [e for e in chosen if once[card.input_text(e)] is e]
       expected[card.name] += [(e.fields, e.label, split) for e in kept]
   folder = epath.Path(tmp_path / "data")
-  get_tasks(cards, folder, GetSettings(root=str(root)), lambda line: None)
+  settings = GetSettings(root=str(root), unescape=False)
+  get_tasks(cards, folder, settings, lambda line: None)
   for card in cards:
     found = read_task(card, folder).examples
     assert [(e.fields, e.label, e.split) for e in found] == expected[card.name]

@@ -33,7 +33,8 @@ def test_each_kind_of_bad_row_is_named_with_its_line(kind, tmp_path):
   line, problem = BAD[kind]
   path = epath.Path(tmp_path / "sst2.jsonl")
   path.write_bytes(b"\n".join([GOOD, line, GOOD, line, GOOD, b""]))
-  examples, bad = check_rows(SST2, path)
+  found = check_rows(SST2, path)
+  examples, bad = found.examples, found.bad
   assert [e.row for e in examples] == [0, 2, 4]
   assert [row.line for row in bad] == [2, 4]
   assert problem in bad[0].problem
@@ -44,17 +45,17 @@ def test_each_kind_of_bad_row_is_named_with_its_line(kind, tmp_path):
 def test_a_truncated_file_is_called_that(tmp_path):
   path = epath.Path(tmp_path / "sst2.jsonl")
   path.write_bytes(GOOD + b"\n" + GOOD[:-20])
-  _, bad = check_rows(SST2, path)
+  bad = check_rows(SST2, path).bad
   assert "the file ends in the middle of this line" in bad[0].problem
   path.write_bytes(GOOD + b"\n" + GOOD)  # whole but for its last newline
-  assert check_rows(SST2, path)[1] == ()
+  assert check_rows(SST2, path).bad == ()
 
 
 def test_a_line_at_the_limit_is_read(tmp_path):
   path = epath.Path(tmp_path / "sst2.jsonl")
   fill = b"x" * (MAX_LINE_BYTES - len(GOOD) + len(b"fine"))
   path.write_bytes(GOOD.replace(b"fine", fill) + b"\n")
-  assert check_rows(SST2, path)[1] == ()
+  assert check_rows(SST2, path).bad == ()
 
 
 def test_a_file_that_changed_after_the_download_is_found(hub, tmp_path):

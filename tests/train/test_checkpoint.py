@@ -3,6 +3,9 @@
 import json
 import pathlib
 import random
+import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from symtune.checksums import write_checksums
 from symtune.errors import SymtuneError
 from symtune.train import checkpoint
 from symtune.train.optim import OptimizerName
@@ -146,22 +150,30 @@ def flip_params(path):
     file.write_bytes(bytes(data))
 
 
-def empty_run(path):
-  (path / "run" / "metadata").write_text("{}")
+def lose_params(path):
+  next(file for file in (path / "params").rglob("d/*")).unlink()
 
 
-def break_run(path):
-  (path / "run" / "metadata").write_text("{")
+def cut_checksums(path):
+  (path / "checksums.txt").write_text((path / "checksums.txt").read_text()[:-60])
 
 
-def rename_step(path):
-  run = json.loads((path / "run" / "metadata").read_text())
-  (path / "run" / "metadata").write_text(json.dumps({**run, "step": 6}))
+def lose_checksums(path):
+  (path / "checksums.txt").unlink()
 
 
-def newer_format(path):
-  run = json.loads((path / "run" / "metadata").read_text())
-  (path / "run" / "metadata").write_text(json.dumps({**run, "format": 99}))
+def write_run(path, content):
+  """Another JSON part, with checksums as if it had been written like that."""
+  (path / "run" / "metadata").write_text(content)
+  write_checksums(path)
+
+
+def change_run(**changes):
+  def damage(path):
+    run = json.loads((path / "run" / "metadata").read_text())
+    write_run(path, json.dumps({**run, **changes}))
+
+  return damage
 
 
 def make_foreign(path):
@@ -174,12 +186,28 @@ def make_foreign(path):
   ("damage", "message"),
   [
     (remove_optimizer, "has no optimizer/"),
-    (cut_params, "cannot be read"),
-    (flip_params, "cannot be read"),
-    (empty_run, "lacks format, step"),
-    (break_run, "cannot be read"),
-    (rename_step, "saved at step 6"),
-    (newer_format, "has checkpoint format 99"),
+    (cut_params, "is damaged: got [0-9]+ bytes, expected"),
+    (flip_params, "is damaged: its checksum is"),
+    (lose_params, "is missing"),
+    (cut_checksums, "its last line is not the checksum of the others"),
+    (lose_checksums, r"has no checksums\.txt: .* or an earlier symtune"),
+    (lambda path: write_run(path, "{}"), "lacks format, step"),
+    (lambda path: write_run(path, "{"), "cannot be read"),
+    (lambda path: write_run(path, "[1]"), "expected an object"),
+    (change_run(step=6), "saved at step 6"),
+    (change_run(step=2**40), "saved at step 1099511627776"),
+    (change_run(step="5"), "step is '5', expected int"),
+    (change_run(format=1), "got a checkpoint of format 1, expected 2"),
+    (change_run(format=99), "got a checkpoint of format 99, expected 2"),
+    (change_run(rng={}), "rng is {}, expected the data and impl"),
+    (change_run(rng=[1]), r"rng is \[1\], expected dict"),
+    (change_run(rng={"impl": "x", "data": [0, 1]}), "rng is .*expected the data"),
+    (change_run(rng={"impl": "threefry2x32", "data": [0, -1]}), "rng is .*expected"),
+    (change_run(rng={"impl": "threefry2x32", "data": "a"}), "rng is .*expected"),
+    (change_run(data_state=None), "data_state is None, expected dict"),
+    (change_run(metric_sums=3), "metric_sums is 3, expected dict"),
+    (change_run(metric_sums={"steps": "1"}), r"metric_sums\.steps is '1'"),
+    (change_run(metric_sums={"new": 1}), r"metric_sums\.new is 1; expected numbers"),
     (make_foreign, "has no params/"),
   ],
 )
@@ -190,6 +218,69 @@ def test_damaged_and_foreign_folders_are_named(tmp_path, damage, message):
   with pytest.raises(SymtuneError, match=message) as caught:
     checkpoint.restore(tmp_path, 5, abstract_state(state))
   assert str(path) in str(caught.value)
+
+
+def test_a_damaged_checkpoint_names_the_step_before_it(tmp_path):
+  for step in (3, 5):
+    save(tmp_path, plain_state(step))
+  flip_params(tmp_path / "5")
+  with pytest.raises(SymtuneError, match="goes on from step 3, the newest before it"):
+    checkpoint.restore(tmp_path, 5, abstract_state(plain_state()))
+  flip_params(tmp_path / "3")
+  with pytest.raises(SymtuneError, match="training would start from the beginning"):
+    checkpoint.restore(tmp_path, 3, abstract_state(plain_state()))
+
+
+def test_a_flipped_bit_of_any_file_is_named(tmp_path):
+  """Also in bytes that Orbax never looks at, or reads without a check of its own."""
+  state = plain_state(5)
+  path = save(tmp_path, state)
+  bits = random.Random(0)
+  for file in [file for file in path.rglob("*") if file.is_file()]:
+    whole = file.read_bytes()
+    bit = bits.randrange(8 * len(whole))
+    damaged = bytearray(whole)
+    damaged[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(damaged)
+    with pytest.raises(SymtuneError, match=re.escape(f"{file} is damaged")):
+      checkpoint.restore(tmp_path, 5, abstract_state(state))
+    file.write_bytes(whole)
+  assert_same_bits(checkpoint.restore(tmp_path, 5, abstract_state(state)).state, state)
+
+
+def test_a_full_disk_leaves_nothing_and_the_next_save_succeeds(tmp_path, capfd):
+  """The largest size of a file stands for a disk that turns out to be full."""
+  state = random_state(1)
+  save(tmp_path, random_state(0))
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+  try:
+    with pytest.raises(SymtuneError, match=r"/1 cannot be written: .* needs 1\.5 MB"):
+      save(tmp_path, state)
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert capfd.readouterr().err == ""
+  assert [path.name for path in tmp_path.iterdir()] == ["0"]
+  save(tmp_path, state)
+  assert_same_bits(checkpoint.restore(tmp_path, 1, abstract_state(state)).state, state)
+
+
+def test_the_space_is_looked_at_before_anything_is_written(tmp_path, monkeypatch):
+  usage = shutil.disk_usage(tmp_path)._replace(free=10_000)
+  monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+  with pytest.raises(SymtuneError, match=r"10\.0 kB are free; it needs 1\.5 MB"):
+    save(tmp_path, random_state(1))
+  assert list(tmp_path.iterdir()) == []
+
+
+def random_state(step):
+  numbers = np.random.default_rng(step).normal(size=(256, 256)).astype(np.float32)
+  return TrainState(
+    step=jnp.int32(step),
+    params={"kernel": jnp.asarray(numbers)},
+    opt_state={"mu": jnp.asarray(numbers)},
+    rng=jax.random.key(step),
+  )
 
 
 def test_another_network_or_configuration_is_refused(tmp_path):

@@ -36,6 +36,7 @@ _STEP = "state/step"
 _STATES = "state/param_states/"
 # Adafactor's state of a parameter, under the path of the parameter.
 _MOMENTS = ("m", "v", "v_row", "v_col")
+_DRIVERS = ("zarr", "zarr3")
 _MSGPACK = "checkpoint"
 _ORBAX = "state"
 # Many times the largest tensor of the 11B model, and less than would fill a memory.
@@ -207,7 +208,9 @@ def _check_leaf(folder: Folder, name: str, leaf: Any) -> None:
       (kvstore if isinstance(kvstore, dict) else {}).get("path"),
       leaf.get("path"),
     )
-    if not isinstance(places[0] or places[1], str) or not _is_shape(shape):
+    is_known = isinstance(leaf["driver"], str) and leaf["driver"] in _DRIVERS
+    is_placed = isinstance(places[0] or places[1], str)
+    if not is_known or not is_placed or not _is_shape(shape):
       raise _mistyped(folder, name, repr(leaf), "a specification of an array")
   elif leaf is not None and not isinstance(leaf, np.ndarray | np.generic | int | float):
     raise _mistyped(folder, name, repr(leaf), "an array")

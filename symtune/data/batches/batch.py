@@ -136,14 +136,39 @@ class BatchStream:
     }
 
   def set_state(self, state: dict[str, Any]) -> None:
-    """Goes to a position that `get_state` returned, on any number of hosts."""
-    self._go_to(state["window"], state["row"], StreamCounts(**state["counts"]))
+    """Goes to a position that `get_state` returned, on any number of hosts.
+
+    Raises:
+      SymtuneError: it is no such position.
+    """
+    window, row, counts = _read_position(state)
+    self._go_to(window, row, counts)
+    if row > self._window.num_rows:
+      raise SymtuneError(
+        f"data position: got row {row} of window {window}, which has "
+        f"{self._window.num_rows} rows. The checkpoint is of other data, or damaged."
+      )
 
   def _go_to(self, window: int, row: int, counts_before: StreamCounts) -> None:
     self._windows = self._open(window)
     self._window = next(self._windows)
     self._number, self._row = window, row
     self._counts_before = counts_before  # of the windows before this one
+
+
+def _read_position(state: Any) -> tuple[int, int, StreamCounts]:
+  """Window, row and counts of a saved position."""
+  try:
+    window, row, counts = state["window"], state["row"], StreamCounts(**state["counts"])
+    numbers = [window, row, *dataclasses.asdict(counts).values()]
+    if all(type(number) is int and number >= 0 for number in numbers):
+      return window, row, counts
+  except (KeyError, TypeError):
+    pass
+  raise SymtuneError(
+    f"data position: got {state!r:.200}, expected window, row and counts as whole "
+    "numbers. The checkpoint is damaged: remove it to resume from an older one."
+  )
 
 
 def lay_out(rows: Sequence[PackedRow], input_length: int, target_length: int) -> Batch:

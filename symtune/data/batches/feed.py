@@ -6,7 +6,13 @@ number of workers, like that of hosts, affects only the speed.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -72,12 +78,43 @@ def prefetched_windows(
     options = grain.MultiprocessingOptions(
       num_workers=workers, per_worker_buffer_size=_AHEAD
     )
-    for arrays in data.to_iter_dataset(one_thread).mp_prefetch(options):
+    ahead = data.to_iter_dataset(one_thread).mp_prefetch(options, _follow_parent)
+    for arrays in _name_dead_workers(ahead):
       if "error" in arrays:
         raise SymtuneError(arrays["error"].tobytes().decode())
       yield Window(**{name: np.asarray(array) for name, array in arrays.items()})
 
   return windows
+
+
+def _follow_parent(_index: int, _count: int) -> None:
+  """Lets a worker end when the process that started it does, however that ends.
+
+  Ctrl-C reaches all processes of a terminal; a worker leaves the answer to its parent.
+  """
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  parent = multiprocessing.parent_process()
+  if parent is None:
+    return
+
+  def wait() -> None:
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)  # nothing waits for this process, and nobody takes what it built
+
+  threading.Thread(target=wait, daemon=True).start()
+
+
+def _name_dead_workers(arrays: Iterable[Any]) -> Iterator[Any]:
+  """Passes on what the workers build; one that was killed becomes one message."""
+  try:
+    yield from arrays
+  except RuntimeError as error:
+    if "terminated unexpectedly" not in str(error):
+      raise
+    raise SymtuneError(
+      f"feed: {str(error).split('.')[0]}. The system may have killed it for want of "
+      "memory: lower --workers. The same command goes on from the last checkpoint."
+    ) from error
 
 
 class _Numbers:

@@ -7,22 +7,28 @@ Four public forms of local files are read:
   self_instruct  one per line: {"instruction": ..., "instances": [{"input", "output"}]}
   super_ni       one task per file: Definition, Positive/Negative Examples, Instances
 
-A row without an instruction or an output cannot be learned from. It is an error that
-names file and line, unless such rows are to be left out and counted.
+A row without an instruction, an instance or an output cannot be learned from. It is an
+error that names file and line, unless such rows are to be left out and counted. The
+input `<noinput>`, as Alpaca's and Self-Instruct's raw files write it, is an empty one.
 """
 
+import codecs
 import dataclasses
 import enum
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
-from symtune.bounded import parse_json
+from symtune.bounded import parse_json, read_bytes, split_lines
 from symtune.cards.resources import data_path
 from symtune.errors import SymtuneError
+
+_MAX_FILE_BYTES = 4_000_000_000
+_NO_INPUT = "<noinput>"
 
 
 class InstructionForm(enum.StrEnum):
@@ -112,7 +118,7 @@ def read_instructions(
 def _read_file(
   path: epath.Path, form: InstructionForm, leave_out: bool
 ) -> InstructionTask:
-  content = path.read_bytes()
+  content = read_bytes(path, _MAX_FILE_BYTES).removeprefix(codecs.BOM_UTF8)
   rows: list[InstructionRow] = []
   left_out = 0
   positive, negative = (), ()
@@ -131,8 +137,8 @@ def _read_file(
       left_out += 1
     else:
       raise SymtuneError(
-        f"{where}: no instruction or no output; complete the row, or have such rows "
-        f"left out and counted."
+        f"{where}: no instruction or no output; complete or remove the row, or have "
+        f"such rows left out and counted with Instructions.leave_out = True."
       )
   if not rows:
     raise SymtuneError(f"{path}: got no row with instruction and output.")
@@ -156,10 +162,10 @@ def _line_rows(
     items = parse_json(content, f"{path}")
     places = [(f"{path}, item {i + 1}", item) for i, item in enumerate(items)]
   else:
-    lines = content.removesuffix(b"\n").split(b"\n")
+    lines = split_lines(content)
     places = [
       (where := f"{path}, line {i + 1}", parse_json(line, where))
-      for i, line in enumerate(lines)
+      for i, line in enumerate(lines if lines[-1] else lines[:-1])
     ]
   for where, item in places:
     values = _object(item, where)
@@ -176,14 +182,15 @@ def _line_rows(
     instruction = _text(values, "instruction", where)
     instances = [values]
     if form is InstructionForm.SELF_INSTRUCT and "instances" in values:
-      instances = _list(values, "instances", where)
+      # Without an instance there is no output: named, or left out and counted.
+      instances = _list(values, "instances", where) or [{"input": "", "output": ""}]
     for instance in instances:
       instance = _object(instance, where)
       yield (
         where,
         InstructionRow(
           instruction=instruction,
-          input=_text(instance, "input", where),
+          input=_given(instance, where),
           outputs=(_text(instance, "output", where),),
         ),
       )
@@ -203,12 +210,15 @@ def _super_ni_rows(
     outputs = instance.get("output")
     outputs = [outputs] if isinstance(outputs, str) else outputs
     if not isinstance(outputs, list) or not all(isinstance(o, str) for o in outputs):
-      raise SymtuneError(f"{place}: key 'output': expected text or a list of texts.")
+      raise SymtuneError(
+        f"{place}: key 'output': got {json.dumps(outputs)[:60]}, expected text or a "
+        f"list of texts. Write numbers in quotes."
+      )
     yield (
       place,
       InstructionRow(
         instruction=definition,
-        input=_text(instance, "input", place),
+        input=_given(instance, place),
         outputs=tuple(outputs),
       ),
     )
@@ -248,11 +258,25 @@ def _list(values: Mapping[str, Any], key: str, where: str) -> Sequence[Any]:
   return value
 
 
+def _given(values: Mapping[str, Any], where: str) -> str:
+  text = _text(values, "input", where)
+  return "" if text.strip().casefold() == _NO_INPUT else text
+
+
 def _text(values: Mapping[str, Any], key: str, where: str) -> str:
-  value = values.get(key)
-  if not isinstance(value, str):
+  """The text under a key; null is no text."""
+  if key not in values:
     raise SymtuneError(
-      f"{where}: key {key!r}: got {type(value).__name__}, expected text; the object "
-      f"has {', '.join(values) or 'no keys'}."
+      f"{where}: key {key!r} is missing; the object has "
+      f"{', '.join(values) or 'no keys'}."
+    )
+  value = values[key]
+  if value is None:
+    return ""
+  if not isinstance(value, str):
+    kind = "a list" if isinstance(value, list) else type(value).__name__
+    raise SymtuneError(
+      f"{where}: key {key!r}: got {kind}, {json.dumps(value)[:60]}, expected one text. "
+      f"Write it in quotes; several right answers need several rows."
     )
   return value

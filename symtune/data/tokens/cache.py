@@ -2,27 +2,34 @@
 
 One folder for each (task, rows, vocabulary), so nothing is ever out of date:
 
-  <cache>/<task>-<16 digits>/tokens.npy   ids of all inputs, one after another
-                             ends.npy     where each input ends
-                             meta.json    what it was made from; written last
+  <cache>/<task>-<16 digits>/tokens.npy     ids of all inputs, one after another
+                             ends.npy       where each input ends
+                             meta.json      what it was made from
+                             checksums.txt  of these files, compared when it is opened
+
+A damaged folder is made again.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 
 import numpy as np
 from jaxtyping import Int64, Integer
 
 from symtune.cards.card import Task
+from symtune.checksums import find_damage, write_checksums
 from symtune.data.text.vocab import Vocab
 from symtune.errors import SymtuneError
+from symtune.files import disk_errors
 
-_SCHEMA = 2
+_SCHEMA = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +67,7 @@ def tokenize_task(
     The task as ids.
 
   Raises:
-    SymtuneError: the cache holds something else than it should.
+    SymtuneError: the disk is full.
   """
   if cache_dir is None:
     return _tokenize(task, vocab, None)
@@ -68,14 +75,12 @@ def tokenize_task(
   parts = [str(_SCHEMA), task.fingerprint, vocab.fingerprint]
   key = hashlib.sha256("\n".join(parts).encode() + rows).hexdigest()
   folder = pathlib.Path(cache_dir) / f"{task.card.name}-{key[:16]}"
+  problem = _find_problem(folder, key) if folder.is_dir() else None
+  if problem is not None:
+    print(f"token cache: {problem}. It is made again.", file=sys.stderr)
+    _discard(folder)
   if not folder.is_dir():
     _write(_tokenize(task, vocab, folder), task, key)
-  meta = folder / "meta.json"
-  found = json.loads(meta.read_text()) if meta.is_file() else {}
-  if found.get("key") != key:
-    raise SymtuneError(
-      f"token cache: {folder} is not whole, or of another task. Delete that folder."
-    )
   return _open(folder)
 
 
@@ -102,16 +107,38 @@ def _write(made: TokenTask, task: Task, key: str) -> None:
   # Process ids repeat themselves across hosts that share a folder; these names do not.
   temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{made.folder.name}.", dir=parent))
   temporary.chmod(parent.stat().st_mode)  # it is made for its owner alone
-  np.save(temporary / "tokens.npy", made.tokens)
-  np.save(temporary / "ends.npy", made.ends)
   meta = {"key": key, "task": task.card.name, "fingerprint": task.fingerprint}
-  (temporary / "meta.json").write_text(json.dumps(meta))
   try:
+    with disk_errors(made.folder, made.tokens.nbytes + made.ends.nbytes):
+      np.save(temporary / "tokens.npy", made.tokens)
+      np.save(temporary / "ends.npy", made.ends)
+      (temporary / "meta.json").write_text(json.dumps(meta))
+      write_checksums(temporary)
     temporary.rename(made.folder)
   except OSError:
     if not made.folder.is_dir():
       raise
-    shutil.rmtree(temporary)  # another process was faster; its files are the same
+    # Another process was faster; its files are the same.
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _find_problem(folder: pathlib.Path, key: str) -> str | None:
+  """What is wrong with a folder of the cache, or None."""
+  problem = find_damage(folder)
+  if problem is None:
+    meta = folder / "meta.json"
+    found = json.loads(meta.read_text()).get("key") if meta.is_file() else None
+    problem = None if found == key else f"{folder} is of another task"
+  return problem
+
+
+def _discard(folder: pathlib.Path) -> None:
+  """Removes a folder; another process may do the same at this moment."""
+  aside = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+  with contextlib.suppress(FileNotFoundError):
+    folder.rename(aside / folder.name)
+  shutil.rmtree(aside, ignore_errors=True)
 
 
 def _open(folder: pathlib.Path) -> TokenTask:

@@ -103,6 +103,27 @@ def test_resume_continues_exactly_on_another_number_of_hosts(steps):
   assert resumed.get_state() == stream.get_state()
 
 
+@pytest.mark.parametrize(
+  "damage",
+  [
+    {"window": "1"},
+    {"window": -1},
+    {"window": None},
+    {"row": 0.5},
+    {"row": 10**6},
+    {"counts": 3},
+    {"counts": {"prompts": "many"}},
+    {"counts": {"unknown": 1}},
+  ],
+)
+def test_a_position_that_is_none_is_refused(damage):
+  stream = _stream()
+  with pytest.raises(SymtuneError, match="data position: got"):
+    stream.set_state({**stream.get_state(), **damage})
+  with pytest.raises(SymtuneError, match=r"data position: got \{\}"):
+    stream.set_state({})
+
+
 def test_rows_of_a_window_are_shuffled():
   unpacked = BatchShape(
     batch_size=16, input_length=30, target_length=8, window=16, pack=False

@@ -2,6 +2,10 @@
 
 import itertools
 import json
+import multiprocessing
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -104,6 +108,58 @@ def test_a_mistake_in_a_worker_keeps_its_message(make_stream):
   windows = prefetched_windows(make_stream(3), SHAPE, seed=5, workers=1)(0)
   with pytest.raises(SymtuneError, match="no prompt of a window fits"):
     next(windows)
+
+
+def test_a_killed_worker_is_named(stream):
+  windows = prefetched_windows(stream, SHAPE, seed=5, workers=1)(0)
+  next(windows)
+  (worker,) = multiprocessing.active_children()
+  worker.kill()
+  with pytest.raises(SymtuneError, match=r"terminated unexpectedly.*lower --workers"):
+    for _ in windows:
+      pass
+
+
+PARENT = """
+import pathlib, sys, time
+from symtune.data.batches.feed import prefetched_windows
+from symtune.data.batches.windows import BatchShape
+
+shape = BatchShape(batch_size=4, input_length=8, target_length=8, window=4)
+if __name__ == "__main__":
+  sys.path.insert(0, str(pathlib.Path(__file__).parent))
+  from prompts import one_prompt
+
+  windows = prefetched_windows(one_prompt, shape, seed=0, workers=2)(0)
+  for _ in range(4):
+    next(windows)
+  print("both work", flush=True)
+  time.sleep(600)
+"""
+PROMPTS = """
+import numpy as np
+from symtune.data.tokens.tokenizer import PromptBlock, TokenPair
+
+def one_prompt(positions):
+  pair = TokenPair(inputs=np.asarray([5, 1]), targets=np.asarray([6, 1]))
+  dropped = np.zeros(len(positions), np.int64)
+  return PromptBlock(pairs=[pair] * len(positions), dropped=dropped, error=None)
+"""
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+  (tmp_path / "parent.py").write_text(PARENT)
+  (tmp_path / "prompts.py").write_text(PROMPTS)
+  with subprocess.Popen(
+    [sys.executable, str(tmp_path / "parent.py")],
+    stdout=subprocess.PIPE,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+  ) as parent:
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"both work\n"
+    parent.kill()
+    # The workers have inherited this pipe: it ends when the last of them does.
+    assert parent.communicate(timeout=60) == (b"", None)
 
 
 def test_settings_are_checked(stream):

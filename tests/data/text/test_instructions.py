@@ -104,7 +104,7 @@ def test_super_ni_mixes_the_five_encodings(tmp_path):
 @pytest.mark.parametrize(
   ("form", "content", "problem"),
   [
-    ("pairs", '{"inputs": "x"}', "line 1: key 'targets': got NoneType"),
+    ("pairs", '{"inputs": "x"}', "line 1: key 'targets' is missing"),
     ("pairs", '{"inputs": "x", "targets": "y"}\n[1]', "line 2: got list"),
     ("pairs", '{"inputs": "x", "targets": " "}', "line 1: no instruction or no output"),
     ("pairs", '{"inputs": "x", "tar', "line 1: not JSON"),
@@ -122,6 +122,16 @@ def test_super_ni_mixes_the_five_encodings(tmp_path):
       "Positive Examples 1: got output None",
     ),
     ("pairs", '{"inputs": "\\ud83d", "targets": "y"}', "line 1: the text holds a lone"),
+    ("pairs", '{"inputs": "x", "targets": null}', "no instruction or no output"),
+    ("alpaca", [ROW | {"output": 3}], "item 1: key 'output': got int, 3, expected one"),
+    ("alpaca", [ROW | {"output": ["3"]}], "key 'output': got a list, [\"3\"], expe"),
+    ("alpaca", [ROW | {"output": None}], "Instructions.leave_out = True"),
+    ("self_instruct", {"instruction": "x", "instances": []}, "line 1: no instruction"),
+    (
+      "super_ni",
+      SUPER_NI | {"Instances": [{"input": "x", "output": [1]}]},
+      "instance 1: key 'output': got [1], expected text or a list of texts",
+    ),
     ("pairs", "[" * 100_000, "nested too deep"),
     ("pairs", '{"inputs": ' + "1" * 5_000 + "}", "line 1: holds a number"),
   ],
@@ -131,6 +141,39 @@ def test_bad_files_name_file_and_place(form, content, problem, tmp_path):
   with pytest.raises(SymtuneError, match=re.escape(problem)) as caught:
     read_instructions(path, InstructionForm(form))
   assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_byte_order_marks_and_other_line_ends_are_read(tmp_path, end):
+  path = tmp_path / "a.jsonl"
+  lines = [json.dumps({"inputs": f"x{i}", "targets": "y"}) for i in range(3)]
+  for text in (end.join(lines), end.join(lines) + end):
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    (task,) = read_instructions(path, InstructionForm.PAIRS)
+    assert [row.input for row in task.rows] == ["x0", "x1", "x2"]
+  path.write_bytes(b"\xef\xbb\xbf" + f"[{','.join(lines)}]".encode())
+  (task,) = read_instructions(path, InstructionForm.PAIRS)
+  assert len(task.rows) == 3
+
+
+def test_noinput_is_an_empty_input(tmp_path):
+  path = _write(tmp_path, "a.json", [ROW | {"input": "<noinput>"}])
+  (task,) = read_instructions(path, InstructionForm.ALPACA)
+  assert task.rows[0].input == ""
+  assert "<noinput>" not in _prompts(path, InstructionForm.ALPACA, 1)[0].inputs
+  instances = [{"input": " <noinput> ", "output": "x"}, {"input": "y", "output": "z"}]
+  row = {"instruction": "Add.", "instances": instances}
+  path = _write(tmp_path, "b.jsonl", json.dumps(row) + "\n")
+  (task,) = read_instructions(path, InstructionForm.SELF_INSTRUCT)
+  assert [row.input for row in task.rows] == ["", "y"]
+
+
+def test_rows_without_instances_are_counted(tmp_path):
+  full = {"instruction": "Add.", "instances": [{"input": "", "output": "x"}]}
+  rows = [full, full | {"instances": []}, full | {"instances": []}]
+  path = _write(tmp_path, "a.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+  (task,) = read_instructions(path, InstructionForm.SELF_INSTRUCT, leave_out=True)
+  assert (len(task.rows), task.left_out) == (1, 2)
 
 
 def test_rows_left_out_are_counted(tmp_path):

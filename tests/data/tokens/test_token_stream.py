@@ -4,6 +4,8 @@ import concurrent.futures
 import dataclasses
 import itertools
 import pickle
+import resource
+import shutil
 
 import hypothesis
 import hypothesis.strategies as st
@@ -342,18 +344,65 @@ def test_other_rows_or_words_are_another_cache(make_task, small_vocab, tmp_path)
   assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_damaged_cache_is_an_error_that_says_what_to_do(
-  make_task, small_vocab, tmp_path
+def _flip(file):
+  content = bytearray(file.read_bytes())
+  content[len(content) * 3 // 4] ^= 4
+  file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+  "damage",
+  [
+    _flip,
+    lambda file: file.write_bytes(file.read_bytes()[:-1]),
+    lambda file: file.write_bytes(b""),
+    lambda file: file.unlink(),
+  ],
+  ids=["flipped", "cut", "empty", "lost"],
+)
+@pytest.mark.parametrize(
+  "name", ["tokens.npy", "ends.npy", "meta.json", "checksums.txt"]
+)
+def test_a_damaged_cache_is_made_again_and_says_so(
+  make_task, small_vocab, tmp_path, capsys, name, damage
 ):
   task = _task(make_task, [f"text {i}" for i in range(20)])
   folder = tokenize_task(task, small_vocab, tmp_path).folder
-  tokens = np.load(folder / "tokens.npy")
-  np.save(folder / "tokens.npy", tokens[:-1])
-  with pytest.raises(SymtuneError, match=r"not belong together.*Delete that folder"):
-    tokenize_task(task, small_vocab, tmp_path)
-  (folder / "meta.json").unlink()
-  with pytest.raises(SymtuneError, match="is not whole"):
-    tokenize_task(task, small_vocab, tmp_path)
+  damage(folder / name)
+  for lines in (1, 0):
+    found = tokenize_task(task, small_vocab, tmp_path)
+    wanted = tokenize_task(task, small_vocab)
+    np.testing.assert_array_equal(found.tokens, wanted.tokens)
+    np.testing.assert_array_equal(found.ends, wanted.ends)
+    said = capsys.readouterr().err
+    assert said.count("\n") == lines
+    assert lines == 0 or (str(folder) in said and "It is made again" in said)
+  assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_of_another_task_is_made_again(
+  make_task, small_vocab, tmp_path, capsys
+):
+  task = _task(make_task, [f"text {i}" for i in range(20)])
+  other = dataclasses.replace(task, fingerprint="e" * 64)
+  folder = tokenize_task(task, small_vocab, tmp_path).folder
+  shutil.rmtree(folder)
+  tokenize_task(other, small_vocab, tmp_path).folder.rename(folder)
+  tokenize_task(task, small_vocab, tmp_path)
+  assert f"{folder} is of another task" in capsys.readouterr().err
+
+
+def test_a_cache_on_a_full_disk_says_what_it_needs(make_task, small_vocab, tmp_path):
+  task = _task(make_task, [f"text {i}" for i in range(500)])
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+  try:
+    with pytest.raises(SymtuneError, match=r"cannot be written: .* it needs .* kB"):
+      tokenize_task(task, small_vocab, tmp_path)
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert list(tmp_path.iterdir()) == []
+  assert len(tokenize_task(task, small_vocab, tmp_path).ends) == 500
 
 
 @pytest.mark.shared
