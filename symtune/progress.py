@@ -158,4 +158,6 @@ def _bar(console: rich.console.Console) -> rich.progress.Progress:
     rich.progress.TextColumn("{task.fields[line]}", markup=False),
     console=console,
     transient=True,
+    # What a command prints has to stay on standard output.
+    redirect_stdout=False,
   )

@@ -14,6 +14,7 @@ from symtune.cli import options
 from symtune.data.limits import DEFAULT_OVERLAP, MAX_EXAMPLES_PER_TASK
 from symtune.errors import SymtuneError
 from symtune.fetch.hub import HUB_ROOT
+from symtune.progress import Progress
 
 app = typer.Typer(
   help="Download data sets, check them, and find leaks.",
@@ -51,13 +52,12 @@ def get(
   if unknown:
     raise SymtuneError(f"--task: suite {suite} has no task {', '.join(unknown)}.")
   console = rich.console.Console(highlight=False, soft_wrap=True, markup=False)
-  with console.status("downloading"):
-    get_tasks(
-      [card for card in cards if not task or card.name in task],
-      data_path(to),
-      GetSettings(seed=seed, max_training_rows=max_rows, root=hub, unescape=unescape),
-      console.print,
-    )
+  get_tasks(
+    [card for card in cards if not task or card.name in task],
+    data_path(to),
+    GetSettings(seed=seed, max_training_rows=max_rows, root=hub, unescape=unescape),
+    console.print,
+  )
 
 
 @app.command()
@@ -129,8 +129,10 @@ def leaks(
   from symtune.data.text.leaks import find_leaks
 
   tuning, evaluation = load_suite(train_suite, data), load_suite(eval_suite, data)
-  exact = {(x.tuning, x.evaluation): x for x in find_leaks(tuning, evaluation)}
-  near = find_leaks(tuning, evaluation, overlap=overlap)
+  with Progress("comparing texts", 2, unit="passes") as progress:
+    exact = {(x.tuning, x.evaluation): x for x in find_leaks(tuning, evaluation)}
+    progress.advance()
+    near = find_leaks(tuning, evaluation, overlap=overlap)
   tasks = {task.card.name: task for task in (*tuning, *evaluation)}
   console = rich.console.Console(highlight=False)
   table = rich.table.Table(

@@ -14,6 +14,7 @@ from symtune.convert.tensors import LazyTensor, SourceCheckpoint
 from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
 from symtune.model.network import Params
+from symtune.progress import Progress
 
 _DTYPES = ("float32", "bfloat16")
 _READ_WHOLE = 250_000_000
@@ -69,12 +70,18 @@ def load_params(
   first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   places = {} if shardings is None else flatten_dict(shardings, sep="/")
   coming: list[concurrent.futures.Future[jax.Array]] = []
-  with concurrent.futures.ThreadPoolExecutor(_COPIERS) as pool:
+  with (
+    Progress(
+      f"reading {checkpoint.where}", len(checkpoint.tensors), unit="tensors"
+    ) as progress,
+    concurrent.futures.ThreadPoolExecutor(_COPIERS) as pool,
+  ):
     for name, tensor in checkpoint.tensors.items():
       if len(coming) >= _COPIERS:
         coming[-_COPIERS].result()
       place = places.get(name, first)
       coming.append(pool.submit(_put, tensor.read(), kind, place))
+      progress.advance()
   named = zip(checkpoint.tensors, coming, strict=True)
   return unflatten_dict({name: future.result() for name, future in named}, sep="/")
 

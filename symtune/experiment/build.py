@@ -41,6 +41,7 @@ from symtune.probe.answer.model_scorer import tokenize_item
 from symtune.probe.catalog import make_probes
 from symtune.probe.probe import ProbeSettings
 from symtune.probe.questions import Questions
+from symtune.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,9 +147,12 @@ def build_experiment(
     feed=feed,
   )
   # A question that cannot be asked fails now, not after an hour of tuning.
-  for _, items in experiment.questions:
-    for item in items:
-      tokenize_item(experiment.probe_tokenizer, item)
+  count = len(experiment.questions)
+  with Progress("checking questions", count, unit="groups") as progress:
+    for _, items in experiment.questions:
+      for item in items:
+        tokenize_item(experiment.probe_tokenizer, item)
+      progress.advance()
   return experiment
 
 
@@ -263,10 +267,12 @@ def _make_mixture(
     i.suite for i in settings.ingredients if not isinstance(i, Instructions)
   )
   tasks_by_suite = {suite: load_suite(suite, data_dir) for suite in suites}
-  leaks_by_suite = {
-    suite: find_leaks(tasks, probe_tasks, overlap=settings.leak_overlap)
-    for suite, tasks in tasks_by_suite.items()
-  }
+  leaks_by_suite = {}
+  with Progress("looking for shared texts", len(suites), unit="suites") as progress:
+    for suite, tasks in tasks_by_suite.items():
+      overlap = settings.leak_overlap
+      leaks_by_suite[suite] = find_leaks(tasks, probe_tasks, overlap=overlap)
+      progress.advance()
   leaks = [leak for found in leaks_by_suite.values() for leak in found]
   ingredients: list[tuple[Ingredient | Skill | Instructions, Sequence[Any]]] = []
   for i in settings.ingredients:

@@ -11,7 +11,9 @@ import datetime
 import enum
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from etils import epath
 
@@ -35,6 +37,10 @@ from symtune.fetch.rows import (
   hold_out,
   make_rows,
 )
+from symtune.progress import Progress
+
+_T = TypeVar("_T")
+_ROWS_PER_TELLING = 500
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,6 +75,7 @@ def get_tasks(
   folder: epath.Path,
   settings: GetSettings,
   report: Callable[[str], None],
+  clock: Callable[[], float] = time.monotonic,
 ) -> None:
   """Downloads the rows of every card that the folder does not have yet.
 
@@ -77,6 +84,7 @@ def get_tasks(
     folder: The data folder, local or `gs://...`; made if missing.
     settings: How rows are taken.
     report: Called with one line per task when the task is finished.
+    clock: The time in seconds, for the progress on standard error.
 
   Raises:
     SymtuneError: If a data set cannot be read or does not fit its card, or if the
@@ -85,19 +93,27 @@ def get_tasks(
   for card in cards:
     hub.download_of(card)  # all cards first: a mistake should not cost a download
   folder.mkdir(parents=True, exist_ok=True)
-  for number, card in enumerate(cards, start=1):
-    head = f"[{number}/{len(cards)}] {card.name}"
-    entries = read_provenance(folder)
-    file = f"{card.rows}.jsonl"
-    state = _state(folder / file, entries.get(file), card, settings)
-    if state is _State.FINISHED:
-      report(f"{head}: already there")
-      continue
-    entry, content = _make(card, settings)
-    add_entry(folder, entry)
-    write_anywhere(folder / file, content)
-    again = " (replaces a file with another hash)" if state is _State.DAMAGED else ""
-    report(f"{head}: {describe(entry)}{again}")
+  with Progress("downloading", unit="rows", clock=clock) as progress:
+    for number, card in enumerate(cards, start=1):
+      head = f"[{number}/{len(cards)}] {card.name}"
+      progress.describe(f"downloading {head}")
+      report(f"{head}: {_get_task(card, folder, settings, progress)}")
+
+
+def _get_task(
+  card: TaskCard, folder: epath.Path, settings: GetSettings, progress: Progress
+) -> str:
+  """Downloads the rows of one card unless they are there; says which."""
+  entries = read_provenance(folder)
+  file = f"{card.rows}.jsonl"
+  state = _state(folder / file, entries.get(file), card, settings)
+  if state is _State.FINISHED:
+    return "already there"
+  entry, content = _make(card, settings, progress)
+  add_entry(folder, entry)
+  write_anywhere(folder / file, content)
+  again = " (replaces a file with another hash)" if state is _State.DAMAGED else ""
+  return f"{describe(entry)}{again}"
 
 
 def describe(entry: Provenance) -> str:
@@ -150,7 +166,9 @@ def _state(
   return _State.FINISHED if whole else _State.DAMAGED
 
 
-def _make(card: TaskCard, settings: GetSettings) -> tuple[Provenance, bytes]:
+def _make(
+  card: TaskCard, settings: GetSettings, progress: Progress
+) -> tuple[Provenance, bytes]:
   hub_id, download = hub.download_of(card)
   artefacts = download.artefacts if settings.unescape else ()
   revision = hub.resolve_revision(
@@ -167,7 +185,7 @@ def _make(card: TaskCard, settings: GetSettings) -> tuple[Provenance, bytes]:
       waits=settings.retry_seconds,
       answer_seconds=settings.answer_seconds,
     )
-    found = make_rows(card, split, source, artefacts)
+    found = make_rows(card, split, _counted(source, progress), artefacts)
     if split == "train":
       rng = keyed_generator(settings.seed, "cap", card.rows)
       found = cap_rows(found, settings.max_training_rows, rng)
@@ -196,6 +214,14 @@ def _make(card: TaskCard, settings: GetSettings) -> tuple[Provenance, bytes]:
     unescaped=tuple(str(artefact) for artefact in artefacts),
   )
   return entry, content
+
+
+def _counted(source: Iterable[_T], progress: Progress) -> Iterator[_T]:
+  """The same items, told many at a time."""
+  for number, item in enumerate(source, start=1):
+    yield item
+    if number % _ROWS_PER_TELLING == 0:
+      progress.advance(_ROWS_PER_TELLING)
 
 
 def _counts(source: str, found: SplitRows) -> SplitCounts:

@@ -1,6 +1,7 @@
 """`symtune convert`: every format into every other, whole or not at all."""
 
 import dataclasses
+import io
 import os
 import pathlib
 import signal
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import rich.console
 
 from symtune.cards.resources import resource_dir
 from symtune.convert.convert import Destination, Format, convert
@@ -241,3 +243,11 @@ def test_no_more_than_one_tensor_is_alive(source, tmp_path):
   )
   for format_ in Format:
     convert(tracked, _destination(tmp_path, format_))
+
+
+@pytest.mark.parametrize("format_", Format)
+def test_converting_says_where_it_is(format_, source, tmp_path):
+  console = rich.console.Console(file=io.StringIO(), force_terminal=True, width=100)
+  convert(source, _destination(tmp_path, format_), console)
+  count = len(source.tensors)
+  assert f"{count}/{count} tensors" in console.file.getvalue()

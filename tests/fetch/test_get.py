@@ -1,6 +1,7 @@
 """From a stand-in of the hub to a data folder, and what can go wrong on the way."""
 
 import dataclasses
+import itertools
 import json
 import types
 
@@ -50,6 +51,25 @@ def test_rows_arrive_with_labels_splits_and_provenance(hub, tmp_path):
   assert entry.splits["train"].read == 6
   first = json.loads((folder / "sst2.jsonl").read_text().splitlines()[0])
   assert first["src"] == "stanfordnlp/sst2/default/train#0"
+
+
+def test_downloading_says_where_it_is_on_standard_error_alone(hub, tmp_path, capsys):
+  hub(SST2, "train", rows(1_200))
+  root, lines = hub(SST2, "validation", rows(4, "other")), []
+  clock = itertools.count(0.0, 20.0)  # at every look, 20 seconds have passed
+  get_tasks(
+    [SST2],
+    epath.Path(tmp_path / "data"),
+    GetSettings(root=str(root)),
+    lines.append,
+    clock=lambda: next(clock),
+  )
+  out, err = capsys.readouterr()
+  assert out == ""
+  assert len(lines) == 1
+  shown = err.splitlines()
+  assert all(line.startswith("downloading [1/1] sst2: ") for line in shown)
+  assert [line for line in shown if " 1000 rows  " in line]
 
 
 def test_every_row_left_out_is_counted_by_reason(hub, tmp_path):

@@ -7,10 +7,14 @@ can be put together from arrays without any text. The result is the same, id for
 
 import functools
 import os
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from symtune.cards.card import Task
 from symtune.data.mixture import Mixture
+from symtune.data.text.vocab import Vocab
 from symtune.data.tokens.cache import TokenTask, tokenize_task
 from symtune.data.tokens.join import PromptJoiner
 from symtune.data.tokens.label_ids import check_drawn_words
@@ -19,6 +23,7 @@ from symtune.data.tokens.tokenizer import (
   PromptTokenizer,
   PromptTooLongError,
 )
+from symtune.progress import Progress
 
 
 class TokenStream:
@@ -42,11 +47,9 @@ class TokenStream:
     """
     check_drawn_words(mixture.draws.tables, tokenizer.vocab)
     self._draws, self._tokenizer = mixture.draws, tokenizer
-    tasks: dict[int, TokenTask] = {}  # several ingredients may share a task
-    for task in mixture.tasks:
-      if id(task) not in tasks:
-        tasks[id(task)] = tokenize_task(task, tokenizer.vocab, cache_dir)
-    self._tasks = tuple(tasks.values())
+    # Several ingredients may share a task.
+    tasks = list({id(task): task for task in mixture.tasks}.values())
+    self._tasks = tokenize_tasks(tasks, tokenizer.vocab, cache_dir)
 
   def __call__(self, positions: range) -> PromptBlock:
     """The tokenized prompts at some positions (0-based, one after another).
@@ -76,3 +79,27 @@ class TokenStream:
   @functools.cached_property
   def _joiner(self) -> PromptJoiner:
     return PromptJoiner(self._draws.tables, self._tasks, self._tokenizer)
+
+
+def tokenize_tasks(
+  tasks: Sequence[Task],
+  vocab: Vocab,
+  cache_dir: str | os.PathLike[str] | None = None,
+  clock: Callable[[], float] = time.monotonic,
+) -> tuple[TokenTask, ...]:
+  """The ids of several tasks, from the cache if they are there; shows progress.
+
+  Args:
+    tasks: cards and rows.
+    vocab: the vocabulary.
+    cache_dir: as in `tokenize_task`.
+    clock: the time in seconds, for the progress.
+  """
+  texts = sum(len(task.examples) for task in tasks)
+  found = []
+  with Progress("tokenizing", texts, unit="texts", clock=clock) as progress:
+    for task in tasks:
+      progress.describe(f"tokenizing {task.card.name}")
+      found.append(tokenize_task(task, vocab, cache_dir))
+      progress.advance(len(task.examples))
+  return tuple(found)

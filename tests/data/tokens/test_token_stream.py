@@ -25,7 +25,7 @@ from symtune.data.text.symbols import (
 )
 from symtune.data.text.vocab import SentencePieceVocab, ToyVocab
 from symtune.data.tokens.cache import tokenize_task
-from symtune.data.tokens.stream import TokenStream
+from symtune.data.tokens.stream import TokenStream, tokenize_tasks
 from symtune.data.tokens.tokenizer import PromptTokenizer, PromptTooLongError
 from symtune.errors import SymtuneError
 
@@ -416,3 +416,14 @@ def test_real_prompts_from_ids_are_those_of_the_text(shared_data, tmp_path):
   tokenizer = _tokenizer(vocab, max_inputs=1024)
   expected = _from_text(mixture, tokenizer, range(300))
   assert _from_ids(TokenStream(mixture, tokenizer, tmp_path), range(300)) == expected
+
+
+def test_tokenizing_says_where_it_is(make_task, toy_vocab, capsys):
+  tasks = make_task(), make_task(("animal", "fruit", "tool"))
+  clock = itertools.count(0.0, 20.0)  # at every look, 20 seconds have passed
+  found = tokenize_tasks(tasks, toy_vocab, clock=lambda: next(clock))
+  assert [len(task.ends) for task in found] == [24, 36]
+  out, err = capsys.readouterr()
+  assert out == ""
+  assert err.splitlines()[0].startswith("tokenizing toy_animal_fruit: 24/60 texts")
+  assert err.splitlines()[-1].startswith("tokenizing toy_animal_fruit_tool: 60/60")
