@@ -1,5 +1,6 @@
 """Rules and outcomes: hand-computed from a kept matrix."""
 
+import dataclasses
 import math
 
 import pytest
@@ -106,6 +107,17 @@ def test_batch_calibration_divides_by_the_mean_over_rows():
 def test_rules_without_their_extra_prompts_say_how_to_get_them():
   with pytest.raises(SymtuneError, match=r"calibration=\['pmi'\]"):
     apply_rule([_row([-1.0, -2.0])], Rule.PMI)
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+def test_baselines_keep_their_answers(rule):
+  """Their scores are no likelihoods of text: an oracle would fall to chance."""
+  rows = [
+    _row([-0.1, -2.3], identity="baseline:oracle", null_log_likelihoods=(-0.1, -2))
+  ]
+  rows += [_row([-2.3, -0.1], identity="baseline:oracle", prediction=1, correct=False)]
+  rows[1] = dataclasses.replace(rows[1], label=1, correct=True)
+  assert list(apply_rule(rows, rule)) == rows
 
 
 def test_generated_answers_have_no_rule():
