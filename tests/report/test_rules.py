@@ -1,6 +1,5 @@
 """Rules and outcomes: hand-computed from a kept matrix."""
 
-import dataclasses
 import math
 
 import pytest
@@ -112,11 +111,8 @@ def test_rules_without_their_extra_prompts_say_how_to_get_them():
 @pytest.mark.parametrize("rule", list(Rule))
 def test_baselines_keep_their_answers(rule):
   """Their scores are no likelihoods of text: an oracle would fall to chance."""
-  rows = [
-    _row([-0.1, -2.3], identity="baseline:oracle", null_log_likelihoods=(-0.1, -2))
-  ]
-  rows += [_row([-2.3, -0.1], identity="baseline:oracle", prediction=1, correct=False)]
-  rows[1] = dataclasses.replace(rows[1], label=1, correct=True)
+  of = {"identity": "baseline:oracle", "null_log_likelihoods": (-0.1, -2.0)}
+  rows = [_row([-0.1, -2.3], **of), _row([-2.3, -0.1], label=1, prediction=1, **of)]
   assert list(apply_rule(rows, rule)) == rows
 
 
