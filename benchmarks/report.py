@@ -23,7 +23,7 @@ from symtune.files import RESULTS_FILE
 from symtune.probe.probes.settings import Setting
 from symtune.probe.results import SCHEMA_VERSION, ResultRow, to_json
 
-CHECKPOINTS = ("before", "after", "later", "last")
+CHECKPOINTS = ("before", "after")
 TASKS, SEEDS = 48, 3
 SETTINGS = (*(("settings", str(s)) for s in Setting), ("flipped_labels", "flipped"))
 
@@ -46,7 +46,7 @@ print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6)
 
 
 def write_rows(folder: pathlib.Path, rows: int) -> int:
-  """Writes made-up answers of four checkpoints; returns how many."""
+  """Writes made-up answers of two checkpoints; returns how many."""
   rng = np.random.default_rng(0)
   queries = round(rows / (len(CHECKPOINTS) * len(SETTINGS) * TASKS * SEEDS))
   count = 0

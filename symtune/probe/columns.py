@@ -86,8 +86,8 @@ class Lists:
     """The lists of some rows."""
     return dataclasses.replace(self, starts=self.starts[rows], counts=self.counts[rows])
 
-  def value(self, row: int) -> tuple[Any, ...]:
-    """The list of one row."""
+  def value(self, row: int) -> Any:
+    """The list of one row, as a tuple."""
     start = self.starts[row]
     return tuple(self.items[start : start + self.counts[row]].tolist())
 

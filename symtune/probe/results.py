@@ -164,8 +164,7 @@ class Results(Sequence[ResultRow]):
     if isinstance(index, slice):
       return Results(self._columns, places[index])
     place = int(places[index])
-    values = {name: column.value(place) for name, column in self._columns.items()}
-    return ResultRow(**values)
+    return ResultRow(**{name: c.value(place) for name, c in self._columns.items()})
 
   def __iter__(self) -> Iterator[ResultRow]:
     return (self[i] for i in range(len(self)))

@@ -63,7 +63,7 @@ class Contrast:
   settings: tuple[str, str]
   checkpoint: CheckpointLabel
   tasks: tuple[str, ...]
-  questions: tuple[str, str]
+  questions: tuple[str, ...]
   change: PairedDifference
   holm_p_value: float
 

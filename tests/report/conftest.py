@@ -22,8 +22,13 @@ def _make_rows(
   prior: int | None = None,
   family: str | None = None,
   shares: tuple[str, ...] = (),
+  asked_as: tuple[str, str] | None = None,
 ) -> list[ResultRow]:
-  """One row per query 0, 1, ...; `correct` is 1 for right and 0 for wrong answers."""
+  """One row per query 0, 1, ...; `correct` is 1 for right and 0 for wrong answers.
+
+  `asked_as` names the probe and setting whose prompts are asked, if not the row's own.
+  """
+  prompts = asked_as or (probe, setting)
   choices = tuple("abcdef"[:num_classes])
   return [
     ResultRow(
@@ -39,7 +44,7 @@ def _make_rows(
       task=task,
       seed=seed,
       query=query,
-      prompt_hash=zlib.crc32(f"{probe} {setting} {task} {seed} {query}".encode()),
+      prompt_hash=zlib.crc32(f"{prompts} {task} {seed} {query}".encode()),
       shares=shares,
       kind="rank",
       num_classes=num_classes,
