@@ -9,12 +9,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from symtune.probe.probe import AnswerKind
+from symtune.probe.probe import MANY_SHOTS, AnswerKind
 from symtune.probe.probes.flip_share import FlipShare
 from symtune.probe.probes.flipped_labels import FlippedLabels
 from symtune.probe.probes.label_semantics import LabelSemantics
+from symtune.probe.probes.list_functions import ListFunctions
+from symtune.probe.probes.nonce_words import NonceWords
 from symtune.probe.probes.settings import FourSettings
 from symtune.probe.probes.shots import NumberOfShots
+from symtune.probe.probes.turing_concepts import TuringConcepts
 from symtune.probe.probes.unrelated_labels import UnrelatedLabels
 from symtune.probe.results import Results
 from symtune.probe.run import CheckpointLabel
@@ -23,9 +26,8 @@ from symtune.report.rules import Rule, is_baseline
 
 _TASK_PROBES = (FourSettings, FlippedLabels, FlipShare, UnrelatedLabels)
 _SYMBOL_PROBES = (FourSettings, LabelSemantics, NumberOfShots)
-# Exemplars per class in Wei et al. 2023, arXiv 2303.03846.
-_LARGER_MODELS = (FlipShare, UnrelatedLabels)
-_LARGER_MODELS_SHOTS = 16
+# Of Wei et al. 2023, arXiv 2303.03846, with MANY_SHOTS exemplars per class.
+_LARGER_MODELS = (FlipShare, UnrelatedLabels, NonceWords)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,18 +114,38 @@ def _deviations(results: Results) -> Iterator[str]:
       "splits that the task's card names: the papers do not state either fully."
     )
   yield from _other_shots(results)
+  yield from _algorithmic(results)
 
 
 def _other_shots(results: Results) -> Iterator[str]:
   per_class = results.numbers("exemplars_asked") / results.numbers("num_classes")
   for probe in _LARGER_MODELS:
-    found = np.unique(per_class[_of_probes(results, probe)])
-    if len(found) and not np.array_equal(found, [_LARGER_MODELS_SHOTS]):
+    asked = _of_probes(results, probe)
+    is_other = asked & (per_class != MANY_SHOTS)
+    if is_other.any():
+      found = np.unique(per_class[is_other])
       shown = " to ".join(f"{count:g}" for count in sorted({found[0], found[-1]}))
+      tasks = results.words("task").codes
+      others, count = len(np.unique(tasks[is_other])), len(np.unique(tasks[asked]))
       yield (
-        f"The probe {probe.name} shows {shown} exemplars per class; Wei et al. 2023 "
-        f"(arXiv 2303.03846) show {_LARGER_MODELS_SHOTS}."
+        f"The probe {probe.name} shows {shown} exemplars per class in {others} of "
+        f"{count} tasks, whose rows do not suffice for more or because the setting "
+        f"many_shots says so; Wei et al. 2023 (arXiv 2303.03846) show {MANY_SHOTS}."
       )
+
+
+def _algorithmic(results: Results) -> Iterator[str]:
+  if _of_probes(results, ListFunctions).any():
+    yield (
+      "The list functions are a selection of our own, in five categories, or all 250: "
+      "Wei et al. 2023 (arXiv 2305.08298) ask about 20 that they do not name."
+    )
+  if _of_probes(results, TuringConcepts).any():
+    yield (
+      "The simple Turing concepts are all programs of at most three instructions of a "
+      "language defined here, each with its witness set and five more examples: the "
+      "files of BIG-bench, whose concepts Wei et al. 2023 use, are not at hand."
+    )
 
 
 def _of_probes(results: Results, *probes: type) -> np.ndarray:

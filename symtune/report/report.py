@@ -19,6 +19,7 @@ from symtune.report.contrasts import compare_settings, contrast_table
 from symtune.report.figures import draw_accuracy
 from symtune.report.hypotheses import agreement, hypothesis_table
 from symtune.report.notes import write_notes
+from symtune.report.open_answers import generated_table, rule_table
 from symtune.report.results import PairedResults, keep_common_tasks, pair_rows
 from symtune.report.rules import Rule, apply_rule
 from symtune.report.scaling import (
@@ -49,7 +50,7 @@ _STATISTICS = """\
 
 - Accuracy over tasks is the mean of the tasks' accuracies: every task weighs the same.
 - n is the number of answers of each checkpoint. Chance is a uniform guesser's accuracy;
-  an open answer has none.
+  an open answer has none, so a table shows how often rules without insight are right.
 - Intervals are 95%. An accuracy has Wilson's interval for its clustered variance:
   answers to one query, and answers under one exemplar seed, belong together. It holds
   for these tasks. With few seeds the effect of a seed is uncertain, which widens it.
@@ -112,6 +113,7 @@ def write_report(
     *_describe_common_tasks(results),
     *_describe_contrasts(results),
     *_describe_hypotheses(results),
+    *_describe_generated(results),
     *_describe_slopes(slopes, results.checkpoints),
     "## Probe prompts\n",
     _describe_shortened(rows),
@@ -164,6 +166,17 @@ def _describe_hypotheses(results: PairedResults) -> list[str]:
   if lines:
     parts += ["## Same answer in another order or format\n", "".join(lines)]
   return parts
+
+
+def _describe_generated(results: PairedResults) -> list[str]:
+  """What generated answers are, and what fixed rules would have answered."""
+  tables = [table(results) for table in (rule_table, generated_table)]
+  return [
+    part
+    for table in tables
+    if table.rows
+    for part in (f"## {table.title}\n", to_markdown(table))
+  ]
 
 
 def _describe_changes(

@@ -73,6 +73,19 @@ def test_ranked_choices_and_word_list_are_named_where_they_matter(make_rows, not
 
 def test_fewer_exemplars_than_the_paper_are_named(make_rows, notes_of):
   rows = make_rows("a", 0, "ten", [1, 0], "flip_share", "000% flipped")
-  assert "flip_share shows 4 exemplars per class; Wei et al. 2023" in notes_of(rows)
+  notes = notes_of(rows)
+  assert "flip_share shows 4 exemplars per class in 1 of 1 tasks" in notes
+  assert "Wei et al. 2023 (arXiv 2303.03846) show 16" in notes
   paper = [dataclasses.replace(r, exemplars=32, exemplars_asked=32) for r in rows]
   assert "per class" not in notes_of(paper)
+  few = make_rows("a", 0, "few", [1, 0], "flip_share", "000% flipped")
+  few = [dataclasses.replace(r, exemplars=18, exemplars_asked=18) for r in few]
+  assert "shows 9 exemplars per class in 1 of 2 tasks, whose" in notes_of(paper + few)
+
+
+def test_selections_of_our_own_are_named(make_rows, notes_of):
+  rows = make_rows("a", 0, "c041", [1], "list_functions", "input-independent")
+  rows += make_rows("a", 0, "turing_000", [1], "turing_concepts", "exact output")
+  notes = notes_of(rows)
+  assert "The list functions are a selection of our own" in notes
+  assert "of a language defined here" in notes
