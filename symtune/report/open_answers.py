@@ -9,6 +9,8 @@ the labels that the prompt shows, a label word of the task that it does not show
 neither.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from symtune.probe.columns import MISSING
@@ -76,7 +78,9 @@ def generated_table(results: PairedResults) -> Table:
   )
 
 
-def _chosen(setting: SettingRows, is_chosen) -> list[tuple[Results, ...]]:
+def _chosen(
+  setting: SettingRows, is_chosen: Callable[[Results], np.ndarray]
+) -> list[tuple[Results, ...]]:
   """Of each task the rows of a kind, by checkpoint; tasks without such rows are out."""
   masks = [is_chosen(task.by_checkpoint[0]) for task in setting.tasks]
   return [

@@ -129,8 +129,8 @@ def test_settings_prior_only(toy_task, settings, accuracy):
     Setting.LABELS: 1.0,
     Setting.INSTRUCTION: first,
     Setting.NEITHER: first,
-    Setting.LABELS_SAME_FORMAT: 1.0,
-    Setting.NEITHER_SAME_FORMAT: first,
+    Setting.LABELS_FIXED_FORMAT: 1.0,
+    Setting.NEITHER_FIXED_FORMAT: first,
   }
 
 
@@ -215,9 +215,9 @@ def test_an_instruction_is_all_that_settings_of_equal_format_differ_in(
   same = 0
   for prompts in by_query.values():
     for without, with_one, papers in (
-      (Setting.NEITHER_SAME_FORMAT, Setting.INSTRUCTION, Setting.NEITHER),
+      (Setting.NEITHER_FIXED_FORMAT, Setting.INSTRUCTION, Setting.NEITHER),
       (
-        Setting.LABELS_SAME_FORMAT,
+        Setting.LABELS_FIXED_FORMAT,
         Setting.INSTRUCTION_AND_LABELS,
         Setting.LABELS,
       ),

@@ -44,8 +44,8 @@ def test_what_an_instruction_adds_is_also_shown_at_equal_format(make_rows):
     "labels": 8,
     "instruction": 4,
     "neither": 2,
-    "labels, Question/Answer": 6,
-    "neither, Question/Answer": 3,
+    "labels, fixed format": 6,
+    "neither, fixed format": 3,
   }
   rows = [
     row
@@ -56,9 +56,9 @@ def test_what_an_instruction_adds_is_also_shown_at_equal_format(make_rows):
   shown = {key[0]: cells["difference"].split(" ")[0] for key, cells in found.items()}
   assert list(shown.items())[2:] == [
     ("instruction (minus neither)", "+20.0"),
-    ("instruction (minus neither, Question/Answer)", "+10.0"),
+    ("instruction (minus neither, fixed format)", "+10.0"),
     ("instruction + labels (minus labels)", "+10.0"),
-    ("instruction + labels (minus labels, Question/Answer)", "+30.0"),
+    ("instruction + labels (minus labels, fixed format)", "+30.0"),
   ]
 
 

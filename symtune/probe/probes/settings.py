@@ -5,8 +5,8 @@ are the only way to learn the task.
 
 In the paper a prompt with an instruction always has the format Question/Answer, and one
 without has any of ten. So the difference between such settings is also that of their
-formats. Two more settings ask without an instruction in the format Question/Answer:
-what an instruction adds is the difference to these.
+formats. Two more settings, "fixed format", ask without an instruction in the format
+Question/Answer: what an instruction adds is the difference to these.
 """
 
 import enum
@@ -17,14 +17,14 @@ from symtune.probe.ask import Asker, Question, TaskProbe
 
 
 class Setting(enum.StrEnum):
-  """Table 1 of the paper, left to right, and two settings in the same format."""
+  """Table 1 of the paper, left to right; then without an instruction in one format."""
 
   INSTRUCTION_AND_LABELS = "instruction+labels"
   LABELS = "labels"
   INSTRUCTION = "instruction"
   NEITHER = "neither"
-  LABELS_SAME_FORMAT = "labels, Question/Answer"
-  NEITHER_SAME_FORMAT = "neither, Question/Answer"
+  LABELS_FIXED_FORMAT = "labels, fixed format"
+  NEITHER_FIXED_FORMAT = "neither, fixed format"
 
   @property
   def has_instruction(self) -> bool:
@@ -37,7 +37,7 @@ class Setting(enum.StrEnum):
     return self in (
       Setting.INSTRUCTION_AND_LABELS,
       Setting.LABELS,
-      Setting.LABELS_SAME_FORMAT,
+      Setting.LABELS_FIXED_FORMAT,
     )
 
   @property
