@@ -110,6 +110,11 @@ class TellsProgress(Protocol):
   on_answered: Callable[[int], Any]
 
 
+def tell_nobody(answered: int) -> None:
+  """What `TellsProgress.on_answered` is until somebody wants to know."""
+  del answered
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbeSettings:
   """Settings of all probes.

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from symtune.probe.columns import MISSING, Lists, Words
+from symtune.probe.made import FIXED_RULES
 from symtune.probe.probe import AnswerKind
 
 QUESTION = ("probe", "setting", "task", "seed", "query")
@@ -94,6 +95,9 @@ def _sizes(rows: RowColumns) -> Iterator[_Check]:
   )
   is_repeated = choices.mapped(lambda words: len(set(words)) < len(words))
   yield "choices", is_repeated, lambda row: "each choice once"
+  rules = rows.words("references").mapped(len)
+  wrong = (rules != 0) & ((rules != len(FIXED_RULES)) | (count != 1))
+  yield "references", wrong, lambda row: f"none, or {len(FIXED_RULES)} without choices"
   ranked = _is_ranked(rows)
   for name in _SCORES:
     wrong = rows.lists(name).counts != np.where(ranked, count, 0)

@@ -81,6 +81,7 @@ def test_a_flipped_bit_in_any_byte_is_named(row, tmp_path):
     ({"chance": -7.0}, "chance: got -7.0, expected 0 to 1"),
     ({"chance": math.nan}, "chance: got nan"),
     ({"choices": ["a", "a"]}, "expected each choice once"),
+    ({"references": ["a", "b", "c"]}, "expected none, or 3 without choices"),
     ({"choices": ["a", "b", "c"]}, "as many as num_classes, 2"),
     (
       {"choices": ["a", 1]},

@@ -25,7 +25,7 @@ from symtune.model.token_tree import (
   padded_nodes,
 )
 from symtune.probe.answer.cache import MemoryCache, ScoreCache, question_key
-from symtune.probe.probe import AnswerKind, ProbeItem, Score
+from symtune.probe.probe import AnswerKind, ProbeItem, Score, tell_nobody
 
 _SHORTEST_ROW = 64
 _STEPS_PER_OCTAVE = 4
@@ -94,7 +94,7 @@ class ModelScorer:
     self._tokens_per_batch = tokens_per_batch
     self._cache = cache or MemoryCache()
     self._runtime = runtime
-    self.on_answered: Callable[[int], Any] = int
+    self.on_answered: Callable[[int], Any] = tell_nobody
     self._trees: dict[tuple[bytes, ...], TokenTree] = {}
 
   def __call__(self, items: Sequence[ProbeItem]) -> list[Score]:

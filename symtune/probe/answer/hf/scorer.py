@@ -22,7 +22,7 @@ from symtune.errors import SymtuneError
 from symtune.probe.answer.cache import MemoryCache, ScoreCache, question_key
 from symtune.probe.answer.hf import forward
 from symtune.probe.answer.hf.tokens import TextTokenizer
-from symtune.probe.probe import AnswerKind, ProbeItem, Score
+from symtune.probe.probe import AnswerKind, ProbeItem, Score, tell_nobody
 
 # Settings of a config that say where it is from or how it is run, not what it computes.
 _UNRELATED = ("_name_or_path", "architectures", "transformers_version", "use_cache")
@@ -95,7 +95,7 @@ class HfScorer:
       tokenizer.pad_token_id,
       tokenizer.eos_token_id,
     }
-    self.on_answered: Callable[[int], Any] = int
+    self.on_answered: Callable[[int], Any] = tell_nobody
     self._max_inputs = max_inputs
     self._max_targets = max_targets
     self._positions = count_positions(model)
