@@ -3,7 +3,7 @@
 import pytest
 
 from symtune.data.draw.index import Shots
-from symtune.probe.probe import AnswerKind, ProbeSettings
+from symtune.probe.probe import AnswerKind, ProbeSettings, TellsProgress
 from symtune.probe.probes.settings import FourSettings
 
 pytestmark = pytest.mark.hf
@@ -98,6 +98,15 @@ def test_seq2seq_scores_equal_one_pass_per_candidate(seq2seq, tokenizer, items):
       assert value == pytest.approx(_log_p(logits, ids), abs=1e-4)
     assert score.tokens == tuple(len(c) + 1 for c in item.prompt.choices)
     assert score.exemplars == 4
+
+
+def test_every_answered_item_is_told(causal, tokenizer, items):
+  scorer, told = _scorer(causal, tokenizer), []
+  assert isinstance(scorer, TellsProgress)
+  scorer.on_answered = told.append
+  scorer([*items, items[0]])
+  assert sum(told) == len(items) + 1
+  assert len(told) > 3
 
 
 def test_causal_scores_equal_one_pass_per_candidate(causal, tokenizer, items):
