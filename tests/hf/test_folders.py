@@ -301,3 +301,14 @@ def test_a_models_own_numbers_are_part_of_what_a_score_is_kept_under(
   path.write_text(json.dumps(config))
   assert load(one, cache=cache)([item]) == load(one)([item])
   assert load(one)([item]) != first
+
+
+def test_an_output_layer_that_is_not_the_tied_one_is_named(copy, load):
+  folder = copy("llama", config={"tie_word_embeddings": True})
+  with pytest.raises(SymtuneError, match="output layer's weight differs from the"):
+    load(folder)
+
+
+def test_a_chat_model_may_end_with_another_control_token(copy, load, item):
+  changed = {"eos_token": "<|im_end|>"}
+  assert load(copy("qwen", tokenizer_config=changed))([item])

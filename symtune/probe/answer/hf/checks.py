@@ -78,6 +78,32 @@ def check_tensors(path: pathlib.Path, info: Mapping[str, Any]) -> None:
     )
 
 
+def check_tied(folder: ModelFolder, model: Any) -> None:
+  """Refuses an output layer that differs from the embedding table it is tied to.
+
+  Args:
+    folder: the model's files.
+    model: the model, which has both if the file does.
+
+  Raises:
+    SymtuneError: config.json and the tensors contradict each other.
+  """
+  import torch
+
+  config = folder.config
+  if config.get("tie_word_embeddings") is not True:
+    return
+  if config.get("scale_decoder_outputs") is False:
+    return  # Transformers 5 says "tied" of every T5, also of one with its own layer
+  output, table = model.get_output_embeddings(), model.get_input_embeddings()
+  if output is not None and not torch.equal(output.weight, table.weight):
+    raise SymtuneError(
+      f"{folder.path}: the output layer's weight differs from the embedding table, but "
+      f"{CONFIG} says that the model uses one tensor for both. Set tie_word_embeddings "
+      "to false there if the output layer is the model's own, or download it again."
+    )
+
+
 def check_tokenizer(path: pathlib.Path, tokenizer: Any, model: Any) -> None:
   """Refuses a tokenizer whose ids are not rows of the model's embedding table.
 
@@ -90,9 +116,7 @@ def check_tokenizer(path: pathlib.Path, tokenizer: Any, model: Any) -> None:
     SymtuneError: there are too many ids, or so few that it is another model's.
   """
   rows = model.get_input_embeddings().num_embeddings
-  control = {
-    i for i, token in tokenizer.added_tokens_decoder.items() if token.special
-  } | set(tokenizer.all_special_ids)
+  control = _control_ids(tokenizer)
   ids = {i: text for text, i in tokenizer.get_vocab().items() if i not in control}
   outside = sorted(i for i in ids if i >= rows)
   if outside:
@@ -125,9 +149,10 @@ def check_control_tokens(
   Raises:
     SymtuneError: a control token on which scores depend is missing, or has two ids.
   """
-  used = ["eos_token"]
+  used = []
+  ends = model.generation_config.eos_token_id
   if model.config.is_encoder_decoder:
-    used.append("pad_token")  # a causal model needs no padding
+    used += ["eos_token", "pad_token"]  # a causal model needs no padding
     if model.generation_config.decoder_start_token_id is None:
       raise SymtuneError(
         f"{folder.path / CONFIG} has no decoder_start_token_id, expected the id that "
@@ -138,10 +163,17 @@ def check_control_tokens(
         f"{folder.path}: its tokenizer has no EOS token, which ends every target. Name "
         f"it in {TOKENIZER_CONFIG}."
       )
+  elif not {*(ends if isinstance(ends, list) else [ends])} <= _control_ids(tokenizer):
+    used.append("eos_token")  # a chat model may end with another control token
   if tokenizer.bos_token_id in tokens.prefix:
     used.append("bos_token")
   ids = {name: getattr(tokenizer, f"{name}_id") for name in used}
   check_special_ids(folder, ids, rows=model.get_input_embeddings().num_embeddings)
+
+
+def _control_ids(tokenizer: Any) -> set[int]:
+  added = tokenizer.added_tokens_decoder.items()
+  return {i for i, token in added if token.special} | set(tokenizer.all_special_ids)
 
 
 def check_kind(path: pathlib.Path, tokens: TextTokenizer, model: Any) -> None:

@@ -93,8 +93,8 @@ def choose_causal(model: Any, sample: list[int]) -> ScoreTargets:
   prompt, targets = sample[:-2], [sample[-2:], [sample[-1], sample[0]]]
   with torch.inference_mode():
     first = model(input_ids=tensor(model, [prompt]), use_cache=True)
-    cache = getattr(first, "past_key_values", None)
-    if not hasattr(cache, "batch_repeat_interleave"):
+    layers = getattr(getattr(first, "past_key_values", None), "layers", ())
+    if not layers or not all(hasattr(x, "batch_repeat_interleave") for x in layers):
       return score_without_cache
     found = score_with_cache(model, prompt, targets)
     expected = score_without_cache(model, prompt, targets)

@@ -143,6 +143,7 @@ def _read_model(folder: ModelFolder, dtype: str) -> Any:
   except Exception as error:  # a stranger's files can fail anywhere in the library
     raise _unreadable(folder, error) from error
   checks.check_tensors(folder.path, info)
+  checks.check_tied(folder, model)
   return model
 
 
