@@ -187,3 +187,10 @@ def test_a_limit_in_the_tokenizers_file_cuts_nothing(copy, load, make_item):
   assert len(tokens.ids("Input: the film was good\nOutput:")) > 4
   item = make_item(["the film was good", "x"], ("good", "bad"))
   assert load(folder)([item])[0].exemplars == 1
+
+
+def test_an_added_token_that_transformers_reads_otherwise_is_named(copy, load):
+  folder = copy("gpt2")
+  (folder / "added_tokens.json").write_text(json.dumps({"good": 300}))
+  with pytest.raises(SymtuneError, match=r"its files add 'good' = 300, but"):
+    load(folder)

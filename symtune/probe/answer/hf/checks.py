@@ -9,6 +9,7 @@ from symtune.convert.model_folder import (
   TOKENIZER_CONFIG,
   ModelFolder,
   check_special_ids,
+  list_added,
 )
 from symtune.convert.tensors import list_some
 from symtune.errors import SymtuneError
@@ -104,17 +105,26 @@ def check_tied(folder: ModelFolder, model: Any) -> None:
     )
 
 
-def check_tokenizer(path: pathlib.Path, tokenizer: Any, model: Any) -> None:
+def check_tokenizer(folder: ModelFolder, tokenizer: Any, model: Any) -> None:
   """Refuses a tokenizer whose ids are not rows of the model's embedding table.
 
   Args:
-    path: folder of the model.
+    folder: the model's files.
     tokenizer: its tokenizer.
     model: the model.
 
   Raises:
-    SymtuneError: there are too many ids, or so few that it is another model's.
+    SymtuneError: there are too many ids, or so few that it is another model's; or a
+      token that the files add has another id.
   """
+  path = folder.path
+  lost = [t for t in folder.added if tokenizer.convert_tokens_to_ids(t.text) != t.id]
+  if lost:
+    raise SymtuneError(
+      f"{path}: its files add {list_added(lost)}, but Transformers does not read them "
+      "with these ids. Save the tokenizer again with the release of Transformers that "
+      "added them."
+    )
   rows = model.get_input_embeddings().num_embeddings
   control = _control_ids(tokenizer)
   ids = {i: text for text, i in tokenizer.get_vocab().items() if i not in control}

@@ -108,7 +108,7 @@ def load_scorer(
   checks.check_files(folder.path)
   model = _read_model(folder, dtype)
   tokenizer = _read_tokenizer(folder)
-  checks.check_tokenizer(folder.path, tokenizer, model)
+  checks.check_tokenizer(folder, tokenizer, model)
   if isinstance(vocab, SentencePieceVocab) and model.config.model_type == "t5":
     _check_pieces(folder, tokenizer, vocab)
   scorer = HfScorer(
