@@ -21,7 +21,7 @@ from symtune.data.ingredients import Ingredient, LabelStyle
 from symtune.data.mixture import Mixture
 from symtune.data.prompts import Prompt
 from symtune.data.text.symbols import PoolSplit, make_pool
-from symtune.data.text.vocab import SentencePieceVocab, Vocab
+from symtune.data.text.vocab import Vocab
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
 
@@ -110,7 +110,11 @@ def _find_task(name: str, data: str | None) -> Task:
 def _find_vocab(path: pathlib.Path | None, *, is_microworld: bool) -> Vocab | None:
   if path is None and is_microworld:
     path = resource_dir("tasks") / _MICROWORLD_VOCAB
-  return None if path is None else SentencePieceVocab(path)
+  if path is None:
+    return None
+  from symtune.convert.tokenizer.read import read_vocab  # slow to import
+
+  return read_vocab(path)
 
 
 def _show_prompt(console: rich.console.Console, task: Task, prompt: Prompt) -> None:

@@ -7,10 +7,10 @@ import rich.console
 import typer
 
 from symtune.convert.convert import WEIGHTS_SUFFIX, Destination, Format, convert
-from symtune.convert.huggingface import VOCAB
+from symtune.convert.model_folder import TOKENIZER_CONFIG, list_added
 from symtune.convert.source import open_checkpoint
 from symtune.convert.tensors import SourceCheckpoint
-from symtune.data.text.vocab import SentencePieceVocab
+from symtune.convert.tokenizer.read import check_rows, read_vocab, vocab_file
 from symtune.errors import SymtuneError
 
 
@@ -30,8 +30,7 @@ def run(
   names = None if activations is None else activations.split(",")
   opened = open_checkpoint(source, mlp_activations=names)
   if vocab is not None:
-    _check_vocab(vocab, opened)
-    opened = dataclasses.replace(opened, vocab=vocab)
+    opened = dataclasses.replace(opened, vocab=_given_vocab(vocab, opened))
   numbers = sum(tensor.size for tensor in opened.tensors.values())
   console.print(
     f"{opened.where}: {len(opened.tensors)} tensors, {numbers / 1e6:.1f}M parameters",
@@ -44,20 +43,24 @@ def run(
   except KeyboardInterrupt as error:
     console.print("Stopped; nothing was written.")
     raise typer.Exit(130) from error
+  if destination.format is Format.T5X and opened.vocab is not None:
+    added = read_vocab(opened.vocab).added
+    if added:
+      console.print(
+        f"T5X's own vocabulary does not know the added tokens {list_added(added)}; "
+        f"symtune reads them from {written / TOKENIZER_CONFIG}",
+        soft_wrap=True,
+      )
   note = _note_on_tokenizer(opened, written, destination.format)
   if note is not None:
     console.print(note, soft_wrap=True)
   console.print(f"written: {written}", soft_wrap=True)
 
 
-def _check_vocab(path: pathlib.Path, source: SourceCheckpoint) -> None:
-  """Refuses a file that is not a SentencePiece model or does not fit the network."""
-  vocab, rows = SentencePieceVocab(path), source.config.vocab_size
-  if vocab.num_ids > rows:
-    raise SymtuneError(
-      f"--vocab {path}: got {vocab.num_ids} ids with the sentinels, expected at most "
-      f"{rows}, the embedding rows of {source.where}. Give its own vocabulary."
-    )
+def _given_vocab(path: pathlib.Path, source: SourceCheckpoint) -> pathlib.Path:
+  """The file of a vocabulary that was given, if it is one and fits the network."""
+  check_rows(source, read_vocab(path), f"--vocab {path}")
+  return vocab_file(path)
 
 
 def _note_on_tokenizer(
@@ -71,7 +74,7 @@ def _note_on_tokenizer(
   if source.vocab is not None and format_ is Format.SYMTUNE:
     return (
       f"a weights file holds no tokenizer: pass --vocab {source.vocab} where you use "
-      f"the file, or copy that model to {written.parent / VOCAB}"
+      f"the file, or copy that file and the JSON files beside it to {written.parent}"
     )
   return None
 

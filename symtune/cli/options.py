@@ -41,10 +41,12 @@ DataFolderFrom = Annotated[str | None, typer.Option("--data", help=_DATA_FOLDER)
 
 Vocab = Annotated[
   pathlib.Path | None,
-  typer.Option("--vocab", help="SentencePiece model, such as T5's spiece.model."),
+  typer.Option(
+    "--vocab", help="SentencePiece model, such as T5's spiece.model, or its folder."
+  ),
 ]
 VocabToCheck = Annotated[
-  pathlib.Path, typer.Option("--vocab", help="SentencePiece model.")
+  pathlib.Path, typer.Option("--vocab", help="SentencePiece model, or its folder.")
 ]
 T5xVocab = Annotated[
   str | None, typer.Option("--vocab", help="SentencePiece model, local or gs://.")

@@ -40,9 +40,9 @@ def check(
 ) -> None:
   """Check pools against a vocabulary; exit code 1 if they cannot be used with it."""
   from symtune.cards.load import list_cards, load_card
+  from symtune.convert.tokenizer.read import read_vocab
   from symtune.data.text.symbol_contract import check_contract
   from symtune.data.text.symbols import PoolSplit, make_pool, read_synonyms
-  from symtune.data.text.vocab import SentencePieceVocab
 
   words = read_synonyms(synonyms)
   pools = [
@@ -55,7 +55,7 @@ def check(
     for split in PoolSplit
   ]
   cards = [load_card(name) for name in list_cards()]
-  report = check_contract(pools, cards, SentencePieceVocab(vocab))
+  report = check_contract(pools, cards, read_vocab(vocab))
   table = rich.table.Table(
     "pool", "category", "symbols", "unknown", "tokens", "SHA-256"
   )

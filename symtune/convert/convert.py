@@ -17,11 +17,14 @@ from typing import Any
 import rich.console
 import rich.progress
 
-from symtune.convert.huggingface import VOCAB, write_huggingface
+from symtune.convert.huggingface import write_huggingface
 from symtune.convert.load import float_dtype
 from symtune.convert.own import write_weights
 from symtune.convert.t5x.write import write_t5x
 from symtune.convert.tensors import SourceCheckpoint
+from symtune.convert.tokenizer.read import checkpoint_vocab
+from symtune.convert.tokenizer.write import write_for_t5x
+from symtune.data.text.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
 
 WEIGHTS_SUFFIX = ".safetensors"
@@ -91,7 +94,8 @@ def convert(
 
   Raises:
     SymtuneError: the destination exists, the disk has too little space, the tokenizer
-      has been removed, or a tensor is damaged.
+      has been removed, is damaged or has more ids than the network, or a tensor is
+      damaged.
   """
   path = destination.path
   step = destination.step if destination.step is not None else source.step or 0
@@ -104,15 +108,19 @@ def convert(
       f"{source.where}: its tokenizer is no longer at {source.vocab}. Put it back, or "
       "give another copy with --vocab."
     )
+  # A weights file holds no tokenizer.
+  is_weights = destination.format is Format.SYMTUNE
+  vocab = None if is_weights else checkpoint_vocab(source)
   path.parent.mkdir(parents=True, exist_ok=True)
   _check_space(source, destination, path)
-  with _temporary(path, is_folder=destination.format is not Format.SYMTUNE) as place:
-    _write(source, destination, place, step, console)
+  with _temporary(path, is_folder=not is_weights) as place:
+    _write(source, vocab, destination, place, step, console)
   return path
 
 
 def _write(
   source: SourceCheckpoint,
+  vocab: SentencePieceVocab | None,
   destination: Destination,
   place: pathlib.Path,
   step: int,
@@ -120,10 +128,10 @@ def _write(
 ) -> None:
   dtype = destination.dtype
   if destination.format is Format.HUGGINGFACE:
-    written = write_huggingface(place, source, dtype=dtype)
+    written = write_huggingface(place, source, dtype=dtype, vocab=vocab)
   elif destination.format is Format.T5X:
-    if source.vocab is not None:
-      shutil.copyfile(source.vocab, place / VOCAB)
+    if vocab is not None:
+      write_for_t5x(place, vocab)
     written = write_t5x(place, source.tensors, step=step, dtype=dtype)
   else:
     written = write_weights(place, source, dtype=dtype)

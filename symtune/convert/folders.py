@@ -1,9 +1,15 @@
-"""Folders that hold checkpoints: local ones and gs:// buckets, read the same way."""
+"""Folders that hold checkpoints: local ones and gs:// buckets, read the same way.
+
+A checkpoint that somebody else made must not reach files outside of its folder: links
+that lead out of it are refused, and so are pipes and devices.
+"""
 
 import dataclasses
 import functools
+import os
 import pathlib
 import re
+import stat
 from typing import Any
 
 import tensorstore
@@ -11,10 +17,17 @@ import tensorstore
 from symtune.errors import SymtuneError
 
 _GS = re.compile(r"gs://([^/]+)/?(.*)", re.DOTALL)
+_HUB_CACHE = "models--"
 # Few reads at a time, since each holds its own buffers.
 _CONTEXT = {
   "file_io_concurrency": {"limit": 4},
   "gcs_request_concurrency": {"limit": 8},
+  # Without a network, an answer within seconds.
+  "gcs_request_retries": {
+    "max_retries": 3,
+    "initial_delay": "500ms",
+    "max_delay": "2s",
+  },
   "data_copy_concurrency": {"limit": 2},
 }
 
@@ -52,13 +65,20 @@ class Folder:
     """The bytes of a file, or None if there is no such file.
 
     Raises:
-      SymtuneError: the storage cannot be reached.
+      SymtuneError: the storage cannot be reached, or the file is a link that leads out
+        of the folder, or no regular file.
     """
     folder, _, file = name.rpartition("/")
+    store = self.store(folder)
+    if (
+      self.spec["driver"] == "file"
+      and local_file(pathlib.Path(self.path), name) is None
+    ):
+      return None
     try:
-      store = tensorstore.KvStore.open(self.store(folder), context=context()).result()
-      found = store.read(file).result()
-    except (ValueError, OSError) as error:
+      opened = tensorstore.KvStore.open(store, context=context()).result()
+      found = opened.read(file).result()
+    except Exception as error:  # the storage's own kinds
       raise self.unreachable(error) from error
     return found.value if found.state == "value" else None
 
@@ -71,7 +91,7 @@ class Folder:
     try:
       store = tensorstore.KvStore.open(self.store(name), context=context()).result()
       return sorted(key.decode() for key in store.list().result())
-    except (ValueError, OSError) as error:
+    except Exception as error:
       raise self.unreachable(error) from error
 
   def folders(self) -> list[str]:
@@ -84,6 +104,23 @@ class Folder:
       return sorted(p.name for p in pathlib.Path(self.path).iterdir() if p.is_dir())
     return sorted({name.split("/")[0] for name in self.files() if "/" in name})
 
+  def check_files(self) -> None:
+    """Refuses links that lead out of a local folder, and what is no regular file.
+
+    Raises:
+      SymtuneError: there is such a file; names it.
+    """
+    if self.spec["driver"] != "file":
+      return
+    root = pathlib.Path(self.path)
+    for place, folders, files in os.walk(root):
+      for path in (pathlib.Path(place, name) for name in (*folders, *files)):
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+          _check_link(path, root)
+        elif not stat.S_ISDIR(mode):
+          local_file(root, str(path.relative_to(root)))
+
   def inside(self, name: str) -> "Folder":
     """A folder inside this one."""
     where = f"{self.where.rstrip('/')}/{name}"
@@ -95,6 +132,45 @@ class Folder:
     return SymtuneError(
       f"{self.where} cannot be read ({type(error).__name__}: {first}). Check the "
       "address and the network, or copy the folder to this machine and give its path."
+    )
+
+
+def local_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
+  """A file of a checkpoint in a local folder, or None if there is none.
+
+  Args:
+    folder: the checkpoint's folder.
+    name: path of the file in it.
+
+  Raises:
+    SymtuneError: it is a link that leads out of the folder, or no regular file.
+  """
+  path = folder / name
+  if not os.path.lexists(path):
+    return None
+  _check_link(path, folder)
+  try:
+    mode = path.stat().st_mode
+  except FileNotFoundError:  # a link to nothing
+    return None
+  if not stat.S_ISREG(mode):
+    kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+    raise SymtuneError(
+      f"{path}: got {kind}, expected a file. Get the checkpoint again."
+    )
+  return path
+
+
+def _check_link(path: pathlib.Path, folder: pathlib.Path) -> None:
+  target, inside = path.resolve(), [folder.resolve()]
+  # The hub's cache keeps the files of a model in one place, and links to them.
+  for place in (folder.absolute(), *folder.absolute().parents):
+    if place.name.startswith(_HUB_CACHE):
+      inside.append(place.resolve())
+  if not any(target.is_relative_to(place) for place in inside):
+    raise SymtuneError(
+      f"{path} is a link to {target}, which is outside of the checkpoint's folder; "
+      "expected files inside it. If you trust it, put the file itself there."
     )
 
 
@@ -115,7 +191,7 @@ def open_folder(path: str) -> Folder:
     inside = match[2].strip("/")
     spec = {"driver": "gcs", "bucket": match[1]}
     return Folder(where=path, spec=spec, path=f"{inside}/" if inside else "")
-  local = pathlib.Path(path).absolute()
+  local = pathlib.Path(path).resolve()
   if not local.is_dir():
     raise SymtuneError(f"{path} is not a folder; expected a checkpoint's folder.")
   return Folder(where=path, spec={"driver": "file"}, path=f"{local}/")

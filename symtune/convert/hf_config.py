@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from symtune.errors import SymtuneError
-from symtune.model.config import T5Config
+from symtune.model.config import MAX_LAYERS, MAX_SIZE, T5Config
 from symtune.model.layers import MAX_DISTANCE, NUM_BUCKETS
 
 # Their feed_forward_proj -> our mlp_activations. Their gated-gelu uses the tanh form.
@@ -29,6 +29,25 @@ _FIXED: Mapping[str, Any] = {
   "layer_norm_epsilon": 1e-6,
   "is_encoder_decoder": True,
 }
+# Ids that are fixed in our network and its vocabulary; absent means Transformers' own.
+_IDS: Mapping[str, int] = {
+  "pad_token_id": 0,
+  "eos_token_id": 1,
+  "decoder_start_token_id": 0,
+}
+# Families that share T5's shape or its name but not its network or its tokenizer.
+_KIN: Mapping[str, str] = {
+  "mt5": "mT5",
+  "umt5": "UMT5",
+  "longt5": "LongT5",
+  "switch_transformers": "Switch Transformers",
+  "byt5": "ByT5",
+}
+_BYTES = "ByT5Tokenizer"
+_INSTEAD = (
+  "Such a model can be asked with --checkpoint transformers:FOLDER; it cannot be tuned "
+  "or converted."
+)
 _SIZES = {
   "vocab_size": "vocab_size",
   "emb_dim": "d_model",
@@ -53,29 +72,26 @@ def config_from_huggingface(where: str, content: Mapping[str, Any]) -> T5Config:
   Raises:
     SymtuneError: not a T5, or a setting that our network does not support.
   """
-  if content.get("model_type") != "t5":
-    raise SymtuneError(
-      f"{where}: model_type is {content.get('model_type')!r}, expected 't5' (T5 1.0, "
-      "T5 1.1, LM-adapted T5 or Flan-T5)."
-    )
+  _check_family(where, content)
   missing = [name for name in _SIZES.values() if name not in content]
   if missing:
     raise SymtuneError(
       f"{where} lacks {', '.join(missing)}; expected a T5 config.json."
     )
-  for name in _SIZES.values():
-    if type(content[name]) is not int:
-      raise SymtuneError(
-        f"{where}: {name} is {content[name]!r}, expected a whole number."
-      )
+  layers = content.get("num_decoder_layers")
+  layers = content["num_layers"] if layers is None else layers
+  sizes = {**{n: content[n] for n in _SIZES.values()}, "num_decoder_layers": layers}
+  for name, value in sizes.items():
+    _check_size(where, name, value)
   for name, value in _FIXED.items():
     if content.get(name, value) != value:
       raise SymtuneError(
         f"{where}: {name} is {content[name]!r}, expected {value!r}, which is fixed in "
         "this network. Such a checkpoint cannot be converted."
       )
+  check_ids(where, content)
   projection = content.get("feed_forward_proj", "relu")
-  if projection not in _ACTIVATIONS:
+  if not isinstance(projection, str) or projection not in _ACTIVATIONS:
     raise SymtuneError(
       f"{where}: feed_forward_proj is {projection!r}, expected one of "
       f"{', '.join(_ACTIVATIONS)}."
@@ -84,15 +100,70 @@ def config_from_huggingface(where: str, content: Mapping[str, Any]) -> T5Config:
   is_scaled = content.get(
     "scale_decoder_outputs", content.get("tie_word_embeddings") is not False
   )
-  sizes = {ours: content[theirs] for ours, theirs in _SIZES.items()}
-  layers = content.get("num_decoder_layers")
   return T5Config(
-    **sizes,
-    num_decoder_layers=content["num_layers"] if layers is None else layers,
+    **{ours: sizes[theirs] for ours, theirs in _SIZES.items()},
+    num_decoder_layers=layers,
     mlp_activations=_ACTIVATIONS[projection],
     dropout_rate=_dropout_rate(where, content.get("dropout_rate", 0.1)),
     logits_via_embedding=bool(is_scaled),
   )
+
+
+def _check_family(where: str, content: Mapping[str, Any]) -> None:
+  kind = content.get("model_type")
+  family = _KIN.get(kind) if isinstance(kind, str) else None
+  if _reads_bytes(content):
+    family = _KIN["byt5"]
+  if family is not None:
+    raise SymtuneError(
+      f"{where}: got a {family} model (model_type {kind!r}), expected T5 1.0, T5 1.1, "
+      f"LM-adapted T5 or Flan-T5. {_INSTEAD}"
+    )
+  if kind != "t5":
+    raise SymtuneError(
+      f"{where}: model_type is {kind!r}, expected 't5' (T5 1.0, T5 1.1, LM-adapted T5 "
+      f"or Flan-T5). {_INSTEAD}"
+    )
+
+
+def _reads_bytes(content: Mapping[str, Any]) -> bool:
+  """Whether a config is of ByT5, which calls itself "t5"."""
+  if content.get("tokenizer_class") == _BYTES:
+    return True
+  encoder, decoder = content.get("num_layers"), content.get("num_decoder_layers")
+  # 256 bytes, 3 control tokens and 125 sentinels; the encoder is three times as deep.
+  return (
+    content.get("vocab_size") == 384
+    and isinstance(decoder, int)
+    and encoder == 3 * decoder
+  )
+
+
+def _check_size(where: str, name: str, value: Any) -> None:
+  if type(value) is not int:
+    raise SymtuneError(f"{where}: {name} is {value!r}, expected a whole number.")
+  limit = MAX_LAYERS if name.endswith("layers") else MAX_SIZE
+  if not 1 <= value <= limit:
+    raise SymtuneError(f"{where}: {name} is {value}, expected 1 to {limit:,}.")
+
+
+def check_ids(where: str, content: Mapping[str, Any]) -> None:
+  """Refuses special ids that differ from those of our network and vocabulary.
+
+  Args:
+    where: config.json or generation_config.json, for messages.
+    content: its JSON object.
+
+  Raises:
+    SymtuneError: names the id, its value and T5's.
+  """
+  for name, expected in _IDS.items():
+    value = content.get(name)
+    if value is not None and value not in (expected, [expected]):
+      raise SymtuneError(
+        f"{where}: {name} is {value!r}, expected {expected}, as in T5. MADLAD-400 and "
+        f"others with a tokenizer of their own have other ids. {_INSTEAD}"
+      )
 
 
 def _dropout_rate(where: str, value: Any) -> float:

@@ -7,14 +7,26 @@ not read: loading one can run its author's code.
 
 import json
 import pathlib
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from symtune.convert.folders import local_file
 from symtune.convert.hf_card import model_card
-from symtune.convert.hf_config import config_from_huggingface, config_to_huggingface
+from symtune.convert.hf_config import (
+  check_ids,
+  config_from_huggingface,
+  config_to_huggingface,
+)
+from symtune.convert.model_folder import (
+  CONFIG,
+  GENERATION,
+  TOKENIZER,
+  ModelFolder,
+  read_model_folder,
+  read_object,
+)
 from symtune.convert.names import (
   COPIES,
   LM_HEAD,
@@ -35,14 +47,15 @@ from symtune.convert.tensors import (
   expected_shapes,
   list_some,
 )
+from symtune.convert.tokenizer.read import MODELS
+from symtune.convert.tokenizer.write import write_for_transformers
+from symtune.data.text.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
 from symtune.files import write_whole
 from symtune.model.config import T5Config
 
-CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-VOCAB = "spiece.model"
 # Transformers' own default (save_pretrained, max_shard_size).
 SHARD_BYTES = 5 * 10**9
 
@@ -63,9 +76,13 @@ def huggingface_source(folder: pathlib.Path) -> SourceCheckpoint:
       or tensors are missing, unknown or misshapen; names them.
   """
   where = str(folder)
-  content = _read_json(folder / CONFIG)
-  config = config_from_huggingface(str(folder / CONFIG), content)
-  found = _open_tensors(folder)
+  opened = read_model_folder(folder)
+  content = opened.config
+  named = {"tokenizer_class": opened.tokenizer_config.get("tokenizer_class")}
+  config = config_from_huggingface(str(folder / CONFIG), {**named, **content})
+  check_ids(str(folder / GENERATION), opened.generation)
+  _check_tokenizer(opened)
+  found = _with_shared(_open_tensors(folder))
   ignored = _check_copies(where, found, config)
   names = {name: t for name, t in found.items() if name not in ignored}
   is_shared = content.get("tie_word_embeddings") is not False and SHARED in names
@@ -98,41 +115,44 @@ def _turned(path: str, tensor: LazyTensor) -> LazyTensor:
   return tensor.map((columns, rows), np.transpose)
 
 
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-  try:
-    content = json.loads(path.read_text(encoding="utf-8"))
-  except FileNotFoundError as error:
+def _check_tokenizer(opened: ModelFolder) -> None:
+  """Refuses a folder whose tokenizer is of another kind than T5's."""
+  names = [path.name for path in opened.vocabularies]
+  if names and not any(name in (*MODELS, TOKENIZER) for name in names):
     raise SymtuneError(
-      f"{path}: no such file; expected a Transformers model."
-    ) from error
-  except ValueError as error:
-    raise SymtuneError(
-      f"{path} is not a JSON file ({error}). Download it again."
-    ) from error
-  if not isinstance(content, dict):
-    raise SymtuneError(f"{path} holds {type(content).__name__}, expected an object.")
-  return content
+      f"{opened.path}: its tokenizer is in {', '.join(names)}, expected {MODELS[0]} or "
+      f"{TOKENIZER} of a T5. Such a model can be asked with --checkpoint "
+      f"transformers:{opened.path}; it cannot be tuned or converted."
+    )
+
+
+def _with_shared(found: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
+  """Some files hold the embedding only under the name of one of its copies."""
+  if SHARED in found:
+    return found
+  copy = next((name for name in COPIES if name in found), None)
+  return found if copy is None else {**found, SHARED: found[copy]}
 
 
 def _open_tensors(folder: pathlib.Path) -> dict[str, LazyTensor]:
   """Opens the tensors of all shards that the index names."""
-  if (folder / WEIGHTS).is_file():
+  if local_file(folder, WEIGHTS) is not None:
     return read_safetensors(folder / WEIGHTS)
-  if not (folder / INDEX).is_file():
+  if local_file(folder, INDEX) is None:
     raise SymtuneError(
       f"{folder} has no {WEIGHTS} and no {INDEX}; expected one of them. A "
       "pytorch_model.bin is not read: loading one can run its author's code. Get the "
       "model's safetensors, or its T5X checkpoint."
     )
-  by_name = _read_json(folder / INDEX).get("weight_map")
+  by_name = read_object(folder / INDEX).get("weight_map")
   if not isinstance(by_name, dict) or not by_name:
     raise SymtuneError(
       f"{folder / INDEX} has no weight_map; expected a map from names to files. "
       "Download it again."
     )
   found: dict[str, LazyTensor] = {}
-  for file in dict.fromkeys(by_name.values()):
-    if not isinstance(file, str) or pathlib.PurePath(file).name != file:
+  for file in dict.fromkeys(map(str, by_name.values())):
+    if file in ("", ".", "..") or pathlib.PurePath(file).name != file:
       raise SymtuneError(
         f"{folder / INDEX} names {file!r}, expected a file in the same folder."
       )
@@ -181,17 +201,18 @@ def write_huggingface(
   checkpoint: SourceCheckpoint,
   *,
   dtype: np.dtype,
+  vocab: SentencePieceVocab | None = None,
   shard_bytes: int = SHARD_BYTES,
 ) -> Iterator[str]:
   """Writes a folder that Transformers can load; yields each tensor's name once written.
 
-  config.json, which makes the folder a model, is written last. If the checkpoint has no
-  vocabulary, no tokenizer is written.
+  config.json, which makes the folder a model, is written last.
 
   Args:
     folder: an existing empty folder; rename it when the iterator ends.
     checkpoint: what to write.
     dtype: type of the stored parameters.
+    vocab: the tokenizer to write; None writes none.
     shard_bytes: largest size of a file in bytes.
 
   Raises:
@@ -224,7 +245,8 @@ def write_huggingface(
       "weight_map": dict(sorted(files.items())),
     }
     _write_json(folder / INDEX, index)
-  _write_tokenizer(folder, checkpoint)
+  if vocab is not None:
+    write_for_transformers(folder, vocab)
   ids = ("decoder_start_token_id", "eos_token_id", "pad_token_id")
   _write_json(folder / "generation_config.json", {name: config[name] for name in ids})
   write_whole(folder / "README.md", model_card(checkpoint, dtype.name))
@@ -249,24 +271,3 @@ def _cut_shards(
 
 def _write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
   write_whole(path, json.dumps(content, indent=2) + "\n")
-
-
-def _write_tokenizer(folder: pathlib.Path, checkpoint: SourceCheckpoint) -> None:
-  if checkpoint.vocab is None:
-    return
-  shutil.copyfile(checkpoint.vocab, folder / VOCAB)
-  sentinels = [f"<extra_id_{i}>" for i in range(100)]
-  special = {
-    "eos_token": "</s>",
-    "pad_token": "<pad>",
-    "unk_token": "<unk>",
-    "additional_special_tokens": sentinels,
-  }
-  _write_json(folder / "special_tokens_map.json", special)
-  settings = {
-    "tokenizer_class": "T5Tokenizer",
-    "extra_ids": len(sentinels),
-    "model_max_length": 512,
-    **special,
-  }
-  _write_json(folder / "tokenizer_config.json", settings)

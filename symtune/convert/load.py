@@ -121,9 +121,13 @@ def check_config(checkpoint: SourceCheckpoint, config: T5Config) -> None:
   if differ:
     found = ", ".join(f"{n} = {getattr(checkpoint.config, n)!r}" for n in differ)
     here = ", ".join(f"{n} = {getattr(config, n)!r}" for n in differ)
+    settings = " ".join(
+      f"--gin.T5Config.{n}={getattr(checkpoint.config, n)!r}".replace(" ", "")
+      for n in differ
+    )
     raise SymtuneError(
       f"{checkpoint.where} is of a network with T5Config {found}, but this network has "
-      f"{here}. Use the settings of the checkpoint."
+      f"{here}. Use the settings of the checkpoint: {settings}."
     )
 
 
@@ -156,5 +160,5 @@ def _digest(name: str, tensor: LazyTensor, *, is_small: bool) -> bytes:
   digest = hashlib.sha256(f"{name} {tensor.shape} {tensor.dtype.name}\n".encode())
   if is_small or len(tensor.shape) == 1 or name.endswith("/rel_embedding"):
     # As plain bytes, since bfloat16 has no buffer format.
-    digest.update(np.ascontiguousarray(tensor.read()).reshape(-1).view(np.uint8))
+    digest.update(np.ascontiguousarray(tensor.read()).reshape(-1).view(np.uint8).data)
   return digest.digest()

@@ -10,10 +10,12 @@ generation_config.json says. Only the ids that start and end an answer are its o
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from symtune.bounded import read_json
+from symtune.convert.folders import local_file
+from symtune.data.text.added_tokens import AddedToken
 from symtune.errors import SymtuneError
 
 CONFIG = "config.json"
@@ -43,31 +45,10 @@ _SPECIAL_IDS = {
   "pad_token_id": "pad_token",
   "bos_token_id": "bos_token",
 }
+# Larger than every tokenizer.json in use; most have 2 to 20 MB.
+_MAX_JSON = 200_000_000
 # Tokens that stand before every answer. They would belong to the scores of labels too.
 _FORCED = ("forced_bos_token_id", "forced_decoder_ids")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AddedToken:
-  """A token that is matched in a text before the vocabulary cuts it into pieces.
-
-  Attributes:
-    text: what is matched.
-    id: its row in the embedding table.
-    is_special: whether it is a control token, such as EOS.
-    strips_left: whether white space before it belongs to it.
-    strips_right: whether white space after it belongs to it.
-    is_word: whether it is matched only as a whole word.
-    is_normalized: whether the text is normalized before it is matched.
-  """
-
-  text: str
-  id: int
-  is_special: bool = False
-  strips_left: bool = False
-  strips_right: bool = False
-  is_word: bool = False
-  is_normalized: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,7 +109,7 @@ def read_model_folder(path: pathlib.Path) -> ModelFolder:
     generation=generation,
     tokenizer_config=tokenizer_config,
     vocabularies=tuple(path / n for n in VOCABULARIES if (path / n).is_file()),
-    added=_added_tokens(path, tokenizer_config),
+    added=_added_tokens(path),
   )
 
 
@@ -140,9 +121,10 @@ def read_object(path: pathlib.Path, *, is_required: bool = True) -> dict[str, An
     is_required: whether it has to exist; if not, a missing file is an empty object.
 
   Raises:
-    SymtuneError: the file is missing, is too large, or is not a JSON object.
+    SymtuneError: the file is missing, leads out of its folder, is too large, or is not
+      a JSON object.
   """
-  if not path.exists():
+  if local_file(path.parent, path.name) is None:
     if is_required:
       raise SymtuneError(f"{path}: no such file; expected a Transformers model.")
     return {}
@@ -224,17 +206,28 @@ def _check_generation(
       )
 
 
-def _added_tokens(
-  path: pathlib.Path, tokenizer_config: Mapping[str, Any]
-) -> tuple[AddedToken, ...]:
+def declared_tokens(path: pathlib.Path) -> dict[str, list[AddedToken]]:
+  """The added tokens that each file of a folder lists, by the file's name.
+
+  Files that have no list of added tokens are left out.
+
+  Raises:
+    SymtuneError: a file is damaged; names it.
+  """
+  settings = read_object(path / TOKENIZER_CONFIG, is_required=False)
+  found = {
+    TOKENIZER: _of_tokenizer(path / TOKENIZER),
+    TOKENIZER_CONFIG: _of_settings(path / TOKENIZER_CONFIG, settings),
+    ADDED_TOKENS: _of_map(path / ADDED_TOKENS, _special_texts(path, settings)),
+  }
+  return {file: tokens for file, tokens in found.items() if tokens}
+
+
+def _added_tokens(path: pathlib.Path) -> tuple[AddedToken, ...]:
   """The tokens of three files, which have to agree about ids."""
   found: dict[str, AddedToken] = {}
   places: dict[str, str] = {}
-  for file, tokens in (
-    (TOKENIZER, _of_tokenizer(path / TOKENIZER)),
-    (TOKENIZER_CONFIG, _of_settings(path / TOKENIZER_CONFIG, tokenizer_config)),
-    (ADDED_TOKENS, _of_map(path / ADDED_TOKENS)),
-  ):
+  for file, tokens in declared_tokens(path).items():
     for token in tokens:
       known = found.setdefault(token.text, token)
       place = places.setdefault(token.text, file)
@@ -263,9 +256,28 @@ def _of_settings(path: pathlib.Path, content: Mapping[str, Any]) -> list[AddedTo
   return [_token(path, value, key) for key, value in tokens.items()]
 
 
-def _of_map(path: pathlib.Path) -> list[AddedToken]:
+def _of_map(path: pathlib.Path, special: Set[str]) -> list[AddedToken]:
+  """The file has no flags; Transformers does not normalize special tokens."""
   content = read_object(path, is_required=False)
-  return [_token(path, {"content": text}, i) for text, i in content.items()]
+  return [
+    _token(
+      path,
+      {"content": text, "special": text in special, "normalized": text not in special},
+      i,
+    )
+    for text, i in content.items()
+  ]
+
+
+def _special_texts(path: pathlib.Path, settings: Mapping[str, Any]) -> set[str]:
+  """The texts of all special tokens, wherever they are named."""
+  values: list[Any] = []
+  for content in (settings, read_object(path / SPECIAL_TOKENS, is_required=False)):
+    for name, value in content.items():
+      if name.endswith(("_token", "_special_tokens")):
+        values += value if isinstance(value, list) else [value]
+  texts = (v.get("content") if isinstance(v, dict) else v for v in values)
+  return {text for text in texts if isinstance(text, str)}
 
 
 def _token(path: pathlib.Path, value: Any, number: Any) -> AddedToken:

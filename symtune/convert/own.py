@@ -1,15 +1,15 @@
 """Reads and writes our own checkpoints: the step folder of a run, or a weights file."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from symtune.bounded import read_json
 from symtune.cards.resources import resource_dir
-from symtune.convert.folders import open_folder
+from symtune.convert.folders import local_file, open_folder
 from symtune.convert.safetensors_file import (
   PlannedFile,
   read_header,
@@ -24,6 +24,8 @@ from symtune.train import checkpoint
 from symtune.train.loop import CHECKPOINTS
 from symtune.train.weights import saved_config, weights_metadata
 
+_MAX_JSON = 100_000_000
+
 
 def weights_source(path: pathlib.Path) -> SourceCheckpoint:
   """Opens a weights file (`symtune.train.weights`).
@@ -31,8 +33,9 @@ def weights_source(path: pathlib.Path) -> SourceCheckpoint:
   Raises:
     SymtuneError: not a weights file, damaged, or its tensors do not match its config.
   """
-  _, metadata = read_header(path)
-  return _checked(str(path), saved_config(path, metadata), read_safetensors(path))
+  place = path.resolve()  # the user's own link may lead anywhere
+  _, metadata = read_header(place)
+  return _checked(str(path), saved_config(path, metadata), read_safetensors(place))
 
 
 def run_source(folder: pathlib.Path) -> SourceCheckpoint:
@@ -44,25 +47,54 @@ def run_source(folder: pathlib.Path) -> SourceCheckpoint:
     SymtuneError: there is no checkpoint, or it is damaged.
   """
   step_dir = _step_dir(folder)
+  model, vocab = _recorded(step_dir)
+  opened = open_folder(str(step_dir))
+  opened.check_files()
+  tensors = read_orbax(opened, "params", is_parameter=lambda _: True)
+  source = _checked(str(step_dir), model, tensors)
+  shipped = None if vocab is None else _shipped(vocab)
+  left_out = ["optimizer state and data position"]
+  if vocab is not None and shipped is None:
+    left_out.append(f"its vocabulary, {vocab}: give it with --vocab")
+  return dataclasses.replace(
+    source, step=_step_number(step_dir), vocab=shipped, left_out=tuple(left_out)
+  )
+
+
+def _recorded(step_dir: pathlib.Path) -> tuple[Mapping[str, Any], str | None]:
+  """The network's settings and the vocabulary that a checkpoint names."""
   about = step_dir / "run" / "metadata"
   try:
-    config = json.loads(about.read_text(encoding="utf-8"))["config"]
+    if local_file(step_dir, "run/metadata") is None:
+      raise SymtuneError("no such file")
+    config = read_json(about, _MAX_JSON)["config"]
     model, vocab = config["model"], config.get("vocab")
-  except (OSError, ValueError, KeyError, TypeError) as error:
+    if not isinstance(model, dict) or not isinstance(vocab, str | None):
+      raise SymtuneError(f"model {model!r:.60} or vocab {vocab!r:.60} is mistyped")
+  except (OSError, LookupError, TypeError, AttributeError, SymtuneError) as error:
     raise SymtuneError(
       f"{about} cannot be read ({type(error).__name__}: {error}); expected a file that "
       "symtune wrote. The checkpoint is damaged: use another step, or copy it again."
     ) from error
-  tensors = read_orbax(
-    open_folder(str(step_dir)), "params", is_parameter=lambda _: True
-  )
-  source = _checked(str(step_dir), model, tensors)
-  return dataclasses.replace(
-    source,
-    step=int(step_dir.name),
-    vocab=None if vocab is None else resource_dir("tasks") / vocab,
-    left_out=("optimizer state and data position",),
-  )
+  return model, vocab
+
+
+def _shipped(vocab: str) -> pathlib.Path | None:
+  """A vocabulary in `tasks/`; a checkpoint must not name any other file to read."""
+  folder = resource_dir("tasks")
+  if not vocab or "\0" in vocab or not (folder / vocab).is_file():
+    return None
+  path = (folder / vocab).resolve()
+  return folder / vocab if path.is_relative_to(folder.resolve()) else None
+
+
+def _step_number(step_dir: pathlib.Path) -> int:
+  if not step_dir.name.isdecimal():
+    raise SymtuneError(
+      f"{step_dir} is a checkpoint of a run, but its name is no step; expected a name "
+      "such as 500. Rename it back."
+    )
+  return int(step_dir.name)
 
 
 def is_run(folder: pathlib.Path) -> bool:
@@ -96,7 +128,7 @@ def write_weights(
 
 def _step_dir(folder: pathlib.Path) -> pathlib.Path:
   if (folder / "params").is_dir():
-    return folder
+    return folder.resolve()
   for place in (folder, folder / CHECKPOINTS):
     step = checkpoint.latest_step(place)
     if step is not None:
@@ -107,6 +139,11 @@ def _step_dir(folder: pathlib.Path) -> pathlib.Path:
 def _checked(
   where: str, content: Mapping[str, Any], tensors: Mapping[str, Any]
 ) -> SourceCheckpoint:
+  if not isinstance(content, dict):
+    raise SymtuneError(
+      f"{where}: the network's settings are {content!r:.60}, expected an object. The "
+      "file is damaged: copy it again."
+    )
   known = {field.name for field in dataclasses.fields(T5Config)}
   unknown = sorted(content.keys() - known)
   if unknown:
@@ -116,7 +153,7 @@ def _checked(
     )
   try:
     config = T5Config(**content)
-  except TypeError as error:
+  except (TypeError, SymtuneError) as error:
     raise SymtuneError(
       f"{where}: the network's settings are damaged: {error}"
     ) from error

@@ -9,14 +9,17 @@ Source: https://github.com/huggingface/safetensors, README, "Format".
 
 import dataclasses
 import json
+import math
 import mmap
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 import ml_dtypes
 import numpy as np
 
+from symtune.bounded import parse_json
+from symtune.convert.folders import local_file
 from symtune.convert.tensors import LazyTensor
 from symtune.errors import SymtuneError
 
@@ -28,6 +31,8 @@ _DTYPES = {
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _MAX_HEADER = 100_000_000  # the library's own limit
+_MAX_AXES = 32
+_MAX_COUNT = 2**63
 _ALIGNMENT = 8
 _BLOCK_BYTES = 16 * 2**20
 
@@ -40,41 +45,80 @@ def read_header(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, str]]:
     start of the file and tensors in the order of their bytes; and the metadata.
 
   Raises:
-    SymtuneError: no such file, not a safetensors file, or truncated.
+    SymtuneError: no such file, not a safetensors file, or truncated; bytes belong to
+      two tensors or to none.
   """
+  if not path.exists():
+    raise SymtuneError(f"no file at {path}, expected safetensors.")
+  local_file(path.parent, path.name)  # a pipe would never end
   try:
     with path.open("rb") as file:
       size = path.stat().st_size
       length = int.from_bytes(file.read(8), "little")
       if not 2 <= length <= min(_MAX_HEADER, size - 8):
         raise ValueError(f"a header of {length} bytes in a file of {size}")
-      header = json.loads(file.read(length))
+      content = file.read(length)
+    header = parse_json(content) if content.startswith(b"{") else None
+    if not isinstance(header, dict):
+      raise ValueError("the header is no JSON object")
     metadata = header.pop("__metadata__", {})
+    _check_metadata(metadata)
     tensors = {
-      name: _check_entry(name, entry, 8 + length, size)
-      for name, entry in header.items()
+      name: _check_entry(name, entry, 8 + length) for name, entry in header.items()
     }
-  except FileNotFoundError as error:
-    raise SymtuneError(f"no file at {path}, expected safetensors.") from error
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    tensors = dict(sorted(tensors.items(), key=lambda item: item[1][2:]))
+    _check_bytes(tensors, 8 + length, size)
+  except (ValueError, SymtuneError) as error:
     raise SymtuneError(
       f"{path} is not a complete safetensors file: {error}. Copy or download it again."
     ) from error
-  return dict(sorted(tensors.items(), key=lambda item: item[1][2])), metadata
+  return tensors, metadata
 
 
-def _check_entry(name: str, entry: Mapping[str, Any], base: int, size: int) -> tuple:
-  if entry["dtype"] not in _DTYPES:
-    raise ValueError(f"tensor {name} is {entry['dtype']}, expected {list(_DTYPES)}")
-  dtype, shape = _DTYPES[entry["dtype"]], tuple(int(n) for n in entry["shape"])
-  start, end = (base + int(offset) for offset in entry["data_offsets"])
-  if min(shape, default=0) < 0 or start < base:
-    raise ValueError(f"tensor {name} of shape {list(shape)} starts at byte {start}")
-  if end - start != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
-    raise ValueError(f"tensor {name} of shape {list(shape)} has {end - start} bytes")
-  if end > size:
-    raise ValueError(f"tensor {name} ends at byte {end} of {size}: it is truncated")
-  return dtype, shape, start, end
+def _check_metadata(metadata: Any) -> None:
+  values = metadata.values() if isinstance(metadata, dict) else [None]
+  if not all(isinstance(value, str) for value in values):
+    raise ValueError("its __metadata__ is not text by key")
+
+
+def _check_entry(
+  name: str, entry: Any, base: int
+) -> tuple[np.dtype, tuple[int, ...], int, int]:
+  """The type and shape of a tensor, and where its bytes start and end in the file."""
+  entry = entry if isinstance(entry, dict) else {}
+  kind = entry.get("dtype")
+  dtype = _DTYPES.get(kind) if isinstance(kind, str) else None
+  if dtype is None:
+    raise ValueError(f"tensor {name} is {kind!r}, expected {list(_DTYPES)}")
+  shape, offsets = entry.get("shape"), entry.get("data_offsets")
+  if not _are_counts(shape) or len(shape) > _MAX_AXES:
+    raise ValueError(f"tensor {name} has a shape that is no list of sizes")
+  if not _are_counts(offsets) or len(offsets) != 2:
+    raise ValueError(f"tensor {name} has data_offsets that are no two numbers")
+  start, end = offsets
+  if end - start != dtype.itemsize * math.prod(shape):
+    raise ValueError(f"tensor {name} of shape {shape} has {end - start} bytes")
+  return dtype, tuple(shape), base + start, base + end
+
+
+def _are_counts(value: Any) -> TypeGuard[list[int]]:
+  return isinstance(value, list) and all(
+    type(n) is int and 0 <= n < _MAX_COUNT for n in value
+  )
+
+
+def _check_bytes(tensors: Mapping[str, tuple], base: int, size: int) -> None:
+  """Every byte belongs to one tensor, as the safetensors library requires."""
+  last = base
+  for name, (_, _, start, end) in tensors.items():
+    if start != last:
+      fault = "overlaps the tensor before it" if start < last else "follows a gap"
+      raise ValueError(f"tensor {name} {fault}: it starts at byte {start}, not {last}")
+    if end > size:
+      raise ValueError(f"tensor {name} ends at byte {end} of {size}: it is truncated")
+    last = end
+  if last != size:
+    raise ValueError(f"{size - last} bytes follow the last tensor")
 
 
 def read_safetensors(path: pathlib.Path) -> dict[str, LazyTensor]:
@@ -90,7 +134,7 @@ def read_safetensors(path: pathlib.Path) -> dict[str, LazyTensor]:
 def _lazy(
   path: pathlib.Path, name: str, dtype: np.dtype, shape: tuple[int, ...], start: int
 ) -> LazyTensor:
-  count = int(np.prod(shape, dtype=np.int64))
+  count = math.prod(shape)
 
   def read() -> np.ndarray:
     if not count:

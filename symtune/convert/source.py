@@ -5,26 +5,25 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from symtune.convert.folders import open_folder
-from symtune.convert.huggingface import (
-  CONFIG,
-  VOCAB,
-  huggingface_source,
-  is_huggingface,
-)
+from symtune.convert.folders import Folder, open_folder
+from symtune.convert.huggingface import huggingface_source, is_huggingface
+from symtune.convert.model_folder import ADAPTER, CONFIG, GENERATION
 from symtune.convert.own import is_run, run_source, weights_source
 from symtune.convert.t5x.read import is_t5x
 from symtune.convert.t5x.tree import t5x_source
 from symtune.convert.tensors import SourceCheckpoint
+from symtune.convert.tokenizer.read import FILES, MODELS, find_vocab
 from symtune.errors import SymtuneError
 from symtune.files import cache_folder, write_whole
 
 HF, GS = "hf://", "gs://"
-# The names that Transformers and T5X give a SentencePiece model.
-VOCABS = (VOCAB, "sentencepiece.model")
-_HUB_FILES = (CONFIG, "*.safetensors", "*.safetensors.index.json", *VOCABS)
+_HUB_FILES = (
+  *(CONFIG, GENERATION, ADAPTER, "*.safetensors", "*.safetensors.index.json"),
+  *FILES,
+)
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?:@[\w./-]+)?|[\w.-]+(?:@[\w./-]+)?")
 _EXPECTED = (
   "hf://ORGANISATION/MODEL[@REVISION], gs://BUCKET/FOLDER of a T5X checkpoint, a "
@@ -56,6 +55,11 @@ def open_checkpoint(
     return _open_hub(text)
   if text.startswith(GS):
     return _with_bucket_vocab(t5x_source(text, mlp_activations))
+  if _ADDRESS.match(text):
+    raise SymtuneError(
+      f"got {text!r}, expected {_EXPECTED}. Copy a checkpoint from other storage to "
+      "this machine with that storage's own tool, and give its path."
+    )
   path = pathlib.Path(text).expanduser()
   if path.is_file() and path.name != "checkpoint":
     return _with_vocab(weights_source(path), path.parent)
@@ -69,16 +73,15 @@ def open_checkpoint(
     return run_source(path)
   if is_t5x(str(path)):
     source = t5x_source(str(path), mlp_activations)
-    step = pathlib.Path(source.where).absolute()
+    step = pathlib.Path(source.where).resolve()
     return _with_vocab(source, step, step.parent)
   raise SymtuneError(f"{text} holds no known checkpoint format; expected {_EXPECTED}.")
 
 
 def _with_vocab(source: SourceCheckpoint, *folders: pathlib.Path) -> SourceCheckpoint:
-  """Adds the first SentencePiece model found in these folders to the checkpoint."""
-  places = (folder / name for folder in folders for name in VOCABS)
-  found = next((place for place in places if place.is_file()), None)
-  return dataclasses.replace(source, vocab=found)
+  """Adds the first vocabulary found in these folders to the checkpoint."""
+  found = map(find_vocab, folders)
+  return dataclasses.replace(source, vocab=next((p for p in found if p), None))
 
 
 def _with_bucket_vocab(source: SourceCheckpoint) -> SourceCheckpoint:
@@ -86,19 +89,30 @@ def _with_bucket_vocab(source: SourceCheckpoint) -> SourceCheckpoint:
   above = source.where.rstrip("/").rpartition("/")[0]
   folders = [source.where] if above in ("gs:/", "gs:") else [source.where, above]
   for place in (open_folder(folder) for folder in folders):
-    for name in VOCABS:
-      found = place.read(name)
-      if found is not None:
-        return dataclasses.replace(source, vocab=_kept(found))
+    files = _vocab_files(place)
+    if files:
+      return dataclasses.replace(source, vocab=find_vocab(_kept(files)))
   return source
 
 
-def _kept(model: bytes) -> pathlib.Path:
-  """A file with these bytes, in a folder of this user named by their hash."""
-  path = cache_folder(hashlib.sha256(model).hexdigest()[:16]) / VOCAB
-  if not path.is_file() or path.read_bytes() != model:
-    write_whole(path, model)
-  return path
+def _vocab_files(place: Folder) -> dict[str, bytes]:
+  """The files of a tokenizer in a bucket; empty if it has no SentencePiece model."""
+  model = next(((n, f) for n in MODELS if (f := place.read(n)) is not None), None)
+  if model is None:
+    return {}
+  others = ((name, place.read(name)) for name in FILES if name not in MODELS)
+  return dict([model]) | {name: found for name, found in others if found is not None}
+
+
+def _kept(files: Mapping[str, bytes]) -> pathlib.Path:
+  """A folder of this user with these files, named by their hash."""
+  key = hashlib.sha256(b"".join(hashlib.sha256(f).digest() for f in files.values()))
+  folder = cache_folder(key.hexdigest()[:16])
+  for name, content in files.items():
+    path = folder / name
+    if not path.is_file() or path.read_bytes() != content:
+      write_whole(path, content)
+  return folder
 
 
 def _open_hub(address: str) -> SourceCheckpoint:

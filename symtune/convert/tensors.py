@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
@@ -67,10 +68,18 @@ class SourceCheckpoint:
 
 def expected_shapes(config: T5Config) -> dict[str, tuple[int, ...]]:
   """The shape of every parameter of a network, by slash-joined path."""
+  # All layers of a stack are alike, so that one of each is enough to know.
+  small = dataclasses.replace(config, num_encoder_layers=1, num_decoder_layers=1)
   tree: Mapping[str, Any] = dict(
-    flatten_dict(param_shapes(Transformer(config)), sep="/")
+    flatten_dict(param_shapes(Transformer(small)), sep="/")
   )
-  return {name: tuple(leaf.shape) for name, leaf in tree.items()}
+  counts = {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers}
+  shapes: dict[str, tuple[int, ...]] = {}
+  for name, leaf in tree.items():
+    stack, layer, rest = name.partition("/layers_0/")
+    for i in range(counts[stack] if layer else 1):
+      shapes[f"{stack}/layers_{i}/{rest}" if layer else name] = tuple(leaf.shape)
+  return shapes
 
 
 def check_tensors(
@@ -84,11 +93,16 @@ def check_tensors(
     config: settings of the network.
 
   Raises:
-    SymtuneError: some are missing, unknown or misshapen; names them.
+    SymtuneError: some are missing, unknown, misshapen or no numbers; names them.
   """
   expected = expected_shapes(config)
   problems = [f"{name} is missing" for name in expected if name not in tensors]
   problems += [f"{name} is unknown" for name in tensors if name not in expected]
+  problems += [
+    f"{name} is {tensor.dtype.name}, expected floating-point numbers"
+    for name, tensor in tensors.items()
+    if not jnp.issubdtype(tensor.dtype, jnp.floating)
+  ]
   problems += [
     f"{name} has shape {list(tensors[name].shape)}, expected {list(shape)}"
     for name, shape in expected.items()

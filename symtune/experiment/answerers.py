@@ -19,7 +19,8 @@ import numpy as np
 
 from symtune.convert.load import float_dtype, load_params
 from symtune.convert.source import HF
-from symtune.data.text.vocab import SentencePieceVocab, have_same_ids
+from symtune.convert.tokenizer.read import read_vocab
+from symtune.data.text.vocab import have_same_ids
 from symtune.errors import SymtuneError
 from symtune.experiment.build import Experiment
 from symtune.experiment.start import Start, find_start
@@ -138,10 +139,10 @@ def native_answerer(
     SymtuneError: the network's vocabulary is too small.
   """
   size = network.config.vocab_size
-  if size < experiment.vocab.size:
+  if size < experiment.vocab.num_ids:
     raise SymtuneError(
       f"checkpoint {label.name}: got a network for {size} tokens, expected at least "
-      f"{experiment.vocab.size}, the size of the vocabulary. Give the vocabulary that "
+      f"the {experiment.vocab.num_ids} ids of the vocabulary. Give the vocabulary that "
       f"the network was trained with as --vocab."
     )
   model = NativeModel(network, params)
@@ -229,7 +230,7 @@ def _transformers(
 def _check_vocab(name: str, start: Start, experiment: Experiment) -> None:
   """Refuses a checkpoint whose token ids stand for other pieces."""
   path = start.source.vocab
-  if path is None or have_same_ids(SentencePieceVocab(path), experiment.vocab):
+  if path is None or have_same_ids(read_vocab(path), experiment.vocab):
     return
   raise SymtuneError(
     f"--checkpoint {name}: its tokenizer, {path}, is not the one that this experiment "

@@ -9,6 +9,7 @@ from typing import Any
 from symtune.cards.card import Task
 from symtune.cards.load import load_suite
 from symtune.cards.resources import path_in_data, resource_dir
+from symtune.convert.tokenizer.read import read_vocab
 from symtune.data.batches.batch import BatchStream, HostShard
 from symtune.data.batches.feed import FeedSettings, prefetched_windows
 from symtune.data.batches.windows import build_window
@@ -28,7 +29,7 @@ from symtune.data.text.symbols import (
   make_pool,
   read_synonyms,
 )
-from symtune.data.text.vocab import SentencePieceVocab, Vocab
+from symtune.data.text.vocab import Vocab
 from symtune.data.tokens.stream import TokenStream
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
@@ -101,11 +102,7 @@ def build_experiment(
   """
   start = None if recipe.checkpoint is None else find_start(recipe.checkpoint)
   vocab = _load_vocab(recipe, vocab_path, start)
-  if recipe.model.vocab_size < vocab.size:
-    raise SymtuneError(
-      f"recipe {recipe.name}: the model's vocab_size is {recipe.model.vocab_size}, the "
-      f"vocabulary needs {vocab.size}. Set T5Config.vocab_size = {vocab.size}."
-    )
+  _check_rows(recipe, vocab, start)
   tuning_pool, evaluation_pool = _make_pools(recipe, vocab)
   _check_targets(tuning_pool.all_symbols(), vocab, recipe)
   probe_tasks = load_suite(recipe.probe.suite, data_dir)
@@ -197,7 +194,26 @@ def _load_vocab(
         f"model, such as T5's spiece.model, with --vocab."
       )
     path = resource_dir("tasks") / recipe.vocab
-  return SentencePieceVocab(path)
+  return read_vocab(path)
+
+
+def _check_rows(recipe: Recipe, vocab: Vocab, start: Start | None) -> None:
+  """Refuses a network with fewer rows than the vocabulary has ids."""
+  if recipe.model.vocab_size >= vocab.num_ids:
+    return
+  advice = f"Set --gin.T5Config.vocab_size={vocab.size}."
+  if start is not None:
+    rows = start.source.config.vocab_size
+    advice = (
+      f"Set --gin.T5Config.vocab_size={rows}, the rows of {start.source.where}."
+      if rows >= vocab.num_ids
+      else f"{start.source.where} has {rows} rows: give the vocabulary that it was "
+      "trained with as --vocab."
+    )
+  raise SymtuneError(
+    f"recipe {recipe.name}: the model's vocab_size is {recipe.model.vocab_size}, the "
+    f"vocabulary has {vocab.num_ids} ids. {advice}"
+  )
 
 
 def _local(data_dir: str | os.PathLike[str] | None) -> pathlib.Path | None:

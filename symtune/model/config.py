@@ -27,6 +27,10 @@ ACTIVATIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
   "tanh": nn.tanh,
 }
 
+# Larger numbers in a file are damage or malice; the work for them would never end.
+MAX_LAYERS = 1000
+MAX_SIZE = 2**31 - 1
+
 REMAT_POLICIES = ("none", "minimal", "full")
 
 _COUNTS = (
@@ -123,6 +127,9 @@ def _float_dtype(dtype: Any) -> jnp.dtype:
 def _check_count(name: str, value: object) -> None:
   if isinstance(value, bool) or not isinstance(value, int) or value < 1:
     raise SymtuneError(f"T5Config.{name} is {value!r}; expected a positive integer.")
+  limit = MAX_LAYERS if name.endswith("_layers") else MAX_SIZE
+  if value > limit:
+    raise SymtuneError(f"T5Config.{name} is {value}; expected at most {limit:,}.")
 
 
 def _check_activations(names: Sequence[str]) -> None:

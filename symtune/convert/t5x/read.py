@@ -13,7 +13,7 @@ original run) is ignored: arrays are read from the folder of the checkpoint.
 """
 
 import dataclasses
-import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,6 +24,7 @@ import numpy as np
 import tensorstore
 from flax.traverse_util import flatten_dict
 
+from symtune.bounded import parse_json
 from symtune.convert.folders import Folder, context, open_folder
 from symtune.convert.tensors import LazyTensor, list_some
 from symtune.errors import SymtuneError
@@ -35,8 +36,11 @@ _STEP = "state/step"
 _STATES = "state/param_states/"
 # Adafactor's state of a parameter, under the path of the parameter.
 _MOMENTS = ("m", "v", "v_row", "v_col")
+_DRIVERS = ("zarr", "zarr3")
 _MSGPACK = "checkpoint"
 _ORBAX = "state"
+# Many times the largest tensor of the 11B model, and less than would fill a memory.
+_MAX_NUMBERS = 2**34
 _STEP_FOLDER = re.compile(r"checkpoint_(\d+)")
 
 
@@ -70,6 +74,7 @@ def open_t5x(path: str) -> T5XCheckpoint:
   """
   folder = open_folder(re.sub(r"(^|/)checkpoint$", r"\1", path) or ".")
   folder = _newest_step(folder)
+  folder.check_files()
   packed = folder.read(_MSGPACK)
   leaves = _orbax_leaves(folder) if packed is None else _msgpack_leaves(folder, packed)
   step = leaves.pop(_STEP, None)
@@ -88,9 +93,22 @@ def open_t5x(path: str) -> T5XCheckpoint:
     _check_states(folder, params, rest)
   return T5XCheckpoint(
     where=folder.where,
-    step=None if step is None else int(step.read()),
+    step=None if step is None else _read_step(folder, step),
     params=params,
     optimizer=rest,
+  )
+
+
+def _read_step(folder: Folder, step: LazyTensor) -> int:
+  if step.size != 1 or not np.issubdtype(step.dtype, np.integer):
+    raise _mistyped(folder, _STEP, f"{step.dtype.name}{list(step.shape)}", "a number")
+  return int(step.read().item())
+
+
+def _mistyped(folder: Folder, name: str, got: str, expected: str) -> SymtuneError:
+  return SymtuneError(
+    f"{folder.where}: {name} is {got:.80}, expected {expected}. The checkpoint is "
+    "damaged, or another program wrote it: copy it again."
   )
 
 
@@ -153,6 +171,10 @@ def _msgpack_leaves(folder: Folder, packed: bytes) -> dict[str, LazyTensor]:
     flat: dict[str, Any] = dict(
       flatten_dict(tree, is_leaf=lambda _, value: _is_spec(value), sep="/")
     )
+    for name, leaf in flat.items():
+      _check_leaf(folder, name, leaf)
+  except SymtuneError:
+    raise
   except Exception as error:
     raise SymtuneError(
       f"{folder.where}/{_MSGPACK} cannot be read ({type(error).__name__}: {error}); "
@@ -175,6 +197,28 @@ def _msgpack_leaves(folder: Folder, packed: bytes) -> dict[str, LazyTensor]:
     elif leaf is not None:  # a parameter without optimizer state (MultiOptimizer)
       leaves[name] = _held(np.asarray(leaf))
   return leaves
+
+
+def _check_leaf(folder: Folder, name: str, leaf: Any) -> None:
+  """Refuses a leaf of the tree that describes no array."""
+  if _is_spec(leaf):
+    kvstore, metadata = leaf["kvstore"], leaf["metadata"]
+    shape = metadata.get("shape") if isinstance(metadata, dict) else None
+    places = (
+      (kvstore if isinstance(kvstore, dict) else {}).get("path"),
+      leaf.get("path"),
+    )
+    is_known = isinstance(leaf["driver"], str) and leaf["driver"] in _DRIVERS
+    is_placed = isinstance(places[0] or places[1], str)
+    if not is_known or not is_placed or not _is_shape(shape):
+      raise _mistyped(folder, name, repr(leaf), "a specification of an array")
+  elif leaf is not None and not isinstance(leaf, np.ndarray | np.generic | int | float):
+    raise _mistyped(folder, name, repr(leaf), "an array")
+
+
+def _is_shape(value: Any) -> bool:
+  is_list = isinstance(value, list | tuple)
+  return is_list and all(type(size) is int and size >= 0 for size in value)
 
 
 def _is_spec(value: Any) -> bool:
@@ -246,9 +290,9 @@ def _written(folder: Folder, item: str) -> list[str]:
   if found is None:
     return []
   try:
-    entries = json.loads(found)["tree_metadata"].values()
+    entries = parse_json(found)["tree_metadata"].values()
     return ["/".join(str(k["key"]) for k in e["key_metadata"]) for e in entries]
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+  except (LookupError, TypeError, AttributeError, SymtuneError) as error:
     raise SymtuneError(
       f"{folder.where}/{item}/_METADATA cannot be read ({type(error).__name__}: "
       f"{error}); expected Orbax's metadata. The checkpoint is damaged: copy it again."
@@ -301,6 +345,10 @@ def _array(
       raise _damaged(folder, name, error) from error
     return value.view(ml_dtypes.bfloat16) if is_old_bfloat16 else value
 
+  if math.prod(shape) > _MAX_NUMBERS:
+    raise _mistyped(
+      folder, f"tensor {name}", f"of shape {list(shape)}", "a smaller one"
+    )
   dtype = np.dtype(ml_dtypes.bfloat16) if is_old_bfloat16 else dtype
   return LazyTensor(shape=shape, dtype=dtype, read=read)
 

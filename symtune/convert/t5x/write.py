@@ -88,7 +88,7 @@ def _write_array(
     "shape": list(tensor.shape),
   }
   spec = {"driver": "zarr", "dtype": dtype.name, "metadata": metadata}
-  kvstore = {"driver": "file", "path": f"{folder.absolute() / name}/"}
+  kvstore = {"driver": "file", "path": f"{folder.resolve() / name}/"}
   store = tensorstore.open(
     {**spec, "kvstore": kvstore, "store_data_equal_to_fill_value": True},
     context=context(),

@@ -1,22 +1,25 @@
 """Text to token ids and back: SentencePiece, and a word vocabulary for tests."""
 
+import dataclasses
 import hashlib
+import json
 import pathlib
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, SupportsInt, runtime_checkable
 
 import numpy as np
 import sentencepiece
 from jaxtyping import Int
 
+from symtune.bounded import read_bytes
+from symtune.data.text.added_tokens import AddedToken, AddedTokens
 from symtune.errors import SymtuneError
 
 # T5 adds 100 sentinels above its 32,000 pieces and pads the embedding to a multiple of
 # 128 rows: 32,128 (t5x/examples/t5/t5_1_1/base.gin).
 EXTRA_IDS = 100
 _SIZE_MULTIPLE = 128
-_SENTINEL = re.compile(r"<extra_id_(?:0|[1-9]\d{0,3})>", re.ASCII)
+_MAX_BYTES = 200_000_000  # far more than the largest published model has
 
 
 @runtime_checkable
@@ -27,13 +30,15 @@ class Vocab(Protocol):
     pad_id: 0 in every T5 vocabulary; also the decoder's start token.
     eos_id: ends every input and every target.
     unk_id: stands for pieces that are not in the vocabulary.
-    size: rows of an embedding table that covers every id.
+    num_ids: how many ids there are; a network needs at least as many rows.
+    size: rows that a new network's embedding table gets: `num_ids`, or more.
     fingerprint: SHA-256 of what defines the vocabulary, in hexadecimal.
   """
 
   pad_id: int
   eos_id: int
   unk_id: int
+  num_ids: int
   size: int
   fingerprint: str
 
@@ -53,64 +58,94 @@ class Vocab(Protocol):
 class SentencePieceVocab:
   """A SentencePiece model with T5's ids: pad 0, EOS 1, unknown 2.
 
+  `symtune.convert.tokenizer.read` opens one together with the tokens that a user added.
+
   Attributes:
-    num_ids: number of pieces and sentinels; `size` is this, rounded up.
+    model: the SentencePiece model, as in its file.
     extra_ids: number of sentinels added above the pieces.
+    sentinels: the ids of `<extra_id_0>`, `<extra_id_1>`, ... by their texts.
+    added: tokens that a user added; their ids follow those of pieces and sentinels.
+    num_ids: number of pieces, sentinels and added tokens.
+    size: `num_ids`, rounded up to a multiple of 128.
   """
 
   pad_id = 0
   eos_id = 1
   unk_id = 2
 
-  def __init__(self, path: str | pathlib.Path, extra_ids: int = EXTRA_IDS):
+  def __init__(
+    self,
+    path: str | pathlib.Path,
+    extra_ids: int = EXTRA_IDS,
+    *,
+    added: Sequence[AddedToken] = (),
+    model: bytes | None = None,
+  ):
     """Reads the model.
 
     Args:
       path: a `.model` file, such as T5's `spiece.model`.
       extra_ids: sentinels to add above the pieces; none are added if the model has them
         as pieces, such as T5X's cc_all.32000.100extra.
+      added: tokens that a user added, with their ids; control tokens, and sentinels
+        that it has anyway, are passed over.
+      model: the model itself, if it was not read from a `.model` file; `path` is then
+        used in messages only.
 
     Raises:
-      SymtuneError: the file is missing, is not a SentencePiece model, or has other ids.
+      SymtuneError: the file is missing, is not a SentencePiece model, or has other ids;
+        an added token holds white space.
     """
-    self._model = _load_model(pathlib.Path(path))
+    self.model = _read_model(pathlib.Path(path)) if model is None else model
+    self._model = _load_model(pathlib.Path(path), self.model)
     ids = (self._model.pad_id(), self._model.eos_id(), self._model.unk_id())
     if ids != (self.pad_id, self.eos_id, self.unk_id):
       raise SymtuneError(
         f"{path}: got pad, EOS and unknown ids {ids}, expected (0, 1, 2) as in T5. "
         f"Train it with --pad_id=0 --eos_id=1 --unk_id=2 --bos_id=-1."
       )
-    self.fingerprint = hashlib.sha256(self._model.serialized_model_proto()).hexdigest()
     self._num_pieces = self._model.get_piece_size()
-    self._sentinels = _own_sentinels(self._model)
-    self.extra_ids = 0 if self._sentinels else extra_ids
-    if not self._sentinels:  # they count down from the top, as in T5
+    sentinels = _own_sentinels(self._model)
+    self.extra_ids = 0 if sentinels else extra_ids
+    if not sentinels:  # they count down from the top, as in T5
       top = self._num_pieces + extra_ids - 1
-      self._sentinels = {f"<extra_id_{i}>": top - i for i in range(extra_ids)}
-    self._sentinel_texts = {i: text for text, i in self._sentinels.items()}
-    self.num_ids = 1 + max([self._num_pieces - 1, *self._sentinels.values()])
+      sentinels = {f"<extra_id_{i}>": top - i for i in range(extra_ids)}
+    self.sentinels = sentinels
+    num_ids = 1 + max([self._num_pieces - 1, *sentinels.values()])
+    self.added = _check_added(path, added, sentinels, self._model, num_ids)
+    normalize = _normalizer(self.model)
+    _check_white_space(path, self.added, normalize)
+    self.num_ids = num_ids + sum(token.id >= num_ids for token in self.added)
     self.size = -(-self.num_ids // _SIZE_MULTIPLE) * _SIZE_MULTIPLE
+    self.fingerprint = _fingerprint(self._model, self.added)
+    self._splitter = AddedTokens(
+      [
+        *(AddedToken(text=t, id=i, is_normalized=False) for t, i in sentinels.items()),
+        *self.added,
+      ],
+      normalize,
+    )
+    # Texts of the ids that the model does not decode itself.
+    self._texts = {i: text for text, i in sentinels.items()}
+    self._texts |= {t.id: t.text for t in self.added if t.id >= num_ids}
 
   def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
     """Ids of `text`, without EOS. Newlines become spaces (T5's normaliser).
 
-    `<extra_id_0>` has the highest of the sentinels' ids, as in T5.
+    `<extra_id_0>` has the highest of the sentinels' ids, as in T5. Text that looks like
+    a control token, such as `</s>`, is text, as in SeqIO.
     """
     ids: list[int] = []
-    start = 0
-    for match in _SENTINEL.finditer(text):
-      sentinel = self._sentinels.get(match[0])
-      if sentinel is not None:
-        ids += [*self._model.encode(text[start : match.start()]), sentinel]
-        start = match.end()
-    return np.asarray(ids + self._model.encode(text[start:]), np.int32)
+    for part in self._splitter.split(text):
+      ids += self._model.encode(part) if isinstance(part, str) else [part]
+    return np.asarray(ids, np.int32)
 
   def decode(self, ids: Iterable[SupportsInt]) -> str:
-    """The text of `ids` with its sentinels; padding and EOS are left out."""
+    """The text of `ids` with sentinels and added tokens; without padding and EOS."""
     text, run = "", []
     for i in map(int, ids):
-      if i in self._sentinel_texts:
-        text += self._decode_run(run, is_start=not text) + self._sentinel_texts[i]
+      if i in self._texts:
+        text += self._decode_run(run, is_start=not text) + self._texts[i]
         run = []
       elif self.eos_id < i < self._num_pieces:
         run.append(i)
@@ -126,26 +161,98 @@ class SentencePieceVocab:
     return [self._piece(int(i)) for i in ids]
 
   def _piece(self, i: int) -> str:
-    if i in self._sentinel_texts:
-      return self._sentinel_texts[i]
+    if i in self._texts:
+      return self._texts[i]
     return self._model.id_to_piece(i) if i < self._num_pieces else "<unused>"
 
 
-def _load_model(path: pathlib.Path) -> sentencepiece.SentencePieceProcessor:
-  if not path.is_file():
+def _read_model(path: pathlib.Path) -> bytes:
+  try:
+    return read_bytes(path, _MAX_BYTES)
+  except OSError as error:
     raise SymtuneError(
       f"vocabulary: no file at {path}, expected a SentencePiece model. "
       f"Give its path with --vocab."
-    )
+    ) from error
+
+
+def _load_model(
+  path: pathlib.Path, content: bytes
+) -> sentencepiece.SentencePieceProcessor:
   model = sentencepiece.SentencePieceProcessor()
   try:
-    model.load_from_serialized_proto(path.read_bytes())
+    model.load_from_serialized_proto(content)
   except RuntimeError as error:
     raise SymtuneError(
       f"vocabulary: {path} is not a SentencePiece model ({error}). Give a .model file, "
       f"such as T5's spiece.model, with --vocab."
     ) from error
   return model
+
+
+def _normalizer(model: bytes) -> Callable[[str], str]:
+  """The model's normalization of characters, which leaves white space as it is."""
+  return sentencepiece.SentencePieceNormalizer(
+    model_proto=model,
+    add_dummy_prefix=False,
+    escape_whitespaces=False,
+    remove_extra_whitespaces=False,
+  ).Normalize
+
+
+def _check_added(
+  path: str | pathlib.Path,
+  added: Sequence[AddedToken],
+  sentinels: Mapping[str, int],
+  model: sentencepiece.SentencePieceProcessor,
+  num_ids: int,
+) -> tuple[AddedToken, ...]:
+  """The tokens that are neither control tokens nor sentinels, if their ids are right.
+
+  Ids that leave a gap are refused: Transformers would number such tokens anew.
+  """
+  kept = []
+  for token in sorted(added, key=lambda token: token.id):
+    piece = model.piece_to_id(token.text)
+    known = sentinels.get(token.text, None if piece == model.unk_id() else piece)
+    if token.id == model.unk_id() and token.text == model.id_to_piece(token.id):
+      continue
+    expected = num_ids + sum(t.id >= num_ids for t in kept) if known is None else known
+    if token.id != expected:
+      raise SymtuneError(
+        f"{path}: the added token {token.text!r} has id {token.id}, expected "
+        f"{expected}: ids of added tokens follow those of the {num_ids} pieces and "
+        "sentinels without a gap. The files belong to different models: get the "
+        "tokenizer again."
+      )
+    if token.id > model.eos_id() and token.text not in sentinels:
+      kept.append(token)
+  return tuple(kept)
+
+
+def _check_white_space(
+  path: str | pathlib.Path,
+  added: Sequence[AddedToken],
+  normalize: Callable[[str], str],
+) -> None:
+  """Refuses tokens that would be matched across the parts of which prompts are made."""
+  for token in added:
+    text = normalize(token.text) if token.is_normalized else token.text
+    if any(character.isspace() for character in text):
+      raise SymtuneError(
+        f"{path}: the added token {token.text!r} holds white space, which this "
+        "network's prompts have between their parts without tokens. Such a model can "
+        "be asked with --checkpoint transformers:FOLDER; it cannot be tuned."
+      )
+
+
+def _fingerprint(
+  model: sentencepiece.SentencePieceProcessor, added: Sequence[AddedToken]
+) -> str:
+  digest = hashlib.sha256(model.serialized_model_proto())
+  if added:
+    digest.update(json.dumps([dataclasses.astuple(t) for t in added]).encode())
+  return digest.hexdigest()
 
 
 def _own_sentinels(model: sentencepiece.SentencePieceProcessor) -> dict[str, int]:
@@ -164,9 +271,13 @@ def have_same_ids(left: Vocab, right: Vocab) -> bool:
   """Whether every id stands for the same piece in both, whatever their files."""
   if left.fingerprint == right.fingerprint:
     return True
-  if left.size != right.size:
+  if left.num_ids != right.num_ids or _added(left) != _added(right):
     return False
-  return left.pieces(range(left.size)) == right.pieces(range(right.size))
+  return left.pieces(range(left.num_ids)) == right.pieces(range(right.num_ids))
+
+
+def _added(vocab: Vocab) -> tuple[AddedToken, ...]:
+  return vocab.added if isinstance(vocab, SentencePieceVocab) else ()
 
 
 class ToyVocab:
@@ -181,7 +292,7 @@ class ToyVocab:
     special = ("<pad>", "</s>", "<unk>")
     self._pieces = tuple(dict.fromkeys((*special, *words)))
     self._ids = {word: i for i, word in enumerate(self._pieces)}
-    self.size = len(self._pieces)
+    self.num_ids = self.size = len(self._pieces)
     self.fingerprint = hashlib.sha256("\n".join(self._pieces).encode()).hexdigest()
 
   def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
