@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from symtune.data.prompts import TURN_SEPARATOR
+from symtune.errors import SymtuneError
 
 SAMPLE = "Input: the first line\nOutput: the second line"
 # Models of the tokenizers library that look texts up in their vocabulary as a whole, so
@@ -90,7 +91,11 @@ def _around(inner: list[int], outer: list[int]) -> tuple[list[int], list[int]]:
   for start in range(len(outer) - len(inner) + 1):
     if outer[start : start + len(inner)] == inner:
       return outer[:start], outer[start + len(inner) :]
-  raise ValueError(f"its ids of {SAMPLE!r} are {outer} with control tokens")
+  raise SymtuneError(
+    f"tokenizer: got the ids {outer} with control tokens for {SAMPLE!r} and {inner} "
+    "without, expected the same ids with others around them. Such a tokenizer is not "
+    "supported: save another with the model."
+  )
 
 
 def _plain(tokenizer: Any, backend: Any) -> Any:
