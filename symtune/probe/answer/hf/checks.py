@@ -14,7 +14,7 @@ from symtune.convert.model_folder import (
 from symtune.convert.tensors import list_some
 from symtune.errors import SymtuneError
 from symtune.probe.answer.hf import forward
-from symtune.probe.answer.hf.tokens import SAMPLE, TextTokenizer
+from symtune.probe.answer.hf.tokens import TextTokenizer
 
 # Numbers that mean nothing without a scale that stands elsewhere.
 _PACKED = ("F8", "F6", "F4", "I8", "I4")
@@ -186,20 +186,20 @@ def _control_ids(tokenizer: Any) -> set[int]:
   return {i for i, token in added if token.special} | set(tokenizer.all_special_ids)
 
 
-def check_kind(path: pathlib.Path, tokens: TextTokenizer, model: Any) -> None:
+def check_kind(path: pathlib.Path, model: Any, sample: list[int]) -> None:
   """Refuses an encoder that is given as a causal model.
 
   Args:
     path: folder of the model.
-    tokens: its tokenizer as functions.
     model: the model.
+    sample: ids of a short text.
 
   Raises:
     SymtuneError: the model's numbers depend on later tokens.
   """
   if model.config.is_encoder_decoder:
     return
-  if forward.sees_the_future(model, tokens.causal_prompt(SAMPLE)):
+  if forward.sees_the_future(model, sample):
     raise SymtuneError(
       f"{path}: {type(model).__name__} is an encoder: what it says about a token "
       "depends on the tokens after it, so that it cannot continue a prompt. Give a "

@@ -115,7 +115,7 @@ def load_scorer(
     model, tokenizer, max_inputs=max_inputs, max_targets=max_targets, cache=cache
   )
   checks.check_control_tokens(folder, scorer.tokens, tokenizer, model)
-  checks.check_kind(folder.path, scorer.tokens, model)
+  checks.check_kind(folder.path, model, scorer.sample)
   return scorer
 
 

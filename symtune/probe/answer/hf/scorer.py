@@ -52,6 +52,7 @@ class HfScorer:
     num_parameters: number of parameters of the model.
     dtype: type of its parameters, such as "float32".
     tokens: its tokenizer as functions.
+    sample: ids of a short text, for checks.
   """
 
   def __init__(
@@ -81,8 +82,10 @@ class HfScorer:
     self.tokens = TextTokenizer(tokenizer)
     self._is_causal = not model.config.is_encoder_decoder
     model.generation_config = forward.greedy_settings(model, tokenizer)
+    self._positions = count_positions(model)
+    self.sample = self.tokens.causal_prompt(SAMPLE)[: self._positions]
     self._rank = (
-      forward.choose_causal(model, self.tokens.causal_prompt(SAMPLE))
+      forward.choose_causal(model, self.sample)
       if self._is_causal
       else forward.score_encoder_decoder
     )
@@ -96,7 +99,6 @@ class HfScorer:
     }
     self._max_inputs = max_inputs
     self._max_targets = max_targets
-    self._positions = count_positions(model)
     self._cache = cache or MemoryCache()
     self.dtype = str(model.dtype).removeprefix("torch.")
     self.identity = _fingerprint(model, self.tokens)
