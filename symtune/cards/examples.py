@@ -108,9 +108,9 @@ def fingerprint(card: TaskCard, examples: Sequence[Example]) -> str:
   """Returns the SHA-256, in hex, over the card and its rows.
 
   It covers what decides the prompts: all of the card but its title, licence, source,
-  file name and what it shares; and the number, split, label and text fields of each row. The card and each
-  row are hashed as one line of JSON with a fixed order, so the layout of the files does
-  not matter.
+  file name and what it shares; and the number, split, label and text fields of each
+  row. The card and each row are hashed as one line of JSON with a fixed order, so the
+  layout of the files does not matter.
 
   Raises:
     SymtuneError: If a text holds a lone surrogate, which UTF-8 cannot encode.

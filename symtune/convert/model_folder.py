@@ -161,7 +161,7 @@ def check_special_ids(
     if mine is not None and stated and mine not in stated:
       raise SymtuneError(
         f"{folder.path}: {name} of its tokenizer is id {mine}, but {key} in {CONFIG} "
-        f"is {stated[0]}. The tokenizer and the model belong to different models: "
+        f"is {stated[0]}. If the tokenizer is the model's, correct the config; if not, "
         "download the whole folder again."
       )
 

@@ -214,17 +214,21 @@ def _describe_notes(notes: Sequence[str]) -> list[str]:
 
 
 def _describe_shortened(rows: Results) -> str:
-  """Which prompts lost exemplars, so that they have fewer than their setting says."""
+  """Which prompts lost exemplars, so that they have fewer than their setting says.
+
+  Each answerer has lines of its own: tokenizers and limits differ.
+  """
   lost = rows.numbers("exemplars_asked") - rows.numbers("exemplars")
-  names = [rows.words(name) for name in ("probe", "setting")]
-  pairs = np.stack([name.codes for name in names], axis=1)
+  names = [rows.words(name) for name in ("checkpoint", "probe", "setting")]
+  steps = rows.numbers("step")
+  keys = np.stack([*(name.codes for name in names), steps], axis=1)
   lines = []
-  for pair in np.unique(pairs[lost > 0], axis=0).tolist():
-    probe, setting = (n.values[code] for n, code in zip(names, pair, strict=True))
-    here = (pairs == pair).all(axis=1)
+  for *codes, step in np.unique(keys[lost > 0], axis=0).tolist():
+    who, *what = (n.values[code] for n, code in zip(names, codes, strict=True))
+    here = (keys == [*codes, step]).all(axis=1)
     lines.append(
-      f"- {probe}, {setting}: {(lost[here] > 0).sum()} of {here.sum()} prompts lost "
-      f"{lost[here].sum()} exemplars to fit.\n"
+      f"- {who} (step {step}), {', '.join(what)}: {(lost[here] > 0).sum()} of "
+      f"{here.sum()} prompts lost {lost[here].sum()} exemplars to fit.\n"
     )
   return "".join(lines) or "- No prompt lost exemplars.\n"
 

@@ -187,3 +187,27 @@ def test_a_limit_in_the_tokenizers_file_cuts_nothing(copy, load, make_item):
   assert len(tokens.ids("Input: the film was good\nOutput:")) > 4
   item = make_item(["the film was good", "x"], ("good", "bad"))
   assert load(folder)([item])[0].exemplars == 1
+
+
+def test_an_added_token_that_transformers_reads_otherwise_is_named(copy, load):
+  folder = copy("gpt2")
+  (folder / "added_tokens.json").write_text(json.dumps({"good": 300}))
+  with pytest.raises(SymtuneError, match=r"its files add 'good' = 300, but"):
+    load(folder)
+
+
+@pytest.mark.shared
+def test_t5s_own_tokenizer_reads_text_as_its_sentencepiece_model(shared_data):
+  from symtune.data.text.vocab import SentencePieceVocab
+
+  folder = shared_data / "t5_tokenizer"
+  _, tokens = _tokens(folder)
+  vocab = SentencePieceVocab(folder / "spiece.model")
+  texts = (
+    "Input: a plain line\nOutput: two\n\nlines",
+    "na\u00efve caf\u00e9 \u2116 1 \u65e5\u672c\u8a9e \U0001f600 < \\ ^ ` { } ~",
+    "a </s> b</s> <pad> <unk> </s>",
+  )
+  for text in texts:
+    assert tokens.ids(text) == vocab.encode(text).tolist(), text
+  assert not {*tokens.ids("<extra_id_0> a<extra_id_99>")} & {*range(32_000, 32_100)}

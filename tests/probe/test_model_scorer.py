@@ -50,11 +50,11 @@ class _Fake:
     return ids
 
 
-def _scorer(model, vocab, max_inputs=256, tokens_per_batch=512, cache=None):
+def _scorer(model, vocab, max_inputs=256, tokens_per_batch=512, **options):
   tokenizer = PromptTokenizer(
     vocab, max_inputs=max_inputs, max_targets=8, min_exemplars_per_class=0
   )
-  return ModelScorer(model, tokenizer, tokens_per_batch=tokens_per_batch, cache=cache)
+  return ModelScorer(model, tokenizer, tokens_per_batch=tokens_per_batch, **options)
 
 
 def test_answered_items_are_told_batch_by_batch(items, toy_vocab):
@@ -125,6 +125,9 @@ def test_cached_answers_are_not_asked_again_and_are_equal(items, toy_vocab, tmp_
   changed.identity = "another checkpoint"
   _scorer(changed, toy_vocab, cache=DiskCache(path))(items)
   assert changed.rows > 0
+  elsewhere = _Fake()
+  _scorer(elsewhere, toy_vocab, cache=DiskCache(path), runtime="another release")(items)
+  assert elsewhere.rows > 0
 
 
 def test_a_batch_that_is_cached_in_part_gives_the_cached_values(items, toy_vocab):

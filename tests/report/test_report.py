@@ -1,5 +1,6 @@
 """A report holds the run's numbers, or says why there is none."""
 
+import dataclasses
 import io
 
 import matplotlib.image
@@ -64,6 +65,24 @@ def test_one_checkpoint_is_enough(run_dir):
   text = (run_dir / "report.md").read_text()
   assert "(minus before)" not in text
   assert "after" not in text
+
+
+def test_lost_exemplars_are_counted_for_each_answerer(
+  run_dir, both_checkpoints, write_rows
+):
+  write_report(run_dir)
+  assert "- No prompt lost exemplars." in (run_dir / "report.md").read_text()
+  short = [
+    dataclasses.replace(row, exemplars=row.exemplars - 3)
+    if (row.checkpoint, row.setting, row.query) == ("after", "labels", 1)
+    else row
+    for row in both_checkpoints
+  ]
+  write_rows(run_dir, short)
+  write_report(run_dir)
+  text = (run_dir / "report.md").read_text()
+  assert "- after (step 40), settings, labels: 2 of 14 prompts lost 6 exemplars" in text
+  assert "- before (step 0), settings" not in text
 
 
 def test_no_results_are_an_error(tmp_path):

@@ -48,7 +48,7 @@ class NativeModel:
 
 def native_runtime() -> str:
   """What the last digits of an answer depend on besides the model."""
-  precision = jax.config.jax_default_matmul_precision
+  precision = jax.config.values["jax_default_matmul_precision"]
   return f"jax {jax.__version__} {jax.default_backend()} {precision}"
 
 

@@ -13,7 +13,11 @@ from symtune.data.mixture import Mixture
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
 from symtune.data.text.symbols import PoolSplit, make_pool
 from symtune.data.text.vocab import SentencePieceVocab
-from symtune.data.tokens.tokenizer import PromptTokenizer, PromptTooLongError
+from symtune.data.tokens.tokenizer import (
+  PromptTokenizer,
+  PromptTooLongError,
+  dropping_order,
+)
 from symtune.errors import SymtuneError
 
 
@@ -66,6 +70,13 @@ def test_long_prompts_lose_whole_exemplars_evenly(make_task, toy_vocab):
     counts = [text.count(f"Output: {label}") for label in task.card.labels]
     assert sum(counts) == kept
     assert max(counts) - min(counts) <= 1
+
+
+def test_of_the_largest_class_the_last_exemplar_goes_first():
+  # Classes 0, 1, 0, 2, 1, 0: class 0 is the largest, then 1 starts later than 0.
+  assert list(dropping_order((0, 1, 0, 2, 1, 0))) == [5, 4, 2, 3, 1, 0]
+  assert list(dropping_order((0, 1, 0, 2, 1, 0), 1)) == [5, 4, 2]
+  assert list(dropping_order(())) == []
 
 
 def test_prompt_that_would_lose_a_class_is_refused(toy_task, toy_vocab):

@@ -4,6 +4,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from symtune.convert.model_folder import (
+  CONFIG,
+  TOKENIZER_CONFIG,
+  ModelFolder,
+  check_special_ids,
+  list_added,
+)
 from symtune.convert.tensors import list_some
 from symtune.errors import SymtuneError
 from symtune.probe.answer.hf import forward
@@ -15,7 +22,6 @@ _PACKED = ("F8", "F6", "F4", "I8", "I4")
 # come. Phi-2 has 905 of 51,200; no published model is known to have more than a tenth.
 _ROUNDED_TO = 128
 _LEAST_USED = 0.9
-_SAMPLE = "Input: the first line\nOutput: the second line"
 
 
 def check_files(path: pathlib.Path) -> None:
@@ -73,21 +79,54 @@ def check_tensors(path: pathlib.Path, info: Mapping[str, Any]) -> None:
     )
 
 
-def check_tokenizer(path: pathlib.Path, tokenizer: Any, model: Any) -> None:
+def check_tied(folder: ModelFolder, model: Any) -> None:
+  """Refuses an output layer that differs from the embedding table it is tied to.
+
+  Args:
+    folder: the model's files.
+    model: the model, which has both if the file does.
+
+  Raises:
+    SymtuneError: config.json and the tensors contradict each other.
+  """
+  import torch
+
+  config = folder.config
+  if config.get("tie_word_embeddings") is not True:
+    return
+  if config.get("scale_decoder_outputs") is False:
+    return  # Transformers 5 says "tied" of every T5, also of one with its own layer
+  output, table = model.get_output_embeddings(), model.get_input_embeddings()
+  if output is not None and not torch.equal(output.weight, table.weight):
+    raise SymtuneError(
+      f"{folder.path}: the output layer's weight differs from the embedding table, but "
+      f"{CONFIG} says that the model uses one tensor for both. Set tie_word_embeddings "
+      "to false there if the output layer is the model's own, or download it again."
+    )
+
+
+def check_tokenizer(folder: ModelFolder, tokenizer: Any, model: Any) -> None:
   """Refuses a tokenizer whose ids are not rows of the model's embedding table.
 
   Args:
-    path: folder of the model.
+    folder: the model's files.
     tokenizer: its tokenizer.
     model: the model.
 
   Raises:
-    SymtuneError: there are too many ids, or so few that it is another model's.
+    SymtuneError: there are too many ids, or so few that it is another model's; or a
+      token that the files add has another id.
   """
+  path = folder.path
+  lost = [t for t in folder.added if tokenizer.convert_tokens_to_ids(t.text) != t.id]
+  if lost:
+    raise SymtuneError(
+      f"{path}: its files add {list_added(lost)}, but Transformers does not read them "
+      "with these ids. Save the tokenizer again with the release of Transformers that "
+      "added them."
+    )
   rows = model.get_input_embeddings().num_embeddings
-  control = {
-    i for i, token in tokenizer.added_tokens_decoder.items() if token.special
-  } | set(tokenizer.all_special_ids)
+  control = _control_ids(tokenizer)
   ids = {i: text for text, i in tokenizer.get_vocab().items() if i not in control}
   outside = sorted(i for i in ids if i >= rows)
   if outside:
@@ -106,33 +145,61 @@ def check_tokenizer(path: pathlib.Path, tokenizer: Any, model: Any) -> None:
     )
 
 
-def check_kind(path: pathlib.Path, model: Any, tokenizer: Any) -> None:
-  """Refuses a model that cannot write text from left to right.
+def check_control_tokens(
+  folder: ModelFolder, tokens: TextTokenizer, tokenizer: Any, model: Any
+) -> None:
+  """Refuses a model whose tokenizer and config disagree about its control tokens.
 
   Args:
-    path: folder of the model.
-    model: the model.
+    folder: the model's files.
+    tokens: its tokenizer as functions.
     tokenizer: its tokenizer.
+    model: the model, with the settings of greedy generation.
 
   Raises:
-    SymtuneError: an encoder-decoder without a first token, or an encoder that is given
-      as a causal model.
+    SymtuneError: a control token on which scores depend is missing, or has two ids.
   """
+  used = []
+  ends = model.generation_config.eos_token_id
   if model.config.is_encoder_decoder:
-    start = forward.greedy_settings(model, tokenizer).decoder_start_token_id
-    if start is None:
+    used += ["eos_token", "pad_token"]  # a causal model needs no padding
+    if model.generation_config.decoder_start_token_id is None:
       raise SymtuneError(
-        f"{path / 'config.json'} has no decoder_start_token_id, expected the id that "
+        f"{folder.path / CONFIG} has no decoder_start_token_id, expected the id that "
         "the decoder starts with. T5's is 0, the padding."
       )
     if tokenizer.eos_token_id is None:
       raise SymtuneError(
-        f"{path}: its tokenizer has no EOS token, which ends every target. Name it in "
-        "tokenizer_config.json."
+        f"{folder.path}: its tokenizer has no EOS token, which ends every target. Name "
+        f"it in {TOKENIZER_CONFIG}."
       )
+  elif not {*(ends if isinstance(ends, list) else [ends])} <= _control_ids(tokenizer):
+    used.append("eos_token")  # a chat model may end with another control token
+  if tokenizer.bos_token_id in tokens.prefix:
+    used.append("bos_token")
+  ids = {name: getattr(tokenizer, f"{name}_id") for name in used}
+  check_special_ids(folder, ids, rows=model.get_input_embeddings().num_embeddings)
+
+
+def _control_ids(tokenizer: Any) -> set[int]:
+  added = tokenizer.added_tokens_decoder.items()
+  return {i for i, token in added if token.special} | set(tokenizer.all_special_ids)
+
+
+def check_kind(path: pathlib.Path, model: Any, sample: list[int]) -> None:
+  """Refuses an encoder that is given as a causal model.
+
+  Args:
+    path: folder of the model.
+    model: the model.
+    sample: ids of a short text.
+
+  Raises:
+    SymtuneError: the model's numbers depend on later tokens.
+  """
+  if model.config.is_encoder_decoder:
     return
-  sample = TextTokenizer(tokenizer).causal_prompt(_SAMPLE)
-  if forward.sees_the_future(model.eval(), sample):
+  if forward.sees_the_future(model, sample):
     raise SymtuneError(
       f"{path}: {type(model).__name__} is an encoder: what it says about a token "
       "depends on the tokens after it, so that it cannot continue a prompt. Give a "

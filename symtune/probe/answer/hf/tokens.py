@@ -21,8 +21,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from symtune.data.prompts import TURN_SEPARATOR
+from symtune.errors import SymtuneError
 
-_SAMPLE = "a"
+SAMPLE = "Input: the first line\nOutput: the second line"
 # Models of the tokenizers library that look texts up in their vocabulary as a whole, so
 # that they find "</s>" there even if it is not to be matched as a control token.
 _LOOKS_UP = ("Unigram", "WordLevel", "WordPiece")
@@ -48,8 +49,8 @@ class TextTokenizer:
     self.blank_ids = tuple(i for i in blank if i is not None)
     content = repr(sorted(vocab.items())) if backend is None else backend.to_str()
     self.fingerprint = hashlib.sha256(content.encode()).hexdigest()
-    inner = list(tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"])
-    outer = list(tokenizer(_SAMPLE)["input_ids"])
+    inner = list(tokenizer(SAMPLE, add_special_tokens=False)["input_ids"])
+    outer = list(tokenizer(SAMPLE)["input_ids"])
     self.prefix, self.suffix = _around(inner, outer)
 
   def ids(self, text: str) -> list[int]:
@@ -90,7 +91,11 @@ def _around(inner: list[int], outer: list[int]) -> tuple[list[int], list[int]]:
   for start in range(len(outer) - len(inner) + 1):
     if outer[start : start + len(inner)] == inner:
       return outer[:start], outer[start + len(inner) :]
-  raise ValueError(f"its ids of {_SAMPLE!r} are {outer} with control tokens")
+  raise SymtuneError(
+    f"tokenizer: got the ids {outer} with control tokens for {SAMPLE!r} and {inner} "
+    "without, expected the same ids with others around them. Such a tokenizer is not "
+    "supported: save another with the model."
+  )
 
 
 def _plain(tokenizer: Any, backend: Any) -> Any:
