@@ -342,4 +342,4 @@ def _quiet() -> Iterator[None]:
 
 
 def _absolute(directory: pathlib.Path) -> pathlib.Path:
-  return pathlib.Path(directory).absolute()
+  return pathlib.Path(directory).resolve()  # the storage refuses `..`
