@@ -4,7 +4,6 @@ import dataclasses
 import pathlib
 
 import rich.console
-import typer
 
 from symtune.convert.convert import WEIGHTS_SUFFIX, Destination, Format, convert
 from symtune.convert.huggingface import VOCAB
@@ -39,11 +38,7 @@ def run(
   )
   for item in opened.left_out:
     console.print(f"left out: {item}", soft_wrap=True)
-  try:
-    written = convert(opened, destination, console)
-  except KeyboardInterrupt as error:
-    console.print("Stopped; nothing was written.")
-    raise typer.Exit(130) from error
+  written = convert(opened, destination, console)
   note = _note_on_tokenizer(opened, written, destination.format)
   if note is not None:
     console.print(note, soft_wrap=True)

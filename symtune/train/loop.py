@@ -13,6 +13,7 @@ from symtune.errors import SymtuneError
 from symtune.train import checkpoint, hosts, metrics
 from symtune.train.metrics import MetricSums
 from symtune.train.progress import Progress
+from symtune.train.record import MAX_STEP
 from symtune.train.state import TrainState, abstract_state
 from symtune.train.step import Metrics, StepFn
 from symtune.train.stop import StopRequest, stop_on_signals
@@ -65,6 +66,8 @@ class TrainSettings:
     for name in ("steps", "log_every", "save_every", "keep"):
       if getattr(self, name) < 1:
         raise SymtuneError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+    if self.steps > MAX_STEP:
+      raise SymtuneError(f"steps is {self.steps}; it must be {MAX_STEP} or less.")
     if self.keep_every is not None and self.keep_every < 1:
       raise SymtuneError(f"keep_every is {self.keep_every}; it must be 1 or more.")
 
@@ -142,8 +145,8 @@ def fit(
       if step % settings.save_every == 0 or step == settings.steps:
         saver.save(state, recorder.drain())
       stopped = _is_stopped(stop, step, settings)
-    if stopped and step < settings.steps:
-      saver.save(state, recorder.drain())
+    if stopped:
+      saver.save(state, recorder.drain())  # unless it was the last step, and is saved
       signal_name = stop.signal_name or "a signal to another process"
       _say_stopped(shown, signal_name, step, run_dir)
       return FitResult(state=state, step=step, stopped_by=signal_name)

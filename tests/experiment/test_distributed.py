@@ -89,7 +89,7 @@ def test_a_signal_to_one_process_stops_both(tmp_path):
     time.sleep(0.2)
   processes[1].send_signal(signal.SIGTERM)
   outputs = [process.communicate(timeout=300)[0] for process in processes]
-  assert [process.returncode for process in processes] == [130, 130], outputs
+  assert [process.returncode for process in processes] == [130, 143], outputs
   last = max(losses(tmp_path / "run"))
   assert (tmp_path / "run" / "checkpoints" / str(last)).is_dir()
 

@@ -66,6 +66,29 @@ def test_folder_with_other_files_is_refused(tmp_path):
   assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def _fail(path, name):
+  """A run that writes one file and fails; None writes nothing."""
+  with _claim(path):
+    (path / "checkpoints").mkdir()
+    if name is not None:
+      (path / name).write_text("an answer")
+    raise SymtuneError("the first check failed")
+
+
+def test_a_run_that_fails_before_it_did_anything_leaves_the_folder_free(tmp_path):
+  with pytest.raises(SymtuneError, match="the first check failed"):
+    _fail(tmp_path / "run", None)
+  with _claim(tmp_path / "run", "b" * 16) as path:  # the corrected settings
+    assert json.loads((path / "run.json").read_text())["config_hash"] == "b" * 16
+
+
+def test_a_run_that_fails_later_keeps_its_folder(tmp_path):
+  with pytest.raises(SymtuneError, match="the first check failed"):
+    _fail(tmp_path / "run", "results.jsonl")
+  about = json.loads((tmp_path / "run" / "run.json").read_text())
+  assert about["config_hash"] == "a" * 16
+
+
 def test_file_is_refused(tmp_path):
   (tmp_path / "run").write_text("")
   with pytest.raises(SymtuneError, match="is a file"), _claim(tmp_path / "run"):
