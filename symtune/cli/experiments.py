@@ -67,9 +67,16 @@ def run(inputs: Inputs) -> None:
 
 def train(inputs: Inputs, layout: Layout, *, distributed: bool) -> None:
   """Tune only, in one process or as one of many."""
-  if distributed:
-    hosts.join()
+  if not distributed:
+    _train(inputs, layout)
+    return
+  hosts.join()
+  with hosts.ending_together(hosts.find_peers()):
     check_versions()
+    _train(inputs, layout)
+
+
+def _train(inputs: Inputs, layout: Layout) -> None:
   console = rich.console.Console(stderr=True, quiet=not hosts.is_first())
   experiment, gin_text = _build(inputs, console)
   hosts.check_same(experiment.config_hash, "configuration")
