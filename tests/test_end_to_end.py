@@ -165,6 +165,8 @@ def test_runs_and_baselines_are_probed_side_by_side(finished, tmp_path):
   by_name = {row["checkpoint"]: row for row in rows}
   assert set(by_name) == {"finished", "baseline:oracle"}
   assert by_name["finished"]["parameters"] > 1_000
+  assert by_name["finished"]["dtype"] == "float32"
   assert by_name["baseline:oracle"]["parameters"] is None
+  assert by_name["baseline:oracle"]["dtype"] is None
   assert all(r["correct"] for r in rows if r["checkpoint"] == "baseline:oracle")
   assert "override rate" in (out / "report.md").read_text()

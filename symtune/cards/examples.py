@@ -14,10 +14,10 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from etils import epath
 
+from symtune.bounded import parse_json
 from symtune.cards.card import SPLITS, Example, Task, TaskCard
 from symtune.errors import SymtuneError
 
@@ -170,18 +170,6 @@ def _describe_bad(card: TaskCard, path: epath.Path, bad: Sequence[BadRow]) -> st
   )
 
 
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-  values = dict(pairs)
-  if len(values) < len(pairs):
-    keys = [key for key, _ in pairs]
-    twice = next(key for key in keys if keys.count(key) > 1)
-    raise SymtuneError(f"the key {twice!r} occurs twice; keep one")
-  return values
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys)
-
-
 def _example(card: TaskCard, row: int, line: bytes) -> Example:
   """Returns one line as an example; errors do not name the line yet."""
   if len(line) > MAX_LINE_BYTES:
@@ -217,37 +205,6 @@ def _example(card: TaskCard, row: int, line: bytes) -> Example:
   if split not in SPLITS:
     raise SymtuneError(f"key 'split': got {split!r}, allowed: {', '.join(SPLITS)}")
   return Example(row=row, fields=texts, label=label, split=split)
-
-
-def parse_json(content: bytes) -> Any:
-  """Returns the value of a line or a file of JSON.
-
-  Raises:
-    SymtuneError: it is not UTF-8 or not JSON, holds a key twice or a lone surrogate, is
-      nested too deeply, or holds too long a number. The message does not name the file.
-  """
-  try:
-    values = _DECODER.decode(content.decode("utf-8"))
-    if b"\\u" in content:  # the only way to write half of a surrogate pair
-      json.dumps(values, ensure_ascii=False).encode("utf-8")
-    return values
-  except UnicodeEncodeError as error:
-    raise SymtuneError(
-      f"the text holds a lone surrogate ({error.object[error.start]!a}), which is not "
-      "a character; remove it"
-    ) from error
-  except UnicodeDecodeError as error:
-    raise SymtuneError(
-      f"not UTF-8 at byte {error.start} of the line; save the file as UTF-8"
-    ) from error
-  except json.JSONDecodeError as error:
-    raise SymtuneError(
-      f"not JSON: {error.msg} at column {error.colno}; expected one object per line"
-    ) from error
-  except RecursionError as error:
-    raise SymtuneError("nested too deeply; expected an object of texts") from error
-  except ValueError as error:  # Python refuses integers of more than 4,300 digits
-    raise SymtuneError(f"holds a number that is too long ({error})") from error
 
 
 def _value(values: dict[str, object], key: str) -> object:

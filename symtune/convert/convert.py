@@ -20,7 +20,7 @@ import rich.progress
 from symtune.convert.huggingface import VOCAB, write_huggingface
 from symtune.convert.load import float_dtype
 from symtune.convert.own import write_weights
-from symtune.convert.t5x_write import write_t5x
+from symtune.convert.t5x.write import write_t5x
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.errors import SymtuneError
 

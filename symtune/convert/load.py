@@ -155,5 +155,6 @@ def fingerprint(checkpoint: SourceCheckpoint) -> str:
 def _digest(name: str, tensor: LazyTensor, *, is_small: bool) -> bytes:
   digest = hashlib.sha256(f"{name} {tensor.shape} {tensor.dtype.name}\n".encode())
   if is_small or len(tensor.shape) == 1 or name.endswith("/rel_embedding"):
-    digest.update(np.ascontiguousarray(tensor.read()).data.cast("B"))
+    # As plain bytes, since bfloat16 has no buffer format.
+    digest.update(np.ascontiguousarray(tensor.read()).reshape(-1).view(np.uint8))
   return digest.digest()

@@ -16,7 +16,7 @@ from symtune.convert.safetensors_file import (
   read_safetensors,
   write_safetensors,
 )
-from symtune.convert.t5x import read_orbax
+from symtune.convert.t5x.read import read_orbax
 from symtune.convert.tensors import SourceCheckpoint, check_tensors
 from symtune.errors import SymtuneError
 from symtune.model.config import T5Config

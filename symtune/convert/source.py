@@ -15,8 +15,8 @@ from symtune.convert.huggingface import (
   is_huggingface,
 )
 from symtune.convert.own import is_run, run_source, weights_source
-from symtune.convert.t5x import is_t5x
-from symtune.convert.t5x_tree import t5x_source
+from symtune.convert.t5x.read import is_t5x
+from symtune.convert.t5x.tree import t5x_source
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.errors import SymtuneError
 from symtune.files import cache_folder, write_whole
@@ -41,7 +41,7 @@ def open_checkpoint(
   Args:
     address: `hf://google/flan-t5-small`, optionally with `@` and a branch, tag or
       commit; `gs://t5-data/...`; or a local path.
-    mlp_activations: for T5X checkpoints of unusual networks (`t5x_tree.infer_config`).
+    mlp_activations: for T5X checkpoints of unusual networks (`t5x.tree.infer_config`).
 
   Returns:
     The checkpoint, with the tokenizer in its folder (for T5X, also in the folder above

@@ -24,11 +24,12 @@ from symtune.errors import SymtuneError
 from symtune.experiment.build import Experiment
 from symtune.experiment.start import Start, find_start
 from symtune.files import CACHE_FILE
+from symtune.model.config import T5Config
 from symtune.model.network import Params, Transformer
 from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
 from symtune.probe.answer.cache import DiskCache
 from symtune.probe.answer.model_scorer import ModelScorer
-from symtune.probe.answer.native_model import NativeModel
+from symtune.probe.answer.native_model import NativeModel, native_runtime
 from symtune.probe.answer.scorers import (
   make_random_scorer,
   score_by_context,
@@ -80,7 +81,8 @@ def open_answerers(
     experiment: vocabulary, lengths and probes.
     out: folder of the results; holds the cache of scores.
     dtype: dtype of parameters and activations, float32 or bfloat16; None means float32
-      parameters and the activation dtype of the checkpoint's settings.
+      parameters and the activation dtype of the checkpoint's settings, which for
+      transformers: is float32 too, whatever the stored type.
 
   Returns:
     For each name, a label without the size and a function that reads the weights.
@@ -98,13 +100,12 @@ def open_answerers(
       label = CheckpointLabel(name=title, step=0)
       opened.append((label, _baseline(label, rest)))
     elif kind == "transformers":
-      label = CheckpointLabel(name=title, step=0)
-      opened.append((label, _transformers(label, rest, experiment, out)))
+      label = CheckpointLabel(name=_with_dtype(title, dtype), step=0)
+      opened.append((label, _transformers(label, rest, experiment, out, dtype)))
     else:
       start = _find(name)
       label = CheckpointLabel(
-        name=title if dtype in (None, "float32") else f"{title} ({dtype})",
-        step=start.source.step or 0,
+        name=_with_dtype(title, dtype), step=start.source.step or 0
       )
       _check_vocab(name, start, experiment)
       start = _in_dtype(start, kind_of_numbers)
@@ -150,13 +151,23 @@ def native_answerer(
     experiment.probe_tokenizer,
     tokens_per_batch=experiment.recipe.probe.tokens_per_batch,
     cache=DiskCache(out / CACHE_FILE),
+    runtime=native_runtime(),
   )
-  return Answerer(
-    label=dataclasses.replace(
-      label, parameters=model.num_parameters, identity=model.identity
-    ),
-    score=scorer,
+  sized = dataclasses.replace(
+    label,
+    parameters=model.num_parameters,
+    identity=model.identity,
+    family=_family(network.config, experiment.vocab.fingerprint),
+    dtype=np.dtype(network.config.dtype).name,
   )
+  return Answerer(label=sized, score=scorer)
+
+
+def _family(config: T5Config, vocab: str) -> str:
+  """What networks of several sizes have in common: `ResultRow.family`."""
+  layer = "-".join(config.mlp_activations)
+  output = "tied" if config.logits_via_embedding else "untied"
+  return f"t5 {layer} {output}, vocabulary {vocab[:8]}"
 
 
 def _titles(names: Sequence[str]) -> list[str]:
@@ -178,6 +189,10 @@ def _titles(names: Sequence[str]) -> list[str]:
   ]
 
 
+def _with_dtype(title: str, dtype: str | None) -> str:
+  return title if dtype in (None, "float32") else f"{title} ({dtype})"
+
+
 def _baseline(label: CheckpointLabel, name: str) -> Callable[[], Answerer]:
   if name not in BASELINES:
     raise SymtuneError(
@@ -188,22 +203,33 @@ def _baseline(label: CheckpointLabel, name: str) -> Callable[[], Answerer]:
 
 
 def _transformers(
-  label: CheckpointLabel, name: str, experiment: Experiment, out: pathlib.Path
+  label: CheckpointLabel,
+  name: str,
+  experiment: Experiment,
+  out: pathlib.Path,
+  dtype: str | None,
 ) -> Callable[[], Answerer]:
-  from symtune.probe.answer import hf
+  from symtune.probe.answer.hf import load
 
-  hf.check_installed()
+  load.check_installed()
+  folder = load.find_folder(name)
   plan = experiment.recipe.probe
 
   def read() -> Answerer:
-    scorer = hf.load_scorer(
-      name,
+    scorer = load.load_scorer(
+      folder,
       max_inputs=plan.max_inputs,
       max_targets=plan.max_targets,
+      dtype=dtype or "float32",
+      vocab=experiment.vocab,
       cache=DiskCache(out / CACHE_FILE),
     )
     sized = dataclasses.replace(
-      label, parameters=scorer.num_parameters, identity=scorer.identity
+      label,
+      parameters=scorer.num_parameters,
+      identity=scorer.identity,
+      family=scorer.family,
+      dtype=scorer.dtype,
     )
     return Answerer(label=sized, score=scorer)
 

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 
 import symtune
+from symtune.checksums import check_object, object_to_json
 from symtune.data.draw.words import DRAWS_VERSION
 from symtune.errors import SymtuneError
 from symtune.files import CACHE_FILE, RUN_FILE, write_whole
@@ -63,7 +64,7 @@ def claim_folder(
         "draws_version": DRAWS_VERSION,
         "config": json.loads(config),
       }
-      write_whole(path / RUN_FILE, json.dumps(about, indent=2, sort_keys=True) + "\n")
+      write_whole(path / RUN_FILE, object_to_json(dict(sorted(about.items()))))
     try:
       yield path
     except SymtuneError:
@@ -124,6 +125,7 @@ def _check_free(path: pathlib.Path, recipe: str, config_hash: str) -> None:
     found = json.loads(about.read_text(encoding="utf-8"))
     name, found_hash = found["recipe"], found["config_hash"]
     draws = found.get("draws_version", 1)
+    check_object(found, str(about))
   except (ValueError, KeyError, TypeError) as error:
     raise SymtuneError(
       f"{about} is damaged ({error}). Choose another folder with --out."

@@ -12,6 +12,7 @@ import jax
 import optax
 import rich.console
 
+from symtune.checksums import object_to_json
 from symtune.convert.load import check_config
 from symtune.data.batches.batch import HostShard
 from symtune.data.batches.windows import StreamCounts
@@ -278,7 +279,7 @@ def _report_data(
     ],
     "instructions_left_out": left_out,
   }
-  write_whole(run_dir / DATA_FILE, json.dumps(about, indent=2) + "\n")
+  write_whole(run_dir / DATA_FILE, object_to_json(about))
   console.print(
     f"tuning prompts: {counts.prompts} built, {counts.shortened} lost "
     f"{counts.exemplars_dropped} exemplars to fit, {counts.skipped} did not fit"

@@ -44,6 +44,7 @@ class ProbeItem:
     prior: choice that the label words' meaning implies; None if they have no meaning.
     kind: how the question is answered.
     fingerprint: SHA-256 of what the question is made from (card and rows).
+    shares: names of what the task has in common with other tasks (`TaskCard.shares`).
   """
 
   probe: str
@@ -56,11 +57,17 @@ class ProbeItem:
   prior: int | None
   kind: AnswerKind
   fingerprint: str
+  shares: tuple[str, ...] = ()
 
   @property
   def key(self) -> tuple[str, str, str, int, int]:
     """The same for the same question to two checkpoints."""
     return (self.probe, self.setting, self.task, self.seed, self.query)
+
+  @property
+  def where(self) -> str:
+    """The question's place, for messages."""
+    return f"probe {self.probe}, task {self.task}, query row {self.query}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -222,6 +222,7 @@ class _Saver:
     batches: BatchIterator,
   ) -> None:
     self._directory = run_dir / CHECKPOINTS
+    self._metrics = run_dir / metrics.METRICS_FILE
     self._settings = settings
     self._config_hash = config_hash
     self._config = config
@@ -236,6 +237,7 @@ class _Saver:
       config_hash=self._config_hash,
       config=self._config,
       metric_sums=sums.to_json(),
+      metrics_checksum=metrics.rows_checksum(self._metrics),
       keep=self._settings.keep,
       keep_every=self._settings.keep_every,
     )
@@ -251,6 +253,7 @@ def _resume(
   """Returns the state of the newest checkpoint, or the given state if there is none."""
   directory = run_dir / CHECKPOINTS
   step = checkpoint.latest_step(directory)
+  wanted_rows = ""
   hosts.check_same(str(step), f"newest checkpoint in {directory}")
   sums = MetricSums()
   if step is not None:
@@ -259,10 +262,12 @@ def _resume(
     saved = checkpoint.restore(directory, step, wanted, config_hash=config_hash)
     batches.set_state(saved.data_state)
     state, sums = saved.state, MetricSums.from_json(saved.metric_sums)
+    wanted_rows = saved.metrics_checksum
     progress.say(f"Resuming at step {step} from {directory / str(step)}.")
-  if jax.process_index() == 0:
+  if hosts.is_first():
     for name in (metrics.METRICS_FILE, metrics.TIMING_FILE):
       metrics.truncate_rows(run_dir / name, step or 0)
+    metrics.check_rows(run_dir / metrics.METRICS_FILE, wanted_rows)
   return state, sums
 
 

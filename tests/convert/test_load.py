@@ -8,8 +8,8 @@ import pytest
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.load import check_config, fingerprint
 from symtune.convert.source import open_checkpoint
-from symtune.convert.t5x import open_t5x
-from symtune.convert.t5x_tree import infer_config, unscan
+from symtune.convert.t5x.read import open_t5x
+from symtune.convert.t5x.tree import infer_config, unscan
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.errors import SymtuneError
 
@@ -37,6 +37,15 @@ def test_the_fingerprint_is_of_the_parameters_not_of_the_format(source, tmp_path
   for format_, name in ((Format.T5X, "t5x"), (Format.SYMTUNE, "w.safetensors")):
     written = convert(source, Destination(path=tmp_path / name, format=format_))
     assert fingerprint(open_checkpoint(written)) == found
+
+
+def test_bfloat16_parameters_have_one_fingerprint_in_every_format(source, tmp_path):
+  hashes = set()
+  for format_, name in zip(Format, ("a", "b", "c.safetensors"), strict=True):
+    place = Destination(path=tmp_path / name, format=format_, dtype="bfloat16")
+    hashes.add(fingerprint(open_checkpoint(convert(source, place))))
+  assert len(hashes) == 1
+  assert fingerprint(source) not in hashes
 
 
 def test_the_fingerprint_of_stacked_layers_holds_one_array_at_a_time(

@@ -18,7 +18,7 @@ import pytest
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
-from symtune.convert.t5x import open_t5x
+from symtune.convert.t5x.read import open_t5x
 from symtune.errors import SymtuneError
 from symtune.model.axes import SHARDED_PARAMS_RULES
 from symtune.model.network import Transformer, param_axes, param_shapes

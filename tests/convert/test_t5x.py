@@ -15,9 +15,9 @@ import tensorstore
 from flax.traverse_util import unflatten_dict
 
 from symtune.convert.load import load_params
-from symtune.convert.t5x import open_t5x
-from symtune.convert.t5x_tree import t5x_source
-from symtune.convert.t5x_write import write_t5x
+from symtune.convert.t5x.read import open_t5x
+from symtune.convert.t5x.tree import t5x_source
+from symtune.convert.t5x.write import write_t5x
 from symtune.convert.tensors import LazyTensor
 from symtune.errors import SymtuneError
 from symtune.model.network import Transformer

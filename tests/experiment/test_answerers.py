@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from symtune.convert.convert import Destination, Format, convert
+from symtune.convert.source import open_checkpoint
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
 from symtune.experiment import answerers
@@ -77,6 +79,19 @@ def test_a_weights_file_answers_and_knows_its_size(
   scores = answerer.score(items)
   assert all(np.isfinite(s.log_likelihoods).all() for s in scores)
   assert (tmp_path / "scores.sqlite").exists()
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_bfloat16_weights_answer(
+  dtype, weights, experiment, toy_task, toy_pools, tmp_path
+):
+  half = tmp_path / "half.safetensors"
+  place = Destination(path=half, format=Format.SYMTUNE, dtype="bfloat16")
+  convert(open_checkpoint(weights[0]), place)
+  ((_, read),) = open_answerers([str(half)], experiment, tmp_path, dtype)
+  settings = ProbeSettings(pool=toy_pools[1], max_queries=1)
+  scores = read().score(list(FlippedLabels().items(toy_task, settings)))
+  assert all(np.isfinite(s.log_likelihoods).all() for s in scores)
 
 
 def test_a_damaged_weights_file_is_named(weights, experiment, tmp_path):

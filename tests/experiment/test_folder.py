@@ -47,6 +47,7 @@ def test_folder_of_another_run_is_refused_and_left_alone(tmp_path):
 def test_folder_of_other_draws_is_refused_with_the_reason(tmp_path, version):
   with _claim(tmp_path / "run") as path:
     about = json.loads((path / "run.json").read_text())
+  del about["checksum"]  # so that it is no damage
   about["draws_version"] = version
   if version == 1:  # those folders do not name a version
     del about["draws_version"]
@@ -98,6 +99,17 @@ def test_file_is_refused(tmp_path):
 def test_damaged_run_file_is_refused(tmp_path):
   (tmp_path / "run.json").write_text('{"recipe": "t')
   with pytest.raises(SymtuneError, match=r"run\.json is damaged"), _claim(tmp_path):
+    pass
+
+
+def test_a_run_file_with_other_values_is_refused(tmp_path):
+  with _claim(tmp_path / "run") as path:
+    text = (path / "run.json").read_text()
+  (path / "run.json").write_text(text.replace('"seed": 0', '"seed": 1'))
+  with (
+    pytest.raises(SymtuneError, match=r"run\.json is damaged: its checksum is"),
+    _claim(path),
+  ):
     pass
 
 

@@ -4,9 +4,12 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from symtune.convert.convert import Destination, Format, convert
+from symtune.convert.source import open_checkpoint
 from symtune.experiment.build import Experiment
 from symtune.experiment.run import sharded_state
 from symtune.experiment.start import find_start, load_start
@@ -82,3 +85,15 @@ def test_the_state_is_that_of_one_device_in_parts(from_checkpoint, start, monkey
   ):
     np.testing.assert_array_equal(left, right)
   assert (jax.random.key_data(wanted.rng) == jax.random.key_data(state.rng)).all()
+
+
+@pytest.mark.parametrize("format_", Format)
+def test_training_starts_from_bfloat16_in_every_format(format_, start, tmp_path):
+  name = "half.safetensors" if format_ is Format.SYMTUNE else "half"
+  place = Destination(path=tmp_path / name, format=format_, dtype="bfloat16")
+  written = convert(open_checkpoint(tmp_path / "w.safetensors"), place)
+  params = load_start(find_start(str(written)), NETWORK, 0)
+  wanted = load_start(start, NETWORK, 0)
+  for left, right in zip(jax.tree.leaves(params), jax.tree.leaves(wanted), strict=True):
+    assert left.dtype == jnp.float32
+    np.testing.assert_array_equal(left, right.astype(jnp.bfloat16).astype(jnp.float32))

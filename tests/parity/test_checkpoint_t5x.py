@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from symtune.convert.t5x_write import write_t5x
+from symtune.convert.t5x.write import write_t5x
 
 pytestmark = pytest.mark.t5x
 

@@ -80,7 +80,7 @@ def _log_p(logits, ids):
 
 
 def _scorer(model, tokenizer, max_inputs=1024):
-  from symtune.probe.answer.hf import HfScorer
+  from symtune.probe.answer.hf.scorer import HfScorer
 
   return HfScorer(model, tokenizer, max_inputs=max_inputs, max_targets=6)
 
@@ -150,11 +150,12 @@ def test_sentinels_are_part_of_an_answer(seq2seq, items, monkeypatch):
 
 
 def test_a_folder_is_read_back(seq2seq, tokenizer, items, tmp_path):
-  from symtune.probe.answer.hf import load_scorer
+  from symtune.probe.answer.hf.load import find_folder, load_scorer
 
   seq2seq.save_pretrained(tmp_path)
   tokenizer.save_pretrained(tmp_path)
-  scorer = load_scorer(str(tmp_path), max_inputs=1024, max_targets=6)
+  folder = find_folder(str(tmp_path))
+  scorer = load_scorer(folder, max_inputs=1024, max_targets=6)
   assert scorer(items) == _scorer(seq2seq, tokenizer)(items)
   assert scorer.num_parameters == sum(p.numel() for p in seq2seq.parameters())
 
@@ -175,7 +176,7 @@ def test_answers_are_kept_on_disk(seq2seq, tokenizer, items, tmp_path, monkeypat
   import dataclasses
 
   from symtune.probe.answer.cache import DiskCache
-  from symtune.probe.answer.hf import HfScorer
+  from symtune.probe.answer.hf.scorer import HfScorer
 
   asked = [*items, dataclasses.replace(items[0], kind=AnswerKind.GENERATE)]
 
@@ -204,7 +205,9 @@ def test_broken_weights_are_named(seq2seq, tokenizer, items):
 
 def test_a_path_that_is_no_model_is_named(tmp_path):
   from symtune.errors import SymtuneError
-  from symtune.probe.answer.hf import load_scorer
+  from symtune.probe.answer.hf.load import find_folder
 
-  with pytest.raises(SymtuneError, match=r"transformers:.* cannot be read"):
-    load_scorer(str(tmp_path), max_inputs=8, max_targets=8)
+  with pytest.raises(SymtuneError, match=r"config.json: no such file"):
+    find_folder(str(tmp_path))
+  with pytest.raises(SymtuneError, match="there is no such folder"):
+    find_folder(str(tmp_path / "no such"))

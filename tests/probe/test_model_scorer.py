@@ -141,13 +141,6 @@ class _FirstStays:
     self.values = {**values, **self.values}
 
 
-def test_a_file_that_is_no_cache_is_named(tmp_path):
-  path = tmp_path / "scores.sqlite"
-  path.write_text("something else, long enough to be looked at by the database")
-  with pytest.raises(SymtuneError, match=r"scores\.sqlite cannot be used .* Delete it"):
-    DiskCache(path)
-
-
 def test_generated_answers_end_before_eos(items, toy_vocab):
   asked = [dataclasses.replace(item, kind=AnswerKind.GENERATE) for item in items]
   scores = _scorer(_Fake(), toy_vocab)(asked)

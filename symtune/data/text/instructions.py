@@ -20,7 +20,7 @@ from typing import Any
 
 from etils import epath
 
-from symtune.cards.examples import parse_json
+from symtune.bounded import parse_json
 from symtune.cards.resources import data_path
 from symtune.errors import SymtuneError
 
@@ -117,7 +117,7 @@ def _read_file(
   left_out = 0
   positive, negative = (), ()
   if form is InstructionForm.SUPER_NI:
-    task = _object(_parse(content, f"{path}"), f"{path}")
+    task = _object(parse_json(content, f"{path}"), f"{path}")
     found = _super_ni_rows(task, f"{path}")
     positive = _shown(task, "Positive Examples", f"{path}")
     negative = _shown(task, "Negative Examples", f"{path}")
@@ -153,12 +153,12 @@ def _line_rows(
 ) -> Iterator[tuple[str, InstructionRow]]:
   """Pairs (place, row) of a file with a JSON object per line or a list of objects."""
   if content.lstrip()[:1] == b"[":
-    items = _parse(content, f"{path}")
+    items = parse_json(content, f"{path}")
     places = [(f"{path}, item {i + 1}", item) for i, item in enumerate(items)]
   else:
     lines = content.removesuffix(b"\n").split(b"\n")
     places = [
-      (where := f"{path}, line {i + 1}", _parse(line, where))
+      (where := f"{path}, line {i + 1}", parse_json(line, where))
       for i, line in enumerate(lines)
     ]
   for where, item in places:
@@ -233,13 +233,6 @@ def _shown(task: Mapping[str, Any], key: str, where: str) -> tuple[Shown, ...]:
       Shown(input=_text(item, "input", place), output=output, explanation=explanation)
     )
   return tuple(shown)
-
-
-def _parse(content: bytes, where: str) -> Any:
-  try:
-    return parse_json(content)
-  except SymtuneError as error:
-    raise SymtuneError(f"{where}: {error}") from error
 
 
 def _object(value: Any, where: str) -> Mapping[str, Any]:

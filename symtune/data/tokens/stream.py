@@ -13,6 +13,7 @@ import numpy as np
 from symtune.data.mixture import Mixture
 from symtune.data.tokens.cache import TokenTask, tokenize_task
 from symtune.data.tokens.join import PromptJoiner
+from symtune.data.tokens.label_ids import check_drawn_words
 from symtune.data.tokens.tokenizer import (
   PromptBlock,
   PromptTokenizer,
@@ -35,7 +36,11 @@ class TokenStream:
       mixture: says what stands at each position.
       tokenizer: vocabulary and limits.
       cache_dir: folder of the token cache; None keeps the ids in memory.
+
+    Raises:
+      SymtuneError: prompts may offer label words that have the same ids.
     """
+    check_drawn_words(mixture.draws.tables, tokenizer.vocab)
     self._draws, self._tokenizer = mixture.draws, tokenizer
     tasks: dict[int, TokenTask] = {}  # several ingredients may share a task
     for task in mixture.tasks:

@@ -5,13 +5,14 @@ concatenations, not SentencePiece calls.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Int, Int64
 
 from symtune.data.prompts import Prompt
 from symtune.data.text.vocab import Vocab
+from symtune.data.tokens.label_ids import check_label_ids
 from symtune.errors import SymtuneError
 
 # Parts whose ids are remembered; about 1 GB of text and ids at most.
@@ -115,6 +116,7 @@ class PromptTokenizer:
     self.min_exemplars_per_class = min_exemplars_per_class
     self.eos = np.asarray([vocab.eos_id], np.int32)
     self._ids_by_part: dict[str, np.ndarray] = {}
+    self._checked_choices: set[tuple[str, ...]] = set()
 
   def tokenize(self, prompt: Prompt) -> TokenizedPrompt:
     """Ids of a prompt; whole exemplars are dropped evenly until it fits.
@@ -128,12 +130,19 @@ class PromptTokenizer:
     Raises:
       PromptTooLongError: the prompt does not fit without dropping below
         `min_exemplars_per_class`, or its only choice, which is free text, is too long.
-      SymtuneError: a label word is longer than `max_targets`.
+      SymtuneError: a label word is longer than `max_targets`, or two choices have the
+        same ids.
     """
     return self.fit(self.encode(prompt))
 
   def encode(self, prompt: Prompt) -> EncodedPrompt:
-    """Ids of all turns and choices of a prompt, however long."""
+    """Ids of all turns and choices of a prompt, however long.
+
+    Raises:
+      SymtuneError: two choices have the same ids (see `check_label_ids`).
+    """
+    if len(prompt.choices) > 1:
+      self._check_choices(prompt.choices)
     return EncodedPrompt(
       turns=tuple(
         np.concatenate([self.ids(part) for part in turn]) for turn in prompt.turns
@@ -145,6 +154,14 @@ class PromptTokenizer:
       answer=prompt.answer,
       start="".join(prompt.turns[0])[:60],
     )
+
+  def _check_choices(self, choices: tuple[str, ...]) -> None:
+    """Refuses choices with the same ids; those of a task are checked once."""
+    if choices not in self._checked_choices:
+      check_label_ids("the choices of a prompt", choices, self.vocab, self.ids)
+      if len(self._checked_choices) >= _MAX_PARTS:
+        self._checked_choices.clear()
+      self._checked_choices.add(choices)
 
   def fit(self, encoded: EncodedPrompt) -> TokenizedPrompt:
     """Drops exemplars until a prompt fits, and ends it with EOS; see `tokenize`."""
@@ -215,18 +232,36 @@ class PromptTokenizer:
     dropped: set[int] = set()
     if excess <= 0:
       return dropped
-    kept: list[list[int]] = [[] for _ in range(max(exemplar_labels, default=0) + 1)]
-    for turn, label in enumerate(exemplar_labels):
-      kept[label].append(turn)
-    while excess > 0:
-      largest = max(kept, key=lambda turns: (len(turns), turns))
-      if len(largest) <= self.min_exemplars_per_class:
-        raise PromptTooLongError(
-          f"prompt starting {name()!r}: got {self.max_inputs + excess} tokens with "
-          f"{self.min_exemplars_per_class} exemplars per class, expected at most "
-          f"{self.max_inputs}. Raise the input length."
-        )
-      turn = largest.pop()
+    for turn in dropping_order(exemplar_labels, self.min_exemplars_per_class):
       dropped.add(turn)
       excess -= lengths[turn]
-    return dropped
+      if excess <= 0:
+        return dropped
+    raise PromptTooLongError(
+      f"prompt starting {name()!r}: got {self.max_inputs + excess} tokens with "
+      f"{self.min_exemplars_per_class} exemplars per class, expected at most "
+      f"{self.max_inputs}. Raise the input length."
+    )
+
+
+def dropping_order(exemplar_labels: Sequence[int], minimum: int = 0) -> Iterator[int]:
+  """In which order exemplars go until a prompt fits, whoever reads the prompt.
+
+  Of the largest class the last one goes; of several largest classes, that whose first
+  exemplar stands last.
+
+  Args:
+    exemplar_labels: class id of each exemplar.
+    minimum: exemplars of each class that stay.
+
+  Yields:
+    Numbers of the exemplars, until `minimum` of each class are left.
+  """
+  kept: list[list[int]] = [[] for _ in range(max(exemplar_labels, default=0) + 1)]
+  for turn, label in enumerate(exemplar_labels):
+    kept[label].append(turn)
+  while True:
+    largest = max(kept, key=lambda turns: (len(turns), turns))
+    if len(largest) <= minimum:
+      return
+    yield largest.pop()

@@ -72,6 +72,7 @@ class ModelScorer:
     *,
     tokens_per_batch: int,
     cache: ScoreCache | None = None,
+    runtime: str = "",
   ):
     """Wraps a model.
 
@@ -80,11 +81,14 @@ class ModelScorer:
       tokenizer: has the model's vocabulary and its longest input.
       tokens_per_batch: number of input positions in a batch; limits the memory.
       cache: cache of answers; None keeps them in memory.
+      runtime: what else the last digits of an answer depend on, such as versions; part
+        of the cache's keys.
     """
     self._model = model
     self._tokenizer = tokenizer
     self._tokens_per_batch = tokens_per_batch
     self._cache = cache or MemoryCache()
+    self._runtime = runtime
     self._trees: dict[tuple[bytes, ...], TokenTree] = {}
 
   def __call__(self, items: Sequence[ProbeItem]) -> list[Score]:
@@ -118,7 +122,7 @@ class ModelScorer:
       asked = prompt.choices
     else:
       asked = (np.asarray([self._tokenizer.max_targets], np.int32),)
-    identity = f"{item.kind} {self._model.identity}"
+    identity = f"{item.kind} {self._model.identity} {self._runtime}"
     key = question_key(identity, prompt.inputs, asked)
     return _Question(key=key, kind=item.kind, prompt=prompt)
 
@@ -208,7 +212,7 @@ class ModelScorer:
       return Score(text=vocab.decode(ids[:end]), exemplars=exemplars)
     if not np.isfinite(values).all():
       raise SymtuneError(
-        f"{_where(item)}: got scores {values.tolist()}, expected finite ones. The "
+        f"{item.where}: got scores {values.tolist()}, expected finite ones. The "
         f"checkpoint is broken, or its activations overflow: use float32 or bfloat16, "
         f"not float16."
       )
@@ -229,8 +233,4 @@ def tokenize_item(tokenizer: PromptTokenizer, item: ProbeItem) -> TokenizedPromp
   try:
     return tokenizer.tokenize(item.prompt)
   except SymtuneError as error:
-    raise SymtuneError(f"{_where(item)}: {error}") from error
-
-
-def _where(item: ProbeItem) -> str:
-  return f"probe {item.probe}, task {item.task}, query row {item.query}"
+    raise SymtuneError(f"{item.where}: {error}") from error

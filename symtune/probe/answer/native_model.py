@@ -46,6 +46,12 @@ class NativeModel:
     return np.asarray(_jit_generate(self._network, self._params, inputs, max_length))
 
 
+def native_runtime() -> str:
+  """What the last digits of an answer depend on besides the model."""
+  precision = jax.config.jax_default_matmul_precision
+  return f"jax {jax.__version__} {jax.default_backend()} {precision}"
+
+
 def count_parameters(params: Any) -> int:
   """How many numbers a tree of arrays or shapes holds."""
   return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))

@@ -53,6 +53,17 @@ def _task(make_task, texts):
   return dataclasses.replace(task, examples=examples)
 
 
+def _known_pool(vocab, size=None, rules=None):
+  """Tuning symbols, without those that have unknown pieces in the vocabulary."""
+  pool = make_pool(PoolSplit.TUNING, size_per_category=size, rules=rules, vocab=vocab)
+  symbols = {
+    category: tuple(s for s in group if vocab.unk_id not in vocab.encode(s))
+    for category, group in pool.symbols.items()
+  }
+  known = {category: group for category, group in symbols.items() if group}
+  return dataclasses.replace(pool, symbols=known)
+
+
 def _tokenizer(vocab, max_inputs=400):
   return PromptTokenizer(
     vocab, max_inputs=max_inputs, max_targets=64, min_exemplars_per_class=1
@@ -109,7 +120,7 @@ def _from_ids(stream, positions):
 )
 def test_ids_are_those_of_the_rendered_text(make_task, small_vocab, texts, seed):
   task = _task(make_task, texts)
-  pool = make_pool(PoolSplit.TUNING, size_per_category=50)
+  pool = _known_pool(small_vocab, 50)
   mixture, tokenizer = _mixture(task, pool, seed), _tokenizer(small_vocab)
   expected = _from_text(mixture, tokenizer, range(24))
   assert _from_ids(TokenStream(mixture, tokenizer), range(24)) == expected
@@ -120,9 +131,10 @@ def test_ids_are_those_of_the_rendered_text(make_task, small_vocab, texts, seed)
 
 
 def test_vocabularies_of_more_than_two_bytes(make_task):
-  vocab = ToyVocab([str(n) for n in range(70_000)])
+  labels = ("animal", "fruit", "moss", "fern")
+  vocab = ToyVocab([*labels, *(str(n) for n in range(70_000))])
   task = _task(make_task, [f"{69_000 + i} 7 <b>" for i in range(20)])
-  mixture = _mixture(task, make_pool(PoolSplit.TUNING, size_per_category=50), seed=1)
+  mixture = _mixture(task, _known_pool(vocab, 50), seed=1)
   tokenizer = _tokenizer(vocab, max_inputs=40)
   found = _from_ids(TokenStream(mixture, tokenizer), range(40))
   assert max(max(ids) for ids, _, _ in found) > 2**16
@@ -132,7 +144,7 @@ def test_vocabularies_of_more_than_two_bytes(make_task):
 
 def test_prompts_of_a_position_are_the_same_in_any_block(make_task, small_vocab):
   task = _task(make_task, [f"text {i} of {i % 3}" for i in range(24)])
-  pool = make_pool(PoolSplit.TUNING, size_per_category=50)
+  pool = _known_pool(small_vocab, 50)
   stream = TokenStream(_mixture(task, pool, seed=4), _tokenizer(small_vocab))
   whole = _from_ids(stream, range(60))
   assert _from_ids(stream, range(7, 60)) == whole[7:]
@@ -188,7 +200,7 @@ def test_every_way_to_draw_gives_the_prompts_of_the_text(make_task, small_vocab)
   pools = (
     few,
     dataclasses.replace(few, symbols={**words, SymbolCategory.INTEGERS: ("7",)}),
-    make_pool(PoolSplit.TUNING, rules=SymbolRules(same_length=True), vocab=small_vocab),
+    _known_pool(small_vocab, rules=SymbolRules(same_length=True)),
   )
   for kind in (
     (Ingredient(min_shots=3, max_shots=3), (one,)),
@@ -207,7 +219,7 @@ def test_every_way_to_draw_gives_the_prompts_of_the_text(make_task, small_vocab)
 def test_positions_may_be_large(make_task, small_vocab):
   task = _uneven_task(make_task, "large", 60, 2, ("animal", "fruit"))
   kind = (Ingredient(min_shots=1, max_shots=2), (task,))
-  mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=-5)
+  mixture = Mixture([kind], _known_pool(small_vocab), seed=-5)
   tokenizer, start = _tokenizer(small_vocab), 2**40
   positions = range(start, start + 20)
   found = _from_ids(TokenStream(mixture, tokenizer), positions)
@@ -218,7 +230,7 @@ def test_positions_may_be_large(make_task, small_vocab):
 def test_threads_may_share_a_stream(make_task, small_vocab):
   task = _task(make_task, [f"text {i}" for i in range(40)])
   kind = (Ingredient(min_shots=1, max_shots=3), (task,))
-  mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=1)
+  mixture = Mixture([kind], _known_pool(small_vocab), seed=1)
   blocks = [range(start, start + 50) for start in range(0, 800, 50)]
   whole = TokenStream(mixture, _tokenizer(small_vocab))
   expected = [_from_ids(whole, block) for block in blocks]
@@ -229,7 +241,7 @@ def test_threads_may_share_a_stream(make_task, small_vocab):
 
 def test_any_limit_drops_the_same_exemplars(make_task, small_vocab):
   task = _task(make_task, [f"text {i} " * (1 + i % 3) for i in range(24)])
-  pool = make_pool(PoolSplit.TUNING, size_per_category=50)
+  pool = _known_pool(small_vocab, 50)
   kind = (Ingredient(min_shots=1, max_shots=4), (task,))
   mixture, seen = Mixture([kind], pool, seed=6), set()
   for max_inputs in range(20, 140, 3):
@@ -243,7 +255,7 @@ def test_any_limit_drops_the_same_exemplars(make_task, small_vocab):
 def test_a_mixture_without_tasks_of_its_own(make_task, small_vocab):
   task = _task(make_task, [f"text {i}" for i in range(20)])
   skill = (Skill(kind=SkillKind.COPY, min_items=1, max_items=3), (task,))
-  pool = make_pool(PoolSplit.TUNING, size_per_category=50)
+  pool = _known_pool(small_vocab, 50)
   mixture, tokenizer = Mixture([skill], pool, seed=2), _tokenizer(small_vocab)
   found = _from_ids(TokenStream(mixture, tokenizer), range(9))
   assert found == _from_text(mixture, tokenizer, range(9))
@@ -251,7 +263,7 @@ def test_a_mixture_without_tasks_of_its_own(make_task, small_vocab):
 
 def test_a_label_longer_than_a_target_is_an_error(make_task, small_vocab):
   task = _task(make_task, [f"text {i}" for i in range(20)])
-  pool = make_pool(PoolSplit.TUNING, size_per_category=50)
+  pool = _known_pool(small_vocab, 50)
   tokenizer = PromptTokenizer(
     small_vocab, max_inputs=400, max_targets=1, min_exemplars_per_class=1
   )
@@ -272,7 +284,7 @@ def test_a_long_label_is_an_error_where_it_is_not_shown(make_task, small_vocab):
     Ingredient(labels=LabelStyle.NATURAL, min_shots=0, max_shots=0),
     (dataclasses.replace(task, card=card),),
   )
-  mixture = Mixture([kind], make_pool(PoolSplit.TUNING), seed=2)
+  mixture = Mixture([kind], _known_pool(small_vocab), seed=2)
   answers = [mixture.prompt(i).answer for i in range(10)]
   stream = TokenStream(mixture, tokenizer)
   position = answers.index(0)
@@ -400,7 +412,7 @@ def test_real_prompts_from_ids_are_those_of_the_text(shared_data, tmp_path):
   vocab = SentencePieceVocab(shared_data / "t5_tokenizer" / "spiece.model")
   tasks = load_suite("symbol_tuning_train", shared_data / "tasks")
   kinds = [(Ingredient(), tasks), (Ingredient(instruction=True), tasks)]
-  mixture = Mixture(kinds, make_pool(PoolSplit.TUNING), seed=3)
+  mixture = Mixture(kinds, _known_pool(vocab), seed=3)
   tokenizer = _tokenizer(vocab, max_inputs=1024)
   expected = _from_text(mixture, tokenizer, range(300))
   assert _from_ids(TokenStream(mixture, tokenizer, tmp_path), range(300)) == expected

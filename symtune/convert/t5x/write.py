@@ -1,6 +1,6 @@
 """Writes T5X checkpoints without T5X, array by array.
 
-The layout is T5X's own, msgpack + zarr (see t5x.py); both its checkpointer and its
+The layout is T5X's own, msgpack + zarr (see read.py); both its checkpointer and its
 Orbax checkpoint manager read it. Source: t5x/checkpoints.py, Checkpointer.save.
 """
 
@@ -13,7 +13,7 @@ import tensorstore
 from flax.traverse_util import unflatten_dict
 
 from symtune.convert.folders import context
-from symtune.convert.t5x import TARGET, VERSION
+from symtune.convert.t5x.read import TARGET, VERSION
 from symtune.convert.tensors import LazyTensor
 from symtune.errors import SymtuneError
 from symtune.files import write_whole

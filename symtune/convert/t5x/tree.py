@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from symtune.convert.t5x import open_t5x
+from symtune.convert.t5x.read import open_t5x
 from symtune.convert.tensors import LazyTensor, SourceCheckpoint, check_tensors
 from symtune.errors import SymtuneError
 from symtune.model.config import T5Config

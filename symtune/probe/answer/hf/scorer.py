@@ -1,0 +1,287 @@
+"""A Transformers model answers a probe: causal or encoder-decoder, CPU or GPU.
+
+An encoder-decoder model scores complete targets with EOS, as ours does; a causal model
+scores " label" and the blank line that would follow it (`tokens.py`). The exemplars of
+a prompt that is too long go in the order that every answerer uses
+(`symtune.data.tokens.tokenizer.dropping_order`).
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from symtune.data.prompts import TURN_SEPARATOR
+from symtune.data.tokens.label_ids import label_error, label_problem
+from symtune.data.tokens.tokenizer import dropping_order
+from symtune.errors import SymtuneError
+from symtune.probe.answer.cache import MemoryCache, ScoreCache, question_key
+from symtune.probe.answer.hf import forward
+from symtune.probe.answer.hf.tokens import TextTokenizer
+from symtune.probe.probe import AnswerKind, ProbeItem, Score
+
+# Settings of a config that say where it is from or how it is run, not what it computes.
+_UNRELATED = ("_name_or_path", "architectures", "transformers_version", "use_cache")
+_SAMPLE = "Input: the first line\nOutput: the second line"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Question:
+  """An item as ids.
+
+  Attributes:
+    prompt: ids of the prompt.
+    targets: ids of each choice; empty if text is to be generated.
+    exemplars: number of exemplars in the prompt.
+  """
+
+  prompt: list[int]
+  targets: list[list[int]]
+  exemplars: int
+
+
+class HfScorer:
+  """Answers items through a Transformers model.
+
+  Attributes:
+    identity: SHA-256 of tokenizer, settings and parameters.
+    family: kind of model and hash of its vocabulary (`results.ResultRow`).
+    num_parameters: number of parameters of the model.
+    dtype: type of its parameters, such as "float32".
+  """
+
+  def __init__(
+    self,
+    model: Any,
+    tokenizer: Any,
+    *,
+    max_inputs: int,
+    max_targets: int,
+    cache: ScoreCache | None = None,
+  ):
+    """Wraps a model.
+
+    Args:
+      model: a model of transformers, causal or encoder-decoder.
+      tokenizer: its tokenizer.
+      max_inputs: length of the longest prompt in tokens; the model's own positions
+        bound it too.
+      max_targets: largest number of tokens to generate.
+      cache: cache of answers; None keeps them in memory.
+    """
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    self._model = model.to(device).eval()
+    self._tokenizer = tokenizer
+    self._tokens = TextTokenizer(tokenizer)
+    self._is_causal = not model.config.is_encoder_decoder
+    model.generation_config = forward.greedy_settings(model, tokenizer)
+    self._rank = (
+      forward.choose_causal(model, self._tokens.causal_prompt(_SAMPLE))
+      if self._is_causal
+      else forward.score_encoder_decoder
+    )
+    # Tokens that are removed from an answer. Sentinels are kept, as for our own models:
+    # a model that fills in blanks has not answered, whatever the text between them.
+    self._around = {
+      model.generation_config.decoder_start_token_id,
+      tokenizer.bos_token_id,
+      tokenizer.pad_token_id,
+      tokenizer.eos_token_id,
+    }
+    self._max_inputs = max_inputs
+    self._max_targets = max_targets
+    self._positions = count_positions(model)
+    self._cache = cache or MemoryCache()
+    self.dtype = str(model.dtype).removeprefix("torch.")
+    self.identity = _fingerprint(model, self._tokens)
+    self._computed_by = f"{self.identity} {_runtime(model)} {self._rank.__name__}"
+    self.family = _family(model, tokenizer)
+    self.num_parameters = sum(p.numel() for p in model.parameters())
+
+  def __call__(self, items: Sequence[ProbeItem]) -> list[Score]:
+    """Answers items; asks equal questions only once.
+
+    Args:
+      items: any number.
+
+    Returns:
+      One score per item, in their order.
+
+    Raises:
+      SymtuneError: a query does not fit even without exemplars, two choices have the
+        same tokens, or a score is not finite.
+    """
+    import torch
+
+    known: dict[tuple[Any, ...], Score] = {}
+    scores = []
+    with torch.inference_mode():
+      for item in items:
+        prompt = item.prompt
+        key = (item.kind, prompt.turns, prompt.choices)
+        if key not in known:
+          known[key] = self._answer(item)
+        scores.append(known[key])
+    return scores
+
+  def _answer(self, item: ProbeItem) -> Score:
+    question = self._fit(item)
+    exemplars = question.exemplars
+    if item.kind is AnswerKind.GENERATE:
+      output = self._cached(
+        item, question.prompt, [[self._max_targets]], self._generate
+      )
+      return Score(text=self._decode([int(i) for i in output]), exemplars=exemplars)
+    targets = question.targets
+    values = self._cached(
+      item, question.prompt, targets, lambda ids: self._rank(self._model, ids, targets)
+    )
+    if not all(math.isfinite(value) for value in values):
+      raise SymtuneError(
+        f"{item.where}: got scores {values}, expected finite ones. The model is "
+        f"broken, or its activations overflow: use --dtype float32."
+      )
+    lengths = tuple(len(target) for target in targets)
+    return Score(log_likelihoods=tuple(values), tokens=lengths, exemplars=exemplars)
+
+  def _cached(
+    self,
+    item: ProbeItem,
+    ids: list[int],
+    asked: list[list[int]],
+    compute: Callable[[list[int]], Sequence[float]],
+  ) -> list[float]:
+    """Returns the cached value for these tokens, or computes it and caches it."""
+    arrays = [np.array(row, np.int32) for row in (ids, *asked)]
+    key = question_key(f"{item.kind} {self._computed_by}", arrays[0], arrays[1:])
+    known = self._cache.get([key])
+    if key not in known:
+      known = {key: np.array(compute(ids), np.float64)}
+      self._cache.put(known)
+    return known[key].tolist()
+
+  def _fit(self, item: ProbeItem) -> _Question:
+    """The item as ids; drops exemplars until it fits."""
+    order = dropping_order(item.prompt.exemplar_labels)
+    dropped: set[int] = set()
+    while True:
+      question = self._question(item, dropped)
+      limit = self._limit(question)
+      if len(question.prompt) <= limit:
+        break
+      turn = next(order, None)
+      if turn is None:
+        raise SymtuneError(
+          f"{item.where}: got {len(question.prompt)} tokens without exemplars, "
+          f"expected at most {limit}. {self._why(limit)}"
+        )
+      dropped.add(turn)
+    self._check_choices(item, question)
+    return question
+
+  def _check_choices(self, item: ProbeItem, question: _Question) -> None:
+    """Refuses choices that the model cannot tell apart."""
+    if item.kind is not AnswerKind.RANK:
+      return
+    blank = [self._tokenizer.unk_token_id, self._tokenizer.eos_token_id]
+    problem = label_problem(
+      item.prompt.choices,
+      [np.array(ids, np.int32) for ids in question.targets],
+      [i for i in blank if i is not None],
+    )
+    if problem:
+      raise label_error(item.where, problem, "the model's own tokenizer")
+
+  def _question(self, item: ProbeItem, dropped: set[int]) -> _Question:
+    prompt = item.prompt
+    turns = (turn for i, turn in enumerate(prompt.turns) if i not in dropped)
+    text = TURN_SEPARATOR.join("".join(turn) for turn in turns)
+    choices = prompt.choices if item.kind is AnswerKind.RANK else ()
+    if self._is_causal:
+      ids = self._tokens.causal_prompt(text)
+      targets = self._tokens.causal_labels(text, choices)
+    else:
+      eos = self._tokenizer.eos_token_id
+      ids = self._tokens.encoder_prompt(text)
+      targets = [self._tokens.decoder_target(choice, eos) for choice in choices]
+    kept = len(prompt.exemplar_labels) - len(dropped)
+    return _Question(prompt=ids, targets=targets, exemplars=kept)
+
+  def _limit(self, question: _Question) -> int:
+    """The longest prompt in tokens, whose answer must have positions too."""
+    if self._positions is None:
+      return self._max_inputs
+    answer = max(map(len, question.targets), default=self._max_targets)
+    # The last token of an answer is never read.
+    free = self._positions - (answer - 1 if self._is_causal else 0)
+    return min(self._max_inputs, free)
+
+  def _why(self, limit: int) -> str:
+    if limit == self._max_inputs:
+      return "Raise the input length (--gin.probe.max_inputs)."
+    return (
+      f"The model has {self._positions} positions for the prompt and its answer: leave "
+      "this task out, or use a model with more."
+    )
+
+  def _generate(self, ids: list[int]) -> list[int]:
+    return forward.generate(self._model, ids, self._max_targets)
+
+  def _decode(self, ids: list[int]) -> str:
+    if self._is_causal:
+      text = self._tokenizer.decode(ids, skip_special_tokens=True)
+      return text.strip().split(TURN_SEPARATOR)[0]
+    return self._tokenizer.decode([i for i in ids if i not in self._around]).strip()
+
+
+def count_positions(model: Any) -> int | None:
+  """How many tokens a model has positions for; None if it has no such limit, as T5."""
+  config = model.config.get_text_config()
+  count = getattr(config, "max_position_embeddings", None)
+  return count if isinstance(count, int) and count > 0 else None  # XLNet says -1
+
+
+def _family(model: Any, tokenizer: Any) -> str:
+  pieces = json.dumps(sorted(tokenizer.get_vocab().items()))
+  vocab = hashlib.sha256(pieces.encode("utf-8", "surrogatepass")).hexdigest()
+  return f"{model.config.model_type}, vocabulary {vocab[:8]}"
+
+
+def _fingerprint(model: Any, tokens: TextTokenizer) -> str:
+  """A hash of tokenizer, class, settings and parameters, on any device."""
+  import torch
+
+  settings = {k: v for k, v in model.config.to_dict().items() if k not in _UNRELATED}
+  about = json.dumps(
+    [
+      type(model).__name__,
+      settings,
+      model.generation_config.eos_token_id,
+      model.generation_config.decoder_start_token_id,
+      tokens.fingerprint,
+    ],
+    sort_keys=True,
+    default=str,
+  )
+  digest = hashlib.sha256(about.encode())
+  for name, value in sorted(model.state_dict().items()):
+    digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+    flat = value.detach().cpu().contiguous().reshape(-1)
+    digest.update(flat.view(torch.uint8).numpy().tobytes())
+  return digest.hexdigest()
+
+
+def _runtime(model: Any) -> str:
+  """What else the last digits of a score depend on."""
+  import torch
+  import transformers
+
+  attention = getattr(model.config, "_attn_implementation", None)
+  versions = f"torch {torch.__version__} transformers {transformers.__version__}"
+  return f"{versions} {model.device.type} {attention}"
