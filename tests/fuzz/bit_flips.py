@@ -259,7 +259,8 @@ def _place(name: pathlib.PurePath) -> str:
 
 def main() -> None:
   """Prints how many flips had which outcome, by file; exits with 1 if one is wrong."""
-  count, seed = (int(text) for text in (*sys.argv[1:], "500", "0")[:2])
+  given = [int(text) for text in sys.argv[1:]]
+  count, seed = [*given, *(500, 0)[len(given) :]]
   outcomes: collections.Counter[tuple[str, str]] = collections.Counter()
   wrong = []
   with tempfile.TemporaryDirectory() as home:
