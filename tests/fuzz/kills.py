@@ -107,9 +107,7 @@ def main() -> None:
         out = pathlib.Path(home) / f"killed{folders}"
     finish(out)
     different += [out.name] if content(out) != wanted else []
-    print(
-      f"{done} kills in {folders} runs, {len(different)} of which ended differently"
-    )
+    print(f"{done} kills in {folders} runs; {len(different)} runs ended differently")
   sys.exit(bool(different))
 
 
