@@ -10,7 +10,7 @@ DEMO_DIR ?= runs/demo
 # fourth of a CPU's time goes into page faults.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help demo test test-t5x test-hf lint bench notebooks clean
+.PHONY: help demo test fuzz test-t5x test-hf lint bench notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -40,6 +40,10 @@ demo: $(VENV)/core.stamp  ## run the embedded default: tune, probe, report
 
 test: $(VENV)/dev.stamp  ## run the tests
 	$(BIN)/python -m pytest -n 2
+
+fuzz: $(VENV)/dev.stamp  ## flip 500 bits of a run's files, and kill a run 25 times
+	$(BIN)/python tests/fuzz/bit_flips.py 500
+	$(BIN)/python tests/fuzz/kills.py 25
 
 test-t5x: $(VENV)/t5x.stamp  ## run the T5X tests; see CONTRIBUTING.md for PYTHONPATH
 	$(BIN)/python -m pytest -m t5x

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import rich.table
 
+from symtune.checksums import check_object
 from symtune.errors import SymtuneError
 from symtune.files import DATA_FILE, RESULTS_FILE, RUN_FILE, write_whole
 from symtune.probe.probes.format_sensitivity import FormatSensitivity
@@ -277,4 +278,5 @@ def _read_object(path: pathlib.Path, keys: tuple[str, ...]) -> dict[str, Any] | 
       f"{path} is damaged: expected an object with the keys {', '.join(keys)}. Remove "
       f"it: the report does not need it."
     )
+  check_object(values, str(path))
   return values

@@ -25,7 +25,7 @@ import orbax.checkpoint as ocp
 
 from symtune.checksums import CHECKSUMS, find_damage, write_checksums
 from symtune.errors import SymtuneError
-from symtune.files import full_disk, in_bytes
+from symtune.files import full_disk, space_problem
 from symtune.train import hosts
 from symtune.train.partition import place
 from symtune.train.quiet import quiet, reason_of_failure
@@ -48,12 +48,15 @@ class Checkpoint:
     data_state: the data position that the batch iterator's `get_state` returned.
     metric_sums: the metrics since the last logged row (`metrics.MetricSums`).
     config_hash: the hash of the configuration that made it.
+    metrics_checksum: checksum of the rows of metrics.jsonl up to its step; "" if there
+      are none.
   """
 
   state: TrainState
   data_state: dict[str, Any]
   metric_sums: dict[str, Any]
   config_hash: str
+  metrics_checksum: str
 
 
 def save(
@@ -64,6 +67,7 @@ def save(
   config_hash: str,
   config: Mapping[str, Any] | None = None,
   metric_sums: Mapping[str, Any] | None = None,
+  metrics_checksum: str = "",
   keep: int | None = None,
   keep_every: int | None = None,
 ) -> pathlib.Path:
@@ -78,6 +82,7 @@ def save(
     config_hash: identifies the configuration; `fit` resumes only the same one.
     config: the configuration itself, JSON values only.
     metric_sums: the metrics since the last logged row, JSON values only.
+    metrics_checksum: checksum of the rows of metrics.jsonl so far.
     keep: how many of the newest checkpoints are kept; None keeps all.
     keep_every: checkpoints at multiples of this step are always kept.
 
@@ -96,6 +101,7 @@ def save(
     metric_sums=dict(metric_sums or {}),
     config_hash=config_hash,
     config=dict(config or {}),
+    metrics_checksum=metrics_checksum,
   )
   if hosts.is_first():
     _remove_leftovers(path.parent)
@@ -110,7 +116,8 @@ def _write(path: pathlib.Path, state: TrainState, record: Record) -> None:
   """Writes a checkpoint under another name, adds its checksums and renames it."""
   leaves = jax.tree.leaves((state.params, state.opt_state))
   needed = sum(leaf.nbytes for leaf in leaves) + _SMALL_FILES
-  hosts.raise_together(_no_space(path, needed), f"{path} was written")
+  no_space = space_problem(path, needed) if hosts.is_first() else None
+  hosts.raise_together(no_space, f"{path} was written")
   items = ocp.args.Composite(
     params=ocp.args.StandardSave(state.params),
     optimizer=ocp.args.StandardSave(state.opt_state),
@@ -130,17 +137,6 @@ def _write(path: pathlib.Path, state: TrainState, record: Record) -> None:
     _remove_leftovers(path.parent)
     problem = SymtuneError(full_disk(path, needed, reason))
   hosts.raise_together(problem, f"{path} was written")
-
-
-def _no_space(path: pathlib.Path, needed: int) -> SymtuneError | None:
-  """What to raise if the disk has no space for a checkpoint."""
-  if not hosts.is_first():
-    return None  # the processes share the folder
-  path.parent.mkdir(parents=True, exist_ok=True)
-  free = shutil.disk_usage(path.parent).free
-  if free >= needed:
-    return None
-  return SymtuneError(full_disk(path, needed, f"{in_bytes(free)} are free"))
 
 
 def steps(directory: pathlib.Path) -> tuple[int, ...]:
@@ -202,6 +198,7 @@ def restore(
     data_state=record.data_state,
     metric_sums=record.metric_sums,
     config_hash=record.config_hash,
+    metrics_checksum=record.metrics_checksum,
   )
 
 

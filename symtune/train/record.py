@@ -20,6 +20,7 @@ _KEYS = {
   "metric_sums": dict,
   "config_hash": str,
   "config": dict,
+  "metrics_checksum": str,
 }
 MAX_STEP = 2**31 - 1  # the state counts its steps in int32
 
@@ -35,6 +36,8 @@ class Record:
     metric_sums: the metrics since the last logged row (`metrics.MetricSums`).
     config_hash: the hash of the configuration that made it.
     config: the configuration itself.
+    metrics_checksum: checksum of the rows of metrics.jsonl up to this step; "" if there
+      are none.
   """
 
   step: int
@@ -43,6 +46,7 @@ class Record:
   metric_sums: dict[str, Any]
   config_hash: str
   config: dict[str, Any]
+  metrics_checksum: str
 
 
 def to_json(record: Record) -> dict[str, Any]:
