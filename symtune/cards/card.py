@@ -114,6 +114,8 @@ class TaskCard:
     rows: Stem of the row file, `<data dir>/<rows>.jsonl`.
     source: Where the rows come from.
     licence: What is known of the licence of the rows; "unknown" if nothing is.
+    passage: The field that several rows may share, such as the text that questions are
+      about; rows that share the query's are never its exemplars. None if there is none.
 
   Raises:
     SymtuneError: If a value is invalid or contradicts another; names the key.
@@ -133,6 +135,7 @@ class TaskCard:
   rows: str
   source: Source
   licence: str
+  passage: str | None = None
 
   def __post_init__(self):
     for key, problem in (
@@ -141,6 +144,7 @@ class TaskCard:
       ("fields", _fields_problem(self.fields)),
       ("template", _template_problem(self.template, self.fields)),
       ("labels", _labels_problem(self.labels)),
+      ("passage", _passage_problem(self.passage, self.fields)),
       ("label_names", _label_names_problem(self.label_names, self.labels)),
       ("instruction", _line_problem(self.instruction)),
       ("exemplar_splits", _splits_problem(self.exemplar_splits)),
@@ -202,7 +206,8 @@ def read_card(path: str | os.PathLike[str]) -> TaskCard:
   """
   path = pathlib.Path(path)
   keys = strict_yaml.read_yaml(path)
-  keys.check_keys([field.name for field in dataclasses.fields(TaskCard)])
+  names = [field.name for field in dataclasses.fields(TaskCard)]
+  keys.check_keys([name for name in names if name != "passage"], ["passage"])
   values = {
     "name": keys.text("name"),
     "title": keys.text("title"),
@@ -218,6 +223,7 @@ def read_card(path: str | os.PathLike[str]) -> TaskCard:
     "rows": keys.text("rows"),
     "source": _source(keys),
     "licence": keys.text("licence"),
+    "passage": keys.text("passage") if "passage" in keys.values else None,
   }
   try:
     return TaskCard(**values)
@@ -272,6 +278,12 @@ def _fields_problem(fields: tuple[str, ...]) -> str | None:
     if fields.count(field) > 1:
       return f"{field!r} occurs twice; name each field once"
   return None
+
+
+def _passage_problem(passage: str | None, fields: tuple[str, ...]) -> str | None:
+  if passage is None or passage in fields:
+    return None
+  return f"got {passage!r}, expected one of the fields: {', '.join(fields)}"
 
 
 def _template_problem(template: str, fields: tuple[str, ...]) -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from symtune.cards.card import Example, Task
 from symtune.data.draw.draw import Asked, Drawn, draw, read_draw
-from symtune.data.draw.index import Shots, check_shots, index_task
+from symtune.data.draw.index import Shots, check_shots
 from symtune.data.draw.tables import DrawTables, Entry
 from symtune.data.episodes import Episode
 from symtune.data.ingredients import Ingredient
@@ -66,7 +66,7 @@ class Asker:
     self.task = task
     self.settings = settings
     self._shots = shots or settings.shots
-    self._index = index_task(task)
+    self._index = settings.index_of(task)
     check_shots(self._index, task.card, self._shots)
     self._tables: dict[SymbolCategory | None, DrawTables] = {}
     self._drawn: dict[tuple[int, SymbolCategory | None, int], Drawn] = {}
