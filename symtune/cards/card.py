@@ -117,6 +117,8 @@ class TaskCard:
     shares: Names of what the task has in common with other tasks, such as a category
       or a source of texts; the results of two tasks that share a name are not
       independent (`stats.shared`).
+    passage: The field that several rows may share, such as the text that questions are
+      about; rows that share the query's are never its exemplars. None if there is none.
 
   Raises:
     SymtuneError: If a value is invalid or contradicts another; names the key.
@@ -137,6 +139,7 @@ class TaskCard:
   source: Source
   licence: str
   shares: tuple[str, ...] = ()
+  passage: str | None = None
 
   def __post_init__(self):
     for key, problem in (
@@ -145,6 +148,7 @@ class TaskCard:
       ("fields", _fields_problem(self.fields)),
       ("template", _template_problem(self.template, self.fields)),
       ("labels", _labels_problem(self.labels)),
+      ("passage", _passage_problem(self.passage, self.fields)),
       ("label_names", _label_names_problem(self.label_names, self.labels)),
       ("instruction", _line_problem(self.instruction)),
       ("exemplar_splits", _splits_problem(self.exemplar_splits)),
@@ -210,7 +214,7 @@ def read_card(path: str | os.PathLike[str]) -> TaskCard:
   """
   path = pathlib.Path(path)
   keys = strict_yaml.read_yaml(path)
-  optional = ("shares",)
+  optional = ("shares", "passage")
   names = [field.name for field in dataclasses.fields(TaskCard)]
   keys.check_keys([name for name in names if name not in optional], optional)
   values = {
@@ -229,6 +233,7 @@ def read_card(path: str | os.PathLike[str]) -> TaskCard:
     "source": _source(keys),
     "licence": keys.text("licence"),
     "shares": keys.texts("shares") if "shares" in keys.values else (),
+    "passage": keys.text("passage") if "passage" in keys.values else None,
   }
   try:
     return TaskCard(**values)
@@ -283,6 +288,12 @@ def _fields_problem(fields: tuple[str, ...]) -> str | None:
     if fields.count(field) > 1:
       return f"{field!r} occurs twice; name each field once"
   return None
+
+
+def _passage_problem(passage: str | None, fields: tuple[str, ...]) -> str | None:
+  if passage is None or passage in fields:
+    return None
+  return f"got {passage!r}, expected one of the fields: {', '.join(fields)}"
 
 
 def _template_problem(template: str, fields: tuple[str, ...]) -> str | None:

@@ -116,6 +116,8 @@ def fingerprint(card: TaskCard, examples: Sequence[Example]) -> str:
     SymtuneError: If a text holds a lone surrogate, which UTF-8 cannot encode.
   """
   identity = {key: getattr(card, key) for key in _IDENTITY}
+  if card.passage is not None:  # older cards keep their fingerprints
+    identity["passage"] = card.passage
   digest = hashlib.sha256(_json_line(identity))
   for example in examples:
     texts = [example.fields[field] for field in card.fields]

@@ -57,6 +57,12 @@ def load_card(name: str | os.PathLike[str]) -> TaskCard:
   return card
 
 
+def is_for_evaluation(name: str | os.PathLike[str]) -> bool:
+  """Whether a card is in `tasks/eval`; a file elsewhere, or no card, is not."""
+  path = _card_paths().get(os.fspath(name), pathlib.Path(name))
+  return path.resolve().parent == resource_dir("tasks").resolve() / "eval"
+
+
 def list_suites() -> tuple[str, ...]:
   """Returns the names of all suites, sorted."""
   return tuple(sorted(_suite_paths()))

@@ -7,9 +7,10 @@ import rich.console
 import rich.markup
 import rich.table
 
-from symtune.cards.card import Task
+from symtune.cards.card import Task, TaskCard
 from symtune.cards.examples import read_task
 from symtune.cards.load import (
+  is_for_evaluation,
   list_cards,
   list_suites,
   load_card,
@@ -17,27 +18,43 @@ from symtune.cards.load import (
   read_suite,
 )
 from symtune.cards.resources import data_path, resource_dir
+from symtune.checks import parse_choice
 from symtune.data.ingredients import Ingredient, LabelStyle
-from symtune.data.mixture import Mixture
+from symtune.data.mixture import Mixture, label_pool
 from symtune.data.prompts import Prompt
-from symtune.data.text.symbols import PoolSplit, make_pool
+from symtune.data.text.symbols import (
+  ALL_CATEGORIES,
+  PoolSplit,
+  SymbolCategory,
+  SymbolPool,
+  make_pool,
+)
 from symtune.data.text.vocab import Vocab
+from symtune.data.tokens.label_ids import check_label_ids
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
 
 _MICROWORLD_VOCAB = "microworld/vocab.model"
 _MICROWORLD_PREFIX = "micro_"
 _MICROWORLD_SUITES = ("microworld_train", "microworld_eval")
+# Where a task that is in several suites borrows label words.
+_BORROWING_SUITES = ("symbol_tuning_train", "symbol_tuning_eval", *_MICROWORLD_SUITES)
+# What recipe.symbols.categories of gin_configs/recipes/microworld.gin says.
+MICROWORLD_CATEGORIES = (SymbolCategory.NONCE,)
 
 
-def list_tasks(suite: str | None) -> None:
-  """Prints a table of cards: all of them, or those of a suite."""
+def list_tasks(suite: str | None, vocab_path: pathlib.Path | None) -> None:
+  """Prints a table of cards: all of them, or those of a suite.
+
+  Raises:
+    SymtuneError: an unknown suite, or a card whose label words are the same to the
+      vocabulary; the table is printed first.
+  """
   if suite is None:
     cards = [load_card(name) for name in list_cards()]
   else:
-    cards = list(read_suite(suite).tasks)
-    if not cards:  # the microworld's cards are generated together with their rows
-      cards = [task.card for task in load_suite(suite, None)]
+    cards = _suite_cards(suite)
+  is_microworld = all(card.name.startswith(_MICROWORLD_PREFIX) for card in cards)
   table = rich.table.Table("task", "type", "classes", "label words", "licence")
   for card in cards:
     table.add_row(
@@ -50,6 +67,15 @@ def list_tasks(suite: str | None) -> None:
   console = rich.console.Console()
   console.print(table)
   console.print(f"{len(cards)} tasks; suites: {', '.join(list_suites())}")
+  vocab = _find_vocab(vocab_path, is_microworld=is_microworld)
+  if vocab is not None:
+    for card in cards:
+      check_label_ids(f"task {card.name}", card.labels, vocab)
+
+
+def _suite_cards(suite: str) -> list[TaskCard]:
+  """The cards of a suite; those of the microworld are made together with their rows."""
+  return list(read_suite(suite).tasks) or [t.card for t in load_suite(suite, None)]
 
 
 def preview(
@@ -58,36 +84,79 @@ def preview(
   vocab_path: pathlib.Path | None,
   *,
   labels: str,
+  pool: str | None,
+  suite: str | None,
   instruction: bool,
   shots: int,
   count: int,
   seed: int,
   max_inputs: int,
 ) -> None:
-  """Prints prompts of a task as text and as the tokens that a model sees."""
-  try:
-    style = LabelStyle(labels)
-  except ValueError as error:
-    raise SymtuneError(
-      f"--labels: got {labels!r}, expected one of {[str(s) for s in LabelStyle]}."
-    ) from error
+  """Prints prompts of a task as text and as the tokens that a model sees.
+
+  Raises:
+    SymtuneError: bad options, no rows, or label words that are the same to the
+      vocabulary.
+  """
+  style = parse_choice(LabelStyle, labels, "--labels")
   task = _find_task(name, data)
   vocab = _find_vocab(vocab_path, is_microworld=name.startswith(_MICROWORLD_PREFIX))
+  if pool is None:
+    split = PoolSplit.EVALUATION if _is_asked(name) else PoolSplit.TUNING
+  else:
+    split = parse_choice(PoolSplit, pool, "--pool")
+  words = (
+    _borrowed(task, suite) if style is LabelStyle.BORROWED else _symbols(name, split)
+  )
   ingredient = Ingredient(
-    labels=style,
+    # Borrowed words are drawn like symbols, from the pool that was made of them.
+    labels=LabelStyle.SYMBOLS if style is LabelStyle.BORROWED else style,
     instruction=instruction,
     min_shots=shots,
     max_shots=shots,
   )
-  mixture = Mixture([(ingredient, (task,))], make_pool(PoolSplit.TUNING), seed=seed)
+  mixture = Mixture([(ingredient, (task,))], words, seed=seed)
   console = rich.console.Console(highlight=False)
   for number, prompt in enumerate(mixture.prompts(range(count)), start=1):
+    if vocab is not None:
+      check_label_ids(f"task {task.card.name}", prompt.choices, vocab)
     console.rule(f"{task.card.name}, prompt {number}")
     _show_prompt(console, task, prompt)
     if vocab is None:
       console.print("\nGive --vocab to see the tokens.", style="dim")
     else:
       _show_tokens(console, prompt, vocab, max_inputs)
+  if style.draws_symbols:
+    groups = {str(c): len(symbols) for c, symbols in words.symbols.items()}
+    kind = (
+      f"{style} label words" if style is LabelStyle.BORROWED else f"{split} symbols"
+    )
+    console.print(f"\n{kind} to draw from: {groups}", style="dim", soft_wrap=True)
+
+
+def _is_asked(name: str) -> bool:
+  """Whether probes ask about a task; all others are for tuning."""
+  if name.startswith(_MICROWORLD_PREFIX):
+    return any(card.name == name for card in _suite_cards(_MICROWORLD_SUITES[1]))
+  return is_for_evaluation(name)
+
+
+def _symbols(name: str, split: PoolSplit) -> SymbolPool:
+  """The symbols that recipes draw for a task."""
+  is_microworld = name.startswith(_MICROWORLD_PREFIX)
+  return make_pool(split, MICROWORLD_CATEGORIES if is_microworld else ALL_CATEGORIES)
+
+
+def _borrowed(task: Task, suite: str | None) -> SymbolPool:
+  """The label words of the other tasks of the suite; if none is given, the task's."""
+  suites = (*_BORROWING_SUITES, *list_suites()) if suite is None else (suite,)
+  for cards in map(_suite_cards, suites):
+    if suite is not None or any(card.name == task.card.name for card in cards):
+      return label_pool([card for card in cards if card.name != task.card.name])
+  raise SymtuneError(
+    f"--labels borrowed: task {task.card.name} is in no suite of symtune, so no other "
+    f"task lends it label words. Name a suite or its file with --suite."
+  )
 
 
 def _find_task(name: str, data: str | None) -> Task:

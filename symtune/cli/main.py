@@ -158,11 +158,12 @@ def report(
 @app.command()
 def tasks(
   suite: options.OfSuite = None,
+  vocab: options.Vocab = None,
 ) -> None:
-  """List the task cards."""
+  """List the task cards; with a vocabulary, check that it tells label words apart."""
   from symtune.cli import cards
 
-  cards.list_tasks(suite)
+  cards.list_tasks(suite, vocab)
 
 
 @app.command()
@@ -171,8 +172,16 @@ def preview(
   data: options.Data = None,
   vocab: options.Vocab = None,
   labels: Annotated[
-    str, typer.Option(help="natural, symbols, flipped or scrambled.")
+    str, typer.Option(help="natural, symbols, borrowed, flipped or scrambled.")
   ] = "symbols",
+  pool: Annotated[
+    str | None,
+    typer.Option(help="tuning or evaluation symbols; default: what the task is for."),
+  ] = None,
+  suite: Annotated[
+    str | None,
+    typer.Option(help="Whose tasks lend label words to --labels borrowed."),
+  ] = None,
   instruction: Annotated[
     bool, typer.Option(help="Show the task's instruction.")
   ] = False,
@@ -189,6 +198,8 @@ def preview(
     data,
     vocab,
     labels=labels,
+    pool=pool,
+    suite=suite,
     instruction=instruction,
     shots=shots,
     count=count,

@@ -37,12 +37,14 @@ def check(
   synonyms: Annotated[
     pathlib.Path | None, typer.Option(help="Your own list of synonyms.")
   ] = None,
+  suite: options.OfSuite = None,
 ) -> None:
-  """Check pools against a vocabulary; exit code 1 if they cannot be used with it."""
-  from symtune.cards.load import list_cards, load_card
+  """Check pools and label words with a vocabulary; exit code 1 if it cannot be used."""
+  from symtune.cards.load import list_cards, load_card, read_suite
   from symtune.convert.tokenizer.read import read_vocab
   from symtune.data.text.symbol_contract import check_contract
   from symtune.data.text.symbols import PoolSplit, make_pool, read_synonyms
+  from symtune.data.tokens.label_ids import vocab_label_problem
 
   words = read_synonyms(synonyms)
   pools = [
@@ -55,7 +57,15 @@ def check(
     for split in PoolSplit
   ]
   cards = [load_card(name) for name in list_cards()]
-  report = check_contract(pools, cards, read_vocab(vocab))
+  if suite is not None:
+    cards = read_suite(suite).tasks
+  pieces = read_vocab(vocab)
+  report = check_contract(pools, cards, pieces)
+  unfit = {
+    card.name: problem
+    for card in cards
+    if (problem := vocab_label_problem(card.labels, pieces))
+  }
   table = rich.table.Table(
     "pool", "category", "symbols", "unknown", "tokens", "SHA-256"
   )
@@ -80,8 +90,12 @@ def check(
     f"symbols close to a label word, redrawn when they come up: {near} in "
     f"{sum(bool(found) for found in report.relevant.values())} tasks"
   )
-  console.print("the contract holds" if report.holds else "the contract is broken")
-  if not report.holds:
+  for name, problem in unfit.items():
+    console.print(f"task {name}: {problem}", markup=False)
+  console.print(f"tasks whose label words are alike to the model: {len(unfit)}")
+  holds = report.holds and not unfit
+  console.print("the contract holds" if holds else "the contract is broken")
+  if not holds:
     raise typer.Exit(1)
 
 

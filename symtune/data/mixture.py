@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from symtune.cards.card import Task
+from symtune.cards.card import Task, TaskCard
 from symtune.data.draw.draw import (
   Draws,
   draw,
@@ -189,7 +189,7 @@ def _make_entries(
 ) -> list[Entry]:
   """The tasks with their settings, once it is sure that prompts can be drawn."""
   if settings.labels is LabelStyle.BORROWED:
-    pool = _label_pool(tasks)
+    pool = label_pool([task.card for task in tasks])
   entries: list[Entry] = []
   for task in tasks:
     if settings.labels is LabelStyle.FLIPPED and len(task.card.labels) != 2:
@@ -207,9 +207,9 @@ def _make_entries(
   return entries
 
 
-def _label_pool(tasks: Sequence[Task]) -> SymbolPool:
-  """Every label word of the tasks; a prompt never draws those of its own task."""
-  words = dict.fromkeys(label for task in tasks for label in task.card.labels)
+def label_pool(cards: Sequence[TaskCard]) -> SymbolPool:
+  """Every label word of the cards; a prompt never draws those of its own task."""
+  words = dict.fromkeys(label for card in cards for label in card.labels)
   return SymbolPool(
     split=PoolSplit.TUNING, symbols={SymbolCategory.WORDS: tuple(words)}
   )

@@ -15,7 +15,7 @@ import numpy as np
 
 from symtune.cards.card import Example, Task
 from symtune.data.draw.draw import Asked, Drawn, draw, read_draw
-from symtune.data.draw.index import Shots, check_shots, index_task, most_shots
+from symtune.data.draw.index import Shots, check_shots, most_shots
 from symtune.data.draw.tables import DrawTables, Entry
 from symtune.data.episodes import Episode
 from symtune.data.ingredients import Ingredient
@@ -68,7 +68,7 @@ class Asker:
     self.task = task
     self.settings = settings
     self._shots = shots or settings.shots
-    self._index = index_task(task)
+    self._index = settings.index_of(task)
     check_shots(self._index, task.card, self._shots)
     self._tables: dict[SymbolCategory | None, DrawTables] = {}
     self._drawn: dict[tuple[int, SymbolCategory | None, int], Drawn] = {}
@@ -202,7 +202,7 @@ class ManyShotsProbe(TaskProbe):
 
   def shots(self, task: Task, settings: ProbeSettings) -> Shots:
     """`settings.many_shots`, or as many as every query of the task can be shown."""
-    most = most_shots(index_task(task))
+    most = most_shots(settings.index_of(task))
     # A task without any is refused later, by name.
     count = max(1, min(settings.many_shots, most))
     return Shots(minimum=count, maximum=count)

@@ -11,11 +11,12 @@ answer shows which one was followed.
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from symtune.cards.card import Task
-from symtune.data.draw.index import EVALUATION_SHOTS, Shots
+from symtune.data.draw.index import EVALUATION_SHOTS, Shots, TaskIndex, index_task
 from symtune.data.prompts import Prompt
 from symtune.data.text.symbols import SymbolPool
 from symtune.errors import SymtuneError
@@ -154,6 +155,16 @@ class ProbeSettings:
       )
     if len(set(self.seeds)) != len(self.seeds):
       raise SymtuneError(f"probe: got seeds {self.seeds}, expected each once.")
+
+  def index_of(self, task: Task) -> TaskIndex:
+    """The task's rows as numbers, made once however many probes ask about it."""
+    if id(task) not in self._indices:
+      self._indices[id(task)] = (task, index_task(task))
+    return self._indices[id(task)][1]
+
+  @functools.cached_property
+  def _indices(self) -> dict[int, tuple[Task, TaskIndex]]:
+    return {}  # with the task, so that no other one gets its id
 
 
 @runtime_checkable

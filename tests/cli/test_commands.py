@@ -1,11 +1,17 @@
 """The commands that only show things."""
 
+import json
+import re
 import sys
 
 import pytest
 
-from symtune.cards.load import load_suite
+from symtune.cards.load import load_card, load_suite
+from symtune.cards.resources import resource_dir
+from symtune.cli.cards import MICROWORLD_CATEGORIES
+from symtune.cli.gin_config import load_recipe
 from symtune.cli.main import main
+from symtune.data.text.symbols import PoolSplit, make_pool
 
 
 @pytest.fixture
@@ -19,7 +25,7 @@ def run_cli(monkeypatch, capsys):
       main()
     printed = capsys.readouterr()
     assert (stop.value.code or 0) == code, printed.err
-    return " ".join(printed.out.split())
+    return " ".join((printed.out + printed.err).split())
 
   return run
 
@@ -61,6 +67,93 @@ def test_preview_flips(run_cli):
   first, second = task.card.labels
   printed = run_cli("preview", task.card.name, "--labels", "flipped")
   assert f"labels: {first} -> {second}, {second} -> {first}" in printed
+
+
+def _shown_words(printed, task):
+  """The words that stand for the classes, prompt by prompt."""
+  return re.findall(rf"labels: {task.card.labels[0]} -> (\w+), \S+ -> (\w+)", printed)
+
+
+@pytest.mark.parametrize(
+  ("suite", "options", "split"),
+  [
+    ("microworld_eval", (), PoolSplit.EVALUATION),
+    ("microworld_eval", ("--pool", "tuning"), PoolSplit.TUNING),
+    ("microworld_train", (), PoolSplit.TUNING),
+  ],
+)
+def test_preview_shows_the_symbols_that_recipes_draw(run_cli, suite, options, split):
+  assert load_recipe("microworld", [])[0].symbols.categories == MICROWORLD_CATEGORIES
+  task = load_suite(suite, None)[0]
+  words = _shown_words(run_cli("preview", task.card.name, *options), task)
+  assert len(words) == 2
+  pool = make_pool(split, MICROWORLD_CATEGORIES)
+  assert {w for pair in words for w in pair} <= set(pool.all_symbols())
+
+
+def test_preview_of_borrowed_words_shows_those_of_the_other_tasks(run_cli):
+  tasks = load_suite("microworld_train", None)
+  words = _shown_words(
+    run_cli("preview", tasks[0].card.name, "--labels", "borrowed"), tasks[0]
+  )
+  others = {label for task in tasks[1:] for label in task.card.labels}
+  assert len(words) == 2
+  assert {w for pair in words for w in pair} <= others - set(tasks[0].card.labels)
+
+
+@pytest.fixture
+def own_card(tmp_path):
+  """A card of one's own whose label words T5 reads as the same, with its rows."""
+  text = (resource_dir("tasks") / "train" / "sst2.yaml").read_text()
+  text = re.sub(r"^name: .*", "name: mine", text, flags=re.M)
+  text = re.sub(r"^rows: .*", "rows: mine", text, flags=re.M)
+  text = re.sub(
+    r"^labels:.*\n(  - .*\n)*", 'labels: ["№ 1", "No 1"]\n', text, flags=re.M
+  )
+  (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+  suite = "name: my_suite\nversion: 1\ndescription: Mine.\ntasks: [mine.yaml, rte]\n"
+  (tmp_path / "my_suite.yaml").write_text(suite)
+  names = load_card("sst2").label_names
+  rows = [
+    {
+      "text": f"film {i}",
+      "label": i % 2,
+      "label_name": names[i % 2],
+      "split": split,
+    }
+    for split in ("train", "validation")
+    for i in range(8)
+  ]
+  (tmp_path / "mine.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+  return tmp_path
+
+
+def test_words_that_are_the_same_to_a_vocabulary_are_named(
+  run_cli, own_card, small_vocab_path
+):
+  vocab = ("--vocab", str(small_vocab_path))
+  suite, card = str(own_card / "my_suite.yaml"), str(own_card / "mine.yaml")
+  problem = "label words '№ 1' and 'No 1' have the same token ids"
+  printed = run_cli("tasks", "--suite", suite, *vocab, code=2)
+  assert f"task mine: {problem}" in printed
+  data = ("--data", str(own_card))
+  printed = run_cli("preview", card, *data, *vocab, "--labels", "natural", code=2)
+  assert f"task mine: {problem}" in printed
+  assert "film" not in printed  # nothing is shown first
+  check = ("symbols", "check", *vocab, "--size", "5", "--suite", suite)
+  printed = run_cli(*check, "--category", "integers", code=1)
+  assert f"task mine: {problem}" in printed
+  assert "the contract is broken" in printed
+
+
+def test_words_that_only_borrow_from_no_suite_are_refused(run_cli, own_card):
+  card, suite = str(own_card / "mine.yaml"), str(own_card / "my_suite.yaml")
+  asked = ("preview", card, "--data", str(own_card), "--labels", "borrowed")
+  assert "Name a suite or its file with --suite" in run_cli(*asked, code=2)
+  words = re.findall(
+    r"labels: № 1 -> (.*?), No 1 -> ", run_cli(*asked, "--suite", suite)
+  )
+  assert set(words) <= set(load_card("rte").labels)
 
 
 def test_preview_of_known_words_does_not_warn(run_cli):

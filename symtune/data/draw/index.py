@@ -1,16 +1,22 @@
 """Task -> TaskIndex: what drawing asks of a task's rows, as numbers.
 
 Inside the draw, an *example* is known by its number in the task's list of rows. Rows
-with the same text form one *group*: nothing of a query's group may be its exemplar.
+that can give each other away form one *group*: those with the same text, with texts
+that are nearly the same, or with the same passage, if the card names a field that is
+one. Nothing of a query's group may be its exemplar.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int32
+import scipy.sparse
+from jaxtyping import Int32, Int64
 
 from symtune.cards.card import Task, TaskCard
-from symtune.data.text.leaks import text_key
+from symtune.data.limits import DEFAULT_OVERLAP
+from symtune.data.text.leaks import text_keys
+from symtune.data.text.near_duplicates import FEWEST_WORDS_TO_DIFFER, find_overlaps
 from symtune.errors import SymtuneError
 
 
@@ -60,8 +66,6 @@ def index_task(task: Task) -> TaskIndex:
     SymtuneError: the task has no queries.
   """
   card, examples = task.card, task.examples
-  numbers: dict[str, int] = {}
-  groups = [numbers.setdefault(text_key(card, e), len(numbers)) for e in examples]
   labels = np.asarray([e.label for e in examples], np.int32)
   shown = np.asarray([e.split in card.exemplar_splits for e in examples], bool)
   asked = np.asarray([e.split in card.query_splits for e in examples], bool)
@@ -72,13 +76,45 @@ def index_task(task: Task) -> TaskIndex:
     )
   return TaskIndex(
     labels=labels,
-    groups=np.asarray(groups, np.int32),
+    groups=_group_rows(task),
     exemplars=tuple(
       np.flatnonzero(shown & (labels == label)).astype(np.int32)
       for label in range(len(card.labels))
     ),
     queries=np.flatnonzero(asked).astype(np.int32),
   )
+
+
+def _group_rows(task: Task) -> Int32[np.ndarray, "_examples"]:
+  """The group of each example; groups are numbered by their first example."""
+  card, examples = task.card, task.examples
+  texts = [card.input_text(example) for example in examples]
+  near = find_overlaps(
+    texts, None, threshold=DEFAULT_OVERLAP, fewest_words=FEWEST_WORDS_TO_DIFFER
+  )
+  links = [_link_equals(text_keys(texts))]
+  if card.passage is not None:
+    passages = [example.fields[card.passage] for example in examples]
+    links.append(_link_equals(text_keys(passages)))
+  if len(near.left):
+    links.append((near.left, near.right))
+  if len(links) == 1:  # most tasks; a graph takes longer
+    return np.unique(links[0][1], return_inverse=True)[1].astype(np.int32)
+  left, right = np.concatenate(links, axis=1)
+  graph = scipy.sparse.coo_array(
+    (np.ones(len(left), bool), (left, right)), shape=(len(texts), len(texts))
+  )
+  _, groups = scipy.sparse.csgraph.connected_components(graph, directed=False)
+  return groups.astype(np.int32)
+
+
+def _link_equals(
+  keys: Sequence[str],
+) -> tuple[Int64[np.ndarray, "keys"], Int64[np.ndarray, "keys"]]:
+  """Each key, and the first one that is equal to it."""
+  first: dict[str, int] = {}
+  firsts = [first.setdefault(key, number) for number, key in enumerate(keys)]
+  return np.arange(len(keys)), np.asarray(firsts, np.int64)
 
 
 def most_shots(index: TaskIndex) -> int:
@@ -98,13 +134,14 @@ def check_shots(index: TaskIndex, card: TaskCard, shots: Shots) -> None:
       raise SymtuneError(
         f"task {card.name}: class {card.labels[label]!r} has {len(exemplars)} rows "
         f"in splits {list(card.exemplar_splits)}, {blocked} of which may be the "
-        f"query; expected at least {shots.maximum} others. Add rows to "
-        f"{card.rows}.jsonl or lower the exemplars per class."
+        f"query or share its text or passage; expected at least {shots.maximum} "
+        f"others. Add rows to {card.rows}.jsonl, lower the exemplars per class, or "
+        f"leave 'passage' out of the card."
       )
 
 
 def _most_blocked(index: TaskIndex, exemplars: Int32[np.ndarray, "exemplars"]) -> int:
-  """The most exemplars of a class that share their text with one query."""
+  """The most exemplars of a class that are in one query's group."""
   sizes = np.bincount(
     index.groups[exemplars], minlength=int(index.groups.max(initial=-1)) + 1
   )

@@ -14,7 +14,7 @@ from jaxtyping import Int64, UInt32
 
 # A change of anything that a prompt is drawn by is a new version. It is part of every
 # configuration hash and every fingerprint of questions.
-DRAWS_VERSION = 2
+DRAWS_VERSION = 3
 
 BLOCK = 8  # words of 32 bits that Philox makes of one counter
 # Words that lie between two positions are made and thrown away, up to this many

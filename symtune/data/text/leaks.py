@@ -1,7 +1,7 @@
 """Texts that tuning and evaluation tasks share, and what is done about them.
 
-Two rows share a text if their rendered inputs are equal up to case and white space, or,
-if an overlap is given, if they share at least that share of their word n-grams
+Two rows share a text if their rendered inputs have the same letters (whatever their
+case, spacing and punctuation) or, if an overlap is given, if they are nearly the same
 (near_duplicates.py). In instruction data, the text of a row is its input, or its
 instruction if the input is empty; the examples that Super-NI shows count as well.
 """
@@ -9,12 +9,15 @@ instruction if the input is empty; the examples that Super-NI shows count as wel
 import collections
 import dataclasses
 import enum
+import re
 from collections.abc import Sequence
 
-from symtune.cards.card import Example, Task, TaskCard
+from symtune.cards.card import Example, Task
 from symtune.data.text.instructions import InstructionTask, Shown
-from symtune.data.text.near_duplicates import find_overlaps
+from symtune.data.text.near_duplicates import find_overlaps, plain_texts
 from symtune.errors import SymtuneError
+
+_DIGIT = re.compile(r"\d")
 
 
 class LeakPolicy(enum.StrEnum):
@@ -43,9 +46,25 @@ class Leak:
   evaluation_rows: tuple[int, ...] = ()
 
 
-def text_key(card: TaskCard, example: Example) -> str:
-  """The text of a row, normalised in case and white space; equal keys mean a leak."""
-  return _folded(card.input_text(example))
+def text_keys(texts: Sequence[str]) -> list[str]:
+  """What texts are compared by; equal keys mean the same text.
+
+  A key is the letters of a text: "It does n't work ." and "it doesn't work" are the
+  same. Where digits occur, or nothing but punctuation, case and white space alone are
+  left out: 1.5 is not 15, and 3 + 4 is not 3 - 4.
+
+  Args:
+    texts: any.
+
+  Returns:
+    One key per text.
+  """
+  return [
+    plain.replace(" ", "")
+    if plain and not _DIGIT.search(plain)
+    else " ".join(text.casefold().split())
+    for text, plain in zip(texts, plain_texts(texts), strict=True)
+  ]
 
 
 def find_leaks(
@@ -56,8 +75,8 @@ def find_leaks(
   Args:
     tuning: tasks that a model is tuned on.
     evaluation: tasks that it is probed with.
-    overlap: texts that share at least this share of their n-grams count as the same,
-      above 0 up to 1; None counts only equal texts.
+    overlap: texts that share at least this share of their words, in common runs, count
+      as the same (see `find_overlaps`), above 0 up to 1; None counts only equal texts.
 
   Returns:
     The leaks, in the order of the tasks; empty if nothing is shared.
@@ -167,10 +186,6 @@ def _all_rows(tasks: Sequence[Task]) -> list[tuple[Task, Example]]:
   return [(task, example) for task in tasks for example in task.examples]
 
 
-def _folded(text: str) -> str:
-  return " ".join(text.casefold().split())
-
-
 def _shared_pairs(
   tuning: Sequence[str], evaluation: Sequence[str], overlap: float | None
 ) -> list[tuple[int, int]]:
@@ -178,10 +193,10 @@ def _shared_pairs(
   if overlap is not None and not 0 < overlap <= 1:
     raise SymtuneError(f"leaks: got overlap {overlap}, expected 0 < overlap <= 1.")
   owners: dict[str, list[int]] = collections.defaultdict(list)
-  for j, text in enumerate(evaluation):
-    owners[_folded(text)].append(j)
+  for j, key in enumerate(text_keys(evaluation)):
+    owners[key].append(j)
   pairs = {
-    (i, j) for i, text in enumerate(tuning) for j in owners.get(_folded(text), ())
+    (i, j) for i, key in enumerate(text_keys(tuning)) for j in owners.get(key, ())
   }
   if overlap is not None:
     near = find_overlaps(tuning, evaluation, threshold=overlap)

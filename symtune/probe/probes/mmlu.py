@@ -16,7 +16,7 @@ from symtune.cards.examples import read_task
 from symtune.cards.load import load_card
 from symtune.data.episodes import Episode
 from symtune.data.prompts import PromptFormat, render_prompt
-from symtune.data.text.leaks import text_key
+from symtune.data.text.leaks import text_keys
 from symtune.probe.ask import draw_queries, question_generator
 from symtune.probe.data_files import find_data
 from symtune.probe.probe import ProbeItem, ProbeSettings
@@ -54,8 +54,9 @@ class Mmlu:
     chosen = draw_queries(queries, subject.fingerprint, settings.max_queries)
     for seed, query in itertools.product(settings.seeds, chosen):
       rng = question_generator(seed, subject.fingerprint, query.row, "exemplars")
-      key = text_key(card, query)
-      others = [e for e in by_name[query.fields["subject"]] if text_key(card, e) != key]
+      of_subject = by_name[query.fields["subject"]]
+      key, *keys = text_keys([card.input_text(e) for e in (query, *of_subject)])
+      others = [e for e, other in zip(of_subject, keys, strict=True) if other != key]
       shown = rng.permutation(len(others))[: self.shots]
       episode = Episode(
         card=card,
