@@ -181,5 +181,8 @@ def test_runs_and_baselines_are_probed_side_by_side(finished, tmp_path):
   assert by_name["finished"]["dtype"] == "float32"
   assert by_name["baseline:oracle"]["parameters"] is None
   assert by_name["baseline:oracle"]["dtype"] is None
+  assert by_name["finished"]["family"].startswith("t5 ")
+  assert by_name["baseline:oracle"]["family"] is None
+  assert by_name["finished"]["shares"] == by_name["finished"]["task"].split("_")[1:]
   assert all(r["correct"] for r in rows if r["checkpoint"] == "baseline:oracle")
   assert "override rate" in (out / "report.md").read_text()

@@ -290,6 +290,10 @@ def _tail(head: bytes) -> bytes:
 
 
 _TAIL_LENGTH = len(_tail(b""))
+_TORN = (
+  "incomplete, as a killed run leaves it. Run the probe again; it removes an "
+  "incomplete last line by itself and asks its question."
+)
 
 
 def _parse(line: bytes, path: pathlib.Path, number: int) -> tuple[Any, ...]:
@@ -302,7 +306,8 @@ def _parse(line: bytes, path: pathlib.Path, number: int) -> tuple[Any, ...]:
         return row
   except (ValueError, KeyError, RecursionError):
     pass  # described below
-  raise SymtuneError(f"{path}, line {number}: {_describe_damage(body)}")
+  damage = _describe_damage(body) if body != line else _TORN
+  raise SymtuneError(f"{path}, line {number}: {damage}")
 
 
 def _describe_damage(body: bytes) -> str:

@@ -59,6 +59,13 @@ def test_a_card_file_becomes_a_card(tmp_path):
   )
 
 
+def test_what_a_task_shares_is_optional(tmp_path):
+  assert read_card(write(tmp_path)).shares == ()
+  assert read_card(write(tmp_path, shares=["tweets"])).shares == ("tweets",)
+  with pytest.raises(SymtuneError, match=r"pairs\.yaml.*'shares'"):
+    read_card(write(tmp_path, shares="tweets"))
+
+
 def test_the_template_is_parsed_into_literals_and_slots(tmp_path):
   card = read_card(write(tmp_path))
   assert card.parts == (Slot(field="premise"), "\nso ", Slot(field="hypothesis"))

@@ -124,6 +124,11 @@ def test_a_card_reads_as_a_question_about_its_categories(train):
   )
 
 
+def test_tasks_share_their_categories(train, evaluation):
+  for task in (*train, *evaluation):
+    assert task.card.shares == task.card.labels
+
+
 def test_the_tasks_are_pinned(train, evaluation):
   # Results on the microworld are comparable only as long as this holds.
   def digest(tasks):

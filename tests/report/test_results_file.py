@@ -104,6 +104,14 @@ def test_rows_that_no_probe_writes_name_line_and_key(row, tmp_path, changes, mes
     read_results(path)
 
 
+def test_a_torn_last_line_says_what_completes_it(row, tmp_path):
+  other = dataclasses.replace(row, query=1)
+  path = _write(tmp_path / "results.jsonl", to_json(row), to_json(other))
+  path.write_bytes(path.read_bytes()[:-30])
+  with pytest.raises(SymtuneError, match=r"line 2: incomplete, .* Run the probe again"):
+    read_results(path)
+
+
 def test_rows_of_an_earlier_version_say_so(row, tmp_path):
   values = json.loads(to_json(row))
   del values["crc32"], values["prompt_hash"]

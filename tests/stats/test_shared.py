@@ -16,7 +16,7 @@ ALL_PAIRS = list(itertools.combinations("abcdef", 2))  # 15 tasks of 6 categorie
 
 
 def _world_like(rng):
-  """40 pairs of 16 categories and 8 pairs of 5 others, as the demonstration has."""
+  """40 pairs of 16 categories and 8 pairs of 5 others: two worlds apart."""
   pairs = list(itertools.combinations("abcdefghijklmnop", 2))
   kept = rng.permutation(len(pairs))[:40]
   return [pairs[i] for i in kept] + list(itertools.combinations("vwxyz", 2))[:8]
