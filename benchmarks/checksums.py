@@ -46,7 +46,7 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as home:
     folder = pathlib.Path(home)
     saving = _seconds(lambda: checkpoint.save(folder, state, {}, config_hash=""), 1)
-    step, parts = folder / "1", (checkpoint.PARAMS, checkpoint.OPTIMIZER)
+    step = folder / "1"
     write = _seconds(lambda: write_checksums(step), options.repeats)
 
     def load() -> None:
