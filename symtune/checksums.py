@@ -11,6 +11,7 @@ damage, not forgery.
 """
 
 import json
+import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -78,13 +79,16 @@ def write_checksums(folder: pathlib.Path) -> None:
 
 
 def find_damage(
-  folder: pathlib.Path, inside: Sequence[str] | None = None
+  folder: pathlib.Path,
+  inside: Sequence[str] | None = None,
+  sizes: tuple[float, float] = (0.0, math.inf),
 ) -> str | None:
   """Compares the files of a folder with its checksums.
 
   Args:
     folder: a folder with a checksums.txt.
     inside: only these subfolders, and the files beside them; None: everything.
+    sizes: only files of these sizes in bytes: from, and below.
 
   Returns:
     None, or which file is damaged and how. Files that were added are no damage.
@@ -99,6 +103,8 @@ def find_damage(
     return f"{about} is damaged: its last line is not the checksum of the others"
   for wanted, size, name in _parse(rest):
     if inside is not None and "/" in name and name.split("/")[0] not in inside:
+      continue
+    if not sizes[0] <= int(size) < sizes[1]:
       continue
     problem = _compare(folder / name, int(size), wanted)
     if problem:

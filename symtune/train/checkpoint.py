@@ -12,10 +12,11 @@ is renamed again before it is removed. So a folder whose name is a number is a c
 checkpoint, whenever the process died. Its checksums are compared whenever it is read.
 """
 
+import concurrent.futures
 import dataclasses
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,20 +24,30 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from symtune.checksums import CHECKSUMS, find_damage, write_checksums
+from symtune.checksums import write_checksums
 from symtune.errors import SymtuneError
 from symtune.files import full_disk, space_problem
 from symtune.train import hosts
 from symtune.train.partition import place
 from symtune.train.quiet import quiet, reason_of_failure
-from symtune.train.record import Record, read_record, to_json
+from symtune.train.record import (
+  EXPECTED,
+  LARGE,
+  OPTIMIZER,
+  PARAMS,
+  RUN,
+  SMALL,
+  Record,
+  check_files,
+  read_record,
+  steps,
+  to_json,
+)
 from symtune.train.state import TrainState
 
-PARAMS, OPTIMIZER, RUN = "params", "optimizer", "run"
 _UNCHECKED = ".unchecked"  # complete, but without checksums
 _LEFTOVERS = ("*.orbax-checkpoint-tmp", f"*{_UNCHECKED}", "*.removed")
 _SMALL_FILES = 1_000_000  # bytes; what a checkpoint holds besides its arrays
-_EXPECTED = "a checkpoint folder with params/, optimizer/ and run/"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,15 +150,6 @@ def _write(path: pathlib.Path, state: TrainState, record: Record) -> None:
   hosts.raise_together(problem, f"{path} was written")
 
 
-def steps(directory: pathlib.Path) -> tuple[int, ...]:
-  """Returns the steps of the complete checkpoints in a folder, in ascending order."""
-  directory = pathlib.Path(directory)
-  if not directory.is_dir():
-    return ()
-  names = [path.name for path in directory.iterdir() if path.is_dir()]
-  return tuple(sorted(int(name) for name in names if name.isdecimal()))
-
-
 def latest_step(directory: pathlib.Path) -> int | None:
   """Returns the step of the newest complete checkpoint, or None if there is none."""
   return max(steps(directory), default=None)
@@ -186,7 +188,7 @@ def restore(
     params=ocp.args.StandardRestore(_placed(abstract_state.params)),
     optimizer=ocp.args.StandardRestore(_placed(abstract_state.opt_state)),
   )
-  read = _read(path, items)
+  read = _read(path, items, PARAMS, OPTIMIZER)
   state = TrainState(
     step=_place(jnp.asarray(record.step, jnp.int32), abstract_state.step),
     params=read["params"],
@@ -223,34 +225,49 @@ def load_params(
     return _read_as_numpy(path)
   _check_params(path, abstract_params)
   item = ocp.args.StandardRestore(_placed(abstract_params))
-  return _read(path, ocp.args.Composite(params=item))["params"]
+  return _read(path, ocp.args.Composite(params=item), PARAMS)["params"]
 
 
-def _read(path: pathlib.Path, items: ocp.args.Composite) -> Any:
-  """Runs Orbax's restore; turns its many kinds of errors into SymtuneError."""
-  try:
+def _read(path: pathlib.Path, items: ocp.args.Composite, *parts: str) -> Any:
+  """Runs Orbax's restore and compares the large files of these parts meanwhile."""
+
+  def read() -> Any:
     with quiet(), _checkpointer() as checkpointer:
       return checkpointer.restore(path, items)
-  except Exception as error:
-    raise _unreadable(path, error) from error
+
+  return _checked(path, parts, read)
+
+
+def _checked(path: pathlib.Path, parts: Sequence[str], read: Callable[[], Any]) -> Any:
+  """Reads; damage is named, and Orbax's many kinds of errors become SymtuneErrors."""
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    checking = pool.submit(check_files, path, *parts, sizes=LARGE)
+    try:
+      found = read()
+    except Exception as error:
+      checking.result()
+      raise _unreadable(path, error) from error
+    checking.result()
+  return found
 
 
 def _read_as_numpy(path: pathlib.Path) -> Any:
   """Reads the parameters as NumPy arrays, whatever devices they were saved from."""
-  try:
+
+  def read() -> Any:
     with quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
       tree = checkpointer.metadata(path / "params").item_metadata.tree
       as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
       item = ocp.args.PyTreeRestore(restore_args=as_numpy)
       return checkpointer.restore(path / "params", item)
-  except Exception as error:
-    raise _unreadable(path, error) from error
+
+  return _checked(path, (PARAMS,), read)
 
 
 def _unreadable(path: pathlib.Path, error: Exception) -> SymtuneError:
   lines = str(error).splitlines() or [""]
   return SymtuneError(
-    f"{path} cannot be read; expected {_EXPECTED}, of this run's network and "
+    f"{path} cannot be read; expected {EXPECTED}, of this run's network and "
     "optimizer. If it is damaged, remove the folder to resume from an older one. "
     f"Cause: {type(error).__name__}: {lines[0]}"
   )
@@ -261,58 +278,15 @@ def _checkpoint_path(directory: pathlib.Path, step: int) -> pathlib.Path:
   if not path.is_dir():
     found = ", ".join(map(str, steps(directory))) or "none"
     raise SymtuneError(
-      f"{path} does not exist; expected {_EXPECTED}. Choose one of the steps in "
+      f"{path} does not exist; expected {EXPECTED}. Choose one of the steps in "
       f"{directory}: {found}."
     )
   return path
 
 
-def check_files(path: pathlib.Path, *parts: str) -> None:
-  """Compares the files of a checkpoint with its checksums.
-
-  Args:
-    path: the folder of one step.
-    parts: which of its subfolders are going to be read.
-
-  Raises:
-    SymtuneError: a file is damaged or missing, or a symtune without checksums wrote the
-      checkpoint.
-  """
-  for part in parts:
-    if not (path / part).is_dir():
-      raise SymtuneError(
-        f"{path} has no {part}/; expected {_EXPECTED}. It is damaged, or another "
-        f"program wrote it. {_way_back(path)}"
-      )
-  if not (path / CHECKSUMS).is_file():
-    raise SymtuneError(
-      f"{path} has no {CHECKSUMS}: files were lost, or an earlier symtune wrote the "
-      f"checkpoint, which this version does not read. {_way_back(path)}"
-    )
-  problem = find_damage(path, parts)
-  if problem is not None:
-    raise SymtuneError(f"{problem}. {_way_back(path)}")
-
-
-def _way_back(path: pathlib.Path) -> str:
-  """How to go on without a checkpoint."""
-  older = [
-    s for s in steps(path.parent) if path.name.isdecimal() and s < int(path.name)
-  ]
-  if older:
-    return (
-      f"Copy {path.name}/ again, or remove it: the same command then goes on from step "
-      f"{older[-1]}, the newest before it."
-    )
-  return (
-    f"Copy {path.name}/ again, or remove it; there is no older checkpoint, so training "
-    "would start from the beginning."
-  )
-
-
 def _read_run(path: pathlib.Path, *parts: str) -> Record:
   """Checks the files and reads the JSON part of a checkpoint."""
-  check_files(path, *(parts or (PARAMS, OPTIMIZER, RUN)))
+  check_files(path, *(parts or (PARAMS, OPTIMIZER, RUN)), sizes=SMALL)
   values = _read(path, ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
   record = read_record(values, f"{path}/run/metadata")
   if str(record.step) != path.name:
