@@ -10,7 +10,7 @@ DEMO_DIR ?= runs/demo
 # fourth of a CPU's time goes into page faults.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help demo test test-t5x test-hf lint bench notebooks clean
+.PHONY: help demo test test-t5x test-hf fuzz lint bench notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -46,6 +46,9 @@ test-t5x: $(VENV)/t5x.stamp  ## run the T5X tests; see CONTRIBUTING.md for PYTHO
 
 test-hf: $(VENV)/hf.stamp  ## run the tests that need PyTorch and Transformers
 	$(BIN)/python -m pytest -m hf
+
+fuzz: $(VENV)/dev.stamp  ## damage valid files at random and run the commands that read them
+	$(BIN)/python tests/fuzz/mutate.py --rounds 300
 
 lint: $(VENV)/dev.stamp  ## ruff, pyright, codespell
 	$(BIN)/ruff check .

@@ -84,7 +84,6 @@ def get_tasks(
   """
   for card in cards:
     hub.download_of(card)  # all cards first: a mistake should not cost a download
-  folder.mkdir(parents=True, exist_ok=True)
   for number, card in enumerate(cards, start=1):
     head = f"[{number}/{len(cards)}] {card.name}"
     entries = read_provenance(folder)
@@ -94,6 +93,7 @@ def get_tasks(
       report(f"{head}: already there")
       continue
     entry, content = _make(card, settings)
+    folder.mkdir(parents=True, exist_ok=True)
     add_entry(folder, entry)
     write_anywhere(folder / file, content)
     again = " (replaces a file with another hash)" if state is _State.DAMAGED else ""

@@ -5,6 +5,7 @@ import json
 import pathlib
 from typing import Any
 
+from symtune.bounded import parse_json, read_text
 from symtune.checks import find_mistyped
 from symtune.errors import SymtuneError
 
@@ -95,6 +96,7 @@ class ResultRow:
     return (self.probe, self.setting, self.task, self.seed, self.query)
 
 
+_MAX_BYTES = 20_000_000_000
 _FIELDS = tuple(field.name for field in dataclasses.fields(ResultRow))
 
 
@@ -117,13 +119,11 @@ def read_results(path: pathlib.Path) -> list[ResultRow]:
       or occurs twice; names file and line.
   """
   try:
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path, _MAX_BYTES)
   except FileNotFoundError as error:
     raise SymtuneError(
       f"no results at {path}. Probe a checkpoint first: symtune run or symtune probe."
     ) from error
-  except UnicodeDecodeError as error:
-    raise SymtuneError(f"{path} is not UTF-8 text: {error}") from error
   if not text:
     return []
   rows: list[ResultRow] = []
@@ -144,11 +144,11 @@ def read_results(path: pathlib.Path) -> list[ResultRow]:
 
 def _parse(line: str, where: str) -> ResultRow:
   try:
-    values = json.loads(line)
-  except json.JSONDecodeError as error:
+    values = parse_json(line, allow_nan=True)
+  except SymtuneError as error:
     raise SymtuneError(
-      f"{where}: malformed JSON ({error.msg} at column {error.colno}). Run the probe "
-      f"again; it removes an incomplete last line by itself."
+      f"{where}: malformed JSON ({error}). Run the probe again; it removes an "
+      f"incomplete last line by itself."
     ) from error
   if not isinstance(values, dict):
     raise SymtuneError(f"{where}: got {type(values).__name__}, expected an object.")

@@ -1,12 +1,12 @@
 """A run folder -> report.md and report.png, with accuracies from results.jsonl."""
 
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import rich.table
 
+from symtune.bounded import read_json
 from symtune.errors import SymtuneError
 from symtune.files import DATA_FILE, RESULTS_FILE, RUN_FILE, write_whole
 from symtune.probe.probes.format_sensitivity import FormatSensitivity
@@ -40,6 +40,7 @@ FIGURE_FILE = "report.png"
 
 SCALING_FILE = "scaling.png"
 
+_MAX_BYTES = 100_000_000
 _STATISTICS = """\
 ## How to read the numbers
 
@@ -231,8 +232,8 @@ def _read_object(path: pathlib.Path, keys: tuple[str, ...]) -> dict[str, Any] | 
   if not path.exists():
     return None
   try:
-    values = json.loads(path.read_text(encoding="utf-8"))
-  except ValueError as error:
+    values = read_json(path, _MAX_BYTES)
+  except SymtuneError as error:
     raise SymtuneError(
       f"{path} is damaged ({error}). Remove it: the report does not need it."
     ) from error
