@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 
 import rich.console
 import typer
@@ -9,8 +10,10 @@ import typer
 from symtune.convert.convert import WEIGHTS_SUFFIX, Destination, Format, convert
 from symtune.convert.model_folder import TOKENIZER_CONFIG, list_added
 from symtune.convert.source import open_checkpoint
+from symtune.convert.t5x.tree import GATED, PLAIN
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.convert.tokenizer.read import check_rows, read_vocab, vocab_file
+from symtune.data.text.vocab import SentencePieceVocab, have_same_ids
 from symtune.errors import SymtuneError
 
 
@@ -43,40 +46,58 @@ def run(
   except KeyboardInterrupt as error:
     console.print("Stopped; nothing was written.")
     raise typer.Exit(130) from error
-  if destination.format is Format.T5X and opened.vocab is not None:
-    added = read_vocab(opened.vocab).added
-    if added:
-      console.print(
-        f"T5X's own vocabulary does not know the added tokens {list_added(added)}; "
-        f"symtune reads them from {written / TOKENIZER_CONFIG}",
-        soft_wrap=True,
-      )
-  note = _note_on_tokenizer(opened, written, destination.format)
-  if note is not None:
+  for note in _notes(opened, written, destination.format):
     console.print(note, soft_wrap=True)
   console.print(f"written: {written}", soft_wrap=True)
 
 
 def _given_vocab(path: pathlib.Path, source: SourceCheckpoint) -> pathlib.Path:
-  """The file of a vocabulary that was given, if it is one and fits the network."""
-  check_rows(source, read_vocab(path), f"--vocab {path}")
+  """The file of a vocabulary that was given, if it is the network's or could be."""
+  given = read_vocab(path)
+  check_rows(source, given, f"--vocab {path}")
+  own = _own_vocab(source)
+  if own is not None and not have_same_ids(own, given):
+    raise SymtuneError(
+      f"--vocab {path}: its ids are not those of {source.vocab}, the tokenizer of this "
+      "checkpoint. Leave --vocab out, or remove that tokenizer if it is the wrong one."
+    )
   return vocab_file(path)
 
 
-def _note_on_tokenizer(
+def _own_vocab(source: SourceCheckpoint) -> SentencePieceVocab | None:
+  """The vocabulary beside a checkpoint; None if --vocab has to stand in for it."""
+  try:
+    return None if source.vocab is None else read_vocab(source.vocab)
+  except SymtuneError:
+    return None
+
+
+def _notes(
   source: SourceCheckpoint, written: pathlib.Path, format_: Format
-) -> str | None:
+) -> Iterator[str]:
+  """What the written format does not hold."""
+  activations = tuple(source.config.mlp_activations)
+  if format_ is Format.T5X and activations not in (GATED, PLAIN):
+    yield (
+      f"T5X's format does not record activations: read it with --activations "
+      f"{','.join(activations)}"
+    )
+  own = _own_vocab(source)
+  if format_ is Format.T5X and own is not None and own.added:
+    yield (
+      f"T5X's own vocabulary does not know the added tokens {list_added(own.added)}; "
+      f"symtune reads them from {written / TOKENIZER_CONFIG}"
+    )
   if source.vocab is None and format_ is not Format.SYMTUNE:
-    return (
+    yield (
       "no tokenizer was found beside the checkpoint, so none was written: give its "
       "SentencePiece model with --vocab"
     )
   if source.vocab is not None and format_ is Format.SYMTUNE:
-    return (
+    yield (
       f"a weights file holds no tokenizer: pass --vocab {source.vocab} where you use "
       f"the file, or copy that file and the JSON files beside it to {written.parent}"
     )
-  return None
 
 
 def _format(to: str | None, dest: pathlib.Path) -> Format:

@@ -30,8 +30,8 @@ model = T5ForConditionalGeneration.from_pretrained(FOLDER)
 tokenizer = AutoTokenizer.from_pretrained(FOLDER)
 ```
 
-Use float32 or bfloat16: T5's activations overflow float16. T5's vocabulary turns
-newlines into spaces and does not know the characters < \\ ^ ` {{ }} ~. Licence,
+Use float32 or bfloat16: T5's activations overflow float16. T5's pieces turn
+newlines into spaces and do not hold the characters < \\ ^ ` {{ }} ~. Licence,
 training data and intended use are those of the checkpoint that this model was tuned
 from; state them here before you publish it.
 """

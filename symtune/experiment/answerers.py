@@ -19,7 +19,7 @@ import numpy as np
 
 from symtune.convert.load import float_dtype, load_params
 from symtune.convert.source import HF
-from symtune.convert.tokenizer.read import checkpoint_vocab
+from symtune.convert.tokenizer.read import read_vocab
 from symtune.data.text.vocab import have_same_ids
 from symtune.errors import SymtuneError
 from symtune.experiment.build import Experiment
@@ -229,8 +229,8 @@ def _transformers(
 
 def _check_vocab(name: str, start: Start, experiment: Experiment) -> None:
   """Refuses a checkpoint whose token ids stand for other pieces."""
-  path, own = start.source.vocab, checkpoint_vocab(start.source)
-  if own is None or have_same_ids(own, experiment.vocab):
+  path = start.source.vocab
+  if path is None or have_same_ids(read_vocab(path), experiment.vocab):
     return
   raise SymtuneError(
     f"--checkpoint {name}: its tokenizer, {path}, is not the one that this experiment "

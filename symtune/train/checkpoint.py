@@ -393,4 +393,4 @@ def _checkpointer() -> ocp.Checkpointer:
 
 
 def _absolute(directory: pathlib.Path) -> pathlib.Path:
-  return pathlib.Path(directory).resolve()
+  return pathlib.Path(directory).resolve()  # the storage refuses `..`

@@ -1,5 +1,7 @@
 """`symtune convert` from the command line: what it says, and how it refuses."""
 
+import json
+import shutil
 import sys
 
 import jax
@@ -10,6 +12,7 @@ from symtune.cli.main import main
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.source import open_checkpoint
 from symtune.convert.tensors import SourceCheckpoint
+from symtune.convert.tokenizer.read import read_vocab
 from symtune.model.config import T5Config
 from symtune.model.network import Transformer, init_params
 
@@ -74,6 +77,37 @@ def test_t5x_gets_the_tokenizer_and_weights_say_that_they_hold_none(
   code, printed = run_cli(tmp_path / "t5x", tmp_path / "again.safetensors")
   assert code == 0
   assert "a weights file holds no tokenizer" in printed
+
+
+def test_t5x_gets_added_tokens_and_says_what_it_does_not_record(
+  weights, small_vocab_path, small_vocab, run_cli, tmp_path, held_tensors
+):
+  folder = tmp_path / "vocab"
+  folder.mkdir()
+  shutil.copyfile(small_vocab_path, folder / "spiece.model")
+  added = {"[TAG]": small_vocab.num_ids}
+  (folder / "added_tokens.json").write_text(json.dumps(added))
+  code, printed = run_cli(weights, tmp_path / "t5x", "--to", "t5x", "--vocab", folder)
+  assert code == 0
+  assert f"added tokens '[TAG]' = {small_vocab.num_ids}; symtune reads them" in printed
+  assert run_cli(tmp_path / "t5x", tmp_path / "hf")[0] == 0
+  found = read_vocab(tmp_path / "hf")
+  assert found.encode("[TAG]").tolist() == [small_vocab.num_ids]
+  # Without them, texts would have other ids.
+  code, printed = run_cli(tmp_path / "hf", tmp_path / "x", "--vocab", small_vocab_path)
+  assert code == 2
+  assert "its ids are not those of" in printed
+  config = CONFIG.replace(mlp_activations=("silu", "linear"))
+  params = init_params(Transformer(config), jax.random.key(0))
+  source = SourceCheckpoint(where="x", config=config, tensors=held_tensors(params))
+  path = convert(
+    source, Destination(path=tmp_path / "silu.safetensors", format=Format.SYMTUNE)
+  )
+  code, printed = run_cli(path, tmp_path / "silu", "--to", "t5x")
+  assert code == 0
+  assert (
+    "does not record activations: read it with --activations silu,linear" in printed
+  )
 
 
 def test_t5x_with_a_step(weights, run_cli, tmp_path):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from flax.traverse_util import flatten_dict
 
 from symtune.convert.huggingface import huggingface_source, write_huggingface
 from symtune.convert.load import load_params
@@ -19,7 +20,7 @@ from symtune.errors import SymtuneError
 from symtune.model.config import PublishedSize, T5Config, published_config
 from symtune.model.generate import generate_greedy
 from symtune.model.loss import sum_losses
-from symtune.model.network import Transformer, init_params
+from symtune.model.network import Transformer, init_params, param_shapes
 from symtune.model.score import shift_right
 
 VARIANTS = ("t5_1_0", "t5_1_1", "gated_tied", "relu_untied")
@@ -117,6 +118,23 @@ def test_configs_of_transformers_4_are_read(huggingface_golden):
     ({"d_ff": "20"}, "d_ff is '20'"),
     ({"dropout_rate": "much"}, "dropout_rate is 'much', expected a number"),
     ({"dropout_rate": True}, "dropout_rate is True, expected a number"),
+    ({"model_type": "mt5"}, "got a mT5 model .* transformers:FOLDER"),
+    ({"model_type": "longt5"}, "got a LongT5 model"),
+    ({"model_type": "switch_transformers"}, "got a Switch Transformers model"),
+    ({"model_type": "bart"}, "model_type is 'bart', expected 't5'"),
+    ({"model_type": ["t5"]}, r"model_type is \['t5'\], expected 't5'"),
+    ({"tokenizer_class": "ByT5Tokenizer"}, "got a ByT5 model"),
+    ({"vocab_size": 384, "num_decoder_layers": 1, "num_layers": 3}, "got a ByT5 model"),
+    ({"pad_token_id": 1}, "pad_token_id is 1, expected 0.*MADLAD-400"),
+    ({"eos_token_id": 2}, "eos_token_id is 2, expected 1"),
+    ({"decoder_start_token_id": [5]}, r"decoder_start_token_id is \[5\], expected 0"),
+    ({"quantization_config": {"quant_method": "awq"}}, "quantization_config"),
+    ({"num_layers": 10**9}, "num_layers is 1000000000, expected 1 to 1,000"),
+    ({"num_decoder_layers": 10**9}, "num_decoder_layers is 1000000000, expected"),
+    ({"num_decoder_layers": "2"}, "num_decoder_layers is '2', expected a whole"),
+    ({"d_ff": 10**30}, "d_ff is 1000.*, expected 1 to 2,147,483,647"),
+    ({"d_ff": -1}, "d_ff is -1, expected 1 to"),
+    ({"feed_forward_proj": ["relu"]}, r"feed_forward_proj is \['relu'\]"),
     ({"num_layers": 3}, "Missing: encoder.block.2"),
     ({"num_layers": 1}, "Unknown: encoder.block.1"),
     ({"scale_decoder_outputs": True}, "lm_head.weight differs from shared.weight"),
@@ -145,6 +163,76 @@ def test_copies_in_older_files_are_left_out(huggingface_golden, tmp_path):
   safetensors.numpy.save_file(tensors, path)
   with pytest.raises(SymtuneError, match=r"embed_tokens.weight differs from shared"):
     huggingface_source(path.parent)
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (b'{"d_ff": ' + b"9" * 5000 + b"}", "config.json: holds a number that is too long"),
+    (b'{"d_ff": 1e999}', "d_ff is inf|lacks|model_type"),
+    (b'{"a":' + b"[" * 100_000, "config.json: nested too deeply"),
+    (b"\xff\xfe", "config.json: not UTF-8"),
+  ],
+)
+def test_hostile_configs_are_refused_in_one_line(content, message, huggingface_golden):
+  folder = huggingface_golden / "t5_1_1"
+  (folder / "config.json").write_bytes(content)
+  with pytest.raises(SymtuneError, match=message):
+    huggingface_source(folder)
+
+
+def test_ids_of_generation_are_t5s_too(huggingface_golden):
+  folder = huggingface_golden / "t5_1_1"
+  (folder / "generation_config.json").write_text('{"eos_token_id": [1, 7]}')
+  with pytest.raises(
+    SymtuneError, match=r"generation_config.json: eos_token_id is \[1, 7\], expected 1"
+  ):
+    huggingface_source(folder)
+
+
+def test_a_tokenizer_of_another_kind_is_named_at_once(huggingface_golden):
+  """CodeT5 calls itself "t5", but has GPT-2's kind of tokenizer."""
+  folder = huggingface_golden / "t5_1_1"
+  (folder / "vocab.json").write_text("{}")
+  with pytest.raises(
+    SymtuneError, match=r"tokenizer is in vocab.json, expected .*transformers:"
+  ):
+    huggingface_source(folder)
+
+
+def test_an_embedding_under_the_name_of_its_copy_is_found(huggingface_golden):
+  """Files that were saved without shared.weight, such as MADLAD-400's."""
+  source = huggingface_source(huggingface_golden / "t5_1_1")
+  path = huggingface_golden / "t5_1_1" / "model.safetensors"
+  tensors = safetensors.numpy.load_file(path)
+  wanted = tensors.pop("shared.weight")
+  tensors["decoder.embed_tokens.weight"] = wanted
+  safetensors.numpy.save_file(tensors, path)
+  again = huggingface_source(path.parent)
+  assert again.tensors.keys() == source.tensors.keys()
+  np.testing.assert_array_equal(
+    again.tensors["token_embedder/embedding"].read(), wanted
+  )
+  tensors["encoder.embed_tokens.weight"] = wanted + 1
+  safetensors.numpy.save_file(tensors, path)
+  with pytest.raises(SymtuneError, match=r"embed_tokens.weight differs from shared"):
+    huggingface_source(path.parent)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_shapes_of_all_layers_are_those_of_the_network(layers):
+  """They are made from one layer of each stack."""
+  config = T5Config(
+    vocab_size=8,
+    emb_dim=4,
+    num_heads=2,
+    head_dim=2,
+    mlp_dim=4,
+    num_encoder_layers=layers,
+    num_decoder_layers=4 - layers,
+  )
+  shapes = flatten_dict(param_shapes(Transformer(config)), sep="/")
+  assert expected_shapes(config) == {name: v.shape for name, v in shapes.items()}
 
 
 @pytest.mark.parametrize("cut", [0, 5, 500, -4])

@@ -117,6 +117,31 @@ def test_the_vocabulary_beside_a_t5x_checkpoint_is_found(t5x_golden):
   assert open_checkpoint(folder).vocab == vocab
 
 
+@pytest.mark.parametrize("format_", Format)
+def test_paths_with_two_dots_are_read_and_written(
+  format_, huggingface_golden, monkeypatch
+):
+  (huggingface_golden / "here").mkdir()
+  monkeypatch.chdir(huggingface_golden / "here")
+  source = open_checkpoint("../t5_1_1")
+  name = "w.safetensors" if format_ is Format.SYMTUNE else "out"
+  place = pathlib.Path("../below/..") / name
+  written = convert(source, Destination(path=place, format=format_))
+  found = open_checkpoint(written)
+  assert found.config == source.config
+  for key, tensor in source.tensors.items():
+    np.testing.assert_array_equal(found.tensors[key].read(), tensor.read())
+
+
+@pytest.mark.parametrize("name", ["params", "run", "run/checkpoints"])
+def test_a_run_is_read_by_a_path_with_two_dots(name, small_run, monkeypatch):
+  (small_run / "here").mkdir()
+  folders = {"params": small_run, "run/checkpoints": small_run.parent}
+  path = folders.get(name, small_run.parents[1])
+  monkeypatch.chdir(small_run / "here")
+  assert open_checkpoint(os.path.relpath(path)).step == 0
+
+
 @pytest.mark.parametrize("name", ["spiece.model", "sentencepiece.model"])
 def test_tokenizers_beside_a_file_or_a_model_are_found(
   name, t5x_golden, huggingface_golden, tmp_path

@@ -105,7 +105,7 @@ def test_a_vocabulary_that_is_too_small_is_refused(
   weights, experiment, tmp_path, monkeypatch
 ):
   path, _ = weights
-  experiment.vocab.size += 100
+  experiment.vocab.num_ids += 100
   ((_, read),) = open_answerers([str(path)], experiment, tmp_path)
   with pytest.raises(SymtuneError, match="Give the vocabulary that the network"):
     read()

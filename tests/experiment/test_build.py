@@ -9,7 +9,9 @@ import pytest
 import rich.console
 
 from symtune.cards.load import load_suite
+from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_recipe
+from symtune.convert.tokenizer.read import read_vocab
 from symtune.data.draw.words import DRAWS_VERSION
 from symtune.data.ingredients import Instructions
 from symtune.data.text.leaks import LeakPolicy, text_key
@@ -177,3 +179,17 @@ def test_real_evaluation_is_the_704_queries_of_the_paper(shared_data):
   tasks = load_suite("symbol_tuning_eval", shared_data / "tasks")
   queries = [Asker("settings", task, settings).queries for task in tasks]
   assert sum(map(len, queries)) == 704
+
+
+def test_a_network_needs_a_row_for_each_id_and_no_more():
+  """Not the rounded table: a model may have been resized to len(tokenizer)."""
+  ids = read_vocab(resource_dir("tasks") / "microworld" / "vocab.model").num_ids
+  assert ids % 128
+  settings = (*SMALL, *UNTRAINED)
+  recipe, _ = load_recipe("microworld", [*settings, f"T5Config.vocab_size={ids}"])
+  build_experiment(recipe, data_dir=None, vocab_path=None)
+  recipe, _ = load_recipe("microworld", [*settings, f"T5Config.vocab_size={ids - 1}"])
+  with pytest.raises(
+    SymtuneError, match=rf"has {ids} ids. Set --gin.T5Config.vocab_size=\d+"
+  ):
+    build_experiment(recipe, data_dir=None, vocab_path=None)

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from symtune.data.prompts import Prompt
+from symtune.probe.probe import AnswerKind, ProbeItem
+
 LINES = (
   "Input: the film was good\nOutput: good\n\nInput: a bad, dull film!\nOutput: bad",
   "Question: is it an animal?\nthe fox \u2116 1 caf\u00e9 na\u00efve\nAnswer: animal",
@@ -238,3 +241,48 @@ def family_folder(tmp_path_factory):
     return made[name]
 
   return write
+
+
+def _make_item(texts, choices, cue=("Input: ", "\nOutput:"), kind=AnswerKind.RANK):
+  """A question: all texts but the last are exemplars, of the choices in turn."""
+  labels = tuple(i % len(choices) for i in range(len(texts) - 1))
+  turns = [
+    (cue[0], text, cue[1] + " ", choices[label])
+    for text, label in zip(texts, labels, strict=False)
+  ]
+  prompt = Prompt(
+    turns=(*turns, (cue[0], texts[-1], cue[1])),
+    exemplar_labels=labels,
+    choices=choices,
+    answer=0,
+  )
+  return ProbeItem(
+    probe="p",
+    setting="s",
+    task="t",
+    seed=0,
+    query=0,
+    prompt=prompt,
+    context=None,
+    prior=None,
+    kind=kind,
+    fingerprint="f",
+  )
+
+
+@pytest.fixture(scope="session")
+def make_item():
+  """(texts, choices, cue, kind) -> a question; its last text is the query."""
+  return _make_item
+
+
+@pytest.fixture(scope="session")
+def load():
+  """(folder, settings) -> a scorer, with short limits unless others are given."""
+  from symtune.probe.answer.hf.load import find_folder, load_scorer
+
+  def load(folder, **settings):
+    settings = {"max_inputs": 400, "max_targets": 6, **settings}
+    return load_scorer(find_folder(str(folder)), **settings)
+
+  return load

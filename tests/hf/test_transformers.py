@@ -16,6 +16,7 @@ from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.huggingface import huggingface_source
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
+from symtune.convert.tokenizer.write import write_for_transformers
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.model.generate import generate_greedy
 from symtune.model.loss import sum_losses
@@ -143,20 +144,15 @@ def test_long_outputs_agree_token_for_token(variant, maker, tmp_path):
 @pytest.mark.shared
 def test_tokens_are_those_of_transformers(maker, shared_data, tmp_path):
   """With the tokenizer files that we write, from the SentencePiece model alone."""
-  import dataclasses
-
   import transformers
 
   spiece = shared_data / "t5_tokenizer" / "spiece.model"
   model = maker.make_model(
     {"feed_forward_proj": "relu", "tie_word_embeddings": True, "d_kv": 4}, 0
   )
-  model.save_pretrained(tmp_path / "theirs")
-  source = huggingface_source(tmp_path / "theirs")
-  folder = convert(
-    dataclasses.replace(source, vocab=spiece),
-    Destination(path=tmp_path / "ours", format=Format.HUGGINGFACE),
-  )
+  folder = tmp_path / "ours"
+  model.config.save_pretrained(folder)
+  write_for_transformers(folder, SentencePieceVocab(spiece))
   theirs = transformers.AutoTokenizer.from_pretrained(folder)
   ours = SentencePieceVocab(spiece)
   for text in TEXTS:

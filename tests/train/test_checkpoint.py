@@ -48,6 +48,18 @@ def assert_same_bits(got, wanted):
     assert np.asarray(left).tobytes() == np.asarray(right).tobytes()
 
 
+def test_folders_are_named_by_relative_paths_with_two_dots(tmp_path, monkeypatch):
+  (tmp_path / "here").mkdir()
+  monkeypatch.chdir(tmp_path / "here")
+  directory = pathlib.Path("../run/checkpoints")
+  state = plain_state(3)
+  save(directory, state)
+  assert checkpoint.steps(tmp_path / "run" / "checkpoints") == (3,)
+  got = checkpoint.restore(directory, 3, abstract_state(state))
+  assert_same_bits(got.state, state)
+  checkpoint.load_params(directory, 3)
+
+
 @pytest.mark.parametrize("name", list(OptimizerName))
 def test_a_state_comes_back_bit_for_bit(tiny, tmp_path, name):
   state, parts = tiny.tiny_parts(name, seed=3)

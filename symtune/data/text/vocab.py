@@ -93,7 +93,8 @@ class SentencePieceVocab:
         used in messages only.
 
     Raises:
-      SymtuneError: the file is missing, is not a SentencePiece model, or has other ids.
+      SymtuneError: the file is missing, is not a SentencePiece model, or has other ids;
+        an added token holds white space.
     """
     self.model = _read_model(pathlib.Path(path)) if model is None else model
     self._model = _load_model(pathlib.Path(path), self.model)
@@ -112,6 +113,8 @@ class SentencePieceVocab:
     self.sentinels = sentinels
     num_ids = 1 + max([self._num_pieces - 1, *sentinels.values()])
     self.added = _check_added(path, added, sentinels, self._model, num_ids)
+    normalize = _normalizer(self.model)
+    _check_white_space(path, self.added, normalize)
     self.num_ids = num_ids + sum(token.id >= num_ids for token in self.added)
     self.size = -(-self.num_ids // _SIZE_MULTIPLE) * _SIZE_MULTIPLE
     self.fingerprint = _fingerprint(self._model, self.added)
@@ -120,7 +123,7 @@ class SentencePieceVocab:
         *(AddedToken(text=t, id=i, is_normalized=False) for t, i in sentinels.items()),
         *self.added,
       ],
-      _normalizer(self.model),
+      normalize,
     )
     # Texts of the ids that the model does not decode itself.
     self._texts = {i: text for text, i in sentinels.items()}
@@ -225,6 +228,22 @@ def _check_added(
     if token.id > model.eos_id() and token.text not in sentinels:
       kept.append(token)
   return tuple(kept)
+
+
+def _check_white_space(
+  path: str | pathlib.Path,
+  added: Sequence[AddedToken],
+  normalize: Callable[[str], str],
+) -> None:
+  """Refuses tokens that would be matched across the parts of which prompts are made."""
+  for token in added:
+    text = normalize(token.text) if token.is_normalized else token.text
+    if any(character.isspace() for character in text):
+      raise SymtuneError(
+        f"{path}: the added token {token.text!r} holds white space, which this "
+        "network's prompts have between their parts without tokens. Such a model can "
+        "be asked with --checkpoint transformers:FOLDER; it cannot be tuned."
+      )
 
 
 def _fingerprint(

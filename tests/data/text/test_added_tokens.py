@@ -106,6 +106,19 @@ def test_what_t5_has_anyway_changes_nothing(small_vocab_path):
 
 
 @pytest.mark.parametrize(
+  ("text", "is_normalized"),
+  [("\n", False), ("\n", True), (" a", True), ("\u00b4", True)],
+)
+def test_white_space_is_no_added_token(
+  text, is_normalized, small_vocab_path, small_vocab
+):
+  """Prompts are made of parts, between which white space has no ids."""
+  token = _token(text, small_vocab.num_ids, is_normalized=is_normalized)
+  with pytest.raises(SymtuneError, match="holds white space"):
+    SentencePieceVocab(small_vocab_path, added=[token])
+
+
+@pytest.mark.parametrize(
   ("text", "offset", "message"),
   [
     ("{", 1, "the added token '{' has id"),

@@ -4,10 +4,16 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from symtune.convert.model_folder import (
+  CONFIG,
+  TOKENIZER_CONFIG,
+  ModelFolder,
+  check_special_ids,
+)
 from symtune.convert.tensors import list_some
 from symtune.errors import SymtuneError
 from symtune.probe.answer.hf import forward
-from symtune.probe.answer.hf.tokens import TextTokenizer
+from symtune.probe.answer.hf.tokens import SAMPLE, TextTokenizer
 
 # Numbers that mean nothing without a scale that stands elsewhere.
 _PACKED = ("F8", "F6", "F4", "I8", "I4")
@@ -15,7 +21,6 @@ _PACKED = ("F8", "F6", "F4", "I8", "I4")
 # come. Phi-2 has 905 of 51,200; no published model is known to have more than a tenth.
 _ROUNDED_TO = 128
 _LEAST_USED = 0.9
-_SAMPLE = "Input: the first line\nOutput: the second line"
 
 
 def check_files(path: pathlib.Path) -> None:
@@ -106,33 +111,53 @@ def check_tokenizer(path: pathlib.Path, tokenizer: Any, model: Any) -> None:
     )
 
 
-def check_kind(path: pathlib.Path, model: Any, tokenizer: Any) -> None:
-  """Refuses a model that cannot write text from left to right.
+def check_control_tokens(
+  folder: ModelFolder, tokens: TextTokenizer, tokenizer: Any, model: Any
+) -> None:
+  """Refuses a model whose tokenizer and config disagree about its control tokens.
 
   Args:
-    path: folder of the model.
-    model: the model.
+    folder: the model's files.
+    tokens: its tokenizer as functions.
     tokenizer: its tokenizer.
+    model: the model, with the settings of greedy generation.
 
   Raises:
-    SymtuneError: an encoder-decoder without a first token, or an encoder that is given
-      as a causal model.
+    SymtuneError: a control token on which scores depend is missing, or has two ids.
   """
+  used = ["eos_token"]
   if model.config.is_encoder_decoder:
-    start = forward.greedy_settings(model, tokenizer).decoder_start_token_id
-    if start is None:
+    used.append("pad_token")  # a causal model needs no padding
+    if model.generation_config.decoder_start_token_id is None:
       raise SymtuneError(
-        f"{path / 'config.json'} has no decoder_start_token_id, expected the id that "
+        f"{folder.path / CONFIG} has no decoder_start_token_id, expected the id that "
         "the decoder starts with. T5's is 0, the padding."
       )
     if tokenizer.eos_token_id is None:
       raise SymtuneError(
-        f"{path}: its tokenizer has no EOS token, which ends every target. Name it in "
-        "tokenizer_config.json."
+        f"{folder.path}: its tokenizer has no EOS token, which ends every target. Name "
+        f"it in {TOKENIZER_CONFIG}."
       )
+  if tokenizer.bos_token_id in tokens.prefix:
+    used.append("bos_token")
+  ids = {name: getattr(tokenizer, f"{name}_id") for name in used}
+  check_special_ids(folder, ids, rows=model.get_input_embeddings().num_embeddings)
+
+
+def check_kind(path: pathlib.Path, tokens: TextTokenizer, model: Any) -> None:
+  """Refuses an encoder that is given as a causal model.
+
+  Args:
+    path: folder of the model.
+    tokens: its tokenizer as functions.
+    model: the model.
+
+  Raises:
+    SymtuneError: the model's numbers depend on later tokens.
+  """
+  if model.config.is_encoder_decoder:
     return
-  sample = TextTokenizer(tokenizer).causal_prompt(_SAMPLE)
-  if forward.sees_the_future(model.eval(), sample):
+  if forward.sees_the_future(model, tokens.causal_prompt(SAMPLE)):
     raise SymtuneError(
       f"{path}: {type(model).__name__} is an encoder: what it says about a token "
       "depends on the tokens after it, so that it cannot continue a prompt. Give a "

@@ -8,17 +8,12 @@ import pathlib
 import re
 from typing import Any
 
-from symtune.convert.model_folder import (
-  ModelFolder,
-  check_special_ids,
-  read_model_folder,
-)
+from symtune.convert.model_folder import ModelFolder, read_model_folder
 from symtune.data.text.vocab import SentencePieceVocab, Vocab
 from symtune.errors import SymtuneError
 from symtune.probe.answer.cache import ScoreCache
 from symtune.probe.answer.hf import checks
 from symtune.probe.answer.hf.scorer import HfScorer
-from symtune.probe.answer.hf.tokens import TextTokenizer
 
 _HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
 _HUB_FILES = ("*.json", "model*.safetensors", "*.model", "*.txt")
@@ -114,14 +109,14 @@ def load_scorer(
   model = _read_model(folder, dtype)
   tokenizer = _read_tokenizer(folder)
   checks.check_tokenizer(folder.path, tokenizer, model)
-  rows = model.get_input_embeddings().num_embeddings
-  check_special_ids(folder, _used_ids(tokenizer, model), rows=rows)
   if isinstance(vocab, SentencePieceVocab) and model.config.model_type == "t5":
     _check_pieces(folder, tokenizer, vocab)
-  checks.check_kind(folder.path, model, tokenizer)
-  return HfScorer(
+  scorer = HfScorer(
     model, tokenizer, max_inputs=max_inputs, max_targets=max_targets, cache=cache
   )
+  checks.check_control_tokens(folder, scorer.tokens, tokenizer, model)
+  checks.check_kind(folder.path, scorer.tokens, model)
+  return scorer
 
 
 def _read_model(folder: ModelFolder, dtype: str) -> Any:
@@ -160,16 +155,6 @@ def _read_tokenizer(folder: ModelFolder) -> Any:
     )
   except Exception as error:  # as above
     raise _unreadable(folder, error) from error
-
-
-def _used_ids(tokenizer: Any, model: Any) -> dict[str, int | None]:
-  """The control tokens on which scores depend; a causal model needs no padding."""
-  used = (
-    ["eos_token", "pad_token"] if model.config.is_encoder_decoder else ["eos_token"]
-  )
-  if tokenizer.bos_token_id in TextTokenizer(tokenizer).prefix:
-    used.append("bos_token")
-  return {name: getattr(tokenizer, f"{name}_id") for name in used}
 
 
 def _unreadable(folder: ModelFolder, error: Exception) -> SymtuneError:

@@ -21,12 +21,11 @@ from symtune.data.tokens.tokenizer import dropping_order
 from symtune.errors import SymtuneError
 from symtune.probe.answer.cache import MemoryCache, ScoreCache, question_key
 from symtune.probe.answer.hf import forward
-from symtune.probe.answer.hf.tokens import TextTokenizer
+from symtune.probe.answer.hf.tokens import SAMPLE, TextTokenizer
 from symtune.probe.probe import AnswerKind, ProbeItem, Score
 
 # Settings of a config that say where it is from or how it is run, not what it computes.
 _UNRELATED = ("_name_or_path", "architectures", "transformers_version", "use_cache")
-_SAMPLE = "Input: the first line\nOutput: the second line"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,6 +50,7 @@ class HfScorer:
     identity: SHA-256 of tokenizer, settings and parameters.
     num_parameters: number of parameters of the model.
     dtype: type of its parameters, such as "float32".
+    tokens: its tokenizer as functions.
   """
 
   def __init__(
@@ -77,11 +77,11 @@ class HfScorer:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     self._model = model.to(device).eval()
     self._tokenizer = tokenizer
-    self._tokens = TextTokenizer(tokenizer)
+    self.tokens = TextTokenizer(tokenizer)
     self._is_causal = not model.config.is_encoder_decoder
     model.generation_config = forward.greedy_settings(model, tokenizer)
     self._rank = (
-      forward.choose_causal(model, self._tokens.causal_prompt(_SAMPLE))
+      forward.choose_causal(model, self.tokens.causal_prompt(SAMPLE))
       if self._is_causal
       else forward.score_encoder_decoder
     )
@@ -98,7 +98,7 @@ class HfScorer:
     self._positions = count_positions(model)
     self._cache = cache or MemoryCache()
     self.dtype = str(model.dtype).removeprefix("torch.")
-    self.identity = _fingerprint(model, self._tokens)
+    self.identity = _fingerprint(model, self.tokens)
     self._computed_by = f"{self.identity} {_runtime(model)} {self._rank.__name__}"
     self.num_parameters = sum(p.numel() for p in model.parameters())
 
@@ -187,12 +187,8 @@ class HfScorer:
     """Refuses choices that the model cannot tell apart."""
     if item.kind is not AnswerKind.RANK:
       return
-    blank = [self._tokenizer.unk_token_id, self._tokenizer.eos_token_id]
-    problem = label_problem(
-      item.prompt.choices,
-      [np.array(ids, np.int32) for ids in question.targets],
-      [i for i in blank if i is not None],
-    )
+    targets = [np.array(ids, np.int32) for ids in question.targets]
+    problem = label_problem(item.prompt.choices, targets, self.tokens.blank_ids)
     if problem:
       raise label_error(item.where, problem, "the model's own tokenizer")
 
@@ -202,12 +198,12 @@ class HfScorer:
     text = TURN_SEPARATOR.join("".join(turn) for turn in turns)
     choices = prompt.choices if item.kind is AnswerKind.RANK else ()
     if self._is_causal:
-      ids = self._tokens.causal_prompt(text)
-      targets = self._tokens.causal_labels(text, choices)
+      ids = self.tokens.causal_prompt(text)
+      targets = self.tokens.causal_labels(text, choices)
     else:
       eos = self._tokenizer.eos_token_id
-      ids = self._tokens.encoder_prompt(text)
-      targets = [self._tokens.decoder_target(choice, eos) for choice in choices]
+      ids = self.tokens.encoder_prompt(text)
+      targets = [self.tokens.decoder_target(choice, eos) for choice in choices]
     kept = len(prompt.exemplar_labels) - len(dropped)
     return _Question(prompt=ids, targets=targets, exemplars=kept)
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from symtune.data.prompts import TURN_SEPARATOR
 
-_SAMPLE = "a"
+SAMPLE = "Input: the first line\nOutput: the second line"
 # Models of the tokenizers library that look texts up in their vocabulary as a whole, so
 # that they find "</s>" there even if it is not to be matched as a control token.
 _LOOKS_UP = ("Unigram", "WordLevel", "WordPiece")
@@ -34,6 +34,7 @@ class TextTokenizer:
   Attributes:
     prefix: ids that the tokenizer adds before a text.
     suffix: ids that it adds after one.
+    blank_ids: ids that carry no text: unknown pieces, white space, EOS.
     fingerprint: SHA-256 of what defines it, in hexadecimal.
   """
 
@@ -42,12 +43,13 @@ class TextTokenizer:
     self._tokenizer = tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
     self._backend = None if backend is None else _plain(tokenizer, backend)
-    content = repr(sorted(tokenizer.get_vocab().items()))
-    if backend is not None:
-      content = backend.to_str()
+    vocab = tokenizer.get_vocab()
+    blank = (vocab.get("\u2581"), tokenizer.unk_token_id, tokenizer.eos_token_id)
+    self.blank_ids = tuple(i for i in blank if i is not None)
+    content = repr(sorted(vocab.items())) if backend is None else backend.to_str()
     self.fingerprint = hashlib.sha256(content.encode()).hexdigest()
-    inner = list(tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"])
-    outer = list(tokenizer(_SAMPLE)["input_ids"])
+    inner = list(tokenizer(SAMPLE, add_special_tokens=False)["input_ids"])
+    outer = list(tokenizer(SAMPLE)["input_ids"])
     self.prefix, self.suffix = _around(inner, outer)
 
   def ids(self, text: str) -> list[int]:
@@ -88,7 +90,7 @@ def _around(inner: list[int], outer: list[int]) -> tuple[list[int], list[int]]:
   for start in range(len(outer) - len(inner) + 1):
     if outer[start : start + len(inner)] == inner:
       return outer[:start], outer[start + len(inner) :]
-  raise ValueError(f"its ids of {_SAMPLE!r} are {outer} with control tokens")
+  raise ValueError(f"its ids of {SAMPLE!r} are {outer} with control tokens")
 
 
 def _plain(tokenizer: Any, backend: Any) -> Any:
