@@ -41,15 +41,16 @@ demo: $(VENV)/core.stamp  ## run the embedded default: tune, probe, report
 test: $(VENV)/dev.stamp  ## run the tests
 	$(BIN)/python -m pytest -n 2
 
-fuzz: $(VENV)/dev.stamp  ## flip 500 bits of a run's files, and kill a run 25 times
-	$(BIN)/python tests/fuzz/bit_flips.py 500
-	$(BIN)/python tests/fuzz/kills.py 25
-
 test-t5x: $(VENV)/t5x.stamp  ## run the T5X tests; see CONTRIBUTING.md for PYTHONPATH
 	$(BIN)/python -m pytest -m t5x
 
 test-hf: $(VENV)/hf.stamp  ## run the tests that need PyTorch and Transformers
 	$(BIN)/python -m pytest -m hf
+
+fuzz: $(VENV)/dev.stamp  ## damage files at random, flip 500 bits of a run, kill it 25 times
+	$(BIN)/python tests/fuzz/mutate.py --rounds 300
+	$(BIN)/python tests/fuzz/bit_flips.py 500
+	$(BIN)/python tests/fuzz/kills.py 25
 
 lint: $(VENV)/dev.stamp  ## ruff, pyright, codespell
 	$(BIN)/ruff check .

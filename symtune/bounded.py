@@ -34,7 +34,7 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     OSError: it is missing or cannot be read.
   """
   file = epath.Path(path)
-  size = file.stat().length if "://" in str(file) else _regular_size(file)
+  size = file.stat().length if "://" in str(file) else check_regular(file)
   if size <= max_bytes:
     with file.open("rb") as opened:
       content = opened.read(max_bytes + 1)  # a file may grow, and /proc lies
@@ -162,8 +162,16 @@ def check_depth(text: str, where: str = "") -> None:
       depth = max(depth - 1, 0)
 
 
-def _regular_size(path: epath.Path) -> int:
-  """The size of a local file, which is not opened: opening a pipe would wait."""
+def check_regular(path: str | os.PathLike[str]) -> int:
+  """Checks a local file before it is opened: opening a pipe would wait for ever.
+
+  Returns:
+    Its size in bytes.
+
+  Raises:
+    SymtuneError: it is a folder, pipe, socket or device.
+    OSError: it is missing.
+  """
   found = os.stat(path)
   if stat.S_ISREG(found.st_mode):
     return found.st_size

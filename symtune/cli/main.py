@@ -312,10 +312,16 @@ def main() -> None:
   try:
     app()
   except SymtuneError as error:
-    typer.secho(f"error: {error}", err=True, fg="red")
+    _show_error(str(error))
     sys.exit(2)
   except OSError as error:
     is_of_file = error.filename is not None and error.strerror is not None
     about = f"{error.filename}: {error.strerror}" if is_of_file else str(error)
-    typer.secho(f"error: {about or type(error).__name__}", err=True, fg="red")
+    _show_error(about or type(error).__name__)
     sys.exit(2)
+
+
+def _show_error(message: str) -> None:
+  """Prints a message; names of files that are not UTF-8 are shown with escapes."""
+  shown = message.encode("utf-8", "backslashreplace").decode()
+  typer.secho(f"error: {shown}", err=True, fg="red")

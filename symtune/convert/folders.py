@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorstore
 
+from symtune.bounded import read_bytes
 from symtune.errors import SymtuneError
 
 _GS = re.compile(r"gs://([^/]+)/?(.*)", re.DOTALL)
@@ -30,6 +31,8 @@ _CONTEXT = {
   },
   "data_copy_concurrency": {"limit": 2},
 }
+# The files that are read whole are lists of arrays, and small arrays themselves.
+_MAX_BYTES = 2_000_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,8 @@ class Folder:
       and local_file(pathlib.Path(self.path), name) is None
     ):
       return None
+    if self.spec["driver"] == "file":
+      return read_bytes(pathlib.Path(self.path) / name, _MAX_BYTES)
     try:
       opened = tensorstore.KvStore.open(store, context=context()).result()
       found = opened.read(file).result()
@@ -162,7 +167,12 @@ def local_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
 
 
 def _check_link(path: pathlib.Path, folder: pathlib.Path) -> None:
-  target, inside = path.resolve(), [folder.resolve()]
+  try:
+    target, inside = path.resolve(), [folder.resolve()]
+  except (OSError, RuntimeError) as error:  # a link to itself; the class has changed
+    raise SymtuneError(
+      f"{path} is a link without an end; expected a file. Get the checkpoint again."
+    ) from error
   # The hub's cache keeps the files of a model in one place, and links to them.
   for place in (folder.absolute(), *folder.absolute().parents):
     if place.name.startswith(_HUB_CACHE):

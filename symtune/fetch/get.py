@@ -92,7 +92,6 @@ def get_tasks(
   """
   for card in cards:
     hub.download_of(card)  # all cards first: a mistake should not cost a download
-  folder.mkdir(parents=True, exist_ok=True)
   with Progress("downloading", unit="rows", clock=clock) as progress:
     for number, card in enumerate(cards, start=1):
       head = f"[{number}/{len(cards)}] {card.name}"
@@ -110,6 +109,7 @@ def _get_task(
   if state is _State.FINISHED:
     return "already there"
   entry, content = _make(card, settings, progress)
+  folder.mkdir(parents=True, exist_ok=True)
   add_entry(folder, entry)
   write_anywhere(folder / file, content)
   again = " (replaces a file with another hash)" if state is _State.DAMAGED else ""

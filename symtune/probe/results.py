@@ -15,6 +15,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from symtune.bounded import check_regular
 from symtune.errors import SymtuneError
 from symtune.probe.columns import (
   Collector,
@@ -131,6 +132,7 @@ class ResultRow:
     return (self.probe, self.setting, self.task, self.seed, self.query)
 
 
+_MAX_BYTES = 20_000_000_000
 _FIELDS = tuple(field.name for field in dataclasses.fields(ResultRow))
 _values_of = operator.itemgetter(*_FIELDS)
 
@@ -249,6 +251,7 @@ def read_results(path: pathlib.Path) -> Results:
   """
   collector = Collector(ResultRow)
   try:
+    check_regular(path)
     with path.open("rb") as file:
       numbered = enumerate(file, start=1)
       while block := list(itertools.islice(numbered, _BLOCK)):

@@ -1,6 +1,5 @@
 """A run folder -> report.md and report.png, with accuracies from results.jsonl."""
 
-import json
 import pathlib
 import textwrap
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import rich.table
 
+from symtune.bounded import read_json
 from symtune.checksums import check_object
 from symtune.errors import SymtuneError
 from symtune.files import DATA_FILE, RESULTS_FILE, RUN_FILE, write_whole
@@ -46,6 +46,7 @@ FIGURE_FILE = "report.png"
 
 SCALING_FILE = "scaling.png"
 
+_MAX_BYTES = 100_000_000
 _STATISTICS = """\
 ## How to read the numbers
 
@@ -268,8 +269,8 @@ def _read_object(path: pathlib.Path, keys: tuple[str, ...]) -> dict[str, Any] | 
   if not path.exists():
     return None
   try:
-    values = json.loads(path.read_text(encoding="utf-8"))
-  except ValueError as error:
+    values = read_json(path, _MAX_BYTES)
+  except SymtuneError as error:
     raise SymtuneError(
       f"{path} is damaged ({error}). Remove it: the report does not need it."
     ) from error
