@@ -104,7 +104,9 @@ def probe(
       "got --dtype without --checkpoint. A run uses the dtype of its recipe: set "
       "T5Config.dtype = 'bfloat16' there."
     )
-  experiment, gin_text = _build(inputs, console, probes, tunes=False)
+  experiment, gin_text = _build(
+    inputs, console, probes, tunes=False, needs_tuning_rows=not checkpoints
+  )
   if checkpoints:
     opened = open_answerers(checkpoints, experiment, inputs.out, dtype)
     with claim(experiment, gin_text, inputs.out):
@@ -147,6 +149,7 @@ def _build(
   probes: str | None = None,
   *,
   tunes: bool = True,
+  needs_tuning_rows: bool = True,
 ) -> tuple[Experiment, str]:
   """Reads and checks everything; bad input fails here, before any file is written."""
   recipe, gin_text = load_recipe(inputs.recipe, split_overrides(inputs.overrides))
@@ -160,7 +163,14 @@ def _build(
     vocab_path=inputs.vocab,
     feed=inputs.feed,
     tunes=tunes,
+    needs_tuning_rows=needs_tuning_rows,
   )
+  if experiment.absent is not None:
+    console.print(
+      f"not checked for leaks: the tuning rows {experiment.absent} are not in the data "
+      f"folder, so nobody knows whether the model was tuned on texts of the questions",
+      soft_wrap=True,
+    )
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")
   return experiment, gin_text
