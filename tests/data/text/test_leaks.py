@@ -143,7 +143,9 @@ def test_a_task_of_leaks_alone_is_refused_with_the_reason(make_task):
   task = make_task()
   card = dataclasses.replace(task.card, name="mine")
   other = dataclasses.replace(task, card=card, examples=task.examples[:12])
-  with pytest.raises(SymtuneError, match="task toy_animal_fruit: 12 of its 24 rows are also in mine"):
+  with pytest.raises(
+    SymtuneError, match="task toy_animal_fruit: 12 of its 24 rows are also in mine"
+  ):
     apply_policy([task], find_leaks([task], [other]), LeakPolicy.DROP)
 
 

@@ -14,12 +14,15 @@ def test_the_picture():
   a = "the film is a joy from start to the very end"
   b = "This film is a joy, from start to the very end!"
   found = find_overlaps([a], [b], threshold=0.1)
-  np.testing.assert_allclose(found.share, [9 / 10])
+  np.testing.assert_allclose(found.share, [10 / 11])
   assert find_overlaps([a], [b], threshold=0.95).share.size == 0
 
 
 def test_the_marks_of_tokenized_text_do_not_count():
-  texts = ["It does n't -LRB- really -RRB- work , he 's told .", "it doesn’t (really) work, he's told"]
+  texts = [
+    "It does n't -LRB- really -RRB- work , he 's told .",
+    "it doesn’t (really) work, he's told",
+  ]
   assert plain_texts(texts) == ["it doesnt really work hes told"] * 2
   assert plain_texts(["a\0b", "", "½ №１"]) == ["a b", "", "1 2 no1"]
   assert plain_texts([]) == []
@@ -77,7 +80,10 @@ _WORDS = st.lists(st.sampled_from("abcd"), max_size=30)
 
 @hypothesis.given(st.lists(_WORDS, max_size=5), st.lists(_WORDS, max_size=5))
 def test_shares_are_those_of_the_slow_way(left, right):
-  once = [[[w for i, w in enumerate(t) if t[i - 1 : i] != [w]] for t in side] for side in (left, right)]
+  once = [
+    [[w for i, w in enumerate(t) if t[i - 1 : i] != [w]] for t in side]
+    for side in (left, right)
+  ]
   found = find_overlaps(
     [" ".join(t) for t in left], [" ".join(t) for t in right], threshold=0.5
   )
