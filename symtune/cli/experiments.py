@@ -121,7 +121,9 @@ def probe(
       f"--out {inputs.out}: there is no run, expected the folder of one. Correct it, "
       "give --step 0 to ask the model before tuning, or --checkpoint to ask others."
     )
-  experiment, gin_text = _build(inputs, console, probes, tunes=False)
+  experiment, gin_text = _build(
+    inputs, console, probes, tunes=False, needs_tuning_rows=not checkpoints
+  )
   if checkpoints:
     opened = open_answerers(checkpoints, experiment, inputs.out, dtype)
     with claim(experiment, gin_text, inputs.out):
@@ -164,6 +166,7 @@ def _build(
   probes: str | None = None,
   *,
   tunes: bool = True,
+  needs_tuning_rows: bool = True,
 ) -> tuple[Experiment, str]:
   """Reads and checks everything; bad input fails here, before any file is written."""
   recipe, gin_text = load_recipe(inputs.recipe, split_overrides(inputs.overrides))
@@ -177,7 +180,14 @@ def _build(
     vocab_path=inputs.vocab,
     feed=inputs.feed,
     tunes=tunes,
+    needs_tuning_rows=needs_tuning_rows,
   )
+  if experiment.absent is not None:
+    console.print(
+      f"not checked for leaks: the tuning rows {experiment.absent} are not in the data "
+      f"folder, so nobody knows whether the model was tuned on texts of the questions",
+      soft_wrap=True,
+    )
   if experiment.leaks:
     console.print(f"dropped from tuning: {describe_leaks(experiment.leaks)}")
   for name, count in experiment.left_out.items():

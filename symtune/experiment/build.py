@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from symtune.cards.card import Task
-from symtune.cards.load import load_suite
+from symtune.cards.load import load_suite, read_suite
 from symtune.cards.resources import path_in_data, resource_dir
 from symtune.convert.tokenizer.read import read_vocab
 from symtune.data.batches.batch import BatchStream, HostShard
@@ -27,6 +27,7 @@ from symtune.data.text.symbols import (
   SymbolPool,
   check_disjoint,
   make_pool,
+  match_lengths,
   read_synonyms,
 )
 from symtune.data.text.vocab import Vocab
@@ -51,12 +52,14 @@ class Experiment:
   Attributes:
     recipe: all settings.
     vocab: the vocabulary.
-    mixture: the tuning prompts, by position.
+    mixture: the tuning prompts, by position; None where their rows are absent.
     stream: the tuning prompts as ids, by position; None where nothing is tuned.
     questions: what is asked.
     probe_tokenizer: the tokenizer of the questions, which remembers the ids of texts.
     leaks: texts that tuning shared with evaluation before they were dropped.
     left_out: number of rows that were not read, by task; see `Task.left_out`.
+    absent: a file of tuning rows that is not there, so that nobody knows whether they
+      share texts with the questions; None if all were compared.
     network: the model, without weights.
     start: where its weights come from; None draws them.
     config_hash: identifies settings, data and vocabulary.
@@ -65,12 +68,13 @@ class Experiment:
 
   recipe: Recipe
   vocab: Vocab
-  mixture: Mixture
+  mixture: Mixture | None
   stream: TokenStream | None
   questions: Questions
   probe_tokenizer: PromptTokenizer
   leaks: tuple[Leak, ...]
   left_out: Mapping[str, int]
+  absent: str | None
   network: Transformer
   start: Start | None
   config_hash: str
@@ -84,6 +88,7 @@ def build_experiment(
   vocab_path: pathlib.Path | None,
   feed: FeedSettings | None = None,
   tunes: bool = True,
+  needs_tuning_rows: bool = True,
 ) -> Experiment:
   """Reads and checks everything that a run needs.
 
@@ -95,6 +100,8 @@ def build_experiment(
       beside its checkpoint.
     feed: how batches are built ahead; not at all unless given.
     tunes: whether it is going to: if so, the first batches are built, as a trial.
+    needs_tuning_rows: whether absent tuning rows are an error. They are not needed to
+      ask questions of a checkpoint that was made elsewhere.
 
   Returns:
     The experiment.
@@ -107,9 +114,14 @@ def build_experiment(
   vocab = _load_vocab(recipe, vocab_path, start)
   _check_rows(recipe, vocab, start)
   tuning_pool, evaluation_pool = _make_pools(recipe, vocab)
-  _check_targets(tuning_pool.all_symbols(), vocab, recipe)
+  if tunes:
+    _check_targets(tuning_pool.all_symbols(), vocab, recipe)
   probe_tasks = load_suite(recipe.probe.suite, data_dir)
-  mixture, leaks = _make_mixture(recipe, tuning_pool, vocab, probe_tasks, data_dir)
+  mixture, leaks, absent = None, (), None
+  if not needs_tuning_rows:
+    absent = _find_absent(recipe, data_dir)
+  if absent is None:
+    mixture, leaks = _make_mixture(recipe, tuning_pool, vocab, probe_tasks, data_dir)
   asked = ProbeSettings(
     pool=evaluation_pool,
     shots=recipe.probe.shots,
@@ -120,7 +132,8 @@ def build_experiment(
     also_generate=recipe.probe.also_generate,
   )
   probes = make_probes(recipe.probe.probes, _local(data_dir))
-  fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in probe_tasks)]
+  fingerprints = [] if mixture is None else [*mixture.fingerprints]
+  fingerprints += [task.fingerprint for task in probe_tasks]
   if start is not None:
     fingerprints.append(start.fingerprint)
   if recipe.symbols.synonyms is not None:
@@ -130,7 +143,7 @@ def build_experiment(
     recipe=recipe,
     vocab=vocab,
     mixture=mixture,
-    stream=_make_stream(recipe, mixture, vocab, feed) if tunes else None,
+    stream=(_make_stream(recipe, mixture, vocab, feed) if tunes and mixture else None),
     questions=Questions(probes, probe_tasks, asked),
     probe_tokenizer=PromptTokenizer(
       vocab, max_inputs=recipe.probe.max_inputs, max_targets=recipe.probe.max_targets
@@ -138,9 +151,10 @@ def build_experiment(
     leaks=leaks,
     left_out={
       task.card.name: task.left_out
-      for task in (*mixture.tasks, *probe_tasks)
+      for task in (*(mixture.tasks if mixture else ()), *probe_tasks)
       if task.left_out
     },
+    absent=absent,
     network=Transformer(config=recipe.model),
     start=start,
     config_hash=config_hash(recipe, fingerprints, vocab.fingerprint),
@@ -252,7 +266,21 @@ def _make_pools(recipe: Recipe, vocab: Vocab) -> tuple[SymbolPool, SymbolPool]:
     )
   )
   check_disjoint(tuning, evaluation, vocab)
+  if symbols.match_lengths:
+    evaluation = match_lengths(evaluation, tuning, vocab)
   return tuning, evaluation
+
+
+def _find_absent(recipe: Recipe, data_dir: str | os.PathLike[str] | None) -> str | None:
+  """A file of tuning rows that is not there; None if all are."""
+  names: list[str] = []
+  for i in recipe.mixture.ingredients:
+    if isinstance(i, Instructions):
+      names.append(i.path)
+    else:
+      names += [f"{card.rows}.jsonl" for card in read_suite(i.suite).tasks]
+  absent = (n for n in names if not path_in_data(data_dir, n).exists())
+  return next(absent, None)
 
 
 def _make_mixture(

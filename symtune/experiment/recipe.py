@@ -126,6 +126,7 @@ def symbols(
   prefix_free: bool = False,
   same_length: bool = False,
   synonyms: str | None = None,
+  match_lengths: bool = False,
 ) -> SymbolSettings:
   """The symbol pools; the defaults are the paper's 3 x 10,000 and 3 x 90,000.
 
@@ -136,6 +137,8 @@ def symbols(
     prefix_free: no symbol of a prompt starts with the tokens of another.
     same_length: the symbols of a prompt have the same number of tokens.
     synonyms: a file like `tasks/symbols/synonyms.yaml`, whose words are added to it.
+    match_lengths: only evaluation symbols that are as long in tokens as the tuning
+      symbols, category by category; the paper takes them as they come.
 
   Returns:
     The typed settings.
@@ -150,6 +153,7 @@ def symbols(
     evaluation_size=evaluation_size,
     rules=SymbolRules(prefix_free=prefix_free, same_length=same_length),
     synonyms=synonyms,
+    match_lengths=match_lengths,
   )
 
 

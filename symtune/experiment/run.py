@@ -264,6 +264,7 @@ def _report_data(
   console: rich.console.Console,
 ) -> None:
   """Writes and prints what became of the tuning prompts, so no loss goes unnoticed."""
+  assert experiment.mixture is not None, "the experiment was not built for tuning"
   entries = experiment.mixture.draws.entries
   tasks = [entry.task for entry in entries if isinstance(entry, InstructionMaker)]
   left_out = {task.name: task.left_out for task in tasks if task.left_out}

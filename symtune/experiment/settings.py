@@ -16,13 +16,17 @@ from symtune.probe.probe import AnswerKind
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SymbolSettings:
-  """Which symbols stand for labels; see `symtune.data.text.symbols.make_pool`."""
+  """Which symbols stand for labels; see `symtune.data.text.symbols.make_pool`.
+
+  With `match_lengths`, evaluation symbols are as long in tokens as tuning symbols.
+  """
 
   categories: tuple[SymbolCategory, ...] = ALL_CATEGORIES
   tuning_size: int | None = None
   evaluation_size: int | None = None
   rules: SymbolRules | None = None
   synonyms: str | None = None
+  match_lengths: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

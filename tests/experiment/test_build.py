@@ -14,7 +14,7 @@ from symtune.cli.gin_config import load_recipe
 from symtune.convert.tokenizer.read import read_vocab
 from symtune.data.draw.words import DRAWS_VERSION
 from symtune.data.ingredients import Instructions
-from symtune.data.text.leaks import LeakPolicy, text_key
+from symtune.data.text.leaks import LeakPolicy, text_keys
 from symtune.data.text.symbols import PoolSplit, make_pool
 from symtune.errors import SymtuneError
 from symtune.experiment.build import build_experiment, make_batches
@@ -120,7 +120,7 @@ def test_real_recipe_drops_leaked_rows_and_reports_each_once(
 ):
   experiment = real()
   assert [(k.tuning, k.evaluation, len(k.rows)) for k in experiment.leaks] == [
-    ("sst2", "subj", 140),
+    ("sst2", "subj", 156),
     ("rotten_tomatoes", "subj", 164),
   ]
   (subj,) = (
@@ -128,13 +128,13 @@ def test_real_recipe_drops_leaked_rows_and_reports_each_once(
     for task in load_suite("symbol_tuning_eval", shared_data / "tasks")
     if task.card.name == "subj"
   )
-  leaked = {text_key(subj.card, e) for e in subj.examples}
+  leaked = set(text_keys([subj.card.input_text(e) for e in subj.examples]))
   for prompt in experiment.mixture.prompts(range(300)):
     for turn in prompt.turns:
-      assert not leaked & {" ".join(part.casefold().split()) for part in turn}
+      assert not leaked & set(text_keys(turn))
   train_model(experiment, tmp_path, rich.console.Console(quiet=True))
   about = json.loads((tmp_path / "data.json").read_text())
-  assert [leak["rows"] for leak in about["leaks_dropped"]] == [140, 164]
+  assert [leak["rows"] for leak in about["leaks_dropped"]] == [156, 164]
   assert about["prompts"]["prompts"] == 64
 
 
@@ -193,3 +193,23 @@ def test_a_network_needs_a_row_for_each_id_and_no_more():
     SymtuneError, match=rf"has {ids} ids. Set --gin.T5Config.vocab_size=\d+"
   ):
     build_experiment(recipe, data_dir=None, vocab_path=None)
+
+
+@pytest.mark.shared
+def test_asking_needs_no_tuning_rows(shared_data, tmp_path):
+  for task in load_suite("symbol_tuning_eval", shared_data / "tasks"):
+    name = f"{task.card.rows}.jsonl"
+    (tmp_path / name).symlink_to(shared_data / "tasks" / name)
+  recipe, _ = load_recipe("real_text_tiny", SMALL)
+  vocab = shared_data / "t5_tokenizer" / "spiece.model"
+
+  def build(**settings):
+    return build_experiment(
+      recipe, data_dir=tmp_path, vocab_path=vocab, tunes=False, **settings
+    )
+
+  experiment = build(needs_tuning_rows=False)
+  assert len(experiment.questions)
+  assert (experiment.mixture, experiment.absent) == (None, "rte.jsonl")
+  with pytest.raises(SymtuneError, match="no such file"):
+    build()

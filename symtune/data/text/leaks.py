@@ -218,7 +218,8 @@ def apply_policy(
     The tasks; those without leaks are the same objects. Rows keep their numbers.
 
   Raises:
-    SymtuneError: there are leaks and the policy refuses them.
+    SymtuneError: there are leaks and the policy refuses them, or a task has no rows of
+      a class left.
   """
   if leaks and policy is LeakPolicy.REFUSE:
     raise _refusal(leaks)
@@ -226,14 +227,29 @@ def apply_policy(
   for leak in leaks:
     shared[leak.tuning] |= set(leak.rows)
   return tuple(
-    dataclasses.replace(
-      task,
-      examples=tuple(e for e in task.examples if e.row not in shared[task.card.name]),
-    )
+    _without_leaks(task, shared[task.card.name], leaks)
     if task.card.name in shared
     else task
     for task in tuning
   )
+
+
+def _without_leaks(task: Task, shared: set[int], leaks: Sequence[Leak]) -> Task:
+  """The task without some rows, or an error if no query or no exemplar is left."""
+  card = task.card
+  kept = tuple(e for e in task.examples if e.row not in shared)
+  for splits in (card.query_splits, card.exemplar_splits):
+    before = {e.label for e in task.examples if e.split in splits}
+    lost = before - {e.label for e in kept if e.split in splits}
+    if lost:
+      others = ", ".join(x.evaluation for x in leaks if x.tuning == card.name)
+      raise SymtuneError(
+        f"task {card.name}: {len(shared)} of its {len(task.examples)} rows are also in "
+        f"{others}, and mixture.leaks = 'drop' leaves none of class "
+        f"{card.labels[min(lost)]!r} in splits {list(splits)}, expected some. Leave "
+        f"the task out of the tuning suite, or do not ask about it in the probe suite."
+      )
+  return dataclasses.replace(task, examples=kept)
 
 
 def _refusal(leaks: Sequence[Leak]) -> SymtuneError:

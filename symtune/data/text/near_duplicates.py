@@ -6,7 +6,7 @@ tokenized text ("does n't", "-lrb-"); a word repeated in a row counts once ("@us
 The overlap of two texts is the covered share of the words of the shorter text:
 
   a   the film is a joy from start to the very end
-  b   This film is a joy, from start to the very end!  9 of 10 words are covered: 0.9
+  b   This film is a joy, from start to the very end!  10 of 11 words are covered: 0.91
 
 One edited word leaves the words of the runs around it covered. Boilerplate, which is in
 very many texts, is no evidence: its runs do not count, nor do words in no other run.

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from symtune.cards.card import Task
-from symtune.data.draw.index import Shots, index_task, most_shots
+from symtune.data.draw.index import Shots, most_shots
 from symtune.data.episodes import Episode
 from symtune.probe.ask import Asker, Question, ask_each
 from symtune.probe.probe import ProbeItem, ProbeSettings
@@ -30,11 +30,11 @@ class NumberOfShots:
   ) -> tuple[Task, ...]:
     """Tasks that can show at least one exemplar of each class."""
     del settings
-    return tuple(t for t in tasks if _numbers(t))
+    return tuple(t for t in tasks if _numbers(t, settings))
 
   def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:
     """Per seed and query, two items for each number."""
-    numbers = _numbers(subject)
+    numbers = _numbers(subject, settings)
     shots = Shots(minimum=numbers[-1], maximum=numbers[-1])
     asker = Asker(self.name, subject, settings, shots)
 
@@ -58,9 +58,9 @@ class NumberOfShots:
     return ask_each(asker, questions)
 
 
-def _numbers(task: Task) -> list[int]:
+def _numbers(task: Task, settings: ProbeSettings) -> list[int]:
   """The numbers of exemplars per class that every query of a task can be shown."""
-  most = most_shots(index_task(task))
+  most = most_shots(settings.index_of(task))
   return [number for number in NUMBERS if number <= most]
 
 

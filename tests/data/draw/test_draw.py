@@ -134,6 +134,31 @@ def test_case_and_white_space_do_not_hide_a_copy(toy_task, make_tables, draw_at)
     assert "cat" not in {task.examples[e].fields["text"] for e in exemplars}
 
 
+def test_near_copies_and_rows_of_one_passage_are_in_one_group(make_task):
+  task = make_task()
+  card = dataclasses.replace(
+    task.card, fields=("text", "ask"), template="{text} {ask}", passage="text"
+  )
+  long = "one two three four five six seven eight nine ten"
+  texts = [
+    ("The cat sat.", "why"),
+    ("the cat sat", "who"),  # the same passage
+    (long, "what"),
+    (long.replace("six", "6"), "what"),  # one word differs
+    ("my cone", "what"),
+    ("my cube", "what"),  # short texts that differ do differ
+  ]
+  examples = tuple(
+    Example(row=row, fields={"text": text, "ask": ask}, label=row % 2, split="train")
+    for row, (text, ask) in enumerate(texts)
+  )
+  task = dataclasses.replace(task, card=card, examples=examples)
+  assert index_task(task).groups.tolist() == [0, 0, 1, 1, 2, 3]
+  card = dataclasses.replace(card, passage=None)
+  alone = index_task(dataclasses.replace(task, card=card))
+  assert alone.groups.tolist() == [0, 1, 2, 2, 3, 4]
+
+
 def test_a_prompt_is_the_same_alone_and_among_others(make_task, make_tables, draw_at):
   one, two = make_task(), make_task(("animal", "fruit", "tool"))
   both = make_tables(one, two, labels=LabelStyle.SYMBOLS, shots=(1, 9))

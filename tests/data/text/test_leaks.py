@@ -75,7 +75,7 @@ def test_real_suites_leak_into_subj(shared_data):
     for name in ("symbol_tuning_train", "symbol_tuning_eval")
   )
   found = {(k.tuning, k.evaluation): len(k.rows) for k in find_leaks(train, evaluation)}
-  assert found == {("sst2", "subj"): 51, ("rotten_tomatoes", "subj"): 164}
+  assert found == {("sst2", "subj"): 116, ("rotten_tomatoes", "subj"): 164}
 
 
 @pytest.mark.shared
@@ -92,7 +92,7 @@ def test_subj_is_reported_as_in_the_notes_on_the_data(shared_data):
   subjective = {e.row for e in subj.examples if e.label == 0}
   # The notes say 84% and 41% of the whole sets; of samples of 1,000 rows a split, as
   # here, fewer meet.
-  assert [len(leak.evaluation_rows) for leak in leaks.values()] == [136, 164]
+  assert [len(leak.evaluation_rows) for leak in leaks.values()] == [150, 164]
   for leak in leaks.values():
     assert set(leak.evaluation_rows) <= subjective
 
@@ -126,9 +126,32 @@ def test_rows_and_shown_examples_of_instruction_data_leak_too(make_task):
     drop_instruction_leaks([only], [task], LeakPolicy.DROP)
 
 
+def test_spacing_and_punctuation_do_not_hide_a_copy_and_digits_count(make_task):
+  def with_texts(*texts):
+    task = make_task()
+    pairs = zip(task.examples, texts, strict=False)
+    rows = tuple(dataclasses.replace(e, fields={"text": t}) for e, t in pairs)
+    return dataclasses.replace(task, examples=rows)
+
+  tuning = with_texts("It does n't -lrb- quite -rrb- work .", "3 + 4", "1.5", "...")
+  evaluation = with_texts("it doesn't (quite) work", "3 - 4", "15", "!")
+  (leak,) = find_leaks([tuning], [evaluation])
+  assert (leak.rows, leak.evaluation_rows) == ((0,), (0,))
+
+
+def test_a_task_of_leaks_alone_is_refused_with_the_reason(make_task):
+  task = make_task()
+  card = dataclasses.replace(task.card, name="mine")
+  other = dataclasses.replace(task, card=card, examples=task.examples[:12])
+  with pytest.raises(
+    SymtuneError, match="task toy_animal_fruit: 12 of its 24 rows are also in mine"
+  ):
+    apply_policy([task], find_leaks([task], [other]), LeakPolicy.DROP)
+
+
 def test_near_duplicates_count_only_where_an_overlap_is_asked_for(make_task):
   task = make_task()
-  long = "one two three four five six seven eight nine"
+  long = "one two three four five six seven eight nine ten"
   texts = [long, "something else that is not at all like the other one"]
   tuning, evaluation = (
     dataclasses.replace(
@@ -138,7 +161,7 @@ def test_near_duplicates_count_only_where_an_overlap_is_asked_for(make_task):
         for e, text in zip(task.examples, texts, strict=False)
       ),
     )
-    for texts in (texts, [long + "!", "unrelated"])
+    for texts in (texts, [long.replace("six", "6"), "unrelated"])
   )
   assert find_leaks([tuning], [evaluation]) == ()
   (leak,) = find_leaks([tuning], [evaluation], overlap=0.5)

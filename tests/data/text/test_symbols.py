@@ -1,7 +1,9 @@
 """Symbols: the paper's categories, disjoint pools, never a label word."""
 
+import dataclasses
 import re
 
+import numpy as np
 import pytest
 
 from symtune.data.text.symbols import (
@@ -12,6 +14,7 @@ from symtune.data.text.symbols import (
   SymbolPool,
   check_disjoint,
   make_pool,
+  match_lengths,
 )
 from symtune.data.text.vocab import ToyVocab
 from symtune.errors import SymtuneError
@@ -88,3 +91,27 @@ def test_nonce_words_are_pronounceable_equally_long_and_not_words():
     assert {symbol[i : i + 2] for i in (0, 2, 4)} <= set(SYLLABLES)
   frequent = make_pool(TUNING, (SymbolCategory.WORDS,)).all_symbols()
   assert (tuning | evaluation).isdisjoint(frequent)
+
+
+@pytest.mark.shared
+def test_matched_words_are_as_long_as_those_of_tuning(shared_data):
+  from symtune.data.text.vocab import SentencePieceVocab
+
+  vocab = SentencePieceVocab(shared_data / "t5_tokenizer" / "spiece.model")
+  tuning, evaluation = map(make_pool, PoolSplit)
+  matched = match_lengths(evaluation, tuning, vocab)
+
+  def mean(pool, category):
+    return np.mean([len(vocab.encode(s)) for s in pool.symbols[category]])
+
+  assert mean(evaluation, SymbolCategory.WORDS) > 2 * mean(tuning, SymbolCategory.WORDS)
+  for category in matched.symbols:
+    assert abs(mean(matched, category) - mean(tuning, category)) < 0.05
+    assert len(matched.symbols[category]) > 2000
+    assert set(matched.symbols[category]) <= set(evaluation.symbols[category])
+
+
+def test_matching_refuses_pools_that_share_no_length(toy_pools, toy_vocab):
+  long = dataclasses.replace(toy_pools[1], symbols={SymbolCategory.INTEGERS: ("1 2",)})
+  with pytest.raises(SymtuneError, match="match_lengths = False"):
+    match_lengths(long, toy_pools[0], toy_vocab)
