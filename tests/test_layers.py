@@ -24,7 +24,7 @@ LAYERS = (
 )
 # Inside `data`: a room imports from itself and those before it.
 DATA_ROOMS = (
-  ("rng", "limits", "text", "episodes"),
+  ("rng", "limits", "ragged", "text", "episodes"),
   ("prompts", "remap"),
   ("draw", "ingredients"),  # settings name the shots that are drawn
   ("skills", "instruction_prompts"),

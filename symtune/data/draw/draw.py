@@ -12,11 +12,11 @@ from jaxtyping import Int64, UInt32
 
 from symtune.cards.card import Example, Task
 from symtune.data.draw.exemplars import draw_exemplars, shuffle_within
-from symtune.data.draw.ragged import owners_of, places_of, starts_of
 from symtune.data.draw.tables import DrawTables
 from symtune.data.draw.words import Use, below, draw_many_words, draw_words
 from symtune.data.episodes import Episode
 from symtune.data.prompts import PromptFormat
+from symtune.data.ragged import owners_of, places_of, starts_of
 
 # The words of use `PLACE`, by what they decide.
 _ENTRY, _QUERY, _SHOTS, _FORMAT = range(4)

@@ -9,14 +9,14 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt32
 
 from symtune.data.draw.index import TaskIndex
-from symtune.data.draw.ragged import (
+from symtune.data.draw.words import below
+from symtune.data.ragged import (
   join_runs,
   owners_of,
   places_of,
   sizes_of,
   starts_of,
 )
-from symtune.data.draw.words import below
 
 
 class ExampleTables:

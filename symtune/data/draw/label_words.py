@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt32
 
-from symtune.data.draw.ragged import (
+from symtune.data.draw.words import BLOCK, below
+from symtune.data.ragged import (
   join_runs,
   owners_of,
   places_of,
   sizes_of,
   starts_of,
 )
-from symtune.data.draw.words import BLOCK, below
 from symtune.data.text.symbols import SymbolPool
 from symtune.errors import SymtuneError
 

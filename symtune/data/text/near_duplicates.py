@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from symtune.data.draw.ragged import owners_of, places_of, starts_of
+from symtune.data.ragged import owners_of, places_of, starts_of
 
 RUN = 4
 # Few common words are no evidence. Texts of fewer than five words overlap with nothing,

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Int32, Int64, Integer
 
 from symtune.data.draw.draw import Draws
-from symtune.data.draw.ragged import owners_of, starts_of, take_runs
 from symtune.data.draw.tables import DrawTables
 from symtune.data.prompts import PromptFormat, turn_cues
+from symtune.data.ragged import owners_of, starts_of, take_runs
 from symtune.data.tokens.cache import TokenTask, token_dtype
 from symtune.data.tokens.tokenizer import (
   PromptBlock,

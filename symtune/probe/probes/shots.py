@@ -29,7 +29,6 @@ class NumberOfShots:
     self, tasks: Sequence[Task], settings: ProbeSettings
   ) -> tuple[Task, ...]:
     """Tasks that can show at least one exemplar of each class."""
-    del settings
     return tuple(t for t in tasks if _numbers(t, settings))
 
   def items(self, subject: Task, settings: ProbeSettings) -> Iterator[ProbeItem]:

@@ -17,9 +17,9 @@ from symtune.cards.card import Example
 from symtune.cards.load import load_suite
 from symtune.data.draw.draw import pick_entries, read_draw
 from symtune.data.draw.index import Shots, check_shots, index_task, most_shots
-from symtune.data.draw.ragged import starts_of
 from symtune.data.ingredients import LabelStyle
 from symtune.data.prompts import ALL_FORMATS
+from symtune.data.ragged import starts_of
 from symtune.errors import SymtuneError
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
