@@ -49,12 +49,15 @@ class Prompt:
     exemplar_labels: class id of each exemplar.
     choices: one label word per class id.
     answer: class id of the query.
+    has_sentinels: whether `<extra_id_0>` in its texts is T5's sentinel, as in a text to
+      be filled in; in other prompts it is text that a row happens to hold.
   """
 
   turns: tuple[tuple[str, ...], ...]
   exemplar_labels: tuple[int, ...]
   choices: tuple[str, ...]
   answer: int
+  has_sentinels: bool = False
 
   @property
   def inputs(self) -> str:

@@ -18,6 +18,7 @@ models with nothing else to go by repeat what they saw last (Zhao et al. 2021, s
 4). When find and describe ask for a class, they use its natural label word.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -159,7 +160,8 @@ def _fill_in(rng: np.random.Generator, texts: Sequence[str]) -> Prompt:
   for number, place in enumerate(places):
     targets.append(f"<extra_id_{number}> {words[place]}")
     words[place] = f"<extra_id_{number}>"
-  return _one_turn(tuple(f"{word} " for word in words), " ".join(targets))
+  prompt = _one_turn(tuple(f"{word} " for word in words), " ".join(targets))
+  return dataclasses.replace(prompt, has_sentinels=True)
 
 
 def _one_turn(parts: tuple[str, ...], target: str) -> Prompt:

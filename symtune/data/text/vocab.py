@@ -5,11 +5,12 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol, SupportsInt, runtime_checkable
+from typing import Any, Protocol, SupportsInt, runtime_checkable
 
 import numpy as np
 import sentencepiece
 from jaxtyping import Int
+from sentencepiece import sentencepiece_model_pb2
 
 from symtune.bounded import read_bytes
 from symtune.data.text.added_tokens import AddedToken, AddedTokens
@@ -42,8 +43,13 @@ class Vocab(Protocol):
   size: int
   fingerprint: str
 
-  def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
-    """Ids of `text` as int32, without EOS; ignores white space at both ends."""
+  def encode(self, text: str, *, sentinels: bool = False) -> Int[np.ndarray, "tokens"]:
+    """Ids of `text` as int32, without EOS; ignores white space at both ends.
+
+    Args:
+      text: what a row or a prompt says. No part of it becomes a control token.
+      sentinels: whether `<extra_id_0>` in it is the sentinel all the same.
+    """
     ...
 
   def decode(self, ids: Iterable[SupportsInt]) -> str:
@@ -98,6 +104,8 @@ class SentencePieceVocab:
     """
     self.model = _read_model(pathlib.Path(path)) if model is None else model
     self._model = _load_model(pathlib.Path(path), self.model)
+    proto = self._model.serialized_model_proto()
+    self.fingerprint = hashlib.sha256(proto).hexdigest()
     ids = (self._model.pad_id(), self._model.eos_id(), self._model.unk_id())
     if ids != (self.pad_id, self.eos_id, self.unk_id):
       raise SymtuneError(
@@ -107,7 +115,9 @@ class SentencePieceVocab:
     self._num_pieces = self._model.get_piece_size()
     sentinels = _own_sentinels(self._model)
     self.extra_ids = 0 if sentinels else extra_ids
-    if not sentinels:  # they count down from the top, as in T5
+    if sentinels:
+      self._model = _without_matches(self.model, sentinels.values())
+    else:  # they count down from the top, as in T5
       top = self._num_pieces + extra_ids - 1
       sentinels = {f"<extra_id_{i}>": top - i for i in range(extra_ids)}
     self.sentinels = sentinels
@@ -117,26 +127,32 @@ class SentencePieceVocab:
     _check_white_space(path, self.added, normalize)
     self.num_ids = num_ids + sum(token.id >= num_ids for token in self.added)
     self.size = -(-self.num_ids // _SIZE_MULTIPLE) * _SIZE_MULTIPLE
-    self.fingerprint = _fingerprint(self._model, self.added)
-    self._splitter = AddedTokens(
-      [
-        *(AddedToken(text=t, id=i, is_normalized=False) for t, i in sentinels.items()),
-        *self.added,
-      ],
-      normalize,
-    )
+    if self.added:
+      self.fingerprint = _fingerprint(self.fingerprint, self.added)
+    plain = [token for token in self.added if not token.is_special]
+    blanks = [
+      AddedToken(text=t, id=i, is_normalized=False) for t, i in sentinels.items()
+    ]
+    self._splitters = {
+      False: AddedTokens(plain, normalize),
+      True: AddedTokens([*blanks, *plain], normalize),
+    }
     # Texts of the ids that the model does not decode itself.
     self._texts = {i: text for text, i in sentinels.items()}
     self._texts |= {t.id: t.text for t in self.added if t.id >= num_ids}
 
-  def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
+  def encode(self, text: str, *, sentinels: bool = False) -> Int[np.ndarray, "tokens"]:
     """Ids of `text`, without EOS. Newlines become spaces (T5's normaliser).
 
-    `<extra_id_0>` has the highest of the sentinels' ids, as in T5. Text that looks like
-    a control token, such as `</s>`, is text, as in SeqIO.
+    Text that looks like a control token, such as `</s>`, is text.
+
+    Args:
+      text: any text.
+      sentinels: whether `<extra_id_0>` in it is the sentinel, which has the highest of
+        their ids, as in T5; otherwise that is text too.
     """
     ids: list[int] = []
-    for part in self._splitter.split(text):
+    for part in self._splitters[sentinels].split(text):
       ids += self._model.encode(part) if isinstance(part, str) else [part]
     return np.asarray(ids, np.int32)
 
@@ -246,13 +262,22 @@ def _check_white_space(
       )
 
 
-def _fingerprint(
-  model: sentencepiece.SentencePieceProcessor, added: Sequence[AddedToken]
-) -> str:
-  digest = hashlib.sha256(model.serialized_model_proto())
-  if added:
-    digest.update(json.dumps([dataclasses.astuple(t) for t in added]).encode())
-  return digest.hexdigest()
+def _fingerprint(base: str, added: Sequence[AddedToken]) -> str:
+  """A hash of a model's own hash and the tokens that a user added."""
+  tokens = json.dumps([dataclasses.astuple(token) for token in added])
+  return hashlib.sha256(f"{base} {tokens}".encode()).hexdigest()
+
+
+def _without_matches(
+  model: bytes, ids: Iterable[int]
+) -> sentencepiece.SentencePieceProcessor:
+  """The model with some pieces as control tokens, which no text turns into."""
+  changed: Any = sentencepiece_model_pb2.ModelProto.FromString(model)  # type: ignore[attr-defined]
+  for i in ids:
+    changed.pieces[i].type = changed.SentencePiece.CONTROL
+  processor = sentencepiece.SentencePieceProcessor()
+  processor.load_from_serialized_proto(changed.SerializeToString())
+  return processor
 
 
 def _own_sentinels(model: sentencepiece.SentencePieceProcessor) -> dict[str, int]:
@@ -295,8 +320,9 @@ class ToyVocab:
     self.num_ids = self.size = len(self._pieces)
     self.fingerprint = hashlib.sha256("\n".join(self._pieces).encode()).hexdigest()
 
-  def encode(self, text: str) -> Int[np.ndarray, "tokens"]:
-    """One id per word of `text`, without EOS."""
+  def encode(self, text: str, *, sentinels: bool = False) -> Int[np.ndarray, "tokens"]:
+    """One id per word of `text`, without EOS; there are no sentinels."""
+    del sentinels
     return np.asarray([self._ids.get(w, self.unk_id) for w in text.split()], np.int32)
 
   def decode(self, ids: Iterable[SupportsInt]) -> str:

@@ -5,6 +5,7 @@ concatenations, not SentencePiece calls.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -115,7 +116,7 @@ class PromptTokenizer:
     self.max_targets = max_targets
     self.min_exemplars_per_class = min_exemplars_per_class
     self.eos = np.asarray([vocab.eos_id], np.int32)
-    self._ids_by_part: dict[str, np.ndarray] = {}
+    self._ids_by_part: dict[tuple[str, bool], np.ndarray] = {}
     self._checked_choices: set[tuple[str, ...]] = set()
 
   def tokenize(self, prompt: Prompt) -> TokenizedPrompt:
@@ -143,13 +144,14 @@ class PromptTokenizer:
     """
     if len(prompt.choices) > 1:
       self._check_choices(prompt.choices)
+    ids = functools.partial(self.ids, sentinels=prompt.has_sentinels)
     return EncodedPrompt(
       turns=tuple(
-        np.concatenate([self.ids(part) for part in turn]) for turn in prompt.turns
+        np.concatenate([ids(part) for part in turn]) for turn in prompt.turns
       ),
       exemplar_labels=prompt.exemplar_labels,
       choices=tuple(
-        np.concatenate([self.ids(choice), self.eos]) for choice in prompt.choices
+        np.concatenate([ids(choice), self.eos]) for choice in prompt.choices
       ),
       answer=prompt.answer,
       start="".join(prompt.turns[0])[:60],
@@ -180,13 +182,21 @@ class PromptTokenizer:
       exemplars_dropped=len(dropped),
     )
 
-  def ids(self, part: str) -> Int[np.ndarray, "_tokens"]:
-    """Ids of a text part, without EOS; a part that was seen is not tokenized again."""
-    ids = self._ids_by_part.get(part)
+  def ids(
+    self, part: str, *, sentinels: bool = False
+  ) -> Int[np.ndarray, "_tokens"]:
+    """Ids of a text part, without EOS; a part that was seen is not tokenized again.
+
+    Args:
+      part: the text.
+      sentinels: whether `<extra_id_0>` in it is T5's sentinel, not text.
+    """
+    ids = self._ids_by_part.get((part, sentinels))
     if ids is None:
       if len(self._ids_by_part) >= _MAX_PARTS:
         self._ids_by_part.clear()
-      ids = self._ids_by_part[part] = self.vocab.encode(part)
+      ids = self.vocab.encode(part, sentinels=sentinels)
+      self._ids_by_part[part, sentinels] = ids
     return ids
 
   def check_target(

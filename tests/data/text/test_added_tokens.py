@@ -59,7 +59,7 @@ def test_added_tokens_have_ids_above_the_sentinels(small_vocab_path):
   added = [_token("[TAG]", first), _token("{", first + 1, is_normalized=False)]
   vocab = SentencePieceVocab(small_vocab_path, added=added)
   cat = plain.encode("cat").tolist()
-  assert vocab.encode("cat{[TAG] cat <extra_id_0>").tolist() == [
+  assert vocab.encode("cat{[TAG] cat <extra_id_0>", sentinels=True).tolist() == [
     *cat,
     first + 1,
     first,

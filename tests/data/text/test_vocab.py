@@ -3,6 +3,7 @@
 import pytest
 import sentencepiece
 
+from symtune.data.text.added_tokens import AddedToken
 from symtune.data.text.vocab import (
   EXTRA_IDS,
   SentencePieceVocab,
@@ -41,13 +42,13 @@ def test_file_that_is_no_model_names_the_path(tmp_path):
 
 
 def test_sentinels_count_down_from_the_top(small_vocab):
-  ids = small_vocab.encode("a <extra_id_0> cat <extra_id_12>")
+  ids = small_vocab.encode("a <extra_id_0> cat <extra_id_12>", sentinels=True)
   a, cat = small_vocab.encode("a").tolist(), small_vocab.encode("cat").tolist()
-  top = int(small_vocab.encode("<extra_id_0>")[0])
+  top = int(small_vocab.encode("<extra_id_0>", sentinels=True)[0])
   assert ids.tolist() == [*a, top, *cat, top - 12]
   assert small_vocab.pieces([top, top - 12]) == ["<extra_id_0>", "<extra_id_12>"]
   # There are a hundred; what looks like another is text.
-  assert len(small_vocab.encode("<extra_id_100>")) > 1
+  assert len(small_vocab.encode("<extra_id_100>", sentinels=True)) > 1
 
 
 @pytest.mark.shared
@@ -59,7 +60,8 @@ def test_t5_vocabulary(shared_data):
     "<extra_id_99>",
     "<unused>",
   ]
-  assert vocab.encode("<extra_id_0> a <extra_id_99>").tolist() == [32099, 3, 9, 32000]
+  blanks = vocab.encode("<extra_id_0> a <extra_id_99>", sentinels=True)
+  assert blanks.tolist() == [32099, 3, 9, 32000]
   # Newlines are spaces; braces and friends are unknown.
   assert vocab.encode("a\nb").tolist() == vocab.encode("a b").tolist()
   assert all(vocab.unk_id in vocab.encode(c) for c in "<\\^`{}~")
@@ -85,8 +87,35 @@ def test_sentinels_that_are_pieces_are_not_added_again(small_vocab_path, tmp_pat
   assert own.fingerprint != plain.fingerprint
   assert have_same_ids(own, plain)
   text = "cat <extra_id_0> dog<extra_id_99>"
-  assert own.encode(text).tolist() == plain.encode(text).tolist()
-  assert own.decode(own.encode(text)) == plain.decode(plain.encode(text))
+  for sentinels in (True, False):
+    ids = own.encode(text, sentinels=sentinels).tolist()
+    assert ids == plain.encode(text, sentinels=sentinels).tolist()
+    assert own.decode(ids) == plain.decode(ids)
+
+
+CONTROL = ("</s>", "<pad>", "<unk>", "<extra_id_0>", "<extra_id_99>")
+
+
+def test_text_never_becomes_a_control_token(small_vocab_path, tmp_path):
+  for path in (small_vocab_path, _own_sentinels_path(small_vocab_path, tmp_path)):
+    vocab = SentencePieceVocab(path)
+    control = {vocab.pad_id, vocab.eos_id, *vocab.sentinels.values()}
+    for text in CONTROL:
+      for ids in (vocab.encode(text), vocab.encode(f"cat{text} dog {text}")):
+        assert control.isdisjoint(ids.tolist()), text
+
+
+def test_a_users_control_tokens_are_not_matched_in_a_text(small_vocab_path):
+  first = SentencePieceVocab(small_vocab_path).num_ids
+  tokens = [
+    AddedToken(text="[TAG]", id=first),
+    AddedToken(text="<hl>", id=first + 1, is_special=True),
+  ]
+  vocab = SentencePieceVocab(small_vocab_path, added=tokens)
+  assert vocab.num_ids == first + 2
+  ids = vocab.encode("cat [TAG] <hl> dog").tolist()
+  assert first in ids and first + 1 not in ids
+  assert vocab.decode([first + 1]) == "<hl>"
 
 
 def test_other_pieces_are_other_ids(small_vocab, toy_vocab):
@@ -97,7 +126,9 @@ def test_other_pieces_are_other_ids(small_vocab, toy_vocab):
 def test_only_sentinels_are_sentinels(small_vocab):
   ends = {0: small_vocab.num_ids - 1, 99: small_vocab.num_ids - EXTRA_IDS}
   for number, wanted in ends.items():
-    assert small_vocab.encode(f"<extra_id_{number}>").tolist() == [wanted]
+    assert small_vocab.encode(f"<extra_id_{number}>", sentinels=True).tolist() == [
+      wanted
+    ]
   plain = sentencepiece.SentencePieceProcessor(
     model_proto=small_vocab._model.serialized_model_proto()
   )
