@@ -87,6 +87,15 @@ def content(out: pathlib.Path) -> dict[str, bytes]:
   return arrays | {name: (out / name).read_bytes() for name in SAME}
 
 
+def _differences(out: pathlib.Path, wanted: dict[str, bytes]) -> list[str]:
+  """Names what differs; rows hold the commit, so it must not change meanwhile."""
+  found = content(out)
+  names = sorted(name for name in wanted if found.get(name) != wanted[name])
+  if names:
+    print(f"{out.name}: {', '.join(names)}", flush=True)
+  return [out.name] if names else []
+
+
 def main() -> None:
   """Prints how many runs were killed; exits with 1 if one ended differently."""
   given = [int(text) for text in sys.argv[1:]]
@@ -102,11 +111,11 @@ def main() -> None:
       if kill(out, 2 * (done % 2), moments.uniform(0.2, 1.0) * seconds):
         done += 1
       else:  # it was done: the next one begins anew
-        different += [out.name] if content(out) != wanted else []
+        different += _differences(out, wanted)
         folders += 1
         out = pathlib.Path(home) / f"killed{folders}"
     finish(out)
-    different += [out.name] if content(out) != wanted else []
+    different += _differences(out, wanted)
     print(f"{done} kills in {folders} runs; {len(different)} runs ended differently")
   sys.exit(bool(different))
 
