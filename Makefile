@@ -10,7 +10,7 @@ DEMO_DIR ?= runs/demo
 # fourth of a CPU's time goes into page faults.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help demo test test-t5x test-hf fuzz lint bench notebooks clean
+.PHONY: help demo test fuzz test-t5x test-hf lint bench notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -41,14 +41,16 @@ demo: $(VENV)/core.stamp  ## run the embedded default: tune, probe, report
 test: $(VENV)/dev.stamp  ## run the tests
 	$(BIN)/python -m pytest -n 2
 
+fuzz: $(VENV)/dev.stamp  ## damage files of every type, flip 500 bits of a run, kill it 25 times
+	$(BIN)/python tests/fuzz/mutate.py --rounds 300
+	$(BIN)/python tests/fuzz/bit_flips.py 500
+	$(BIN)/python tests/fuzz/kills.py 25
+
 test-t5x: $(VENV)/t5x.stamp  ## run the T5X tests; see CONTRIBUTING.md for PYTHONPATH
 	$(BIN)/python -m pytest -m t5x
 
 test-hf: $(VENV)/hf.stamp  ## run the tests that need PyTorch and Transformers
 	$(BIN)/python -m pytest -m hf
-
-fuzz: $(VENV)/dev.stamp  ## damage valid files at random and run the commands that read them
-	$(BIN)/python tests/fuzz/mutate.py --rounds 300
 
 lint: $(VENV)/dev.stamp  ## ruff, pyright, codespell
 	$(BIN)/ruff check .

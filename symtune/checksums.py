@@ -1,7 +1,7 @@
-"""Checksums of a folder's files, so that a damaged file is named and never used.
+"""Checksums of files, so that a damaged file is named and never used.
 
-`checksums.txt` has a line for each file, and a last line for the lines before it, so
-that it is protected itself:
+A folder's `checksums.txt` has a line for each file, and a last line for the lines
+before it, so that it is protected itself:
 
     b5ca7f36a9ccf0f9 4096 params/d/0123
     d24ec4f1a98c6e5b 25 .
@@ -10,14 +10,19 @@ The checksums are XXH3's with 64 bits, which cost less than reading the file. Th
 damage, not forgery.
 """
 
+import json
+import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import xxhash
 
+from symtune.errors import SymtuneError
 from symtune.files import write_whole
 
 CHECKSUMS = "checksums.txt"
+_KEY = "checksum"
 _BLOCK = 1 << 20  # bytes; stays in the processor's cache between reading and hashing
 
 
@@ -35,6 +40,34 @@ def file_checksum(path: pathlib.Path) -> str:
   return digest.hexdigest()
 
 
+def object_to_json(values: Mapping[str, Any]) -> str:
+  """An object as indented JSON with a checksum of its values as its last key."""
+  return json.dumps({**values, _KEY: _of_values(values)}, indent=2) + "\n"
+
+
+def check_object(values: Mapping[str, Any], where: str) -> None:
+  """Compares an object that was read from JSON with its checksum.
+
+  Args:
+    values: as `object_to_json` was given them; earlier versions wrote no checksum.
+    where: the file, for the message.
+
+  Raises:
+    SymtuneError: the values are not those that were written.
+  """
+  rest = {name: value for name, value in values.items() if name != _KEY}
+  found = _of_values(rest)
+  if values.get(_KEY, found) != found:
+    raise SymtuneError(
+      f"{where} is damaged: its checksum is {found}, expected {values[_KEY]}. Restore "
+      "it from a copy."
+    )
+
+
+def _of_values(values: Mapping[str, Any]) -> str:
+  return checksum(json.dumps(values, sort_keys=True).encode())
+
+
 def write_checksums(folder: pathlib.Path) -> None:
   """Writes the checksums of all files inside a folder into its checksums.txt."""
   files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != CHECKSUMS)
@@ -46,13 +79,16 @@ def write_checksums(folder: pathlib.Path) -> None:
 
 
 def find_damage(
-  folder: pathlib.Path, inside: Sequence[str] | None = None
+  folder: pathlib.Path,
+  inside: Sequence[str] | None = None,
+  sizes: tuple[float, float] = (0.0, math.inf),
 ) -> str | None:
   """Compares the files of a folder with its checksums.
 
   Args:
     folder: a folder with a checksums.txt.
     inside: only these subfolders, and the files beside them; None: everything.
+    sizes: only files of these sizes in bytes: from, and below.
 
   Returns:
     None, or which file is damaged and how. Files that were added are no damage.
@@ -67,6 +103,8 @@ def find_damage(
     return f"{about} is damaged: its last line is not the checksum of the others"
   for wanted, size, name in _parse(rest):
     if inside is not None and "/" in name and name.split("/")[0] not in inside:
+      continue
+    if not sizes[0] <= int(size) < sizes[1]:
       continue
     problem = _compare(folder / name, int(size), wanted)
     if problem:

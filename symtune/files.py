@@ -6,6 +6,7 @@ import fcntl
 import os
 import pathlib
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 
@@ -99,6 +100,20 @@ def full_disk(path: pathlib.Path, needed: int, reason: str) -> str:
     f"space, or write to another disk. Everything written before is whole, and the "
     f"same command goes on from there."
   )
+
+
+def space_problem(path: pathlib.Path, needed: int) -> SymtuneError | None:
+  """What to raise if a disk has no space for something.
+
+  Args:
+    path: what is going to be written; its folder is made if missing.
+    needed: bytes that it needs.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  free = shutil.disk_usage(path.parent).free
+  if free >= needed:
+    return None
+  return SymtuneError(full_disk(path, needed, f"{in_bytes(free)} are free"))
 
 
 def in_bytes(count: int) -> str:

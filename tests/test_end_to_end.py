@@ -118,17 +118,30 @@ def _has_reached(out: pathlib.Path, moment: str) -> bool:
   return (out / moment).exists()
 
 
-@pytest.mark.parametrize("moment", ["results.jsonl", "checkpoints/4", "after"])
-def test_killed_run_continues_to_the_same_files(finished, tmp_path, moment):
+@pytest.mark.parametrize(
+  ("moment", "workers", "how"),
+  [
+    ("results.jsonl", 0, signal.SIGKILL),
+    ("checkpoints/4", 2, signal.SIGKILL),
+    ("after", 0, signal.SIGTERM),
+  ],
+)
+def test_killed_run_continues_to_the_same_files(
+  finished, tmp_path, moment, workers, how
+):
   whole, _ = finished
   out = tmp_path / "killed"
-  process = _start(out)
+  process = _start(out, "--workers", str(workers))
   deadline = time.monotonic() + 200
   while not _has_reached(out, moment) and time.monotonic() < deadline:
     time.sleep(0.01)
   assert process.poll() is None, process.communicate()[1]
-  process.send_signal(signal.SIGKILL)
-  process.communicate()
+  process.send_signal(how)
+  _, said = process.communicate(timeout=60)  # workers hold its pipes, and end with it
+  if how == signal.SIGTERM:
+    assert process.returncode == 143, said
+    assert "Stopped by SIGTERM. Answers and checkpoints that were complete" in said
+    assert "Traceback" not in said
   assert not (out / "report.md").exists()
   _finish(out)
   assert _files(out) == _files(whole)

@@ -114,6 +114,9 @@ class TaskCard:
     rows: Stem of the row file, `<data dir>/<rows>.jsonl`.
     source: Where the rows come from.
     licence: What is known of the licence of the rows; "unknown" if nothing is.
+    shares: Names of what the task has in common with other tasks, such as a category
+      or a source of texts; the results of two tasks that share a name are not
+      independent (`stats.shared`).
 
   Raises:
     SymtuneError: If a value is invalid or contradicts another; names the key.
@@ -133,6 +136,7 @@ class TaskCard:
   rows: str
   source: Source
   licence: str
+  shares: tuple[str, ...] = ()
 
   def __post_init__(self):
     for key, problem in (
@@ -206,7 +210,9 @@ def read_card(path: str | os.PathLike[str]) -> TaskCard:
   """
   path = pathlib.Path(path)
   keys = strict_yaml.read_yaml(path)
-  keys.check_keys([field.name for field in dataclasses.fields(TaskCard)])
+  optional = ("shares",)
+  names = [field.name for field in dataclasses.fields(TaskCard)]
+  keys.check_keys([name for name in names if name not in optional], optional)
   values = {
     "name": keys.text("name"),
     "title": keys.text("title"),
@@ -222,6 +228,7 @@ def read_card(path: str | os.PathLike[str]) -> TaskCard:
     "rows": keys.text("rows"),
     "source": _source(keys),
     "licence": keys.text("licence"),
+    "shares": keys.texts("shares") if "shares" in keys.values else (),
   }
   try:
     return TaskCard(**values)

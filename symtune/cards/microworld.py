@@ -271,6 +271,7 @@ def _make_card(world: World, name: str, categories: Sequence[Category]) -> TaskC
     rows=name,
     source=Source(hub=None, config=None, reference="tasks/microworld/world.yaml"),
     licence="Apache-2.0, as symtune",
+    shares=labels,
   )
 
 

@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Iterator
 
 import rich.console
-import typer
 
 from symtune.convert.convert import WEIGHTS_SUFFIX, Destination, Format, convert
 from symtune.convert.model_folder import TOKENIZER_CONFIG, list_added
@@ -41,11 +40,7 @@ def run(
   )
   for item in opened.left_out:
     console.print(f"left out: {item}", soft_wrap=True)
-  try:
-    written = convert(opened, destination, console)
-  except KeyboardInterrupt as error:
-    console.print("Stopped; nothing was written.")
-    raise typer.Exit(130) from error
+  written = convert(opened, destination, console)
   for note in _notes(opened, written, destination.format):
     console.print(note, soft_wrap=True)
   console.print(f"written: {written}", soft_wrap=True)

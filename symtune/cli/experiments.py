@@ -20,6 +20,7 @@ from symtune.experiment.run import (
   BEFORE,
   ask,
   check_step,
+  check_trainable,
   probe_model,
   run_experiment,
   train_model,
@@ -59,6 +60,7 @@ def run(inputs: Inputs) -> None:
   """Probe, tune, probe again, report."""
   console = rich.console.Console(stderr=True)
   experiment, gin_text = _build(inputs, console)
+  check_trainable(experiment)
   with claim(experiment, gin_text, inputs.out):
     run_experiment(experiment, inputs.out, console)
     report(inputs.out)
@@ -66,12 +68,20 @@ def run(inputs: Inputs) -> None:
 
 def train(inputs: Inputs, layout: Layout, *, distributed: bool) -> None:
   """Tune only, in one process or as one of many."""
-  if distributed:
-    hosts.join()
+  if not distributed:
+    _train(inputs, layout)
+    return
+  hosts.join()
+  with hosts.ending_together(hosts.find_peers()):
     check_versions()
+    _train(inputs, layout)
+
+
+def _train(inputs: Inputs, layout: Layout) -> None:
   console = rich.console.Console(stderr=True, quiet=not hosts.is_first())
   experiment, gin_text = _build(inputs, console)
   hosts.check_same(experiment.config_hash, "configuration")
+  check_trainable(experiment, layout)
   with _claim_once(experiment, gin_text, inputs.out):
     train_stage(experiment, inputs.out, console, layout)
     console.print(f"checkpoints: {inputs.out / CHECKPOINTS}")
@@ -84,8 +94,9 @@ def train_stage(
   layout: Layout,
 ) -> None:
   """Tunes to the last step; a signal stops the whole command, not just tuning."""
-  if train_model(experiment, out, console, layout).stopped_by is not None:
-    raise KeyboardInterrupt
+  result = train_model(experiment, out, console, layout)
+  if result.stopped_by is not None:
+    raise KeyboardInterrupt(result.stopped_by)
 
 
 def probe(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from symtune.cli import data, options, symbols
+from symtune.cli.interrupts import Commands
 from symtune.errors import SymtuneError
 
 if TYPE_CHECKING:  # commands import what they need, so that help appears at once
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # commands import what they need, so that help appears at onc
 
 app = typer.Typer(
   name="symtune",
+  cls=Commands,
   help="Symbol tuning and in-context-learning probes for T5 models.",
   no_args_is_help=True,
   add_completion=False,
@@ -306,9 +308,6 @@ def main() -> None:
     about = f"{error.filename}: {error.strerror}" if is_of_file else str(error)
     _show_error(about or type(error).__name__)
     sys.exit(2)
-  except KeyboardInterrupt:
-    typer.echo("Stopped. The same command continues where it stopped.", err=True)
-    sys.exit(130)
 
 
 def _show_error(message: str) -> None:

@@ -77,7 +77,12 @@ RunStep = Annotated[
 ]
 StepToRecord = Annotated[
   int | None,
-  typer.Option("--step", help="Step to record in a T5X checkpoint.", min=0),
+  typer.Option(
+    "--step",
+    help="Step to record in a T5X checkpoint.",
+    min=0,
+    max=2**31 - 1,  # T5X counts in int32
+  ),
 ]
 
 ComputeType = Annotated[

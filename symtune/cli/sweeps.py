@@ -8,7 +8,7 @@ import rich.console
 from symtune.cli.experiments import claim, train_stage
 from symtune.cli.gin_config import load_recipe, load_sweep
 from symtune.experiment.build import build_experiment
-from symtune.experiment.run import run_experiment
+from symtune.experiment.run import check_trainable, run_experiment
 from symtune.experiment.sweep import SweepRun, plan_runs
 from symtune.files import RESULTS_FILE, write_whole
 from symtune.model.network import param_shapes
@@ -50,6 +50,7 @@ def _run(
   recipe, gin_text = load_recipe(run.recipe, bindings, include=run.model)
   console.print(f"{run.folder}: {recipe.name} with {run.model}")
   experiment = build_experiment(recipe, data_dir=None, vocab_path=None)
+  check_trainable(experiment)
   with claim(experiment, gin_text, run.folder):
     if not is_last:
       train_stage(experiment, run.folder, console, Layout())

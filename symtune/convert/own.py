@@ -22,6 +22,7 @@ from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
 from symtune.train import checkpoint
 from symtune.train.loop import CHECKPOINTS
+from symtune.train.record import PARAMS, RUN, check_files
 from symtune.train.weights import saved_config, weights_metadata
 
 _MAX_JSON = 100_000_000
@@ -47,7 +48,7 @@ def run_source(folder: pathlib.Path) -> SourceCheckpoint:
     SymtuneError: there is no checkpoint, or it is damaged.
   """
   step_dir = _step_dir(folder)
-  checkpoint.check_files(step_dir, checkpoint.PARAMS, checkpoint.RUN)
+  check_files(step_dir, PARAMS, RUN)
   model, vocab = _recorded(step_dir)
   opened = open_folder(str(step_dir))
   opened.check_files()

@@ -25,6 +25,7 @@ from symtune.errors import SymtuneError
 from symtune.experiment.build import Experiment
 from symtune.experiment.start import Start, find_start
 from symtune.files import CACHE_FILE
+from symtune.model.config import T5Config
 from symtune.model.network import Params, Transformer
 from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
 from symtune.probe.answer.cache import DiskCache
@@ -157,9 +158,17 @@ def native_answerer(
     label,
     parameters=model.num_parameters,
     identity=model.identity,
+    family=_family(network.config, experiment.vocab.fingerprint),
     dtype=np.dtype(network.config.dtype).name,
   )
   return Answerer(label=sized, score=scorer)
+
+
+def _family(config: T5Config, vocab: str) -> str:
+  """What networks of several sizes have in common: `ResultRow.family`."""
+  layer = "-".join(config.mlp_activations)
+  output = "tied" if config.logits_via_embedding else "untied"
+  return f"t5 {layer} {output}, vocabulary {vocab[:8]}"
 
 
 def _titles(names: Sequence[str]) -> list[str]:
@@ -220,6 +229,7 @@ def _transformers(
       label,
       parameters=scorer.num_parameters,
       identity=scorer.identity,
+      family=scorer.family,
       dtype=scorer.dtype,
     )
     return Answerer(label=sized, score=scorer)

@@ -4,15 +4,20 @@ import contextlib
 import fcntl
 import json
 import pathlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 
 import symtune
+from symtune.checksums import check_object, object_to_json
 from symtune.data.draw.words import DRAWS_VERSION
 from symtune.errors import SymtuneError
-from symtune.files import RUN_FILE, write_whole
+from symtune.files import CACHE_FILE, RUN_FILE, write_whole
 
 _LOCK_FILE = ".lock"
+_GIN_FILE = "config.gin"
+# Made when a folder is opened for answers, and worth nothing without results.
+_EMPTY_FILES = (CACHE_FILE,)
 
 
 @contextlib.contextmanager
@@ -48,9 +53,10 @@ def claim_folder(
         f"folder with --out."
       ) from error
     _check_free(path, recipe, config_hash)  # another run may have come and gone
-    if not (path / RUN_FILE).exists():
+    is_new = not (path / RUN_FILE).exists()
+    if is_new:
       if gin:
-        write_whole(path / "config.gin", gin)
+        write_whole(path / _GIN_FILE, gin)
       about = {
         "recipe": recipe,
         "config_hash": config_hash,
@@ -58,8 +64,27 @@ def claim_folder(
         "draws_version": DRAWS_VERSION,
         "config": json.loads(config),
       }
-      write_whole(path / RUN_FILE, json.dumps(about, indent=2, sort_keys=True) + "\n")
-    yield path
+      write_whole(path / RUN_FILE, object_to_json(dict(sorted(about.items()))))
+    try:
+      yield path
+    except SymtuneError:
+      if is_new:
+        _give_back(path)
+      raise
+
+
+def _give_back(path: pathlib.Path) -> None:
+  """Frees a folder whose first run failed before it did anything.
+
+  The corrected command, which is another configuration, can then use the folder.
+  """
+  ours = {RUN_FILE, _GIN_FILE, _LOCK_FILE, *_EMPTY_FILES}
+  written = [p for p in path.rglob("*") if p.is_file() and p.name not in ours]
+  if not written:
+    for name in (RUN_FILE, _GIN_FILE, *_EMPTY_FILES):
+      (path / name).unlink(missing_ok=True)
+    for folder in [p for p in path.iterdir() if p.is_dir()]:
+      shutil.rmtree(folder)  # without files
 
 
 def git_commit() -> str | None:
@@ -90,7 +115,7 @@ def _check_free(path: pathlib.Path, recipe: str, config_hash: str) -> None:
   about = path / RUN_FILE
   if not about.exists():
     others = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
-    if [name for name in others if name != "config.gin"]:
+    if [name for name in others if name != _GIN_FILE]:
       raise SymtuneError(
         f"{path} is not a run folder: got {', '.join(others[:3])}, no {RUN_FILE}. "
         f"Choose an empty or new folder with --out."
@@ -100,6 +125,7 @@ def _check_free(path: pathlib.Path, recipe: str, config_hash: str) -> None:
     found = json.loads(about.read_text(encoding="utf-8"))
     name, found_hash = found["recipe"], found["config_hash"]
     draws = found.get("draws_version", 1)
+    check_object(found, str(about))
   except (ValueError, KeyError, TypeError) as error:
     raise SymtuneError(
       f"{about} is damaged ({error}). Choose another folder with --out."

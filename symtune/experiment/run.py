@@ -12,6 +12,8 @@ import jax
 import optax
 import rich.console
 
+from symtune.checksums import object_to_json
+from symtune.convert.load import check_config
 from symtune.data.batches.batch import HostShard
 from symtune.data.batches.windows import StreamCounts
 from symtune.data.instruction_prompts import InstructionMaker
@@ -35,6 +37,38 @@ from symtune.train.step import jit_train_step
 BEFORE, AFTER = "before", "after"
 
 
+def check_trainable(
+  experiment: Experiment, layout: partition.Layout | None = None
+) -> None:
+  """Refuses settings that tuning cannot work with, before a folder is claimed.
+
+  Args:
+    experiment: the network, its start and the optimizer.
+    layout: how parameters and batches are sharded; None replicates the parameters.
+
+  Raises:
+    SymtuneError: the start has another network, or the optimizer's settings or the
+      layout do not suit the network, the batches or the devices.
+  """
+  layout = layout or partition.Layout()
+  recipe, network = experiment.recipe, experiment.network
+  if experiment.start is not None:
+    check_config(experiment.start.source, network.config)
+  shapes = param_shapes(network)
+  make_optimizer(recipe.optimizer, shapes)
+  mesh = partition.make_mesh(model_devices=layout.model_devices)
+  rules = partition.layout_rules(layout)
+  partition.param_shardings(shapes, param_axes(network), mesh, rules)
+  rows = recipe.mixture.batches.batch_size
+  if rows % layout.microbatches:
+    raise SymtuneError(
+      f"--microbatches: got {layout.microbatches}, expected a divisor of the batch's "
+      f"{rows} rows. Change it, or --gin.mixture.batch_size."
+    )
+  HostShard(index=jax.process_index(), count=jax.process_count()).check(rows)
+  partition.check_rows(rows // jax.process_count(), mesh)
+
+
 def train_model(
   experiment: Experiment,
   run_dir: pathlib.Path,
@@ -56,6 +90,7 @@ def train_model(
     SymtuneError: the loss is not finite, or a checkpoint is damaged.
   """
   recipe, layout = experiment.recipe, layout or partition.Layout()
+  mesh = partition.make_mesh(model_devices=layout.model_devices)
   optimizer = make_optimizer(recipe.optimizer, param_shapes(experiment.network))
   step = functools.partial(
     jit_train_step,
@@ -82,7 +117,6 @@ def train_model(
     state = create_state(params, optimizer, recipe.train.seed)
     result = fit_here(state=state, train_step=step())
   else:
-    mesh = partition.make_mesh(model_devices=layout.model_devices)
     rules = partition.layout_rules(layout)
     state, shardings = sharded_state(experiment, optimizer, mesh, rules)
     result = fit_here(
@@ -194,8 +228,9 @@ def run_experiment(
   """
   steps = experiment.recipe.train.steps
   probe_model(experiment, run_dir, CheckpointLabel(name=BEFORE, step=0), console)
-  if train_model(experiment, run_dir, console).stopped_by is not None:
-    raise KeyboardInterrupt
+  result = train_model(experiment, run_dir, console)
+  if result.stopped_by is not None:
+    raise KeyboardInterrupt(result.stopped_by)
   probe_model(experiment, run_dir, CheckpointLabel(name=AFTER, step=steps), console)
 
 
@@ -244,7 +279,7 @@ def _report_data(
     ],
     "instructions_left_out": left_out,
   }
-  write_whole(run_dir / DATA_FILE, json.dumps(about, indent=2) + "\n")
+  write_whole(run_dir / DATA_FILE, object_to_json(about))
   console.print(
     f"tuning prompts: {counts.prompts} built, {counts.shortened} lost "
     f"{counts.exemplars_dropped} exemplars to fit, {counts.skipped} did not fit"

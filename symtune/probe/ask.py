@@ -118,6 +118,7 @@ class Asker:
       prior=question.prior,
       kind=self.settings.kind,
       fingerprint=self.task.fingerprint,
+      shares=self.task.card.shares,
     )
 
   def _draw(

@@ -44,6 +44,7 @@ class ProbeItem:
     prior: choice that the label words' meaning implies; None if they have no meaning.
     kind: how the question is answered.
     fingerprint: SHA-256 of what the question is made from (card and rows).
+    shares: names of what the task has in common with other tasks (`TaskCard.shares`).
   """
 
   probe: str
@@ -56,6 +57,7 @@ class ProbeItem:
   prior: int | None
   kind: AnswerKind
   fingerprint: str
+  shares: tuple[str, ...] = ()
 
   @property
   def key(self) -> tuple[str, str, str, int, int]:

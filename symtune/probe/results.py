@@ -1,15 +1,35 @@
-"""The rows of results.jsonl: question, answer, and the run that they are from."""
+"""The rows of results.jsonl: question, answer, and the run that they are from.
+
+Every line ends with a checksum of what stands before it, so that damage is named and
+never counted: `{"checkpoint": "after", ..., "crc32": "8f1d2c3b"}`.
+"""
 
 import dataclasses
+import itertools
 import json
+import operator
 import pathlib
-from typing import Any
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
 
-from symtune.bounded import parse_json, read_text
-from symtune.checks import find_mistyped
+import numpy as np
+
+from symtune.bounded import local_size
 from symtune.errors import SymtuneError
+from symtune.probe.columns import (
+  Collector,
+  Column,
+  Lists,
+  MistypedValue,
+  Numbers,
+  Words,
+)
+from symtune.probe.row_checks import find_problem, find_repeated
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
+CHECKSUM = "crc32"
+_BLOCK = 256  # lines that are parsed before their values become columns
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +42,8 @@ class ResultRow:
     step: training step of the checkpoint.
     identity: what answered: a hash of the weights and settings, or a baseline's name.
     parameters: number of parameters of the model; None for a scorer without any.
+    family: models of one family differ in size alone, as far as that is known: their
+      architecture and a hash of their vocabulary; None for a scorer without a model.
     dtype: type in which the model computed, such as "float32"; None for a scorer
       without a model.
     probe: name of the probe.
@@ -29,6 +51,9 @@ class ResultRow:
     task: name of the task.
     seed: seed of exemplars, format and symbols.
     query: row of the query in the task's file, or number of the generated question.
+    prompt_hash: 48 bits of the SHA-256 of the whole prompt, its choices and its kind:
+      equal for equal questions, whichever probe asks them.
+    shares: names of what the task has in common with other tasks, such as a category.
     kind: "rank" or "generate" (`probe.AnswerKind`).
     num_classes: number of choices.
     label: index of the right choice.
@@ -54,6 +79,7 @@ class ResultRow:
     data_fingerprint: SHA-256 of the task's card and rows, and of the version of the
       draws.
     vocab_hash: hash of the vocabulary.
+    symtune_version: version of symtune.
     git_commit: commit of symtune, or None.
   """
 
@@ -62,12 +88,15 @@ class ResultRow:
   step: int
   identity: str
   parameters: int | None
+  family: str | None
   dtype: str | None
   probe: str
   setting: str
   task: str
   seed: int
   query: int
+  prompt_hash: int
+  shares: tuple[str, ...]
   kind: str
   num_classes: int
   label: int
@@ -88,6 +117,7 @@ class ResultRow:
   config_hash: str
   data_fingerprint: str
   vocab_hash: str
+  symtune_version: str
   git_commit: str | None
 
   @property
@@ -98,14 +128,109 @@ class ResultRow:
 
 _MAX_BYTES = 20_000_000_000
 _FIELDS = tuple(field.name for field in dataclasses.fields(ResultRow))
+_values_of = operator.itemgetter(*_FIELDS)
+
+
+class Results(Sequence[ResultRow]):
+  """Many result rows, kept as columns; a single row is made when it is asked for."""
+
+  def __init__(
+    self, columns: Mapping[str, Column], places: np.ndarray | None = None
+  ) -> None:
+    """Wraps columns.
+
+    Args:
+      columns: one per field of `ResultRow`.
+      places: which rows of the columns these are; None takes all.
+    """
+    self._columns = columns
+    self._places = places
+
+  def __len__(self) -> int:
+    steps = self._columns["step"]
+    assert isinstance(steps, Numbers)
+    return len(steps.array) if self._places is None else len(self._places)
+
+  @overload
+  def __getitem__(self, index: int) -> ResultRow: ...
+  @overload
+  def __getitem__(self, index: slice) -> "Results": ...
+  def __getitem__(self, index: int | slice) -> "ResultRow | Results":
+    places = np.arange(len(self)) if self._places is None else self._places
+    if isinstance(index, slice):
+      return Results(self._columns, places[index])
+    place = int(places[index])
+    return ResultRow(**{name: c.value(place) for name, c in self._columns.items()})
+
+  def __iter__(self) -> Iterator[ResultRow]:
+    return (self[i] for i in range(len(self)))
+
+  def __eq__(self, other: object) -> bool:
+    return isinstance(other, Results) and list(self) == list(other)
+
+  def take(self, rows: np.ndarray) -> "Results":
+    """Some of the rows, by number or by a mask, without copying any."""
+    places = np.arange(len(self)) if self._places is None else self._places
+    return Results(self._columns, places[rows])
+
+  def numbers(self, name: str) -> np.ndarray:
+    """A field that is a number; None is -1 (`columns.MISSING`)."""
+    column = self._column(name)
+    assert isinstance(column, Numbers)
+    return column.array
+
+  def words(self, name: str) -> Words:
+    """A field that is a text or a tuple of texts."""
+    column = self._column(name)
+    assert isinstance(column, Words)
+    return column
+
+  def lists(self, name: str) -> Lists:
+    """A field that is a tuple of numbers."""
+    column = self._column(name)
+    assert isinstance(column, Lists)
+    return column
+
+  def with_answers(self, prediction: np.ndarray) -> "Results":
+    """The same questions with other answers.
+
+    Args:
+      prediction: index of the answered choice of each row, or -1 for none.
+    """
+    columns = {name: self._column(name) for name in self._columns}
+    columns["prediction"] = Numbers(array=prediction, is_optional=True)
+    columns["correct"] = Numbers(array=prediction == self.numbers("label"))
+    return Results(columns)
+
+  def _column(self, name: str) -> Column:
+    column = self._columns[name]
+    return column if self._places is None else column.take(self._places)
+
+
+def collect(rows: Sequence[ResultRow]) -> Results:
+  """Rows as columns; what is in columns already stays as it is."""
+  if isinstance(rows, Results):
+    return rows
+  collector = Collector(ResultRow)
+  collector.add([tuple(vars(row).values()) for row in rows])
+  return Results(collector.columns())
 
 
 def to_json(row: ResultRow) -> str:
-  """One line of JSON without a newline: sorted keys, floats with the fewest digits."""
-  return json.dumps(dataclasses.asdict(row), sort_keys=True, ensure_ascii=False)
+  """One line of JSON without a newline: sorted keys, then the checksum.
+
+  Floats have the fewest digits that give the same number again.
+  """
+  return add_checksum(json.dumps(vars(row), sort_keys=True, ensure_ascii=False))
 
 
-def read_results(path: pathlib.Path) -> list[ResultRow]:
+def add_checksum(text: str) -> str:
+  """An object's line of JSON, with the checksum of its other keys as its last one."""
+  head = text.removesuffix("}")
+  return head + _tail(head.encode("utf-8")).decode("ascii")
+
+
+def read_results(path: pathlib.Path) -> Results:
   """Reads and checks results.jsonl.
 
   Args:
@@ -115,76 +240,101 @@ def read_results(path: pathlib.Path) -> list[ResultRow]:
     Its rows, in order.
 
   Raises:
-    SymtuneError: there is no file, or a row is malformed, has another schema version,
-      or occurs twice; names file and line.
+    SymtuneError: there is no file, or a row is damaged, has another schema version,
+      contradicts itself, or occurs twice; names file, line and key.
   """
+  collector = Collector(ResultRow)
   try:
-    text = read_text(path, _MAX_BYTES)
+    local_size(path, _MAX_BYTES)
+    with path.open("rb") as file:
+      numbered = enumerate(file, start=1)
+      while block := list(itertools.islice(numbered, _BLOCK)):
+        collector.add([_parse(line, path, number) for number, line in block])
   except FileNotFoundError as error:
     raise SymtuneError(
       f"no results at {path}. Probe a checkpoint first: symtune run or symtune probe."
     ) from error
-  if not text:
-    return []
-  rows: list[ResultRow] = []
-  seen: dict[tuple[Any, ...], int] = {}
-  # Not splitlines(): text may hold other characters that it takes for line ends.
-  for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
-    row = _parse(line, f"{path}, line {number}")
-    key = (row.checkpoint, row.step, *row.pair_key)
-    if key in seen:
-      raise SymtuneError(
-        f"{path}, line {number}: got the question of line {seen[key]} again, expected "
-        f"each question once per checkpoint. Remove one of the lines."
-      )
-    seen[key] = number
-    rows.append(row)
-  return rows
+  except MistypedValue as error:
+    raise _bad_row(path, error.row, error.problem) from error
+  results = Results(collector.columns())
+  if len(results):
+    _check(path, results)
+  return results
 
 
-def _parse(line: str, where: str) -> ResultRow:
+def _check(path: pathlib.Path, results: Results) -> None:
+  found = find_problem(results)
+  if found is not None:
+    raise _bad_row(path, *found)
+  repeated = find_repeated(results)
+  if repeated is not None:
+    first, again = repeated
+    raise SymtuneError(
+      f"{path}, line {again + 1}: got the question of line {first + 1} again, expected "
+      f"each question once per checkpoint. Remove one of the lines."
+    )
+
+
+def _bad_row(path: pathlib.Path, row: int, problem: str) -> SymtuneError:
+  return SymtuneError(
+    f"{path}, line {row + 1}: {problem}. Probe again, into another folder."
+  )
+
+
+def _tail(head: bytes) -> bytes:
+  """How a line goes on that begins with `head`."""
+  return b', "%s": "%08x"}' % (CHECKSUM.encode("ascii"), zlib.crc32(head))
+
+
+_TAIL_LENGTH = len(_tail(b""))
+
+
+def _parse(line: bytes, path: pathlib.Path, number: int) -> tuple[Any, ...]:
+  body = line.removesuffix(b"\n")
   try:
-    values = parse_json(line, allow_nan=True)
-  except SymtuneError as error:
-    raise SymtuneError(
-      f"{where}: malformed JSON ({error}). Run the probe again; it removes an "
-      f"incomplete last line by itself."
-    ) from error
+    if _tail(body[:-_TAIL_LENGTH]) == body[-_TAIL_LENGTH:]:
+      values = json.loads(body.decode("utf-8"))
+      row = _values_of(values)
+      if len(row) + 1 == len(values) and row[0] == SCHEMA_VERSION:
+        return row
+  except (ValueError, KeyError, RecursionError):
+    pass  # described below
+  raise SymtuneError(f"{path}, line {number}: {_describe_damage(body)}")
+
+
+def _describe_damage(body: bytes) -> str:
+  """What is wrong with a line that is not as `to_json` writes it."""
+  try:
+    values = json.loads(body.decode("utf-8"))
+  except (ValueError, RecursionError) as error:
+    return (
+      f"malformed JSON ({error}). Restore the line, or remove the file and probe "
+      f"again; cached answers are not computed twice."
+    )
   if not isinstance(values, dict):
-    raise SymtuneError(f"{where}: got {type(values).__name__}, expected an object.")
+    return f"got {type(values).__name__}, expected an object."
   version = values.get("schema_version")
-  if version != SCHEMA_VERSION:
-    raise SymtuneError(
-      f"{where}: got schema_version {version!r}, expected {SCHEMA_VERSION}. Read the "
-      f"file with the release of symtune that wrote it."
+  if version != SCHEMA_VERSION and _is_whole(body, values):
+    return (
+      f"got schema_version {version!r}, expected {SCHEMA_VERSION}. Read the file with "
+      f"the release of symtune that wrote it."
     )
-  missing = [name for name in _FIELDS if name not in values]
-  unknown = [name for name in values if name not in _FIELDS]
-  if missing or unknown:
-    raise SymtuneError(
-      f"{where}: missing keys {missing}, unknown keys {unknown}, expected exactly "
-      f"those of schema version {SCHEMA_VERSION}."
+  if CHECKSUM in values and not _is_whole(body, values):
+    return (
+      f"got {CHECKSUM} {values[CHECKSUM]!r}, which is not the line's: it was changed "
+      f"after it was written. Restore it, or remove the file and probe again; cached "
+      f"answers are not computed twice."
     )
-  lists = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
-  row = ResultRow(**{**values, **lists})
-  problem = find_mistyped(row, ResultRow, "row") or _find_contradiction(row)
-  if problem:
-    raise SymtuneError(f"{where}: {problem}. Probe again, into another folder.")
-  return row
+  missing = [name for name in (*_FIELDS, CHECKSUM) if name not in values]
+  unknown = [name for name in values if name not in (*_FIELDS, CHECKSUM)]
+  return (
+    f"missing keys {missing}, unknown keys {unknown}, expected exactly those of schema "
+    f"version {SCHEMA_VERSION}."
+  )
 
 
-def _find_contradiction(row: ResultRow) -> str | None:
-  wanted = row.num_classes if row.kind == "rank" else 0
-  sizes = (len(row.choices), len(row.log_likelihoods), len(row.tokens))
-  if row.num_classes < 1 or sizes != (row.num_classes, wanted, wanted):
-    return (
-      f"got {sizes[0]} choices, {sizes[1]} log_likelihoods and {sizes[2]} tokens for "
-      f"num_classes {row.num_classes} of kind {row.kind}, expected {row.num_classes}, "
-      f"{wanted} and {wanted}"
-    )
-  if row.correct != (row.prediction == row.label):
-    return (
-      f"got correct {row.correct} with prediction {row.prediction} and label "
-      f"{row.label}, which is a contradiction"
-    )
-  return None
+def _is_whole(body: bytes, values: dict[str, Any]) -> bool:
+  """Whether the line fits its checksum; versions before the fifth have none."""
+  if CHECKSUM not in values and isinstance(values.get("schema_version"), int):
+    return values["schema_version"] < SCHEMA_VERSION
+  return _tail(body[:-_TAIL_LENGTH]) == body[-_TAIL_LENGTH:]

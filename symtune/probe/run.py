@@ -7,13 +7,16 @@ the file of a resumed run equals that of an uninterrupted one byte for byte.
 
 import dataclasses
 import hashlib
+import json
 import os
 import pathlib
 from collections.abc import Sequence
 
+import numpy as np
 import rich.console
 import rich.progress
 
+import symtune
 from symtune.data.draw.words import DRAWS_VERSION
 from symtune.errors import SymtuneError
 from symtune.probe.answer.calibrate import (
@@ -29,7 +32,13 @@ from symtune.probe.probe import (
   parse_answer,
 )
 from symtune.probe.questions import Questions
-from symtune.probe.results import SCHEMA_VERSION, ResultRow, read_results, to_json
+from symtune.probe.results import (
+  SCHEMA_VERSION,
+  ResultRow,
+  collect,
+  read_results,
+  to_json,
+)
 
 _Key = tuple[str, str, str, int, int]  # of a question, as ProbeItem.key
 
@@ -42,6 +51,7 @@ class CheckpointLabel:
     name: name in tables.
     step: training step.
     parameters: number of parameters of the model; None for a scorer without any.
+    family: architecture and vocabulary of the model; None for a scorer without one.
     identity: what answers: a hash of the weights and settings, or a baseline's name.
       Rows with the same name and step but another identity are refused.
     dtype: type in which the model computes, such as "float32"; None for a scorer
@@ -51,6 +61,7 @@ class CheckpointLabel:
   name: str
   step: int
   parameters: int | None = None
+  family: str | None = None
   identity: str = ""
   dtype: str | None = None
 
@@ -68,6 +79,25 @@ class RunContext:
   config_hash: str
   vocab_hash: str
   git_commit: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Done:
+  """What a results file already holds of one checkpoint.
+
+  Attributes:
+    path: the file.
+    num_rows: rows of all checkpoints.
+    places: the place of each question's row.
+    prompts: the hash of each question's prompt.
+    data: by probe and task, each fingerprint of the data and the first row with it.
+  """
+
+  path: pathlib.Path
+  num_rows: int
+  places: dict[_Key, int]
+  prompts: dict[_Key, int]
+  data: dict[tuple[str, str], dict[str, int]]
 
 
 def run_probes(
@@ -96,8 +126,7 @@ def run_probes(
       answers of another model under this name, or to questions made from other data.
   """
   _drop_torn_line(results_path)
-  done = read_results(results_path) if results_path.exists() else []
-  places = _find_places(results_path, done, label)
+  done = _read_done(results_path, label)
   columns = (
     rich.progress.TextColumn("{task.description}"),
     rich.progress.BarColumn(),
@@ -108,8 +137,8 @@ def run_probes(
     shown = progress.add_task("", total=len(questions))
     for probe, items in questions:
       progress.update(shown, description=f"{label.name}: {probe}")
-      _check_data(results_path, done, places, items)
-      if not _is_done(results_path, len(done), places, items):
+      _check_data(done, items)
+      if not _is_done(done, items):
         answers = score(items)
         extras = score_calibration(score, items, calibration)
         rows = [
@@ -120,14 +149,15 @@ def run_probes(
       progress.advance(shown)
 
 
-def _find_places(
-  path: pathlib.Path, rows: Sequence[ResultRow], label: CheckpointLabel
-) -> dict[_Key, int]:
-  """Finds the places of the checkpoint's rows by question; checks their identity."""
-  places = {}
-  for i, row in enumerate(rows):
-    if (row.checkpoint, row.step) != (label.name, label.step):
-      continue
+def _read_done(path: pathlib.Path, label: CheckpointLabel) -> _Done:
+  """What the file holds of the checkpoint; checks its identity."""
+  rows = read_results(path) if path.exists() else collect([])
+  is_named = rows.words("checkpoint").mapped(lambda name: name == label.name)
+  mine = np.flatnonzero(is_named & (rows.numbers("step") == label.step))
+  prompts = rows.numbers("prompt_hash")
+  done = _Done(path=path, num_rows=len(rows), places={}, prompts={}, data={})
+  for i in mine.tolist():
+    row = rows[i]
     if row.identity != label.identity:
       raise SymtuneError(
         f"{path}, line {i + 1}: got answers of another model named "
@@ -135,51 +165,50 @@ def _find_places(
         f"{label.identity[:24]}. Write the answers of this model into another folder "
         f"(--out), or move {path.name} away."
       )
-    places[row.pair_key] = i
-  return places
+    done.places[row.pair_key] = i
+    done.prompts[row.pair_key] = int(prompts[i])
+    done.data.setdefault((row.probe, row.task), {}).setdefault(row.data_fingerprint, i)
+  return done
 
 
-def _check_data(
-  path: pathlib.Path,
-  rows: Sequence[ResultRow],
-  places: dict[_Key, int],
-  items: Sequence[ProbeItem],
-) -> None:
+def _check_data(done: _Done, items: Sequence[ProbeItem]) -> None:
   """Refuses to resume if earlier questions were made from other data or draws."""
   wanted = {(item.probe, item.task): _data_fingerprint(item) for item in items}
-  for place in places.values():
-    row = rows[place]
-    expected = wanted.get((row.probe, row.task), row.data_fingerprint)
-    if row.data_fingerprint != expected:
+  for (probe, task), expected in wanted.items():
+    for found, place in done.data.get((probe, task), {}).items():
+      if found != expected:
+        raise SymtuneError(
+          f"{done.path}, line {place + 1}: got an answer of probe {probe}, task "
+          f"{task} with data_fingerprint {found[:16]}, expected {expected[:16]}: the "
+          f"task's rows, its card or the way in which prompts are drawn have changed "
+          f"since. Probe into another folder with --out, or move {done.path.name} away."
+        )
+  for item in items:
+    if done.prompts.get(item.key) not in (None, prompt_hash(item)):
       raise SymtuneError(
-        f"{path}, line {place + 1}: got an answer of probe {row.probe}, task "
-        f"{row.task} with data_fingerprint {row.data_fingerprint[:16]}, expected "
-        f"{expected[:16]}: the task's rows, its card or the way in which prompts are "
-        f"drawn have changed since. Probe into "
-        f"another folder with --out, or move {path.name} away."
+        f"{done.path}, line {done.places[item.key] + 1}: got the answer to another "
+        f"prompt of probe {item.probe}, setting {item.setting}, task {item.task}, "
+        f"query {item.query}: the way in which prompts are written has changed since. "
+        f"Probe into another folder with --out, or move {done.path.name} away."
       )
 
 
-def _is_done(
-  path: pathlib.Path,
-  num_rows: int,
-  places: dict[_Key, int],
-  items: Sequence[ProbeItem],
-) -> bool:
+def _is_done(done: _Done, items: Sequence[ProbeItem]) -> bool:
   """Whether the items' rows exist; removes an incomplete group at the file's end."""
+  places, num_rows = done.places, done.num_rows
   found = sorted(places[item.key] for item in items if item.key in places)
   if len(found) == len(items):
     return True
   if found:
     if found != list(range(num_rows - len(found), num_rows)):
       raise SymtuneError(
-        f"{path}: got {len(found)} rows of probe {items[0].probe}, task "
+        f"{done.path}: got {len(found)} rows of probe {items[0].probe}, task "
         f"{items[0].task} and the tasks asked together with it, expected {len(items)}. "
         f"Fewer are allowed only at the end of the file, where a killed run stopped, "
         f"but other rows follow: lines were removed, or two files were joined. Move "
-        f"{path.name} away and probe again; cached answers are not computed twice."
+        f"{done.path.name} away and probe again; cached answers are not computed twice."
       )
-    _keep_lines(path, found[0])
+    _keep_lines(done.path, found[0])
     for item in items:
       places.pop(item.key, None)
   return False
@@ -204,12 +233,15 @@ def _to_row(
     step=label.step,
     identity=label.identity,
     parameters=label.parameters,
+    family=label.family,
     dtype=label.dtype,
     probe=item.probe,
     setting=item.setting,
     task=item.task,
     seed=item.seed,
     query=item.query,
+    prompt_hash=prompt_hash(item),
+    shares=item.shares,
     kind=str(item.kind),
     num_classes=len(choices),
     label=item.prompt.answer,
@@ -230,8 +262,22 @@ def _to_row(
     config_hash=context.config_hash,
     data_fingerprint=_data_fingerprint(item),
     vocab_hash=context.vocab_hash,
+    symtune_version=symtune.__version__,
     git_commit=context.git_commit,
   )
+
+
+def prompt_hash(item: ProbeItem) -> int:
+  """A hash of what is asked: `ResultRow.prompt_hash`.
+
+  Args:
+    item: the question.
+
+  Returns:
+    48 bits, so that every reader of JSON keeps them exactly.
+  """
+  asked = [item.prompt.turns, item.prompt.choices, str(item.kind)]
+  return int(hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12], 16)
 
 
 def _data_fingerprint(item: ProbeItem) -> str:

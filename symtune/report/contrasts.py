@@ -10,18 +10,21 @@ the exemplars alone do not give.
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from symtune.data.rng import keyed_generator
 from symtune.probe.probes.label_semantics import LabelSemantics
 from symtune.probe.probes.settings import FourSettings, Setting
-from symtune.probe.results import ResultRow
+from symtune.probe.results import Results
 from symtune.probe.run import CheckpointLabel
 from symtune.report.results import (
   PairedResults,
   SettingRows,
   checkpoint_title,
+  question_hash,
   setting_title,
 )
-from symtune.report.summary import right_answers
+from symtune.report.summary import in_threads, right_answers
 from symtune.report.tables import CHANGE_COLUMNS, Column, Table, change_cells
 from symtune.stats.means import PairedDifference, holm, paired_difference
 
@@ -44,6 +47,7 @@ class Contrast:
     settings: (first, last); the difference is the last minus the first.
     checkpoint: the checkpoint that answered.
     tasks: names of the tasks asked in both settings.
+    questions: hashes of what was asked in both settings (`results.question_hash`).
     change: the difference.
     holm_p_value: its p-value, corrected for all contrasts of the results (Holm).
   """
@@ -52,6 +56,7 @@ class Contrast:
   settings: tuple[str, str]
   checkpoint: CheckpointLabel
   tasks: tuple[str, ...]
+  questions: tuple[str, ...]
   change: PairedDifference
   holm_p_value: float
 
@@ -65,13 +70,18 @@ def compare_settings(results: PairedResults) -> tuple[Contrast, ...]:
   Returns:
     One contrast per pair of settings and checkpoint, over the tasks asked in both.
   """
-  found = [
-    contrast
-    for first, last in _pairs(results.settings)
-    for place, label in enumerate(results.checkpoints)
-    if (contrast := _compare(first, last, place, label)) is not None
-  ]
-  corrected = holm([contrast.change.p_value for contrast in found])
+  compared = in_threads(
+    _compare,
+    [
+      (first, last, place, label)
+      for first, last in _pairs(results.settings)
+      for place, label in enumerate(results.checkpoints)
+    ],
+  )
+  found = [contrast for contrast in compared if contrast is not None]
+  corrected = holm(
+    [c.change.p_value for c in found], [(*c.questions, c.checkpoint) for c in found]
+  )
   return tuple(
     dataclasses.replace(contrast, holm_p_value=p_value)
     for contrast, p_value in zip(found, corrected, strict=True)
@@ -128,27 +138,30 @@ def _compare(
     for task in last.tasks
     if task.task in by_task
   }
-  pairs = {task: rows for task, rows in pairs.items() if rows[0]}
+  pairs = {task: rows for task, rows in pairs.items() if len(rows[0])}
   if not pairs:
     return None
   before, after = (
     [right_answers(rows[side]) for rows in pairs.values()] for side in (0, 1)
   )
+  questions = tuple(question_hash([p[side] for p in pairs.values()]) for side in (0, 1))
   key = ("report", "contrast", first.probe, first.setting, last.setting, *pairs)
   return Contrast(
     probe=first.probe,
     settings=(first.setting, last.setting),
     checkpoint=label,
     tasks=tuple(pairs),
+    questions=questions,
     change=paired_difference(before, after, keyed_generator(*key)),
     holm_p_value=1.0,
   )
 
 
-def _same_questions(
-  first: Sequence[ResultRow], last: Sequence[ResultRow]
-) -> tuple[list[ResultRow], list[ResultRow]]:
+def _same_questions(first: Results, last: Results) -> tuple[Results, Results]:
   """The rows of both settings with the same seed and query, in the same order."""
-  by_key = {(row.seed, row.query): row for row in first}
-  kept = [row for row in last if (row.seed, row.query) in by_key]
-  return [by_key[row.seed, row.query] for row in kept], kept
+  keys = [np.stack([r.numbers("seed"), r.numbers("query")], 1) for r in (first, last)]
+  numbers = np.unique(np.concatenate(keys), axis=0, return_inverse=True)[1].reshape(-1)
+  _, before, after = np.intersect1d(
+    numbers[: len(first)], numbers[len(first) :], return_indices=True
+  )
+  return first.take(before), last.take(after)

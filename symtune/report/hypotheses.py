@@ -1,11 +1,14 @@
 """PairedResults -> which hypothesis answers follow: the exemplars' or the prior's."""
 
-import collections
+import zlib
 from collections.abc import Sequence
 
-from symtune.probe.results import ResultRow
+import numpy as np
+
+from symtune.probe.columns import MISSING
+from symtune.probe.results import Results
 from symtune.probe.run import CheckpointLabel
-from symtune.report.outcomes import Outcome, judge_row
+from symtune.report.outcomes import NO_OUTCOME, OUTCOMES, Outcome, judge_rows
 from symtune.report.results import (
   PairedResults,
   SettingRows,
@@ -14,7 +17,6 @@ from symtune.report.results import (
 )
 from symtune.report.summary import task_answers
 from symtune.report.tables import Column, Table, show_estimate, show_percent
-from symtune.stats.clusters import TaskAnswers
 from symtune.stats.means import Estimate, macro_mean
 
 
@@ -25,10 +27,10 @@ def hypothesis_table(results: PairedResults) -> Table:
   of the override rate is 95%, clustered like that of an accuracy.
   """
   rows = [
-    _row(setting, label, [t.by_checkpoint[i] for t in setting.tasks])
+    _row(setting, label, judged)
     for setting in results.settings
     for i, label in enumerate(results.checkpoints)
-    if any(judge_row(row) for t in setting.tasks for row in t.by_checkpoint[i])
+    if (judged := _judged([t.by_checkpoint[i] for t in setting.tasks]))
   ]
   titles = ("questions", "override rate", "prior", "neither", "unparsed")
   return Table(
@@ -43,9 +45,8 @@ def hypothesis_table(results: PairedResults) -> Table:
 
 
 def _row(
-  setting: SettingRows, label: CheckpointLabel, tasks: list[tuple[ResultRow, ...]]
+  setting: SettingRows, label: CheckpointLabel, judged: list[tuple[Results, np.ndarray]]
 ) -> tuple[str, ...]:
-  judged = _judged(tasks)
   shares = {outcome: _share(judged, outcome) for outcome in Outcome}
   return (
     setting_title(setting.probe, setting.setting),
@@ -59,26 +60,20 @@ def _row(
   )
 
 
-def _judged(
-  tasks: Sequence[Sequence[ResultRow]],
-) -> list[tuple[list[ResultRow], list[Outcome]]]:
+def _judged(tasks: Sequence[Results]) -> list[tuple[Results, np.ndarray]]:
   """Per task the rows that have an outcome, and the outcomes; if there are any."""
   judged = []
   for rows in tasks:
-    pairs = [(row, judge_row(row)) for row in rows]
-    kept = [(row, outcome) for row, outcome in pairs if outcome is not None]
-    if kept:
-      judged.append(([row for row, _ in kept], [outcome for _, outcome in kept]))
+    found = judge_rows(rows)
+    is_judged = found != NO_OUTCOME
+    if is_judged.any():
+      judged.append((rows.take(is_judged), found[is_judged]))
   return judged
 
 
-def _share(
-  judged: list[tuple[list[ResultRow], list[Outcome]]], outcome: Outcome
-) -> Estimate:
-  answers: list[TaskAnswers] = [
-    task_answers(rows, [float(o is outcome) for o in found]) for rows, found in judged
-  ]
-  return macro_mean(answers)
+def _share(judged: list[tuple[Results, np.ndarray]], outcome: Outcome) -> Estimate:
+  place = OUTCOMES.index(outcome)
+  return macro_mean([task_answers(rows, found == place) for rows, found in judged])
 
 
 def agreement(results: PairedResults, probe: str) -> list[tuple[str, float]]:
@@ -91,28 +86,43 @@ def agreement(results: PairedResults, probe: str) -> list[tuple[str, float]]:
   Returns:
     (checkpoint, mean over questions of the share of pairs of settings that agree).
   """
+  tasks = [t for s in results.settings for t in s.tasks if s.probe == probe]
   found = []
   for i, label in enumerate(results.checkpoints):
-    answers = collections.defaultdict(list)
-    for setting in results.settings:
-      for task in setting.tasks if setting.probe == probe else ():
-        for row in task.by_checkpoint[i]:
-          answers[row.task, row.seed, row.query].append(_answer(row))
-    shares = [_pair_share(a) for a in answers.values() if len(a) > 1]
-    if shares:
-      found.append((checkpoint_title(label), sum(shares) / len(shares)))
+    shares = _pair_shares([(t.task, t.by_checkpoint[i]) for t in tasks])
+    if len(shares):
+      found.append((checkpoint_title(label), float(shares.mean())))
   return found
 
 
-def _answer(row: ResultRow) -> int | str:
-  """The choice; of texts that are none, the text: two of them may well differ."""
-  if row.prediction is not None:
-    return row.prediction
-  return " ".join((row.text or "").split()).casefold()
+def _pair_shares(tasks: Sequence[tuple[str, Results]]) -> np.ndarray:
+  """Of each question with several answers, the share of their pairs that are equal."""
+  names: dict[str, int] = {}
+  keys = [
+    np.stack(
+      [
+        np.full(len(rows), names.setdefault(name, len(names))),
+        rows.numbers("seed"),
+        rows.numbers("query"),
+        _answers(rows),
+      ],
+      axis=1,
+    )
+    for name, rows in tasks
+  ]
+  if not keys:
+    return np.zeros(0)
+  answers, counts = np.unique(np.concatenate(keys), axis=0, return_counts=True)
+  question = np.unique(answers[:, :3], axis=0, return_inverse=True)[1].reshape(-1)
+  asked = np.bincount(question, weights=counts)
+  equal = np.bincount(question, weights=counts * (counts - 1))
+  return (equal / np.maximum(asked * (asked - 1), 1))[asked > 1]
 
 
-def _pair_share(answers: Sequence[int | str]) -> float:
-  """Of all pairs of answers, the share that are equal."""
-  counts = collections.Counter(answers)
-  pairs = len(answers) * (len(answers) - 1)
-  return sum(c * (c - 1) for c in counts.values()) / pairs
+def _answers(rows: Results) -> np.ndarray:
+  """The choice; of texts that are none, a hash of the text: two may well differ."""
+  texts = rows.words("text").mapped(
+    lambda text: -1 - zlib.crc32(" ".join((text or "").split()).casefold().encode())
+  )
+  prediction = rows.numbers("prediction")
+  return np.where(prediction == MISSING, texts, prediction)

@@ -15,7 +15,11 @@ one implies none, the answer does not show which was followed: there is no outco
 
 import enum
 
-from symtune.probe.results import ResultRow
+import numpy as np
+from jaxtyping import Int
+
+from symtune.probe.columns import MISSING
+from symtune.probe.results import Results
 
 
 class Outcome(enum.StrEnum):
@@ -46,6 +50,14 @@ def judge(
   return Outcome.PRIOR if prediction == prior else Outcome.NEITHER
 
 
-def judge_row(row: ResultRow) -> Outcome | None:
-  """The outcome of a result row."""
-  return judge(row.prediction, row.context, row.prior)
+OUTCOMES = tuple(Outcome)
+NO_OUTCOME = -1
+
+
+def judge_rows(rows: Results) -> Int[np.ndarray, " rows"]:
+  """The outcome of each row, as a place in `OUTCOMES`, or `NO_OUTCOME`."""
+  columns = [rows.numbers(name) for name in ("prediction", "context", "prior")]
+  cases, case = np.unique(np.stack(columns, 1), axis=0, return_inverse=True)
+  found = [judge(*(None if v == MISSING else v for v in row)) for row in cases.tolist()]
+  places = [NO_OUTCOME if o is None else OUTCOMES.index(o) for o in found]
+  return np.array(places, np.int64)[case.reshape(-1)]

@@ -1,21 +1,25 @@
 """A run folder -> report.md and report.png, with accuracies from results.jsonl."""
 
 import pathlib
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import rich.table
 
 from symtune.bounded import read_json
+from symtune.checksums import check_object
 from symtune.errors import SymtuneError
 from symtune.files import DATA_FILE, RESULTS_FILE, RUN_FILE, write_whole
 from symtune.probe.probes.format_sensitivity import FormatSensitivity
 from symtune.probe.probes.order_sensitivity import OrderSensitivity
-from symtune.probe.results import ResultRow, read_results
+from symtune.probe.results import Results, read_results
 from symtune.probe.run import CheckpointLabel
 from symtune.report.contrasts import compare_settings, contrast_table
 from symtune.report.figures import draw_accuracy
 from symtune.report.hypotheses import agreement, hypothesis_table
+from symtune.report.notes import write_notes
 from symtune.report.results import PairedResults, keep_common_tasks, pair_rows
 from symtune.report.rules import Rule, apply_rule
 from symtune.report.scaling import (
@@ -24,6 +28,7 @@ from symtune.report.scaling import (
   fit_slopes,
   has_sizes,
   slope_table,
+  why_no_slope,
 )
 from symtune.report.summary import Summary, summarize_settings, summarize_tasks
 from symtune.report.tables import (
@@ -53,13 +58,15 @@ _STATISTICS = """\
 - A difference is a later checkpoint minus the first, in percentage points, on the
   same questions, with a paired bootstrap interval, or Newcombe's where fewer than ten
   queries set them apart. "new tasks" is its interval for
-  other tasks of this kind, from how much the tasks differ.
+  other tasks of this kind, from how much the tasks differ. Tasks that share something,
+  such as a category of words, are not taken to be independent.
 - detectable is the smallest true difference that such a comparison calls significant at
   5% in 80 of 100 repetitions: a smaller one is likely to be missed.
 - p is McNemar's exact test over the queries of all tasks where there is one exemplar
   seed. It weighs queries alike, not tasks, so it may disagree with the interval. With
   several seeds it is Student's test of the clustered error, as queries under one seed
-  are not independent. p (Holm) is corrected for all rows of its table.
+  are not independent. p (Holm) is corrected for all rows of its table; two settings
+  that ask the same questions count as one.
 """
 
 
@@ -102,6 +109,7 @@ def write_report(
     to_markdown(headline),
     *_describe_changes(settings, results.checkpoints),
     f"![Accuracy by setting and checkpoint, with chance levels]({FIGURE_FILE})\n",
+    *_describe_notes(write_notes(rows, results.checkpoints, rule)),
     _STATISTICS,
     *_describe_common_tasks(results),
     *_describe_contrasts(results),
@@ -173,28 +181,40 @@ def _describe_changes(
 def _describe_slopes(
   slopes: tuple[Slope, ...], checkpoints: Sequence[CheckpointLabel]
 ) -> list[str]:
-  if not slopes:
-    return []
+  """A table and a figure of slopes, and why some models have none."""
   table = slope_table(slopes, checkpoints)
   figure = f"![Accuracy by model size]({SCALING_FILE})\n"
-  return [f"## {table.title}\n", to_markdown(table), figure]
+  parts = [to_markdown(table), figure] if slopes else []
+  parts += [f"{reason}\n" for reason in why_no_slope(checkpoints)]
+  return [f"## {table.title}\n", *parts] if parts else []
 
 
-def _describe_shortened(rows: Sequence[ResultRow]) -> str:
+def _describe_notes(notes: Sequence[str]) -> list[str]:
+  """What to know of these answers, and where they deviate from the papers."""
+  wrap = textwrap.TextWrapper(
+    width=88,
+    initial_indent="- ",
+    subsequent_indent="  ",
+    break_long_words=False,
+    break_on_hyphens=False,
+  )
+  lines = "".join(wrap.fill(note) + "\n" for note in notes)
+  return ["## Notes\n", lines] if lines else []
+
+
+def _describe_shortened(rows: Results) -> str:
   """Which prompts lost exemplars, so that they have fewer than their setting says."""
+  lost = rows.numbers("exemplars_asked") - rows.numbers("exemplars")
+  names = [rows.words(name) for name in ("probe", "setting")]
+  pairs = np.stack([name.codes for name in names], axis=1)
   lines = []
-  for probe, setting in dict.fromkeys((row.probe, row.setting) for row in rows):
-    asked = [row for row in rows if (row.probe, row.setting) == (probe, setting)]
-    lost = [
-      row.exemplars_asked - row.exemplars
-      for row in asked
-      if row.exemplars < row.exemplars_asked
-    ]
-    if lost:
-      lines.append(
-        f"- {probe}, {setting}: {len(lost)} of {len(asked)} prompts lost {sum(lost)} "
-        f"exemplars to fit.\n"
-      )
+  for pair in np.unique(pairs[lost > 0], axis=0).tolist():
+    probe, setting = (n.values[code] for n, code in zip(names, pair, strict=True))
+    here = (pairs == pair).all(axis=1)
+    lines.append(
+      f"- {probe}, {setting}: {(lost[here] > 0).sum()} of {here.sum()} prompts lost "
+      f"{lost[here].sum()} exemplars to fit.\n"
+    )
   return "".join(lines) or "- No prompt lost exemplars.\n"
 
 
@@ -242,4 +262,5 @@ def _read_object(path: pathlib.Path, keys: tuple[str, ...]) -> dict[str, Any] | 
       f"{path} is damaged: expected an object with the keys {', '.join(keys)}. Remove "
       f"it: the report does not need it."
     )
+  check_object(values, str(path))
   return values

@@ -5,12 +5,17 @@ asked is an error, not a silent difference between two samples.
 """
 
 import dataclasses
+import hashlib
+import itertools
 from collections.abc import Sequence
+
+import numpy as np
 
 from symtune.errors import SymtuneError
 from symtune.probe.probes.flipped_labels import FlippedLabels
 from symtune.probe.probes.settings import FourSettings, Setting
-from symtune.probe.results import ResultRow
+from symtune.probe.results import ResultRow, Results, collect
+from symtune.probe.row_checks import QUESTION
 from symtune.probe.run import CheckpointLabel
 
 # As in Table 1 of Wei et al. 2023 from left to right, then section 6, then the others.
@@ -18,6 +23,18 @@ _ORDER = (
   *((FourSettings.name, str(setting)) for setting in Setting),
   (FlippedLabels.name, "flipped"),
   (FlippedLabels.name, "deranged"),
+)
+
+# What two answers to one question must have in common besides its key.
+_CONTENT = (
+  "data_fingerprint",
+  "prompt_hash",
+  "choices",
+  "kind",
+  "label",
+  "context",
+  "prior",
+  "exemplars_asked",
 )
 
 
@@ -31,7 +48,7 @@ class TaskRows:
   """
 
   task: str
-  by_checkpoint: tuple[tuple[ResultRow, ...], ...]
+  by_checkpoint: tuple[Results, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,33 +100,33 @@ def pair_rows(
       "no results: expected at least one answered question. Probe a checkpoint first: "
       "symtune run or symtune probe."
     )
-  checkpoints = _checkpoints(rows, order)
-  by_key = [
-    {r.pair_key: r for r in rows if (r.checkpoint, r.step) == (c.name, c.step)}
-    for c in checkpoints
-  ]
-  _check_paired(checkpoints, by_key)
-  grouped: dict[tuple[str, str], dict[str, list[tuple]]] = {}
-  for key in sorted(by_key[0]):
-    probe, setting, task = key[:3]
-    grouped.setdefault((probe, setting), {}).setdefault(task, []).append(key)
+  results = collect(rows)
+  found = _checkpoints(results, order)
+  checkpoints = tuple(label for label, _ in found)
+  keys = _question_keys(results)
+  places = [mine[np.lexsort(keys[mine].T[::-1])] for _, mine in found]
+  by_checkpoint = [results.take(mine) for mine in places]
+  _check_paired(checkpoints, by_checkpoint, [keys[mine] for mine in places])
+  settings: dict[tuple[str, str], list[TaskRows]] = {}
+  for start, stop in _runs(keys[places[0]][:, :3]):
+    parts = tuple(results.take(mine[start:stop]) for mine in places)
+    first = parts[0][0]
+    task = TaskRows(task=first.task, by_checkpoint=parts)
+    settings.setdefault((first.probe, first.setting), []).append(task)
   return PairedResults(
     checkpoints=checkpoints,
     settings=tuple(
-      SettingRows(
-        probe=probe,
-        setting=setting,
-        tasks=tuple(
-          TaskRows(
-            task=task,
-            by_checkpoint=tuple(tuple(found[key] for key in keys) for found in by_key),
-          )
-          for task, keys in grouped[probe, setting].items()
-        ),
-      )
-      for probe, setting in sorted(grouped, key=_place)
+      SettingRows(probe=probe, setting=setting, tasks=tuple(settings[probe, setting]))
+      for probe, setting in sorted(settings, key=_place)
     ),
   )
+
+
+def _runs(keys: np.ndarray) -> list[tuple[int, int]]:
+  """Start and stop of each run of equal keys [rows, parts]."""
+  is_new = np.any(keys[1:] != keys[:-1], axis=1)
+  ends = [0, *(np.flatnonzero(is_new) + 1).tolist(), len(keys)]
+  return list(itertools.pairwise(ends))
 
 
 def keep_common_tasks(results: PairedResults) -> PairedResults:
@@ -138,6 +155,20 @@ def keep_common_tasks(results: PairedResults) -> PairedResults:
   return dataclasses.replace(results, settings=tuple(kept))
 
 
+def question_hash(tasks: Sequence[Results]) -> str:
+  """A hash of the questions that were asked, whichever probe and setting asked them.
+
+  Args:
+    tasks: rows of one checkpoint, task by task.
+  """
+  digest = hashlib.sha256()
+  for rows in tasks:
+    digest.update(rows[0].task.encode())
+    for name in ("seed", "query", "prompt_hash"):
+      digest.update(rows.numbers(name).tobytes())
+  return digest.hexdigest()
+
+
 def checkpoint_title(label: CheckpointLabel) -> str:
   """A checkpoint's name in tables: "before (step 0)"."""
   step = f"step {label.step}"
@@ -154,20 +185,38 @@ def setting_title(probe: str, setting: str) -> str:
 
 
 def _checkpoints(
-  rows: Sequence[ResultRow], order: Sequence[tuple[str, int]]
-) -> tuple[CheckpointLabel, ...]:
-  sizes = {(row.checkpoint, row.step): row.parameters for row in rows}
+  results: Results, order: Sequence[tuple[str, int]]
+) -> list[tuple[CheckpointLabel, np.ndarray]]:
+  """Each checkpoint in its place, with the numbers of its rows."""
+  names, steps = results.words("checkpoint"), results.numbers("step")
+  pairs = np.stack([names.codes, steps], axis=1)
+  firsts, group = np.unique(pairs, axis=0, return_index=True, return_inverse=True)[1:]
   places = {name: place for place, name in enumerate(order)}
-  return tuple(
-    CheckpointLabel(name=name, step=step, parameters=sizes[name, step])
-    for name, step in sorted(
-      sizes,  # sorting is stable: the rest stays in order of appearance
-      key=lambda key: (
-        places.get(key, len(places)),
-        key not in places and not sizes[key],
-      ),
+  found = []
+  for number in np.argsort(firsts).tolist():
+    row = results[int(firsts[number])]
+    label = CheckpointLabel(
+      name=row.checkpoint,
+      step=row.step,
+      parameters=row.parameters,
+      family=row.family,
+      identity=row.identity,
+      dtype=row.dtype,
     )
-  )
+    found.append((label, np.flatnonzero(group.reshape(-1) == number)))
+
+  def place(entry: tuple[CheckpointLabel, np.ndarray]) -> tuple[int, bool]:
+    label, _ = entry
+    key = (label.name, label.step)
+    return places.get(key, len(places)), key not in places and not label.parameters
+
+  return sorted(found, key=place)  # stable: the rest stays in order of appearance
+
+
+def _question_keys(results: Results) -> np.ndarray:
+  """Numbers [rows, 5] that sort like the keys of the questions."""
+  ranks = [results.words(name).ranks() for name in QUESTION[:3]]
+  return np.stack([*ranks, *(results.numbers(n) for n in QUESTION[3:])], axis=1)
 
 
 def _place(name: tuple[str, str]) -> tuple[int, tuple[str, str]]:
@@ -175,36 +224,50 @@ def _place(name: tuple[str, str]) -> tuple[int, tuple[str, str]]:
 
 
 def _check_paired(
-  checkpoints: Sequence[CheckpointLabel], by_key: Sequence[dict[tuple, ResultRow]]
+  checkpoints: Sequence[CheckpointLabel],
+  by_checkpoint: Sequence[Results],
+  keys: Sequence[np.ndarray],
 ) -> None:
-  asked = sorted(set().union(*by_key))
-  unpaired = [key for key in asked if not all(key in found for found in by_key)]
-  if unpaired:
-    asked_of = [unpaired[0] in found for found in by_key]
-    present, missing = (checkpoints[asked_of.index(value)] for value in (True, False))
-    raise SymtuneError(
-      f"got {len(unpaired)} of {len(asked)} questions that not every checkpoint was "
-      f"asked, expected the same questions for all. For example, {_words(unpaired[0])} "
-      f"was asked of {checkpoint_title(present)} but not of "
-      f"{checkpoint_title(missing)}. Ask it the same probes: symtune probe --step "
-      f"{missing.step} for a step of this run, or symtune probe --checkpoint with the "
-      f"name that {missing.name} was given by; answers that are there are kept."
-    )
-  for label, found in zip(checkpoints[1:], by_key[1:], strict=True):
-    different = [
-      key for key in asked if _content(found[key]) != _content(by_key[0][key])
-    ]
-    if different:
+  """Refuses other questions; rows of each checkpoint are sorted by their keys."""
+  if not all(np.array_equal(found, keys[0]) for found in keys[1:]):
+    raise _unpaired(checkpoints, by_checkpoint)
+  for label, found in zip(checkpoints[1:], by_checkpoint[1:], strict=True):
+    is_different = np.zeros(len(found), bool)
+    for name in _CONTENT:
+      is_different |= _values(found, name) != _values(by_checkpoint[0], name)
+    if is_different.any():
+      example = found[int(np.argmax(is_different))].pair_key
       raise SymtuneError(
-        f"got {len(different)} of {len(asked)} questions whose data or choices differ "
-        f"between {checkpoint_title(checkpoints[0])} and {checkpoint_title(label)}, "
-        f"expected equal ones. For example, {_words(different[0])}. The rows are from "
-        f"different data or settings; probe both checkpoints again in a new folder."
+        f"got {is_different.sum()} of {len(found)} questions whose data or choices "
+        f"differ between {checkpoint_title(checkpoints[0])} and "
+        f"{checkpoint_title(label)}, expected equal ones. For example, "
+        f"{_words(example)}. The rows are from different data, settings or versions "
+        f"of symtune; probe both checkpoints again in a new folder."
       )
 
 
-def _content(row: ResultRow) -> tuple:
-  return (row.data_fingerprint, row.choices, row.label)
+def _unpaired(
+  checkpoints: Sequence[CheckpointLabel], by_checkpoint: Sequence[Results]
+) -> SymtuneError:
+  by_key = [{row.pair_key for row in found} for found in by_checkpoint]
+  asked = sorted(set().union(*by_key))
+  unpaired = [key for key in asked if not all(key in found for found in by_key)]
+  asked_of = [unpaired[0] in found for found in by_key]
+  present, missing = (checkpoints[asked_of.index(value)] for value in (True, False))
+  return SymtuneError(
+    f"got {len(unpaired)} of {len(asked)} questions that not every checkpoint was "
+    f"asked, expected the same questions for all. For example, {_words(unpaired[0])} "
+    f"was asked of {checkpoint_title(present)} but not of "
+    f"{checkpoint_title(missing)}. Ask it the same probes: symtune probe --step "
+    f"{missing.step} for a step of this run, or symtune probe --checkpoint with the "
+    f"name that {missing.name} was given by; answers that are there are kept."
+  )
+
+
+def _values(results: Results, name: str) -> np.ndarray:
+  if name in ("data_fingerprint", "choices", "kind"):
+    return results.words(name).codes
+  return results.numbers(name)
 
 
 def _words(key: tuple) -> str:

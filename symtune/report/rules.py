@@ -13,8 +13,6 @@ The other rules need no new answers. With the log-likelihoods l of a row's choic
               checkpoint, probe, setting and task (Zhou et al. 2024, arXiv 2309.17249)
 """
 
-import collections
-import dataclasses
 import enum
 from collections.abc import Sequence
 
@@ -23,7 +21,7 @@ import scipy.special
 
 from symtune.errors import SymtuneError
 from symtune.probe.probe import AnswerKind
-from symtune.probe.results import ResultRow
+from symtune.probe.results import ResultRow, Results, collect
 
 
 class Rule(enum.StrEnum):
@@ -38,8 +36,10 @@ class Rule(enum.StrEnum):
   BATCH = "batch"
 
 
-def apply_rule(rows: Sequence[ResultRow], rule: Rule) -> list[ResultRow]:
+def apply_rule(rows: Sequence[ResultRow], rule: Rule) -> Results:
   """Returns the rows with the rule's predictions; generated answers do not change.
+
+  Nor do answers of baselines, whose scores are not likelihoods of text.
 
   Args:
     rows: rows of results.jsonl.
@@ -51,73 +51,74 @@ def apply_rule(rows: Sequence[ResultRow], rule: Rule) -> list[ResultRow]:
   Raises:
     SymtuneError: the rows lack what the rule needs.
   """
-  means = _batch_means(rows) if rule is Rule.BATCH else {}
-  return [
-    _answer(row, _values(row, rule, means)) if row.kind == AnswerKind.RANK else row
-    for row in rows
-  ]
+  results = collect(rows)
+  prediction = results.numbers("prediction").copy()
+  is_ranked = results.words("kind").mapped(lambda kind: kind == AnswerKind.RANK)
+  applies = is_ranked & (~is_baseline(results) | (rule is Rule.SUM))
+  classes = results.numbers("num_classes")
+  for count in np.unique(classes[applies]).tolist():
+    of_size = np.flatnonzero(applies & (classes == count))
+    values = _values(results, of_size, count, rule)
+    prediction[of_size] = values.argmax(axis=1)
+  return results.with_answers(prediction)
 
 
-def _answer(row: ResultRow, values: np.ndarray) -> ResultRow:
-  prediction = int(np.argmax(values))
-  return dataclasses.replace(
-    row, prediction=prediction, correct=prediction == row.label
-  )
+def is_baseline(results: Results) -> np.ndarray:
+  """Which rows are answers of a baseline, a mask."""
+  return results.words("identity").mapped(lambda name: name.startswith("baseline:"))
 
 
-def _values(
-  row: ResultRow, rule: Rule, means: dict[tuple[str, ...], np.ndarray]
-) -> np.ndarray:
-  scores = np.asarray(row.log_likelihoods)
+def _values(results: Results, rows: np.ndarray, count: int, rule: Rule) -> np.ndarray:
+  """What the rule compares [rows, choices], for rows with `count` choices."""
+  scores = results.lists("log_likelihoods").matrix(rows, count)
   match rule:
     case Rule.SUM:
       return scores
     case Rule.TOKEN:
-      return scores / np.asarray(row.tokens)
+      return scores / results.lists("tokens").matrix(rows, count)
     case Rule.BYTE:
-      return scores / np.asarray([len(c.encode("utf-8")) for c in row.choices])
+      choices = results.take(rows).words("choices")
+      used, place = np.unique(choices.codes, return_inverse=True)
+      sizes = [[len(c.encode()) for c in choices.values[code]] for code in used]
+      return scores / np.asarray(sizes)[place.reshape(-1)]
     case Rule.PMI:
-      return scores - _kept(row, row.null_log_likelihoods, rule)
+      return scores - _kept(results, rows, count, "null_log_likelihoods", rule)
     case Rule.CONTEXTUAL:
-      return _log_shares(row) - _kept(row, row.content_free_log_prior, rule)
+      kept = _kept(results, rows, count, "content_free_log_prior", rule)
+      return _log_shares(scores) - kept
     case Rule.DOMAIN:
-      return _log_shares(row) - _kept(row, row.domain_log_prior, rule)
+      kept = _kept(results, rows, count, "domain_log_prior", rule)
+      return _log_shares(scores) - kept
     case Rule.BATCH:
-      return _log_shares(row) - means[_group(row)]
+      return _log_shares(scores) - _batch_means(results.take(rows), scores)
 
 
-def _kept(row: ResultRow, values: tuple[float, ...], rule: Rule) -> np.ndarray:
-  if not values:
+def _kept(
+  results: Results, rows: np.ndarray, count: int, name: str, rule: Rule
+) -> np.ndarray:
+  kept = results.lists(name)
+  is_missing = kept.counts[rows] == 0
+  if is_missing.any():
+    row = results[int(rows[np.argmax(is_missing)])]
     raise SymtuneError(
       f"rule {rule}: rows of probe {row.probe}, checkpoint {row.checkpoint} were asked "
       f"without its calibration prompts. Probe again, into another folder, with "
       f"--gin.probe.calibration=['{rule}']."
     )
-  return np.asarray(values)
+  return kept.matrix(rows, count)
 
 
-def _log_shares(row: ResultRow) -> np.ndarray:
-  return scipy.special.log_softmax(np.asarray(row.log_likelihoods))
+def _log_shares(scores: np.ndarray) -> np.ndarray:
+  return scipy.special.log_softmax(scores, axis=1)
 
 
-def _group(row: ResultRow) -> tuple[str, ...]:
-  return (
-    row.checkpoint,
-    str(row.step),
-    row.probe,
-    row.setting,
-    row.task,
-    str(row.num_classes),
-  )
-
-
-def _batch_means(rows: Sequence[ResultRow]) -> dict[tuple[str, ...], np.ndarray]:
-  """Log of the mean probability of each choice, for each group."""
-  groups = collections.defaultdict(list)
-  for row in rows:
-    if row.kind == AnswerKind.RANK:
-      groups[_group(row)].append(_log_shares(row))
-  return {
-    key: scipy.special.logsumexp(values, axis=0) - np.log(len(values))
-    for key, values in groups.items()
-  }
+def _batch_means(rows: Results, scores: np.ndarray) -> np.ndarray:
+  """For each row, the log of the mean probability of each choice in its group."""
+  names = ("checkpoint", "probe", "setting", "task")
+  keys = [rows.words(name).codes for name in names]
+  groups = np.stack([*keys, rows.numbers("step")], axis=1)
+  found, group = np.unique(groups, axis=0, return_inverse=True)
+  group = group.reshape(-1)
+  sums = np.zeros((len(found), scores.shape[1]))
+  np.add.at(sums, group, scipy.special.softmax(scores, axis=1))
+  return np.log(sums / np.bincount(group)[:, None])[group]

@@ -3,7 +3,10 @@
 The slope is that of a least-squares line of accuracy over log10(parameters): points per
 tenfold size. It is a weighted sum of the accuracies of models that answered the same
 questions, and has the interval of such a sum (`stats.weighted_interval`). The interval
-does not cover the choice of sizes or of one model per size. Models before and after
+does not cover the choice of sizes or of one model per size; "new tasks" is the one for
+other tasks of this kind. There is no slope over sizes that differ by less than a factor
+of two, as it would be a small difference times a large number, nor over models of
+different families, which differ in more than their size. Models before and after
 tuning are separate lines; a baseline has no size and is drawn as a horizontal line.
 """
 
@@ -23,9 +26,15 @@ from symtune.report.results import (
   setting_title,
 )
 from symtune.report.summary import mean_chance, right_answers
-from symtune.report.tables import Column, Table, show_change
-from symtune.stats.means import Estimate, macro_mean, weighted_interval
+from symtune.report.tables import Column, Table, show_change, show_interval
+from symtune.stats.means import (
+  Estimate,
+  interval_over_tasks,
+  macro_mean,
+  weighted_interval,
+)
 
+_LEAST_RATIO = 2
 _COLUMNS = 4
 _COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9")
 _DASHES = (":", "-.", (0, (5, 1)), (0, (1, 3)))
@@ -42,6 +51,7 @@ class Slope:
     per_decade: change of accuracy per tenfold number of parameters.
     low: lower end of its 95% interval.
     high: upper end of its 95% interval.
+    new_tasks: its interval for other tasks of this kind; None for a single task.
     accuracy: one estimate per checkpoint of the results.
     chance: accuracy of a uniform guesser, 0 to 1.
   """
@@ -52,12 +62,13 @@ class Slope:
   per_decade: float
   low: float
   high: float
+  new_tasks: tuple[float, float] | None
   accuracy: tuple[Estimate, ...]
   chance: float
 
 
 def has_sizes(results: PairedResults) -> bool:
-  """Whether there are models of at least two sizes; baselines have none."""
+  """Whether there are models of one family in sizes far enough apart for a slope."""
   return bool(size_lines(results.checkpoints))
 
 
@@ -70,18 +81,49 @@ def size_lines(checkpoints: Sequence[CheckpointLabel]) -> tuple[tuple[int, ...],
     checkpoints: in any order of sizes.
 
   Returns:
-    Indices of the checkpoints of each line, at least two sizes, small to large.
+    Indices of the checkpoints of each line, small to large: of one family, and of sizes
+    of which the largest is at least twice the smallest.
   """
-  by_size: dict[int, list[int]] = {}
+  found = []
+  for by_size in _families(checkpoints).values():
+    longest = max(map(len, by_size.values()))
+    for k in range(longest):
+      sizes = [size for size in sorted(by_size) if k < len(by_size[size])]
+      if sizes[-1] >= _LEAST_RATIO * sizes[0]:
+        found.append(tuple(by_size[size][k] for size in sizes))
+  return tuple(found)
+
+
+def why_no_slope(checkpoints: Sequence[CheckpointLabel]) -> tuple[str, ...]:
+  """Sentences that say which models of several sizes have no slope, and why."""
+  families = _families(checkpoints)
+  reasons = []
+  for family, by_size in families.items():
+    sizes = sorted(by_size)
+    if len(sizes) > 1 and sizes[-1] < _LEAST_RATIO * sizes[0]:
+      reasons.append(
+        f"No slope for {family or 'these models'}: {sizes[0]:,} and {sizes[-1]:,} "
+        f"parameters differ by less than a factor of {_LEAST_RATIO}."
+      )
+  all_sizes = {size for by_size in families.values() for size in by_size}
+  if len(families) > 1 and len(all_sizes) > 1:
+    names = "; ".join(family or "unknown" for family in families)
+    reasons.append(
+      f"No slope across families, whose models differ in more than size: {names}."
+    )
+  return tuple(reasons)
+
+
+def _families(
+  checkpoints: Sequence[CheckpointLabel],
+) -> dict[str | None, dict[int, list[int]]]:
+  """The places of each family's checkpoints by size; baselines have no size."""
+  found: dict[str | None, dict[int, list[int]]] = {}
   for place, label in enumerate(checkpoints):
     if label.parameters is not None:
-      by_size.setdefault(label.parameters, []).append(place)
-  longest = max(map(len, by_size.values()), default=0)
-  lines = [
-    tuple(by_size[size][k] for size in sorted(by_size) if k < len(by_size[size]))
-    for k in range(longest)
-  ]
-  return tuple(line for line in lines if len(line) > 1)
+      of_size = found.setdefault(label.family, {})
+      of_size.setdefault(label.parameters, []).append(place)
+  return found
 
 
 def fit_slopes(results: PairedResults) -> tuple[Slope, ...]:
@@ -109,12 +151,14 @@ def slope_table(
       Column(title="setting", is_number=False),
       Column(title="checkpoints", is_number=False),
       Column(title="slope"),
+      Column(title="new tasks", is_detail=True),
     ),
     rows=tuple(
       (
         setting_title(s.probe, s.setting),
         ", ".join(checkpoint_title(checkpoints[i]) for i in s.line),
         _show(s),
+        show_interval(s.new_tasks),
       )
       for s in slopes
     ),
@@ -169,6 +213,8 @@ def _fit(
   ]
   accuracy = tuple(macro_mean(tasks) for tasks in answers)
   low, high = weighted_interval([answers[i] for i in line], weights.tolist())
+  by_task = weights @ [[task.mean for task in answers[i]] for i in line]
+  shares = [task.shares for task in answers[line[0]]]
   return Slope(
     probe=setting.probe,
     setting=setting.setting,
@@ -176,6 +222,7 @@ def _fit(
     per_decade=float(weights @ [accuracy[i].mean for i in line]),
     low=low,
     high=high,
+    new_tasks=interval_over_tasks(by_task, shares, low, high),
     accuracy=accuracy,
     chance=mean_chance(setting.tasks),
   )

@@ -6,14 +6,16 @@ setting and tasks, so equal results give equal reports. The p-values of
 summaries that are made together, for one table, are corrected together.
 """
 
+import concurrent.futures
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from symtune.data.rng import keyed_generator
-from symtune.probe.results import ResultRow
-from symtune.report.results import PairedResults, SettingRows, TaskRows
+from symtune.probe.results import Results
+from symtune.report.results import PairedResults, SettingRows, TaskRows, question_hash
 from symtune.stats.clusters import TaskAnswers
 from symtune.stats.means import (
   Estimate,
@@ -22,6 +24,8 @@ from symtune.stats.means import (
   macro_mean,
   paired_difference,
 )
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,8 @@ class Summary:
     chance: accuracy of uniform guessing, 0 to 1.
     accuracy: one estimate per checkpoint.
     changes: the difference of each later checkpoint from the first.
+    questions: a hash of what was asked: equal for settings of two probes that ask the
+      same questions.
     holm_p_values: their p-values, corrected for the whole table (Holm).
   """
 
@@ -46,22 +52,35 @@ class Summary:
   chance: float
   accuracy: tuple[Estimate, ...]
   changes: tuple[PairedDifference, ...]
+  questions: str = ""
   holm_p_values: tuple[float, ...] = ()
 
 
 def summarize_settings(results: PairedResults) -> tuple[Summary, ...]:
   """One summary per setting: means over tasks."""
-  return _correct([_summarize(s, s.tasks) for s in results.settings])
+  return _correct(in_threads(_summarize, [(s, s.tasks) for s in results.settings]))
 
 
 def summarize_tasks(results: PairedResults) -> tuple[Summary, ...]:
   """One summary per setting and task."""
   return _correct(
-    [_summarize(s, (task,)) for s in results.settings for task in s.tasks]
+    in_threads(_summarize, [(s, (t,)) for s in results.settings for t in s.tasks])
   )
 
 
-def task_answers(rows: Sequence[ResultRow], values: Sequence[float]) -> TaskAnswers:
+def in_threads(function: Callable[..., _T], calls: Sequence[tuple]) -> list[_T]:
+  """The results of calls, in order; random draws of resamples run side by side.
+
+  Args:
+    function: called once for each tuple of arguments.
+    calls: the arguments. Every call makes its own generator, so the order of the work
+      does not matter.
+  """
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    return list(pool.map(lambda arguments: function(*arguments), calls))
+
+
+def task_answers(rows: Results, values: np.ndarray) -> TaskAnswers:
   """Turns the rows of one task into the input of `stats`.
 
   Args:
@@ -69,15 +88,18 @@ def task_answers(rows: Sequence[ResultRow], values: Sequence[float]) -> TaskAnsw
     values: one number per row.
   """
   return TaskAnswers(
-    queries=np.array([row.query for row in rows], np.int64),
-    seeds=np.array([row.seed for row in rows], np.int64),
-    values=np.array(values, np.float64),
+    queries=rows.numbers("query"),
+    seeds=rows.numbers("seed"),
+    values=values.astype(np.float64),
+    shares=rows[0].shares,
   )
 
 
 def _correct(summaries: list[Summary]) -> tuple[Summary, ...]:
   """The summaries of one table with corrected p-values."""
-  corrected = iter(holm([c.p_value for s in summaries for c in s.changes]))
+  tested = [(s, place, c) for s in summaries for place, c in enumerate(s.changes)]
+  hypotheses = [(s.questions, place) for s, place, _ in tested]
+  corrected = iter(holm([c.p_value for *_, c in tested], hypotheses))
   return tuple(
     dataclasses.replace(s, holm_p_values=tuple(next(corrected) for _ in s.changes))
     for s in summaries
@@ -104,16 +126,15 @@ def _summarize(setting: SettingRows, tasks: tuple[TaskRows, ...]) -> Summary:
     chance=mean_chance(tasks),
     accuracy=accuracy,
     changes=changes,
+    questions=question_hash([task.by_checkpoint[0] for task in tasks]),
   )
 
 
-def right_answers(rows: Sequence[ResultRow]) -> TaskAnswers:
+def right_answers(rows: Results) -> TaskAnswers:
   """The answers of one task as 1 for right and 0 for wrong."""
-  return task_answers(rows, [float(row.correct) for row in rows])
+  return task_answers(rows, rows.numbers("correct"))
 
 
 def mean_chance(tasks: Sequence[TaskRows]) -> float:
   """The mean of chance over tasks; questions of a task may differ in their chance."""
-  return float(
-    np.mean([np.mean([row.chance for row in t.by_checkpoint[0]]) for t in tasks])
-  )
+  return float(np.mean([t.by_checkpoint[0].numbers("chance").mean() for t in tasks]))

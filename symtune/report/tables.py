@@ -219,7 +219,7 @@ def change_cells(change: PairedDifference, corrected: float) -> list[str]:
   """A difference, its intervals and p-values; `corrected` is Holm's."""
   return [
     show_change(change.difference, change.low, change.high),
-    _interval(change.new_tasks),
+    show_interval(change.new_tasks),
     show_percent(change.detectable),
     _p_value(change.p_value),
     _p_value(corrected),
@@ -233,15 +233,16 @@ def show_percent(share: float, sign: str = "") -> str:
 
 def show_estimate(value: Estimate) -> str:
   """A mean and its interval, in per cent."""
-  return f"{show_percent(value.mean)} {_interval((value.low, value.high))}"
+  return f"{show_percent(value.mean)} {show_interval((value.low, value.high))}"
 
 
 def show_change(mean: float, low: float, high: float) -> str:
   """A difference or slope and its interval, in points."""
-  return f"{show_percent(mean, '+')} {_interval((low, high))}"
+  return f"{show_percent(mean, '+')} {show_interval((low, high))}"
 
 
-def _interval(ends: tuple[float, float] | None) -> str:
+def show_interval(ends: tuple[float, float] | None) -> str:
+  """Both ends in per cent; nothing if there is no interval."""
   return "" if ends is None else f"[{show_percent(ends[0])}, {show_percent(ends[1])}]"
 
 

@@ -30,11 +30,13 @@ class TaskAnswers:
     queries: the query of each answer.
     seeds: the exemplar seed of each answer.
     values: 1 for a right answer and 0 for a wrong one, or any other number to average.
+    shares: names of what the task has in common with other tasks (`shared.py`).
   """
 
   queries: Int[np.ndarray, " answers"]
   seeds: Int[np.ndarray, " answers"]
   values: Float[np.ndarray, " answers"]
+  shares: tuple[str, ...] = ()
 
   def __post_init__(self):
     sizes = {len(self.queries), len(self.seeds), len(self.values)}

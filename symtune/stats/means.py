@@ -1,8 +1,9 @@
 """Means, intervals and p-values of right and wrong answers.
 
 The mean over tasks gives every task equal weight (Wei et al. 2023, Table 1). Tasks are
-taken as given; only `PairedDifference.new_tasks` treats them as a sample. The answers
-to a task are clustered by query and by exemplar seed (`clusters.py`).
+taken as given; only `PairedDifference.new_tasks` treats them as a sample, whose tasks
+may have things in common (`shared.py`). The answers to a task are clustered by query
+and by exemplar seed (`clusters.py`).
 
 - Accuracies have Wilson's interval for the number of independent answers that would
   have this variance; it keeps its width if every answer is right. The variance due to
@@ -21,13 +22,14 @@ tests/stats/test_stats_simulated.py shows that the intervals have their stated c
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import scipy.stats
 from jaxtyping import Float
 
 from symtune.stats.clusters import Spread, TaskAnswers, measure_spread, per_query
+from symtune.stats.shared import mean_error, sharing
 
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -61,8 +63,9 @@ class PairedDifference:
     difference: mean of the last minus mean of the first, -1 to 1.
     low: lower end of the interval, for these tasks.
     high: upper end of the interval, for these tasks.
-    new_tasks: the interval for other tasks of this kind (Student's t over tasks), never
-      narrower than the one for these tasks; None if there is only one task.
+    new_tasks: the interval for other tasks of this kind (Student's t over tasks, with
+      errors that respect what tasks share), never narrower than the one for these
+      tasks; None if there is only one task.
     p_value: two-sided; exact if there is one exemplar seed.
     detectable: the smallest true difference that such an experiment would find
       significant at 5% in 80 of 100 repetitions.
@@ -113,11 +116,16 @@ def mcnemar_p_value(better: int, worse: int) -> float:
   return float(scipy.stats.binomtest(better, better + worse, 0.5).pvalue)
 
 
-def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+def holm(
+  p_values: Sequence[float], hypotheses: Sequence[Hashable] | None = None
+) -> tuple[float, ...]:
   """Corrects the p-values of one table, a family, for their number (Holm 1979).
 
   Args:
     p_values: the p-value of every comparison in the table.
+    hypotheses: what each comparison tests. Comparisons with equal ones are one test
+      that is shown several times, and count once, with the largest of their p-values;
+      None if all differ.
 
   Returns:
     The corrected values in the same order. If all true differences are zero, any of
@@ -127,8 +135,13 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
   if not p_values:
     return ()
-  corrected = np.asarray(multipletests(p_values, method="holm")[1])
-  return tuple(corrected.tolist())
+  tested = list(range(len(p_values))) if hypotheses is None else list(hypotheses)
+  largest: dict[Hashable, float] = {}
+  for hypothesis, p_value in zip(tested, p_values, strict=True):
+    largest[hypothesis] = max(p_value, largest.get(hypothesis, 0.0))
+  corrected = np.asarray(multipletests(list(largest.values()), method="holm")[1])
+  by_hypothesis = dict(zip(largest, corrected.tolist(), strict=True))
+  return tuple(by_hypothesis[hypothesis] for hypothesis in tested)
 
 
 def macro_mean(tasks: Sequence[TaskAnswers]) -> Estimate:
@@ -186,7 +199,9 @@ def paired_difference(
     difference=float(np.mean([t.mean for t in changes])),
     low=max(-1.0, low),
     high=min(1.0, high),
-    new_tasks=_interval_over_tasks(changes, low, high),
+    new_tasks=interval_over_tasks(
+      np.array([t.mean for t in changes]), [t.shares for t in changes], low, high
+    ),
     p_value=_p_value(changes, spread, sums, is_few),
     detectable=smallest_detectable(error, spread),
   )
@@ -332,14 +347,25 @@ def _resampled_means(
   return totals[:, 0] / totals[:, 1]
 
 
-def _interval_over_tasks(
-  tasks: Sequence[TaskAnswers], low: float, high: float
+def interval_over_tasks(
+  means: Float[np.ndarray, " tasks"],
+  shares: Sequence[tuple[str, ...]],
+  low: float,
+  high: float,
 ) -> tuple[float, float] | None:
-  """Student's t over tasks, but never narrower than the interval for these tasks."""
-  if len(tasks) < 2:
+  """The 95% interval of a mean for other tasks of this kind (`shared.py`).
+
+  Args:
+    means: a mean or difference of each task.
+    shares: names of what each task has in common with other tasks.
+    low: lower end of the interval for these tasks.
+    high: its upper end.
+
+  Returns:
+    The interval, never narrower than the one for these tasks; None for a single task.
+  """
+  if len(means) < 2:
     return None
-  means = np.array([t.mean for t in tasks])
-  error = means.std(ddof=1) / np.sqrt(len(means))
-  half = scipy.stats.t.ppf((1.0 + CONFIDENCE) / 2, len(means) - 1) * error
+  half = mean_error(means, sharing(shares)).half_width(CONFIDENCE)
   centre = float(means.mean())
-  return min(low, centre - float(half)), max(high, centre + float(half))
+  return min(low, centre - half), max(high, centre + half)

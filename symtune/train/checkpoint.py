@@ -12,10 +12,11 @@ is renamed again before it is removed. So a folder whose name is a number is a c
 checkpoint, whenever the process died. Its checksums are compared whenever it is read.
 """
 
+import concurrent.futures
 import dataclasses
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,20 +24,30 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from symtune.checksums import CHECKSUMS, find_damage, write_checksums
+from symtune.checksums import write_checksums
 from symtune.errors import SymtuneError
-from symtune.files import full_disk, in_bytes
+from symtune.files import full_disk, space_problem
 from symtune.train import hosts
 from symtune.train.partition import place
 from symtune.train.quiet import quiet, reason_of_failure
-from symtune.train.record import Record, read_record, to_json
+from symtune.train.record import (
+  EXPECTED,
+  LARGE,
+  OPTIMIZER,
+  PARAMS,
+  RUN,
+  SMALL,
+  Record,
+  check_files,
+  read_record,
+  steps,
+  to_json,
+)
 from symtune.train.state import TrainState
 
-PARAMS, OPTIMIZER, RUN = "params", "optimizer", "run"
 _UNCHECKED = ".unchecked"  # complete, but without checksums
 _LEFTOVERS = ("*.orbax-checkpoint-tmp", f"*{_UNCHECKED}", "*.removed")
 _SMALL_FILES = 1_000_000  # bytes; what a checkpoint holds besides its arrays
-_EXPECTED = "a checkpoint folder with params/, optimizer/ and run/"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,12 +59,15 @@ class Checkpoint:
     data_state: the data position that the batch iterator's `get_state` returned.
     metric_sums: the metrics since the last logged row (`metrics.MetricSums`).
     config_hash: the hash of the configuration that made it.
+    metrics_checksum: checksum of the rows of metrics.jsonl up to its step; "" if there
+      are none.
   """
 
   state: TrainState
   data_state: dict[str, Any]
   metric_sums: dict[str, Any]
   config_hash: str
+  metrics_checksum: str
 
 
 def save(
@@ -64,6 +78,7 @@ def save(
   config_hash: str,
   config: Mapping[str, Any] | None = None,
   metric_sums: Mapping[str, Any] | None = None,
+  metrics_checksum: str = "",
   keep: int | None = None,
   keep_every: int | None = None,
 ) -> pathlib.Path:
@@ -78,6 +93,7 @@ def save(
     config_hash: identifies the configuration; `fit` resumes only the same one.
     config: the configuration itself, JSON values only.
     metric_sums: the metrics since the last logged row, JSON values only.
+    metrics_checksum: checksum of the rows of metrics.jsonl so far.
     keep: how many of the newest checkpoints are kept; None keeps all.
     keep_every: checkpoints at multiples of this step are always kept.
 
@@ -96,6 +112,7 @@ def save(
     metric_sums=dict(metric_sums or {}),
     config_hash=config_hash,
     config=dict(config or {}),
+    metrics_checksum=metrics_checksum,
   )
   if hosts.is_first():
     _remove_leftovers(path.parent)
@@ -110,7 +127,8 @@ def _write(path: pathlib.Path, state: TrainState, record: Record) -> None:
   """Writes a checkpoint under another name, adds its checksums and renames it."""
   leaves = jax.tree.leaves((state.params, state.opt_state))
   needed = sum(leaf.nbytes for leaf in leaves) + _SMALL_FILES
-  hosts.raise_together(_no_space(path, needed), f"{path} was written")
+  no_space = space_problem(path, needed) if hosts.is_first() else None
+  hosts.raise_together(no_space, f"{path} was written")
   items = ocp.args.Composite(
     params=ocp.args.StandardSave(state.params),
     optimizer=ocp.args.StandardSave(state.opt_state),
@@ -130,26 +148,6 @@ def _write(path: pathlib.Path, state: TrainState, record: Record) -> None:
     _remove_leftovers(path.parent)
     problem = SymtuneError(full_disk(path, needed, reason))
   hosts.raise_together(problem, f"{path} was written")
-
-
-def _no_space(path: pathlib.Path, needed: int) -> SymtuneError | None:
-  """What to raise if the disk has no space for a checkpoint."""
-  if not hosts.is_first():
-    return None  # the processes share the folder
-  path.parent.mkdir(parents=True, exist_ok=True)
-  free = shutil.disk_usage(path.parent).free
-  if free >= needed:
-    return None
-  return SymtuneError(full_disk(path, needed, f"{in_bytes(free)} are free"))
-
-
-def steps(directory: pathlib.Path) -> tuple[int, ...]:
-  """Returns the steps of the complete checkpoints in a folder, in ascending order."""
-  directory = pathlib.Path(directory)
-  if not directory.is_dir():
-    return ()
-  names = [path.name for path in directory.iterdir() if path.is_dir()]
-  return tuple(sorted(int(name) for name in names if name.isdecimal()))
 
 
 def latest_step(directory: pathlib.Path) -> int | None:
@@ -190,7 +188,7 @@ def restore(
     params=ocp.args.StandardRestore(_placed(abstract_state.params)),
     optimizer=ocp.args.StandardRestore(_placed(abstract_state.opt_state)),
   )
-  read = _read(path, items)
+  read = _read(path, items, PARAMS, OPTIMIZER)
   state = TrainState(
     step=_place(jnp.asarray(record.step, jnp.int32), abstract_state.step),
     params=read["params"],
@@ -202,6 +200,7 @@ def restore(
     data_state=record.data_state,
     metric_sums=record.metric_sums,
     config_hash=record.config_hash,
+    metrics_checksum=record.metrics_checksum,
   )
 
 
@@ -226,34 +225,49 @@ def load_params(
     return _read_as_numpy(path)
   _check_params(path, abstract_params)
   item = ocp.args.StandardRestore(_placed(abstract_params))
-  return _read(path, ocp.args.Composite(params=item))["params"]
+  return _read(path, ocp.args.Composite(params=item), PARAMS)["params"]
 
 
-def _read(path: pathlib.Path, items: ocp.args.Composite) -> Any:
-  """Runs Orbax's restore; turns its many kinds of errors into SymtuneError."""
-  try:
+def _read(path: pathlib.Path, items: ocp.args.Composite, *parts: str) -> Any:
+  """Runs Orbax's restore and compares the large files of these parts meanwhile."""
+
+  def read() -> Any:
     with quiet(), _checkpointer() as checkpointer:
       return checkpointer.restore(path, items)
-  except Exception as error:
-    raise _unreadable(path, error) from error
+
+  return _checked(path, parts, read)
+
+
+def _checked(path: pathlib.Path, parts: Sequence[str], read: Callable[[], Any]) -> Any:
+  """Reads; damage is named, and Orbax's many kinds of errors become SymtuneErrors."""
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    checking = pool.submit(check_files, path, *parts, sizes=LARGE)
+    try:
+      found = read()
+    except Exception as error:
+      checking.result()
+      raise _unreadable(path, error) from error
+    checking.result()
+  return found
 
 
 def _read_as_numpy(path: pathlib.Path) -> Any:
   """Reads the parameters as NumPy arrays, whatever devices they were saved from."""
-  try:
+
+  def read() -> Any:
     with quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
       tree = checkpointer.metadata(path / "params").item_metadata.tree
       as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
       item = ocp.args.PyTreeRestore(restore_args=as_numpy)
       return checkpointer.restore(path / "params", item)
-  except Exception as error:
-    raise _unreadable(path, error) from error
+
+  return _checked(path, (PARAMS,), read)
 
 
 def _unreadable(path: pathlib.Path, error: Exception) -> SymtuneError:
   lines = str(error).splitlines() or [""]
   return SymtuneError(
-    f"{path} cannot be read; expected {_EXPECTED}, of this run's network and "
+    f"{path} cannot be read; expected {EXPECTED}, of this run's network and "
     "optimizer. If it is damaged, remove the folder to resume from an older one. "
     f"Cause: {type(error).__name__}: {lines[0]}"
   )
@@ -264,58 +278,15 @@ def _checkpoint_path(directory: pathlib.Path, step: int) -> pathlib.Path:
   if not path.is_dir():
     found = ", ".join(map(str, steps(directory))) or "none"
     raise SymtuneError(
-      f"{path} does not exist; expected {_EXPECTED}. Choose one of the steps in "
+      f"{path} does not exist; expected {EXPECTED}. Choose one of the steps in "
       f"{directory}: {found}."
     )
   return path
 
 
-def check_files(path: pathlib.Path, *parts: str) -> None:
-  """Compares the files of a checkpoint with its checksums.
-
-  Args:
-    path: the folder of one step.
-    parts: which of its subfolders are going to be read.
-
-  Raises:
-    SymtuneError: a file is damaged or missing, or a symtune without checksums wrote the
-      checkpoint.
-  """
-  for part in parts:
-    if not (path / part).is_dir():
-      raise SymtuneError(
-        f"{path} has no {part}/; expected {_EXPECTED}. It is damaged, or another "
-        f"program wrote it. {_way_back(path)}"
-      )
-  if not (path / CHECKSUMS).is_file():
-    raise SymtuneError(
-      f"{path} has no {CHECKSUMS}: files were lost, or an earlier symtune wrote the "
-      f"checkpoint, which this version does not read. {_way_back(path)}"
-    )
-  problem = find_damage(path, parts)
-  if problem is not None:
-    raise SymtuneError(f"{problem}. {_way_back(path)}")
-
-
-def _way_back(path: pathlib.Path) -> str:
-  """How to go on without a checkpoint."""
-  older = [
-    s for s in steps(path.parent) if path.name.isdecimal() and s < int(path.name)
-  ]
-  if older:
-    return (
-      f"Copy {path.name}/ again, or remove it: the same command then goes on from step "
-      f"{older[-1]}, the newest before it."
-    )
-  return (
-    f"Copy {path.name}/ again, or remove it; there is no older checkpoint, so training "
-    "would start from the beginning."
-  )
-
-
 def _read_run(path: pathlib.Path, *parts: str) -> Record:
   """Checks the files and reads the JSON part of a checkpoint."""
-  check_files(path, *(parts or (PARAMS, OPTIMIZER, RUN)))
+  check_files(path, *(parts or (PARAMS, OPTIMIZER, RUN)), sizes=SMALL)
   values = _read(path, ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
   record = read_record(values, f"{path}/run/metadata")
   if str(record.step) != path.name:

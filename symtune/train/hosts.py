@@ -3,8 +3,15 @@
 With a single process everything here does nothing.
 """
 
+import contextlib
+import dataclasses
 import os
-from collections.abc import Mapping
+import pathlib
+import re
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -12,6 +19,10 @@ from jax.experimental import multihost_utils
 
 from symtune.errors import SymtuneError
 
+# How errors of JAX begin or speak when another process is gone.
+_GONE = re.compile(r"gloo|heartbeat|unavailable|connection|coordination", re.IGNORECASE)
+_PATIENCE = 2.0  # seconds until a process whose connections broke has ended
+_WIDTH = 256  # bytes of a host's name
 _COUNT, _INDEX = "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 
 
@@ -39,6 +50,85 @@ def join(environment: Mapping[str, str] | None = None) -> None:
       f"outside a TPU slice or SLURM, set JAX_COORDINATOR_ADDRESS, {_COUNT} and "
       f"{_INDEX}."
     ) from error
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Peer:
+  """Where a process of a run is.
+
+  Attributes:
+    host: the name of its machine.
+    pid: its number there.
+  """
+
+  host: str
+  pid: int
+
+  def has_died(self) -> bool:
+    """Whether it has ended; False for a process of another machine."""
+    if self.host != socket.gethostname():
+      return False
+    try:
+      os.kill(self.pid, 0)
+    except ProcessLookupError:
+      return True
+    except PermissionError:
+      return False
+    about = pathlib.Path(f"/proc/{self.pid}/stat")  # a dead one waits for its parent
+    return about.exists() and about.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def find_peers() -> tuple[Peer, ...]:
+  """All processes of the run, in order; every process must call this."""
+  name = socket.gethostname().encode()[:_WIDTH].ljust(_WIDTH, b"\0")
+  mine = np.frombuffer(name + os.getpid().to_bytes(8, "little"), np.uint8)
+  rows = np.asarray(multihost_utils.process_allgather(mine)).reshape(-1, len(mine))
+  return tuple(
+    Peer(
+      host=row[:_WIDTH].tobytes().rstrip(b"\0").decode(errors="replace"),
+      pid=int.from_bytes(row[_WIDTH:].tobytes(), "little"),
+    )
+    for row in rows
+  )
+
+
+@contextlib.contextmanager
+def ending_together(peers: Sequence[Peer]) -> Iterator[None]:
+  """Ends this process with one message when another one has died.
+
+  JAX itself would wait for the dead process, and then abort with a page of C++.
+
+  Args:
+    peers: all processes of the run (`find_peers`).
+  """
+  try:
+    yield
+  except jax.errors.JaxRuntimeError as error:
+    first = (str(error).splitlines() or [""])[0]
+    if len(peers) == 1 or not _GONE.search(first):
+      raise
+    print(f"error: {_name_dead(peers)} ({first})", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(1)  # without JAX's own farewell
+
+
+def _name_dead(peers: Sequence[Peer]) -> str:
+  deadline, dead = time.monotonic() + _PATIENCE, []
+  while not dead and time.monotonic() < deadline:
+    dead = [i for i, peer in enumerate(peers) if peer.has_died()]
+    time.sleep(0.05)
+  if dead:
+    who = "training process " + " and ".join(
+      f"{i} (pid {peers[i].pid} on {peers[i].host})" for i in dead
+    )
+  else:
+    here = jax.process_index()
+    hosts = sorted({peer.host for i, peer in enumerate(peers) if i != here})
+    who = f"a training process on {' or '.join(hosts)}"
+  return (
+    f"{who} has died or cannot be reached, so this one ends. See what it said last; "
+    f"the same commands on all hosts go on from the last checkpoint"
+  )
 
 
 def is_first() -> bool:

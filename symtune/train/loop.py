@@ -13,6 +13,7 @@ from symtune.errors import SymtuneError
 from symtune.train import checkpoint, hosts, metrics
 from symtune.train.metrics import MetricSums
 from symtune.train.progress import Progress
+from symtune.train.record import MAX_STEP
 from symtune.train.state import TrainState, abstract_state
 from symtune.train.step import Metrics, StepFn
 from symtune.train.stop import StopRequest, stop_on_signals
@@ -65,6 +66,8 @@ class TrainSettings:
     for name in ("steps", "log_every", "save_every", "keep"):
       if getattr(self, name) < 1:
         raise SymtuneError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+    if self.steps > MAX_STEP:
+      raise SymtuneError(f"steps is {self.steps}; it must be {MAX_STEP} or less.")
     if self.keep_every is not None and self.keep_every < 1:
       raise SymtuneError(f"keep_every is {self.keep_every}; it must be 1 or more.")
 
@@ -142,8 +145,8 @@ def fit(
       if step % settings.save_every == 0 or step == settings.steps:
         saver.save(state, recorder.drain())
       stopped = _is_stopped(stop, step, settings)
-    if stopped and step < settings.steps:
-      saver.save(state, recorder.drain())
+    if stopped:
+      saver.save(state, recorder.drain())  # unless it was the last step, and is saved
       signal_name = stop.signal_name or "a signal to another process"
       _say_stopped(shown, signal_name, step, run_dir)
       return FitResult(state=state, step=step, stopped_by=signal_name)
@@ -219,6 +222,7 @@ class _Saver:
     batches: BatchIterator,
   ) -> None:
     self._directory = run_dir / CHECKPOINTS
+    self._metrics = run_dir / metrics.METRICS_FILE
     self._settings = settings
     self._config_hash = config_hash
     self._config = config
@@ -233,6 +237,7 @@ class _Saver:
       config_hash=self._config_hash,
       config=self._config,
       metric_sums=sums.to_json(),
+      metrics_checksum=metrics.rows_checksum(self._metrics),
       keep=self._settings.keep,
       keep_every=self._settings.keep_every,
     )
@@ -248,6 +253,7 @@ def _resume(
   """Returns the state of the newest checkpoint, or the given state if there is none."""
   directory = run_dir / CHECKPOINTS
   step = checkpoint.latest_step(directory)
+  wanted_rows = ""
   hosts.check_same(str(step), f"newest checkpoint in {directory}")
   sums = MetricSums()
   if step is not None:
@@ -256,10 +262,12 @@ def _resume(
     saved = checkpoint.restore(directory, step, wanted, config_hash=config_hash)
     batches.set_state(saved.data_state)
     state, sums = saved.state, MetricSums.from_json(saved.metric_sums)
+    wanted_rows = saved.metrics_checksum
     progress.say(f"Resuming at step {step} from {directory / str(step)}.")
-  if jax.process_index() == 0:
+  if hosts.is_first():
     for name in (metrics.METRICS_FILE, metrics.TIMING_FILE):
       metrics.truncate_rows(run_dir / name, step or 0)
+    metrics.check_rows(run_dir / metrics.METRICS_FILE, wanted_rows)
   return state, sums
 
 

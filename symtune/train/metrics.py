@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 
+from symtune.checksums import file_checksum
 from symtune.errors import SymtuneError
 from symtune.files import append_text, write_whole
 from symtune.train.step import Metrics
@@ -148,6 +149,31 @@ def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
     SymtuneError: a complete line is not such a row.
   """
   return [row for _, row in _whole_lines(path)]
+
+
+def rows_checksum(path: pathlib.Path) -> str:
+  """A checksum of a file of rows; "" if it is missing or empty."""
+  return file_checksum(path) if path.exists() and path.stat().st_size else ""
+
+
+def check_rows(path: pathlib.Path, wanted: str) -> None:
+  """Refuses rows that are not those that a run wrote.
+
+  Args:
+    path: the file of rows up to the step of a checkpoint.
+    wanted: what `rows_checksum` returned when the checkpoint was written.
+
+  Raises:
+    SymtuneError: they are other rows. A file that was removed has none, and is no
+      error.
+  """
+  found = rows_checksum(path)
+  if found not in (wanted, ""):
+    raise SymtuneError(
+      f"{path} is damaged: its rows up to the checkpoint have the checksum {found}, "
+      f"expected {wanted or 'no rows'}. Restore it from a copy, or remove it: the file "
+      "then begins with the rows of the steps that follow."
+    )
 
 
 def truncate_rows(path: pathlib.Path, last_step: int) -> None:

@@ -164,6 +164,24 @@ def _place_array(value: jax.Array, sharding: NamedSharding) -> jax.Array:
   return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
 
+def check_rows(rows: int, mesh: Mesh) -> None:
+  """Refuses batches that the devices of this process cannot share.
+
+  Args:
+    rows: this process's rows of a batch.
+    mesh: the devices.
+
+  Raises:
+    SymtuneError: the rows are not a multiple of the local devices of `data`.
+  """
+  parts = mesh.local_mesh.shape[DATA_AXIS]
+  if rows % parts:
+    raise SymtuneError(
+      f"a batch of {rows} rows cannot be divided evenly among {parts} devices of the "
+      "data axis. Change batch_size or model_devices."
+    )
+
+
 def batch_putter(mesh: Mesh) -> Callable[[Batch], dict[str, jax.Array]]:
   """Returns a function that shards the rows of a batch along `data`.
 
@@ -173,15 +191,9 @@ def batch_putter(mesh: Mesh) -> Callable[[Batch], dict[str, jax.Array]]:
     SymtuneError: the number of rows is not a multiple of the local devices of `data`.
   """
   sharding = NamedSharding(mesh, PartitionSpec(DATA_AXIS))
-  parts = mesh.local_mesh.shape[DATA_AXIS]
 
   def put(batch: Batch) -> dict[str, jax.Array]:
-    rows = len(batch["encoder_input_tokens"])
-    if rows % parts:
-      raise SymtuneError(
-        f"a batch of {rows} rows cannot be divided evenly among {parts} devices of the "
-        "data axis. Change batch_size or model_devices."
-      )
+    check_rows(len(batch["encoder_input_tokens"]), mesh)
     return {
       name: jax.make_array_from_process_local_data(sharding, value)
       for name, value in batch.items()

@@ -1,6 +1,8 @@
-"""The JSON part of a checkpoint: step, random key, data position and metric sums."""
+"""The folder of a checkpoint: its JSON part, and whether its files are whole."""
 
 import dataclasses
+import math
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,8 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from symtune.checksums import CHECKSUMS, find_damage
 from symtune.errors import SymtuneError
 from symtune.train.metrics import MetricSums
+
+PARAMS, OPTIMIZER, RUN = "params", "optimizer", "run"
+EXPECTED = "a checkpoint folder with params/, optimizer/ and run/"
+# Sizes of files in bytes. Small ones are compared before anything is read, and large
+# ones, which hold arrays, while they are read: so that costs next to no time.
+SMALL, LARGE = (0.0, 1e6), (1e6, math.inf)
+ALL = (0.0, math.inf)
 
 FORMAT = 2  # 1 had no checksums
 _KEYS = {
@@ -20,6 +30,7 @@ _KEYS = {
   "metric_sums": dict,
   "config_hash": str,
   "config": dict,
+  "metrics_checksum": str,
 }
 MAX_STEP = 2**31 - 1  # the state counts its steps in int32
 
@@ -35,6 +46,8 @@ class Record:
     metric_sums: the metrics since the last logged row (`metrics.MetricSums`).
     config_hash: the hash of the configuration that made it.
     config: the configuration itself.
+    metrics_checksum: checksum of the rows of metrics.jsonl up to this step; "" if there
+      are none.
   """
 
   step: int
@@ -43,6 +56,7 @@ class Record:
   metric_sums: dict[str, Any]
   config_hash: str
   config: dict[str, Any]
+  metrics_checksum: str
 
 
 def to_json(record: Record) -> dict[str, Any]:
@@ -98,3 +112,58 @@ def _read_key(saved: Mapping[str, Any]) -> jax.Array:
     raise SymtuneError(
       f"rng is {saved!r:.80}, expected the data and impl of a JAX key"
     ) from error
+
+
+def steps(directory: pathlib.Path) -> tuple[int, ...]:
+  """Returns the steps of the complete checkpoints in a folder, in ascending order."""
+  directory = pathlib.Path(directory)
+  if not directory.is_dir():
+    return ()
+  names = [path.name for path in directory.iterdir() if path.is_dir()]
+  return tuple(sorted(int(name) for name in names if name.isdecimal()))
+
+
+def check_files(
+  path: pathlib.Path, *parts: str, sizes: tuple[float, float] = ALL
+) -> None:
+  """Compares the files of a checkpoint with its checksums.
+
+  Args:
+    path: the folder of one step.
+    parts: which of its subfolders are going to be read.
+    sizes: which files are compared, by their bytes: from, and below.
+
+  Raises:
+    SymtuneError: a file is damaged or missing, or a symtune without checksums wrote the
+      checkpoint.
+  """
+  for part in parts:
+    if not (path / part).is_dir():
+      raise SymtuneError(
+        f"{path} has no {part}/; expected {EXPECTED}. It is damaged, or another "
+        f"program wrote it. {_way_back(path)}"
+      )
+  if not (path / CHECKSUMS).is_file():
+    raise SymtuneError(
+      f"{path} has no {CHECKSUMS}: files were lost, or an earlier symtune wrote the "
+      f"checkpoint, which this version does not read. {_way_back(path)}"
+    )
+  problem = find_damage(path, parts, sizes)
+  if problem is not None:
+    raise SymtuneError(f"{problem}. {_way_back(path)}")
+
+
+def _way_back(path: pathlib.Path) -> str:
+  """How to go on without a checkpoint."""
+  older = [
+    s for s in steps(path.parent) if path.name.isdecimal() and s < int(path.name)
+  ]
+  if older:
+    return (
+      f"Copy {path.name}/ again, or remove it: the same command then goes on from step "
+      f"{older[-1]}, the newest before it."
+    )
+  return (
+    f"Copy {path.name}/ again, or remove it; there is no older checkpoint, so training "
+    "would start from the beginning."
+  )

@@ -89,9 +89,27 @@ def test_a_signal_to_one_process_stops_both(tmp_path):
     time.sleep(0.2)
   processes[1].send_signal(signal.SIGTERM)
   outputs = [process.communicate(timeout=300)[0] for process in processes]
-  assert [process.returncode for process in processes] == [130, 130], outputs
+  assert [process.returncode for process in processes] == [130, 143], outputs
   last = max(losses(tmp_path / "run"))
   assert (tmp_path / "run" / "checkpoints" / str(last)).is_dir()
+
+
+def test_when_one_process_dies_the_other_says_which(tmp_path):
+  victim = 0  # the one that coordinates the others
+  processes = start_two(tmp_path / "run", 10_000)
+  metrics = tmp_path / "run" / "metrics.jsonl"
+  while not metrics.exists() or not metrics.read_text():
+    assert all(process.poll() is None for process in processes)
+    time.sleep(0.2)
+  processes[victim].kill()
+  output, _ = processes[1 - victim].communicate(timeout=60)
+  processes[victim].communicate()
+  assert processes[1 - victim].returncode == 1, output
+  said = f"error: training process {victim} (pid {processes[victim].pid} on "
+  (line,) = [line for line in output.splitlines() if line.startswith("error:")]
+  assert line.startswith(said)
+  assert "Traceback" not in output
+  assert "stack trace" not in output
 
 
 def test_processes_that_do_not_find_each_other_are_told_how():

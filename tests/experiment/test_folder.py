@@ -47,6 +47,7 @@ def test_folder_of_another_run_is_refused_and_left_alone(tmp_path):
 def test_folder_of_other_draws_is_refused_with_the_reason(tmp_path, version):
   with _claim(tmp_path / "run") as path:
     about = json.loads((path / "run.json").read_text())
+  del about["checksum"]  # so that it is no damage
   about["draws_version"] = version
   if version == 1:  # those folders do not name a version
     del about["draws_version"]
@@ -66,6 +67,29 @@ def test_folder_with_other_files_is_refused(tmp_path):
   assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def _fail(path, name):
+  """A run that writes one file and fails; None writes nothing."""
+  with _claim(path):
+    (path / "checkpoints").mkdir()
+    if name is not None:
+      (path / name).write_text("an answer")
+    raise SymtuneError("the first check failed")
+
+
+def test_a_run_that_fails_before_it_did_anything_leaves_the_folder_free(tmp_path):
+  with pytest.raises(SymtuneError, match="the first check failed"):
+    _fail(tmp_path / "run", None)
+  with _claim(tmp_path / "run", "b" * 16) as path:  # the corrected settings
+    assert json.loads((path / "run.json").read_text())["config_hash"] == "b" * 16
+
+
+def test_a_run_that_fails_later_keeps_its_folder(tmp_path):
+  with pytest.raises(SymtuneError, match="the first check failed"):
+    _fail(tmp_path / "run", "results.jsonl")
+  about = json.loads((tmp_path / "run" / "run.json").read_text())
+  assert about["config_hash"] == "a" * 16
+
+
 def test_file_is_refused(tmp_path):
   (tmp_path / "run").write_text("")
   with pytest.raises(SymtuneError, match="is a file"), _claim(tmp_path / "run"):
@@ -75,6 +99,17 @@ def test_file_is_refused(tmp_path):
 def test_damaged_run_file_is_refused(tmp_path):
   (tmp_path / "run.json").write_text('{"recipe": "t')
   with pytest.raises(SymtuneError, match=r"run\.json is damaged"), _claim(tmp_path):
+    pass
+
+
+def test_a_run_file_with_other_values_is_refused(tmp_path):
+  with _claim(tmp_path / "run") as path:
+    text = (path / "run.json").read_text()
+  (path / "run.json").write_text(text.replace('"seed": 0', '"seed": 1'))
+  with (
+    pytest.raises(SymtuneError, match=r"run\.json is damaged: its checksum is"),
+    _claim(path),
+  ):
     pass
 
 

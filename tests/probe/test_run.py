@@ -9,6 +9,7 @@ import rich.console
 
 from symtune.data.draw.index import Shots
 from symtune.data.draw.words import DRAWS_VERSION
+from symtune.data.prompts import PromptFormat
 from symtune.data.text.symbols import PoolSplit, SymbolPool
 from symtune.errors import SymtuneError
 from symtune.probe.answer.calibrate import Calibration, score_calibration
@@ -192,6 +193,18 @@ def test_answers_to_questions_of_other_data_are_refused(
     probe_into(path, tasks=(changed, other))
 
 
+def test_answers_to_other_prompts_are_refused(probe_into, tmp_path, monkeypatch):
+  """As when a later version writes the same draws in another way."""
+  path = tmp_path / "results.jsonl"
+  probe_into(path)
+  before = path.read_bytes()
+  for form in PromptFormat:
+    monkeypatch.setattr(form, "_value_", ("In: ", "\nOut:"))
+  with pytest.raises(SymtuneError, match=r"line \d+: got the answer to another prompt"):
+    probe_into(path)
+  assert path.read_bytes() == before
+
+
 def test_edited_file_is_refused_not_repaired(probe_into, tmp_path):
   path = tmp_path / "results.jsonl"
   probe_into(path)
@@ -205,12 +218,9 @@ def test_edited_file_is_refused_not_repaired(probe_into, tmp_path):
   ("change", "message"),
   [
     (lambda line: line[:30], r"line 2: malformed JSON"),
-    (lambda line: line.replace('_version": 4', '_version": 9'), "9, exp"),
-    (
-      lambda line: line.replace('"seed"', '"seeds"'),
-      r"line 2: missing keys \['seed'\]",
-    ),
+    (lambda line: line.replace('"seed": 0', '"seed": 1'), "changed after it was"),
     (lambda line: "[]", "line 2: got list, expected an object"),
+    (lambda line: "", "line 2: malformed JSON"),
   ],
 )
 def test_damaged_rows_name_file_and_line(probe_into, tmp_path, change, message):
@@ -238,8 +248,9 @@ def test_no_file_says_what_to_run(tmp_path):
     read_results(tmp_path / "results.jsonl")
 
 
-def test_rows_are_plain_json_with_sorted_keys(probe_into, tmp_path):
+def test_rows_are_plain_json_with_sorted_keys_then_the_checksum(probe_into, tmp_path):
   path = tmp_path / "results.jsonl"
   probe_into(path)
-  row = json.loads(path.read_text().splitlines()[0])
-  assert list(row) == sorted(row)
+  *keys, last = json.loads(path.read_text().splitlines()[0])
+  assert keys == sorted(keys)
+  assert last == "crc32"

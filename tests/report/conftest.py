@@ -1,6 +1,7 @@
 """Rows made by hand: who answered what."""
 
 import json
+import zlib
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -19,8 +20,15 @@ def _make_rows(
   seed: int = 0,
   parameters: int | None = None,
   prior: int | None = None,
+  family: str | None = None,
+  shares: tuple[str, ...] = (),
+  asked_as: tuple[str, str] | None = None,
 ) -> list[ResultRow]:
-  """One row per query 0, 1, ...; `correct` is 1 for right and 0 for wrong answers."""
+  """One row per query 0, 1, ...; `correct` is 1 for right and 0 for wrong answers.
+
+  `asked_as` names the probe and setting whose prompts are asked, if not the row's own.
+  """
+  prompts = asked_as or (probe, setting)
   choices = tuple("abcdef"[:num_classes])
   return [
     ResultRow(
@@ -29,12 +37,15 @@ def _make_rows(
       step=step,
       identity=checkpoint,
       parameters=parameters,
+      family=family,
       dtype=None,
       probe=probe,
       setting=setting,
       task=task,
       seed=seed,
       query=query,
+      prompt_hash=zlib.crc32(f"{prompts} {task} {seed} {query}".encode()),
+      shares=shares,
       kind="rank",
       num_classes=num_classes,
       label=0,
@@ -57,6 +68,7 @@ def _make_rows(
       config_hash="c" * 16,
       data_fingerprint="f" * 64,
       vocab_hash="v" * 16,
+      symtune_version="0.1.0",
       git_commit=None,
     )
     for query, right in enumerate(correct)

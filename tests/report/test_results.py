@@ -104,3 +104,21 @@ def test_common_tasks_of_probes_whose_settings_have_different_ones(make_rows):
     ("natural, 32 per class", ["large"]),
   ]
   assert kept.checkpoints == results.checkpoints
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    {"prompt_hash": 1},
+    {"exemplars_asked": 9},
+    {"prior": 1},
+    {"context": None},
+    {"choices": ("a", "c")},
+  ],
+)
+def test_other_prompts_under_one_key_are_not_paired(make_rows, change):
+  changed = [
+    dataclasses.replace(row, **change) for row in make_rows("after", 40, "ten", [1, 1])
+  ]
+  with pytest.raises(SymtuneError, match="got 2 of 2 questions whose data or choices"):
+    pair_rows(make_rows("before", 0, "ten", [1, 1]) + changed)

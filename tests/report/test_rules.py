@@ -24,6 +24,10 @@ def _row(log_likelihoods, **changes):
     "task": "t",
     "seed": 0,
     "query": 0,
+    "prompt_hash": 1,
+    "shares": (),
+    "family": None,
+    "symtune_version": "0.1.0",
     "kind": "rank",
     "num_classes": len(log_likelihoods),
     "label": 0,
@@ -104,9 +108,17 @@ def test_rules_without_their_extra_prompts_say_how_to_get_them():
     apply_rule([_row([-1.0, -2.0])], Rule.PMI)
 
 
+@pytest.mark.parametrize("rule", list(Rule))
+def test_baselines_keep_their_answers(rule):
+  """Their scores are no likelihoods of text: an oracle would fall to chance."""
+  of = {"identity": "baseline:oracle", "null_log_likelihoods": (-0.1, -2.0)}
+  rows = [_row([-0.1, -2.3], **of), _row([-2.3, -0.1], label=1, prediction=1, **of)]
+  assert list(apply_rule(rows, rule)) == rows
+
+
 def test_generated_answers_have_no_rule():
   row = _row([], kind="generate", num_classes=2, tokens=(), text="no")
-  assert apply_rule([row], Rule.PMI) == [row]
+  assert apply_rule([row], Rule.PMI)[0] == row
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,13 @@ import pytest
 from symtune.data.rng import keyed_generator
 from symtune.report.report import write_report
 from symtune.report.results import pair_rows
-from symtune.report.scaling import draw_scaling, fit_slopes, has_sizes, slope_table
+from symtune.report.scaling import (
+  draw_scaling,
+  fit_slopes,
+  has_sizes,
+  slope_table,
+  why_no_slope,
+)
 from symtune.report.summary import right_answers
 from symtune.stats.means import weighted_interval
 
@@ -104,6 +110,55 @@ def test_sizes_are_needed_for_a_figure(make_rows):
   larger = make_rows("c", 0, "ten", [1, 1], parameters=50)
   assert has_sizes(pair_rows(one + larger + none))
   assert has_sizes(pair_rows(one + make_rows("c", 0, "ten", [1, 1], parameters=50)))
+
+
+def test_sizes_that_hardly_differ_have_no_slope(make_rows, write_rows, tmp_path):
+  rows = _sizes(make_rows, {2_220_000: [0, 0, 1, 1], 2_250_000: [1, 1, 1, 0]})
+  assert not has_sizes(pair_rows(rows))
+  write_rows(tmp_path, rows)
+  write_report(tmp_path)
+  text = (tmp_path / "report.md").read_text()
+  assert "2,220,000 and 2,250,000 parameters differ by less than a factor of 2" in text
+  assert not (tmp_path / "scaling.png").exists()
+  twice = _sizes(make_rows, {2_220_000: [0, 0, 1, 1], 4_440_000: [1, 1, 1, 0]})
+  assert has_sizes(pair_rows(twice))
+  assert why_no_slope(pair_rows(twice).checkpoints) == ()
+
+
+def test_families_have_lines_of_their_own(make_rows):
+  rows = [
+    row
+    for name, size, family in (
+      ("t5 small", 10**6, "t5"),
+      ("t5 large", 10**8, "t5"),
+      ("gpt2", 10**7, "gpt2"),
+    )
+    for row in make_rows(name, 0, "ten", [1, 0], parameters=size, family=family)
+  ]
+  results = pair_rows(rows)
+  (slope,) = fit_slopes(results)
+  names = [results.checkpoints[i].name for i in slope.line]
+  assert names == ["t5 small", "t5 large"]
+  (reason,) = why_no_slope(results.checkpoints)
+  assert reason.startswith("No slope across families")
+  assert "t5; gpt2" in reason
+  apart = [row for row in rows if row.checkpoint != "t5 large"]
+  assert not has_sizes(pair_rows(apart))
+
+
+def test_slope_for_new_tasks_is_that_of_the_tasks_slopes(make_rows):
+  """Slopes of 10 and 30 points: Student's interval over them, as nothing is shared."""
+  rows = [
+    row
+    for size, ten, six in ((10**6, 2, 2), (10**8, 4, 8))
+    for task, right in (("ten", ten), ("six", six))
+    for row in make_rows(
+      f"m{size}", 0, task, [1] * right + [0] * (10 - right), parameters=size
+    )
+  ]
+  (slope,) = fit_slopes(pair_rows(rows))
+  assert slope.per_decade == pytest.approx(0.2)
+  assert slope.new_tasks == pytest.approx((0.2 - 1.27062, 0.2 + 1.27062), abs=1e-4)
 
 
 def test_figure_is_drawn_and_named_in_the_report(make_rows, write_rows, tmp_path):

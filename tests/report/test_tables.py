@@ -158,3 +158,28 @@ def test_terminal_shows_every_cell_whole(both_checkpoints, width):
     for cell in [cell for column, cell in shown if not column.is_detail][1:]:
       for part in cell.replace(" [", "\n[").split("\n"):
         assert part in text
+
+
+def test_a_question_that_two_probes_ask_is_one_hypothesis(make_rows):
+  """Holm's p of a setting does not grow because another probe asks the same."""
+
+  def rows(probe, setting, better, asked_as=None):
+    of = {"probe": probe, "setting": setting, "asked_as": asked_as}
+    return make_rows("before", 0, "ten", [0] * better + [1] * (10 - better), **of) + (
+      make_rows("after", 4, "ten", [1] * 10, **of)
+    )
+
+  labels = rows("settings", "labels", 6)  # McNemar of 6 better, none worse: 2 / 2^6
+  other = rows("settings", "neither", 8)
+  natural = rows("label_semantics", "natural", 6, ("settings", "labels"))
+
+  def corrected(table):
+    return {row[0]: row[-1] for row in table.rows}
+
+  for table in (_headline, _by_task):
+    alone = corrected(table(labels + other))
+    assert alone == {"labels": "0.031", "neither": "0.016"}
+    both = corrected(table(labels + other + natural))
+    assert both == {**alone, "label semantics: natural": "0.031"}
+  different = rows("label_semantics", "natural", 6)
+  assert corrected(_headline(labels + other + different))["labels"] == "0.062"

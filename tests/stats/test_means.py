@@ -104,6 +104,12 @@ def test_holm_is_the_stepwise_bonferroni():
   assert holm([]) == ()
 
 
+def test_holm_counts_a_hypothesis_once_with_its_largest_p():
+  found = holm([0.04, 0.01, 0.02, 0.03], ["a", "b", "b", "c"])
+  expected = holm([0.04, 0.02, 0.03])
+  assert found == (expected[0], expected[1], expected[1], expected[2])
+
+
 def test_smallest_detectable_difference_of_a_known_error():
   # 1.959964 + 0.841621 standard errors
   assert smallest_detectable(0.01) == pytest.approx(0.02801585, abs=1e-8)

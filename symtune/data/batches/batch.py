@@ -70,6 +70,18 @@ class HostShard:
         f"an index below their number."
       )
 
+  def check(self, rows: int) -> None:
+    """Refuses batches that the hosts cannot share.
+
+    Raises:
+      SymtuneError: the rows are not a multiple of the hosts.
+    """
+    if rows % self.count:
+      raise SymtuneError(
+        f"batches: got {rows} rows for {self.count} hosts, expected a multiple. Change "
+        f"batch_size."
+      )
+
 
 class BatchStream:
   """An endless iterator of batches whose position can be saved and restored."""
@@ -99,11 +111,7 @@ class BatchStream:
     """
     self._shape = shape
     self._shard = shard or HostShard()
-    if shape.batch_size % self._shard.count:
-      raise SymtuneError(
-        f"batches: got {shape.batch_size} rows for {self._shard.count} hosts, expected "
-        f"a multiple. Change batch_size."
-      )
+    self._shard.check(shape.batch_size)
     self._open = windows or windows_in_process(prompts_at, shape, seed=seed)
     self._go_to(0, 0, StreamCounts())
 

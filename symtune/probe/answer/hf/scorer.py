@@ -48,6 +48,7 @@ class HfScorer:
 
   Attributes:
     identity: SHA-256 of tokenizer, settings and parameters.
+    family: kind of model and hash of its vocabulary (`results.ResultRow`).
     num_parameters: number of parameters of the model.
     dtype: type of its parameters, such as "float32".
     tokens: its tokenizer as functions.
@@ -100,6 +101,7 @@ class HfScorer:
     self.dtype = str(model.dtype).removeprefix("torch.")
     self.identity = _fingerprint(model, self.tokens)
     self._computed_by = f"{self.identity} {_runtime(model)} {self._rank.__name__}"
+    self.family = _family(model, tokenizer)
     self.num_parameters = sum(p.numel() for p in model.parameters())
 
   def __call__(self, items: Sequence[ProbeItem]) -> list[Score]:
@@ -239,6 +241,12 @@ def count_positions(model: Any) -> int | None:
   config = model.config.get_text_config()
   count = getattr(config, "max_position_embeddings", None)
   return count if isinstance(count, int) and count > 0 else None  # XLNet says -1
+
+
+def _family(model: Any, tokenizer: Any) -> str:
+  pieces = json.dumps(sorted(tokenizer.get_vocab().items()))
+  vocab = hashlib.sha256(pieces.encode("utf-8", "surrogatepass")).hexdigest()
+  return f"{model.config.model_type}, vocabulary {vocab[:8]}"
 
 
 def _fingerprint(model: Any, tokens: TextTokenizer) -> str:

@@ -1,0 +1,132 @@
+"""PairedResults -> remarks: what to know of these answers, and where they deviate.
+
+Every remark is derived from the result rows: a report names the deviations from the
+papers' protocols that its own probes have, and no others.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from symtune.probe.probe import AnswerKind
+from symtune.probe.probes.flip_share import FlipShare
+from symtune.probe.probes.flipped_labels import FlippedLabels
+from symtune.probe.probes.label_semantics import LabelSemantics
+from symtune.probe.probes.settings import FourSettings
+from symtune.probe.probes.shots import NumberOfShots
+from symtune.probe.probes.unrelated_labels import UnrelatedLabels
+from symtune.probe.results import Results
+from symtune.probe.run import CheckpointLabel
+from symtune.report.results import checkpoint_title
+from symtune.report.rules import Rule, is_baseline
+
+_TASK_PROBES = (FourSettings, FlippedLabels, FlipShare, UnrelatedLabels)
+_SYMBOL_PROBES = (FourSettings, LabelSemantics, NumberOfShots)
+# Exemplars per class in Wei et al. 2023, arXiv 2303.03846.
+_LARGER_MODELS = (FlipShare, UnrelatedLabels)
+_LARGER_MODELS_SHOTS = 16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Version:
+  """What asked the questions of a checkpoint."""
+
+  symtune: str
+  commit: str | None
+  config: str
+
+  def __str__(self) -> str:
+    commit = "no commit" if self.commit is None else f"commit {self.commit}"
+    return f"symtune {self.symtune}, {commit}, configuration {self.config}"
+
+
+def write_notes(
+  results: Results, checkpoints: Sequence[CheckpointLabel], rule: Rule
+) -> list[str]:
+  """The remarks on some results, as sentences.
+
+  Args:
+    results: rows of all checkpoints.
+    checkpoints: the checkpoints in the report's order.
+    rule: the rule that the answers follow.
+  """
+  return [
+    *_versions(results, checkpoints),
+    *_rules(results, rule),
+    *_deviations(results),
+  ]
+
+
+def _versions(
+  results: Results, checkpoints: Sequence[CheckpointLabel]
+) -> Iterator[str]:
+  """Names versions if the answers come from several."""
+  names = ("symtune_version", "git_commit", "config_hash")
+  codes = np.stack([results.words(name).codes for name in names], axis=1)
+  firsts, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)[1:]
+  if len(firsts) < 2:
+    return
+  is_named = results.words("checkpoint")
+  shown = []
+  for label in checkpoints:
+    mine = is_named.mapped(lambda name, wanted=label.name: name == wanted)
+    mine &= results.numbers("step") == label.step
+    for first in firsts[np.unique(group.reshape(-1)[mine])].tolist():
+      row = results[first]
+      version = Version(
+        symtune=row.symtune_version, commit=row.git_commit, config=row.config_hash
+      )
+      shown.append(f"{checkpoint_title(label)} from {version}")
+  yield (
+    f"The answers come from {len(firsts)} versions or configurations, whose code may "
+    f"differ; the prompts are equal. {'; '.join(shown)}."
+  )
+
+
+def _rules(results: Results, rule: Rule) -> Iterator[str]:
+  if rule is not Rule.SUM and is_baseline(results).any():
+    yield (
+      f"The rule `{rule}` is not applied to baselines, which keep `sum`: their scores "
+      f"are not likelihoods of text, so there is nothing to calibrate."
+    )
+
+
+def _deviations(results: Results) -> Iterator[str]:
+  is_ranked = results.words("kind").mapped(lambda kind: kind == AnswerKind.RANK)
+  asked = _of_probes(results, *_TASK_PROBES)
+  if (is_ranked & asked & ~is_baseline(results)).any():
+    yield (
+      "Choices are ranked by their log-likelihood, so every answer is one of them. The "
+      "figures of Wei et al. for PaLM and Flan-PaLM rest on generated answers, which "
+      "may be none; `--gin.probe.answers='generate'` asks for those."
+    )
+  if _of_probes(results, *_SYMBOL_PROBES).any():
+    yield (
+      "Symbols that are words come from wordfreq's list of frequent words, which "
+      "stands in for the two word lists of Wei et al. 2023 (arXiv 2305.08298)."
+    )
+  if asked.any():
+    yield (
+      "A blank line separates exemplars, and exemplars and queries come from the "
+      "splits that the task's card names: the papers do not state either fully."
+    )
+  yield from _other_shots(results)
+
+
+def _other_shots(results: Results) -> Iterator[str]:
+  per_class = results.numbers("exemplars_asked") / results.numbers("num_classes")
+  for probe in _LARGER_MODELS:
+    found = np.unique(per_class[_of_probes(results, probe)])
+    if len(found) and not np.array_equal(found, [_LARGER_MODELS_SHOTS]):
+      shown = " to ".join(f"{count:g}" for count in sorted({found[0], found[-1]}))
+      yield (
+        f"The probe {probe.name} shows {shown} exemplars per class; Wei et al. 2023 "
+        f"(arXiv 2303.03846) show {_LARGER_MODELS_SHOTS}."
+      )
+
+
+def _of_probes(results: Results, *probes: type) -> np.ndarray:
+  """Which rows some probes asked, a mask."""
+  names = {probe.name for probe in probes}
+  return results.words("probe").mapped(lambda name: name in names)
