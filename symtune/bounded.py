@@ -34,17 +34,30 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     OSError: it is missing or cannot be read.
   """
   file = epath.Path(path)
-  size = file.stat().length if "://" in str(file) else check_regular(file)
+  size = file.stat().length if "://" in str(file) else local_size(file)
   if size <= max_bytes:
     with file.open("rb") as opened:
       content = opened.read(max_bytes + 1)  # a file may grow, and /proc lies
     if len(content) <= max_bytes:
       return content
     size = len(content)
-  raise SymtuneError(
-    f"{path}: got a file of {size:,} bytes or more, expected at most {max_bytes:,}. "
-    f"Check that it is the right file."
-  )
+  raise _too_large(path, size, max_bytes)
+
+
+def local_size(path: str | os.PathLike[str], max_bytes: int = 1 << 62) -> int:
+  """The size of a local file, which is not opened: opening a pipe would wait.
+
+  Raises:
+    SymtuneError: it is no regular file, or is larger than `max_bytes`.
+    OSError: it is missing.
+  """
+  found = os.stat(path)
+  if stat.S_ISREG(found.st_mode):
+    if found.st_size > max_bytes:
+      raise _too_large(path, found.st_size, max_bytes)
+    return found.st_size
+  kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
+  raise SymtuneError(f"{path}: got {kind}, expected a file. Give the path of a file.")
 
 
 def split_lines(content: bytes) -> list[bytes]:
@@ -162,21 +175,11 @@ def check_depth(text: str, where: str = "") -> None:
       depth = max(depth - 1, 0)
 
 
-def check_regular(path: str | os.PathLike[str]) -> int:
-  """Checks a local file before it is opened: opening a pipe would wait for ever.
-
-  Returns:
-    Its size in bytes.
-
-  Raises:
-    SymtuneError: it is a folder, pipe, socket or device.
-    OSError: it is missing.
-  """
-  found = os.stat(path)
-  if stat.S_ISREG(found.st_mode):
-    return found.st_size
-  kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
-  raise SymtuneError(f"{path}: got {kind}, expected a file. Give the path of a file.")
+def _too_large(path: str | os.PathLike[str], size: int, max_bytes: int) -> SymtuneError:
+  return SymtuneError(
+    f"{path}: got a file of {size:,} bytes or more, expected at most {max_bytes:,}. "
+    f"Check that it is the right file."
+  )
 
 
 def _problem(where: str, problem: str) -> SymtuneError:

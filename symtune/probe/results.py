@@ -15,7 +15,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from symtune.bounded import check_regular
+from symtune.bounded import local_size
 from symtune.errors import SymtuneError
 from symtune.probe.columns import (
   Collector,
@@ -251,7 +251,7 @@ def read_results(path: pathlib.Path) -> Results:
   """
   collector = Collector(ResultRow)
   try:
-    check_regular(path)
+    local_size(path, _MAX_BYTES)
     with path.open("rb") as file:
       numbered = enumerate(file, start=1)
       while block := list(itertools.islice(numbered, _BLOCK)):

@@ -96,7 +96,7 @@ TEXTS = (
   Damage("list", _content(lambda _: b"[1, 2]\n"), ""),
   Damage("null", _content(lambda _: b"null\n"), ""),
   Damage("number", _content(lambda _: b"1e999\n"), ""),
-  Damage("brackets", _content(lambda _: b"[" * DEEP), "nested|list|[Ee]xpected|EOF"),
-  Damage("braces", _content(lambda _: b'{"a":' * DEEP), "nested|[Ee]xpected|EOF|token"),
+  Damage("brackets", _content(lambda _: b"[" * DEEP), "nested|depth|list|xpected|EOF"),
+  Damage("braces", _content(lambda _: b'{"a":' * DEEP), "nested|depth|xpected|EOF"),
   Damage("digits", _content(lambda _: b'{"a": ' + b"9" * 5_000 + b"}\n"), ""),
 )

@@ -182,9 +182,7 @@ class PromptTokenizer:
       exemplars_dropped=len(dropped),
     )
 
-  def ids(
-    self, part: str, *, sentinels: bool = False
-  ) -> Int[np.ndarray, "_tokens"]:
+  def ids(self, part: str, *, sentinels: bool = False) -> Int[np.ndarray, "_tokens"]:
     """Ids of a text part, without EOS; a part that was seen is not tokenized again.
 
     Args:
