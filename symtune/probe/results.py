@@ -29,6 +29,7 @@ from symtune.probe.row_checks import find_problem, find_repeated
 
 SCHEMA_VERSION = 5
 CHECKSUM = "crc32"
+_MAX_BYTES = 20_000_000_000
 _BLOCK = 256  # lines that are parsed before their values become columns
 
 
@@ -132,7 +133,6 @@ class ResultRow:
     return (self.probe, self.setting, self.task, self.seed, self.query)
 
 
-_MAX_BYTES = 20_000_000_000
 _FIELDS = tuple(field.name for field in dataclasses.fields(ResultRow))
 _values_of = operator.itemgetter(*_FIELDS)
 

@@ -103,9 +103,9 @@ def test_each_part_is_tokenized_once(toy_task, toy_vocab):
     pad_id, eos_id, unk_id = 0, 1, 2
     size, fingerprint = toy_vocab.size, ""
 
-    def encode(self, text):
+    def encode(self, text, *, sentinels=False):
       calls.append(text)
-      return toy_vocab.encode(text)
+      return toy_vocab.encode(text, sentinels=sentinels)
 
     def decode(self, ids):
       return toy_vocab.decode(ids)
