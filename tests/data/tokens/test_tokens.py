@@ -101,7 +101,7 @@ def test_each_part_is_tokenized_once(toy_task, toy_vocab):
 
   class Counting:
     pad_id, eos_id, unk_id = 0, 1, 2
-    size, fingerprint = toy_vocab.size, ""
+    num_ids, size, fingerprint = toy_vocab.num_ids, toy_vocab.size, ""
 
     def encode(self, text, *, sentinels=False):
       calls.append(text)
