@@ -89,7 +89,7 @@ def test_a_run_is_opened_at_its_newest_step(source, tmp_path):
     assert opened.vocab == resource_dir("tasks") / "microworld" / "vocab.model"
     _assert_equal(opened, source)
   (places[2] / "run" / "metadata").write_text("{")
-  with pytest.raises(SymtuneError, match="The checkpoint is damaged"):
+  with pytest.raises(SymtuneError, match="metadata is damaged"):
     open_checkpoint(tmp_path)
 
 

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from symtune.cards.resources import resource_dir
+from symtune.checksums import write_checksums
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.source import open_checkpoint
 from symtune.errors import SymtuneError
@@ -90,6 +91,7 @@ def test_a_run_names_only_vocabularies_that_are_shipped(how, small_run, tmp_path
   content = json.loads(about.read_text())
   content["config"]["vocab"] = vocab
   about.write_text(json.dumps(content))
+  write_checksums(small_run)  # as whoever made the file would
   source = open_checkpoint(small_run)
   if how == "shipped":
     assert source.vocab == tasks / vocab
@@ -115,5 +117,6 @@ def test_damaged_settings_of_a_run_are_named(edit, message, small_run):
   content = json.loads(about.read_text())
   edit(content)
   about.write_text(json.dumps(content))
+  write_checksums(small_run)  # as whoever made the file would
   with pytest.raises(SymtuneError, match=message):
     open_checkpoint(small_run)

@@ -200,6 +200,8 @@ def result_row(query: int) -> ResultRow:
     choices=("a", "b"),
     exemplars=8,
     exemplars_asked=8,
+    references=(),
+    natural=(),
     prompt_hash=query,
     shares=(),
     symtune_version="0.1.0",

@@ -220,6 +220,12 @@ FAMILIES: dict[str, tuple[Any, str, dict[str, Any]]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def needs_pytorch():
+  """Skips where the extra is missing, and says so."""
+  pytest.importorskip("torch", reason="needs the extra [hf]")
+
+
 @pytest.fixture(scope="session")
 def family_folder(tmp_path_factory):
   """(name of a family) -> folder of its model; made once."""

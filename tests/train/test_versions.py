@@ -38,6 +38,8 @@ def second_process_with(monkeypatch, change):
   """Makes this process the first of two; the other one's versions are changed."""
 
   def gather(mine):
+    if mine.ndim == 1:  # where the process runs
+      return np.stack([mine, mine])
     own = {
       name: row.tobytes() for name, row in zip(versions.versions(), mine, strict=True)
     }

@@ -19,6 +19,10 @@ from symtune.data.text.leaks import text_keys
 from symtune.data.text.near_duplicates import FEWEST_WORDS_TO_DIFFER, find_overlaps
 from symtune.errors import SymtuneError
 
+_Links = tuple[Int64[np.ndarray, "_links"], Int64[np.ndarray, "_links"]]
+# Near texts in one group, from which on the task's texts count as made by a template.
+_FEWEST_OF_TEMPLATE, _TEMPLATE_SHARE = 8, 0.25
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shots:
@@ -89,28 +93,41 @@ def _group_rows(task: Task) -> Int32[np.ndarray, "_examples"]:
   """The group of each example; groups are numbered by their first example."""
   card, examples = task.card, task.examples
   texts = [card.input_text(example) for example in examples]
-  near = find_overlaps(
-    texts, None, threshold=DEFAULT_OVERLAP, fewest_words=FEWEST_WORDS_TO_DIFFER
-  )
-  links = [_link_equals(text_keys(texts))]
+  links = [_link_equals(text_keys(texts)), _link_near(texts)]
   if card.passage is not None:
     passages = [example.fields[card.passage] for example in examples]
     links.append(_link_equals(text_keys(passages)))
-  if len(near.left):
-    links.append((near.left, near.right))
-  if len(links) == 1:  # most tasks; a graph takes longer
-    return np.unique(links[0][1], return_inverse=True)[1].astype(np.int32)
-  left, right = np.concatenate(links, axis=1)
-  graph = scipy.sparse.coo_array(
-    (np.ones(len(left), bool), (left, right)), shape=(len(texts), len(texts))
+  return _connect(links, len(texts))
+
+
+def _link_near(texts: Sequence[str]) -> _Links:
+  """Pairs of texts that are nearly the same; none if the texts are of one template.
+
+  Texts that were made from a template differ in a word or a number, and that is what
+  the task is about: then nearly all of them are near to each other.
+  """
+  near = find_overlaps(
+    texts, None, threshold=DEFAULT_OVERLAP, fewest_words=FEWEST_WORDS_TO_DIFFER
   )
-  _, groups = scipy.sparse.csgraph.connected_components(graph, directed=False)
-  return groups.astype(np.int32)
+  links = (near.left, near.right)
+  largest = np.bincount(_connect([links], len(texts))).max(initial=0)
+  if largest > max(_FEWEST_OF_TEMPLATE, _TEMPLATE_SHARE * len(texts)):
+    return near.left[:0], near.right[:0]
+  return links
 
 
-def _link_equals(
-  keys: Sequence[str],
-) -> tuple[Int64[np.ndarray, "keys"], Int64[np.ndarray, "keys"]]:
+def _connect(links: Sequence[_Links], count: int) -> Int32[np.ndarray, "_examples"]:
+  """The group of each of `count` examples, where links join examples."""
+  left, right = np.concatenate(links, axis=1)
+  if not len(left):
+    return np.arange(count, dtype=np.int32)
+  graph = scipy.sparse.coo_array(
+    (np.ones(len(left), bool), (left, right)), shape=(count, count)
+  )
+  return scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+
+
+def _link_equals(keys: Sequence[str]) -> _Links:
   """Each key, and the first one that is equal to it."""
   first: dict[str, int] = {}
   firsts = [first.setdefault(key, number) for number, key in enumerate(keys)]
