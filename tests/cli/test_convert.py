@@ -119,7 +119,7 @@ def test_t5x_with_a_step(weights, run_cli, tmp_path):
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
-    (("--to", "pytorch"), "--to: got 'pytorch', expected one of huggingface, t5x"),
+    (("--to", "pytorch"), "--to is 'pytorch', expected one of 'huggingface', 't5x'"),
     (("--dtype", "float16"), "exceed float16's 65,504"),
     (("--vocab", "none.model"), "no file at none.model"),
   ],
@@ -179,5 +179,5 @@ def test_a_stopped_conversion_says_that_nothing_is_there(
   monkeypatch.setattr("mmap.mmap", stop)  # tensors are read by it, one by one
   code, printed = run_cli(weights, tmp_path / "hf")
   assert code == 130
-  assert "nothing was written" in printed
+  assert "Nothing of the new checkpoint is kept" in printed
   assert not list(tmp_path.iterdir())
