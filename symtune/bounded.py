@@ -57,7 +57,9 @@ def local_size(path: str | os.PathLike[str], max_bytes: int = 1 << 62) -> int:
       raise _too_large(path, found.st_size, max_bytes)
     return found.st_size
   kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
-  raise SymtuneError(f"{path}: got {kind}, expected a file. Give the path of a file.")
+  raise SymtuneError(
+    f"{path}: got {kind}, expected a file. Give another path, or put a file there."
+  )
 
 
 def split_lines(content: bytes) -> list[bytes]:
@@ -127,7 +129,7 @@ def parse_json(
       or, unless allowed, a number that is not finite.
   """
   text = decode(content, where) if isinstance(content, bytes) else content
-  check_depth(text, where)
+  _check_depth(text, where)
   try:
     value = (_LENIENT if allow_nan else _STRICT).decode(text)
     if "\\u" in text:  # the only way to write half of a surrogate pair
@@ -150,16 +152,8 @@ def parse_json(
     raise _problem(where, f"holds a number that is too long ({error})") from error
 
 
-def check_depth(text: str, where: str = "") -> None:
-  """Refuses brackets nested deeper than `MAX_DEPTH`, in JSON or YAML.
-
-  Args:
-    text: the text; brackets between double quotes do not count.
-    where: the file, or its line, for the message; it may be empty.
-
-  Raises:
-    SymtuneError: it is nested more deeply.
-  """
+def _check_depth(text: str, where: str) -> None:
+  """Refuses brackets nested deeper than `MAX_DEPTH`; those in strings do not count."""
   if text.count("[") + text.count("{") <= MAX_DEPTH:
     return
   depth = 0

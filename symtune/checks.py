@@ -85,4 +85,4 @@ def parse_choice(choices: type[_Choice], value: object, where: str) -> _Choice:
     return choices(value)
   except ValueError as error:
     known = ", ".join(repr(str(member.value)) for member in choices)
-    raise SymtuneError(f"{where} is {value!r}, expected one of {known}.") from error
+    raise SymtuneError(f"{where}: got {value!r}, expected one of {known}.") from error

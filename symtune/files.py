@@ -18,7 +18,6 @@ DATA_FILE = "data.json"
 RESULTS_FILE = "results.jsonl"
 CACHE_FILE = "scores.sqlite"
 
-
 # What the system says when a disk, a quota or the largest size of a file is reached.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

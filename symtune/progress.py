@@ -12,10 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 import rich.console
-import rich.filesize
 import rich.progress
-
-BYTES = "bytes"  # the unit that is shown as kB, MB or GB
 
 # A line is due this long after the last one, and looked for in every tick, so no more
 # than 30 seconds pass without one.
@@ -44,7 +41,7 @@ class Progress:
     Args:
       what: what is done, such as "converting".
       total: how much there is to do; None where that is unknown.
-      unit: what is counted, such as "questions", or `BYTES`.
+      unit: what is counted, such as "questions".
       console: where to print; standard error when None.
       clock: returns the time in seconds; tests pass their own.
       tick: seconds between two looks at the clock while nothing advances.
@@ -96,10 +93,6 @@ class Progress:
     self._what = what
     self._show()
 
-  def say(self, message: str) -> None:
-    """Prints a separate line above the live line."""
-    self._console.print(message, markup=False, highlight=False, soft_wrap=True)
-
   def _show(self) -> None:
     """Updates the live line, or prints a plain one if it is due."""
     if self._bar is not None:
@@ -114,27 +107,22 @@ class Progress:
 
   def _print(self) -> None:
     self._shown_at = self._clock()
-    self.say(f"{self._what}: {self._line()}")
+    line = f"{self._what}: {self._line()}"
+    self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
   def _line(self) -> str:
     """Such as "340/5040 questions  12.3/s  6m20s left"."""
     seconds, made = self._clock() - self._start, self._done - self._skipped
-    total = "" if self._total is None else f"/{self._amount(self._total)}"
-    unit = "" if self._unit == BYTES else f" {self._unit}"
-    parts = [f"{self._amount(self._done)}{total}{unit}"]
+    total = "" if self._total is None else f"/{self._total}"
+    parts = [f"{self._done}{total} {self._unit}"]
     if made > 0 and seconds > 0.0:
       speed = made / seconds
-      shown = f"{speed:.1f}" if speed < 100 else f"{speed:,.0f}"
-      parts.append(f"{self._amount(speed) if self._unit == BYTES else shown}/s")
+      parts.append(f"{speed:.1f}/s" if speed < 100 else f"{speed:,.0f}/s")
       if self._total is not None:
         parts.append(f"{duration((self._total - self._done) / speed)} left")
     else:
       parts.append(f"{duration(seconds)} so far")
     return "  ".join(parts)
-
-  def _amount(self, amount: float) -> str:
-    is_bytes = self._unit == BYTES
-    return rich.filesize.decimal(int(amount)) if is_bytes else str(int(amount))
 
   def _tick(self) -> None:
     while not self._end.wait(self._tick_seconds):

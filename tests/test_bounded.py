@@ -8,7 +8,6 @@ import pytest
 
 from symtune.bounded import (
   MAX_DEPTH,
-  check_depth,
   parse_json,
   read_bytes,
   read_json,
@@ -53,12 +52,6 @@ def test_json_that_is_read():
   assert len(parse_json(many)) == 1_000
   assert math.isnan(parse_json("NaN", allow_nan=True))
   assert parse_json("1e999", allow_nan=True) == math.inf
-
-
-def test_depth_of_text_that_is_not_json():
-  with pytest.raises(SymtuneError, match="nested too deeply"):
-    check_depth("a: " + "{a: " * DEEP)
-  check_depth("[]" * DEEP)
 
 
 def test_only_regular_files_of_bounded_size_are_read(tmp_path):

@@ -126,7 +126,7 @@ def witness_sets() -> dict[str, tuple[int, ...]]:
 
 def _smallest_hitting_set(sets: Sequence[set[int]], inputs: int) -> tuple[int, ...]:
   """The first of the smallest sets of places that meet every one of `sets`."""
-  for size in itertools.count(1):
+  for size in range(1, inputs + 1):
     for places in itertools.combinations(range(inputs), size):
       if all(not wanted.isdisjoint(places) for wanted in sets):
         return places

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import rich.console
 
+from symtune.checks import parse_choice
 from symtune.convert.convert import WEIGHTS_SUFFIX, Destination, Format, convert
 from symtune.convert.model_folder import TOKENIZER_CONFIG, list_added
 from symtune.convert.source import open_checkpoint
@@ -99,9 +100,4 @@ def _format(to: str | None, dest: pathlib.Path) -> Format:
   if to is None:
     is_file = dest.suffix == WEIGHTS_SUFFIX
     return Format.SYMTUNE if is_file else Format.HUGGINGFACE
-  try:
-    return Format(to)
-  except ValueError as error:
-    raise SymtuneError(
-      f"--to: got {to!r}, expected one of {', '.join(Format)}."
-    ) from error
+  return parse_choice(Format, to, "--to")

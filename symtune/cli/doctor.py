@@ -9,7 +9,7 @@ import rich.console
 
 # An extra is installed if these modules are.
 _EXTRAS = {
-  "data": ("datasets", "huggingface_hub"),
+  "data": ("datasets", "huggingface_hub", "requests"),
   "seqio": ("seqio", "tensorflow", "tensorflow_text"),
   "t5x": ("t5x", "airio", "jestimator", "clu", "fiddle", "grain"),
   "hub": ("huggingface_hub",),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import rich.console
 
+from symtune.checks import parse_choice
 from symtune.cli.gin_config import load_recipe, split_overrides
 from symtune.data.batches.feed import FeedSettings
 from symtune.data.text.leaks import describe_leaks
@@ -146,9 +147,7 @@ def report(
   order: Sequence[tuple[str, int]] = (),
 ) -> None:
   """Write and print the report of a run."""
-  if rule not in set(Rule):
-    raise SymtuneError(f"--rule: got {rule!r}, expected one of {', '.join(Rule)}.")
-  table = write_report(run_dir, Rule(rule), order)
+  table = write_report(run_dir, parse_choice(Rule, rule, "--rule"), order)
   console = rich.console.Console()
   console.print(table)
   console.print(f"run folder: {run_dir}")

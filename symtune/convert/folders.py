@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorstore
 
-from symtune.bounded import read_bytes
+from symtune.bounded import local_size, read_bytes
 from symtune.errors import SymtuneError
 
 _GS = re.compile(r"gs://([^/]+)/?(.*)", re.DOTALL)
@@ -73,13 +73,9 @@ class Folder:
     """
     folder, _, file = name.rpartition("/")
     store = self.store(folder)
-    if (
-      self.spec["driver"] == "file"
-      and local_file(pathlib.Path(self.path), name) is None
-    ):
-      return None
     if self.spec["driver"] == "file":
-      return read_bytes(pathlib.Path(self.path) / name, _MAX_BYTES)
+      path = local_file(pathlib.Path(self.path), name)
+      return None if path is None else read_bytes(path, _MAX_BYTES)
     try:
       opened = tensorstore.KvStore.open(store, context=context()).result()
       found = opened.read(file).result()
@@ -155,14 +151,9 @@ def local_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     return None
   _check_link(path, folder)
   try:
-    mode = path.stat().st_mode
+    local_size(path)  # refuses pipes and devices
   except FileNotFoundError:  # a link to nothing
     return None
-  if not stat.S_ISREG(mode):
-    kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
-    raise SymtuneError(
-      f"{path}: got {kind}, expected a file. Get the checkpoint again."
-    )
   return path
 
 

@@ -200,8 +200,6 @@ def config_to_huggingface(config: T5Config, dtype: str) -> dict[str, Any]:
     "tie_word_embeddings": config.logits_via_embedding,
     "initializer_factor": 1.0,
     "use_cache": True,
-    "pad_token_id": 0,
-    "eos_token_id": 1,
-    "decoder_start_token_id": 0,
+    **_IDS,
     "dtype": dtype,
   }

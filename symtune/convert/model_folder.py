@@ -25,7 +25,8 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 ADDED_TOKENS = "added_tokens.json"
 SPECIAL_TOKENS = "special_tokens_map.json"
 ADAPTER = "adapter_config.json"
-_MAX_JSON = 200_000_000  # bytes; Gemma's tokenizer.json has 33 million
+# Bytes. Most tokenizer.json files have 2 to 20 million; Gemma's has 33 million.
+_MAX_JSON = 200_000_000
 # Each of these holds a whole vocabulary; the JSON files above may stand beside it.
 VOCABULARIES = (
   TOKENIZER,
@@ -45,8 +46,6 @@ _SPECIAL_IDS = {
   "pad_token_id": "pad_token",
   "bos_token_id": "bos_token",
 }
-# Larger than every tokenizer.json in use; most have 2 to 20 MB.
-_MAX_JSON = 200_000_000
 # Tokens that stand before every answer. They would belong to the scores of labels too.
 _FORCED = ("forced_bos_token_id", "forced_decoder_ids")
 
@@ -71,14 +70,6 @@ class ModelFolder:
   tokenizer_config: Mapping[str, Any]
   vocabularies: tuple[pathlib.Path, ...]
   added: tuple[AddedToken, ...]
-
-  @property
-  def eos_ids(self) -> tuple[int, ...]:
-    """The ids that end an answer; empty if the files name none."""
-    return tuple(
-      _as_list(self.generation.get("eos_token_id"))
-      or _as_list(self.config.get("eos_token_id"))
-    )
 
   @property
   def has_tokenizer(self) -> bool:

@@ -20,9 +20,8 @@ from symtune.convert.t5x.read import read_orbax
 from symtune.convert.tensors import SourceCheckpoint, check_tensors
 from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
-from symtune.train import checkpoint
 from symtune.train.loop import CHECKPOINTS
-from symtune.train.record import PARAMS, RUN, check_files
+from symtune.train.record import PARAMS, RUN, check_files, steps
 from symtune.train.weights import saved_config, weights_metadata
 
 _MAX_JSON = 100_000_000
@@ -102,7 +101,7 @@ def _step_number(step_dir: pathlib.Path) -> int:
 def is_run(folder: pathlib.Path) -> bool:
   """Whether a folder is a run, its `checkpoints`, or a step in it."""
   return (folder / "params").is_dir() or bool(
-    checkpoint.steps(folder) or checkpoint.steps(folder / CHECKPOINTS)
+    steps(folder) or steps(folder / CHECKPOINTS)
   )
 
 
@@ -132,7 +131,7 @@ def _step_dir(folder: pathlib.Path) -> pathlib.Path:
   if (folder / "params").is_dir():
     return folder.resolve()
   for place in (folder, folder / CHECKPOINTS):
-    step = checkpoint.latest_step(place)
+    step = max(steps(place), default=None)
     if step is not None:
       return place / str(step)
   raise SymtuneError(f"{folder} holds no checkpoint of a run. Train first.")

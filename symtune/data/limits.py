@@ -4,6 +4,7 @@
 # bounds a task's weight; which rows there are is decided where the data is made.
 MAX_EXAMPLES_PER_TASK = 25_000
 
-# Share of word n-grams from which on two texts count as the same: SST-2 and SUBJ cut
-# the same sentences in other ways, and half of the n-grams finds them.
+# Share of the shorter text's words, in runs that both texts have, from which on they
+# count as the same: SST-2 and SUBJ cut the same sentences in other ways, and half of
+# the words finds them.
 DEFAULT_OVERLAP = 0.5

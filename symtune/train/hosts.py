@@ -148,7 +148,7 @@ def raise_together(problem: Exception | None, what: str) -> None:
 
   Args:
     problem: what this process has to raise, or None.
-    what: what failed, for the other processes: "process 0 failed while ...".
+    what: what was going on, for the other processes, such as "out/ was opened".
 
   Raises:
     Exception: `problem`; a SymtuneError where another process has one.

@@ -153,6 +153,7 @@ def test_words_that_only_borrow_from_no_suite_are_refused(run_cli, own_card):
   words = re.findall(
     r"labels: № 1 -> (.*?), No 1 -> ", run_cli(*asked, "--suite", suite)
   )
+  assert words
   assert set(words) <= set(load_card("rte").labels)
 
 

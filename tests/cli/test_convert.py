@@ -119,7 +119,7 @@ def test_t5x_with_a_step(weights, run_cli, tmp_path):
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
-    (("--to", "pytorch"), "--to: got 'pytorch', expected one of huggingface, t5x"),
+    (("--to", "pytorch"), "--to: got 'pytorch', expected one of 'huggingface', 't5x'"),
     (("--dtype", "float16"), "exceed float16's 65,504"),
     (("--vocab", "none.model"), "no file at none.model"),
   ],

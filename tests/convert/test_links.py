@@ -76,6 +76,15 @@ def test_a_pipe_in_a_t5x_checkpoint_is_refused_and_not_waited_for(layout, t5x_go
     open_checkpoint(folder)
 
 
+def _rewrite(step, edit):
+  """Changes a run's metadata as its author can: the checksums are right."""
+  about = step / "run" / "metadata"
+  content = json.loads(about.read_text())
+  edit(content)
+  about.write_text(json.dumps(content))
+  write_checksums(step)
+
+
 @pytest.mark.parametrize("how", ["absolute", "upwards", "shipped"])
 def test_a_run_names_only_vocabularies_that_are_shipped(how, small_run, tmp_path):
   secret = tmp_path / "secret.model"
@@ -87,11 +96,7 @@ def test_a_run_names_only_vocabularies_that_are_shipped(how, small_run, tmp_path
     "shipped": "microworld/vocab.model",
   }[how]
   assert (tasks / vocab).is_file()
-  about = small_run / "run" / "metadata"
-  content = json.loads(about.read_text())
-  content["config"]["vocab"] = vocab
-  about.write_text(json.dumps(content))
-  write_checksums(small_run)  # as whoever made the file would
+  _rewrite(small_run, lambda content: content["config"].update(vocab=vocab))
   source = open_checkpoint(small_run)
   if how == "shipped":
     assert source.vocab == tasks / vocab
@@ -113,10 +118,6 @@ def test_a_run_names_only_vocabularies_that_are_shipped(how, small_run, tmp_path
   ],
 )
 def test_damaged_settings_of_a_run_are_named(edit, message, small_run):
-  about = small_run / "run" / "metadata"
-  content = json.loads(about.read_text())
-  edit(content)
-  about.write_text(json.dumps(content))
-  write_checksums(small_run)  # as whoever made the file would
+  _rewrite(small_run, edit)
   with pytest.raises(SymtuneError, match=message):
     open_checkpoint(small_run)

@@ -49,7 +49,6 @@ def test_added_tokens_of_all_files_are_found(folder):
   brace = found.added[1]
   assert (brace.strips_left, brace.strips_right, brace.is_normalized) == (1, 0, 0)
   assert list_added(found.added[1:]) == "'{' = 32100, '[TAG]' = 32101"
-  assert found.eos_ids == (1,)
   assert found.has_tokenizer
 
 
@@ -92,7 +91,7 @@ def test_how_text_is_drawn_is_not_the_folders_choice(folder):
   found = read_model_folder(
     folder(generation_config={"do_sample": True, "eos_token_id": [1, 5]})
   )
-  assert found.eos_ids == (1, 5)
+  assert found.generation["eos_token_id"] == [1, 5]
 
 
 def test_control_tokens_of_another_model_are_named(folder):

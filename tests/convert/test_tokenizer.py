@@ -1,7 +1,6 @@
 """A tokenizer's files: added tokens are read, used, written, or refused by name."""
 
 import base64
-import dataclasses
 import json
 import shutil
 
@@ -230,7 +229,7 @@ def test_fewer_rows_than_ids_are_refused_with_what_can_be_done(
 def test_only_a_sentencepiece_model_is_copied_into_an_export(tiny, base, tmp_path):
   secret = tmp_path / "spiece.model"
   secret.write_text("-----BEGIN PRIVATE KEY-----")
-  source = dataclasses.replace(tiny(base.num_ids, secret))
+  source = tiny(base.num_ids, secret)
   for format_ in (Format.HUGGINGFACE, Format.T5X):
     with pytest.raises(SymtuneError, match="is not a SentencePiece model"):
       convert(source, Destination(path=tmp_path / "out", format=format_))

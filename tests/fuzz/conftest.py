@@ -22,7 +22,7 @@ def samples(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture
 def copy_of(samples, tmp_path) -> Callable[[str], pathlib.Path]:
-  """Copies the samples, those beside a file as links; returns the folder."""
+  """Copies a sample and the files beside it; returns the folder."""
 
   def copy(file: str) -> pathlib.Path:
     here = tmp_path / "here"

@@ -75,14 +75,14 @@ def read_vocab(path: str | pathlib.Path) -> SentencePieceVocab:
   """
   path = vocab_file(pathlib.Path(path))
   folder = path.parent
-  settings = _read(folder, TOKENIZER_CONFIG)
+  settings = read_object(folder / TOKENIZER_CONFIG, is_required=False)
   model, extra_ids = None, _extra_ids(folder, settings)
   if path.name == TOKENIZER:
     content = read_object(path)
     model, extra_ids = sentencepiece_model(content, str(path))
   vocab = SentencePieceVocab(path, extra_ids, added=_added(folder), model=model)
   if path.name in MODELS and local_file(folder, TOKENIZER) is not None:
-    _check_pieces(path, vocab, _read(folder, TOKENIZER))
+    _check_pieces(path, vocab, read_object(folder / TOKENIZER))
   _check_special(folder, vocab, settings)
   return vocab
 
@@ -115,11 +115,6 @@ def check_rows(source: SourceCheckpoint, vocab: SentencePieceVocab, name: str) -
       "vocabulary with --vocab, or resize its embedding where tokens were added "
       "(Transformers: model.resize_token_embeddings(len(tokenizer)))."
     )
-
-
-def _read(folder: pathlib.Path, name: str) -> dict[str, Any]:
-  path = local_file(folder, name)
-  return {} if path is None else read_object(path)
 
 
 def _extra_ids(folder: pathlib.Path, settings: Mapping[str, Any]) -> int:
@@ -180,10 +175,8 @@ def _check_special(
 ) -> None:
   """Refuses special tokens that have no id, or another than T5's."""
   known = {token.text for token in vocab.added} | set(vocab.pieces(range(3)))
-  for file, content in (
-    (TOKENIZER_CONFIG, settings),
-    (SPECIAL_TOKENS, _read(folder, SPECIAL_TOKENS)),
-  ):
+  special = read_object(folder / SPECIAL_TOKENS, is_required=False)
+  for file, content in ((TOKENIZER_CONFIG, settings), (SPECIAL_TOKENS, special)):
     for name, i in _CONTROL.items():
       text = _text(content.get(name))
       if text is not None and text != vocab.pieces([i])[0]:

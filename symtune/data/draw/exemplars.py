@@ -1,4 +1,4 @@
-"""Exemplars of many queries at once: k of every class, none with the query's text.
+"""Exemplars of many queries at once: k of every class, none of the query's group.
 
 A *cell* is a class of a prompt, of which k exemplars are drawn.
 """

@@ -148,12 +148,14 @@ def check_shots(index: TaskIndex, card: TaskCard, shots: Shots) -> None:
   for label, exemplars in enumerate(index.exemplars):
     blocked = _most_blocked(index, exemplars)
     if len(exemplars) - blocked < shots.maximum:
+      shared, or_passage = "text", ""
+      if card.passage is not None:
+        shared, or_passage = "text or passage", ", or leave 'passage' out of the card"
       raise SymtuneError(
         f"task {card.name}: class {card.labels[label]!r} has {len(exemplars)} rows "
         f"in splits {list(card.exemplar_splits)}, {blocked} of which may be the "
-        f"query or share its text or passage; expected at least {shots.maximum} "
-        f"others. Add rows to {card.rows}.jsonl, lower the exemplars per class, or "
-        f"leave 'passage' out of the card."
+        f"query or share its {shared}; expected at least {shots.maximum} others. Add "
+        f"rows to {card.rows}.jsonl, or lower the exemplars per class{or_passage}."
       )
 
 

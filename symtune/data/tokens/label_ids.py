@@ -59,7 +59,8 @@ def vocab_label_problem(
   """
   ids = [(encode or vocab.encode)(word) for word in words]
   known = np.unique(np.concatenate([np.zeros(0, np.int64), *ids]))
-  blank = [int(i) for i in known if vocab.pieces([i])[0] == _MARKER]
+  pieces = zip(known.tolist(), vocab.pieces(known), strict=True)
+  blank = [i for i, piece in pieces if piece == _MARKER]
   return label_problem(words, ids, (*blank, vocab.unk_id, vocab.eos_id))
 
 
