@@ -78,7 +78,7 @@ def fixed_rules(exemplars: Sequence[tuple[str, str]], query: str) -> tuple[str, 
 
   Args:
     exemplars: input and output of each exemplar, at least one.
-    query: input of the question.
+    query: input of the question, written as an output would be.
 
   Returns:
     One text for each of `FIXED_RULES`; of several most frequent outputs, the one that

@@ -119,19 +119,23 @@ def _deviations(results: Results) -> Iterator[str]:
 
 def _other_shots(results: Results) -> Iterator[str]:
   per_class = results.numbers("exemplars_asked") / results.numbers("num_classes")
+  tasks = results.words("task").codes
+  probes: dict[str, list[str]] = {}  # that show the same
   for probe in _LARGER_MODELS:
     asked = _of_probes(results, probe)
     is_other = asked & (per_class != MANY_SHOTS)
     if is_other.any():
       found = np.unique(per_class[is_other])
       shown = " to ".join(f"{count:g}" for count in sorted({found[0], found[-1]}))
-      tasks = results.words("task").codes
       others, count = len(np.unique(tasks[is_other])), len(np.unique(tasks[asked]))
-      yield (
-        f"The probe {probe.name} shows {shown} exemplars per class in {others} of "
-        f"{count} tasks, whose rows do not suffice for more or because the setting "
-        f"many_shots says so; Wei et al. 2023 (arXiv 2303.03846) show {MANY_SHOTS}."
-      )
+      what = f"{shown} exemplars per class in {others} of {count} tasks"
+      probes.setdefault(what, []).append(probe.name)
+  for what, names in probes.items():
+    yield (
+      f"{', '.join(names)}: {what}, where Wei et al. 2023 (arXiv 2303.03846) show "
+      f"{MANY_SHOTS}. These tasks have too few rows, or `--gin.probe.many_shots` is "
+      f"not {MANY_SHOTS}."
+    )
 
 
 def _algorithmic(results: Results) -> Iterator[str]:

@@ -58,11 +58,12 @@ _STATISTICS = """\
   for these tasks. With few seeds the effect of a seed is uncertain, which widens it.
 - A difference is a later checkpoint minus the first, in percentage points, on the
   same questions, with a paired bootstrap interval, or Newcombe's where fewer than ten
-  queries set them apart. "new tasks" is its interval for
-  other tasks of this kind, from how much the tasks differ. Tasks that share something,
-  such as a category of words, are not taken to be independent.
+  queries set them apart. "new tasks" is its interval for other tasks of this kind, from
+  how much the tasks differ. Tasks that share something, such as a category of words,
+  are not taken to be independent.
 - detectable is the smallest true difference that such a comparison calls significant at
-  5% in 80 of 100 repetitions: a smaller one is likely to be missed.
+  5% in 80 of 100 repetitions: a smaller one is likely to be missed. "none" says that
+  there are too few answers to find any.
 - p is McNemar's exact test over the queries of all tasks where there is one exemplar
   seed. It weighs queries alike, not tasks, so it may disagree with the interval. With
   several seeds it is Student's test of the clustered error, as queries under one seed

@@ -156,7 +156,7 @@ def keep_common_tasks(results: PairedResults) -> PairedResults:
 
 
 def question_hash(tasks: Sequence[Results]) -> str:
-  """A hash of the questions that were asked, whichever probe and setting asked them.
+  """A hash of the questions and right answers, whichever probe and setting asked them.
 
   Args:
     tasks: rows of one checkpoint, task by task.
@@ -164,7 +164,7 @@ def question_hash(tasks: Sequence[Results]) -> str:
   digest = hashlib.sha256()
   for rows in tasks:
     digest.update(rows[0].task.encode())
-    for name in ("seed", "query", "prompt_hash"):
+    for name in ("seed", "query", "prompt_hash", "label"):
       digest.update(rows.numbers(name).tobytes())
   return digest.hexdigest()
 

@@ -42,7 +42,7 @@ class Summary:
     changes: the difference of each later checkpoint from the first.
     questions: a hash of what was asked: equal for settings of two probes that ask the
       same questions.
-    holm_p_values: their p-values, corrected for the whole table (Holm).
+    holm_p_values: the p-value of each change, corrected for the whole table (Holm).
   """
 
   probe: str

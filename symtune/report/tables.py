@@ -220,7 +220,7 @@ def change_cells(change: PairedDifference, corrected: float) -> list[str]:
   return [
     show_change(change.difference, change.low, change.high),
     show_interval(change.new_tasks),
-    show_percent(change.detectable),
+    show_percent(change.detectable) if change.detectable <= 1.0 else "none",
     _p_value(change.p_value),
     _p_value(corrected),
   ]

@@ -68,7 +68,7 @@ class PairedDifference:
       tasks; None if there is only one task.
     p_value: two-sided; exact if there is one exemplar seed.
     detectable: the smallest true difference that such an experiment would find
-      significant at 5% in 80 of 100 repetitions.
+      significant at 5% in 80 of 100 repetitions; above 1 if there is none.
   """
 
   n: int
@@ -194,14 +194,15 @@ def paired_difference(
   else:
     low, high = _bootstrap(changes, spread, rng, resamples)
   error = float(np.sqrt(spread.variance)) or 1.0 / _count_queries(changes)
+  new_tasks = interval_over_tasks(
+    np.array([t.mean for t in changes]), [t.shares for t in changes], low, high
+  )
   return PairedDifference(
     n=sum(len(t.values) for t in changes),
     difference=float(np.mean([t.mean for t in changes])),
     low=max(-1.0, low),
     high=min(1.0, high),
-    new_tasks=interval_over_tasks(
-      np.array([t.mean for t in changes]), [t.shares for t in changes], low, high
-    ),
+    new_tasks=new_tasks and (max(-1.0, new_tasks[0]), min(1.0, new_tasks[1])),
     p_value=_p_value(changes, spread, sums, is_few),
     detectable=smallest_detectable(error, spread),
   )

@@ -73,12 +73,12 @@ def mean_error(
   n = len(values)
   identity, pairs = np.eye(n), shared.astype(np.float64)
   centring = identity - 1.0 / n
-  independent = centring / (n * (n - 1))
+  residuals = values - values.mean()  # centred first: no square is below 0 by rounding
+  spread = float(residuals @ residuals) / (n - 1)
   form = _robust_form(pairs, centring)
-  if form is None or values @ form @ values <= values @ independent @ values:
-    return MeanError(variance=float(values @ independent @ values), freedom=n - 1.0)
-  variance = float(values @ form @ values)
-  spread = float(values @ centring @ values) / (n - 1)
+  variance = 0.0 if form is None else float(residuals @ form @ residuals)
+  if form is None or variance <= spread / n:
+    return MeanError(variance=spread / n, freedom=n - 1.0)
   covariance = (variance * n**2 - spread * n) / pairs.sum()
   product = form @ (spread * identity + covariance * pairs)
   freedom = np.trace(product) ** 2 / np.trace(product @ product)

@@ -272,6 +272,13 @@ def test_open_questions_are_asked_in_all_formats_each_prompt_in_one(
   assert min(cues.values()) > sum(cues.values()) / 20
 
 
+def test_repeating_the_input_is_right_about_the_concept_that_copies_it(settings):
+  name = f"turing_{list(all_concepts()).index('o>]'):03d}"
+  items = [item for item in _items(TuringConcepts(), settings) if item.task == name]
+  for item, answer in zip(items, score_by_echo(items), strict=True):
+    assert answer.text == item.prompt.choices[0]
+
+
 def test_fixed_rules_are_the_last_and_the_most_frequent_output_and_the_input(
   data_dir, settings
 ):
@@ -292,7 +299,9 @@ def test_fixed_rules_are_the_last_and_the_most_frequent_output_and_the_input(
       assert last == outputs[-1]
       most = max(outputs.count(output) for output in outputs)
       assert outputs.count(most_frequent) == most
-      assert query == item.prompt.turns[-1][-2]
+      asked = item.prompt.turns[-1][-2]
+      quoted = f"'{asked}'"  # as a Turing concept writes an output
+      assert query == (quoted if item.probe == TuringConcepts.name else asked)
   for item in _items(Bbh(data_dir), settings):
     is_open = item.kind is AnswerKind.GENERATE
     assert bool(item.references) == is_open

@@ -74,13 +74,15 @@ def test_ranked_choices_and_word_list_are_named_where_they_matter(make_rows, not
 def test_fewer_exemplars_than_the_paper_are_named(make_rows, notes_of):
   rows = make_rows("a", 0, "ten", [1, 0], "flip_share", "000% flipped")
   notes = notes_of(rows)
-  assert "flip_share shows 4 exemplars per class in 1 of 1 tasks" in notes
+  assert "flip_share: 4 exemplars per class in 1 of 1 tasks" in notes
   assert "Wei et al. 2023 (arXiv 2303.03846) show 16" in notes
+  again = make_rows("a", 0, "ten", [1, 0], "nonce_words", "000% nonce")
+  assert "flip_share, nonce_words: 4 exemplars per class in 1" in notes_of(rows + again)
   paper = [dataclasses.replace(r, exemplars=32, exemplars_asked=32) for r in rows]
   assert "per class" not in notes_of(paper)
   few = make_rows("a", 0, "few", [1, 0], "flip_share", "000% flipped")
   few = [dataclasses.replace(r, exemplars=18, exemplars_asked=18) for r in few]
-  assert "shows 9 exemplars per class in 1 of 2 tasks, whose" in notes_of(paper + few)
+  assert "flip_share: 9 exemplars per class in 1 of 2 tasks" in notes_of(paper + few)
 
 
 def test_selections_of_our_own_are_named(make_rows, notes_of):

@@ -48,6 +48,18 @@ def test_rows_come_back_as_they_were(make_rows, tmp_path):
   assert list(found[1:3]) == rows[1:3]
 
 
+@pytest.mark.parametrize("prediction", [0, 1])
+def test_any_of_the_likeliest_choices_may_be_the_answer(row, tmp_path, prediction):
+  tied = dataclasses.replace(
+    row,
+    log_likelihoods=(-1.1, -1.1),
+    prediction=prediction,
+    correct=prediction == row.label,
+  )
+  (found,) = read_results(_write(tmp_path / "results.jsonl", to_json(tied)))
+  assert found == tied
+
+
 def test_a_flipped_bit_in_any_byte_is_named(row, tmp_path):
   line = (to_json(row) + "\n").encode()
   path = tmp_path / "results.jsonl"

@@ -6,7 +6,8 @@ import io
 import pytest
 import rich.console
 
-from symtune.report.results import pair_rows
+from symtune.probe.results import collect
+from symtune.report.results import pair_rows, question_hash
 from symtune.report.summary import summarize_settings, summarize_tasks
 from symtune.report.tables import (
   change_table,
@@ -45,9 +46,22 @@ def test_headline_holds_means_over_tasks(both_checkpoints):
   assert neither["after (minus before)"].startswith("+40.0 [")  # (8/10 + 0) / 2
   assert neither["p"] == "0.021"  # McNemar of 9 better and 1 worse
   assert neither["p (Holm)"] == "0.107"  # times five settings, all alike
-  # Student's t over the changes 0.8 and 0: 12.7062 * 0.4
-  assert neither["new tasks"] == "[-468.2, 548.2]"
+  # Student's t over the changes 0.8 and 0 is 40 +- 12.7062 * 40: beyond what can be
+  assert neither["new tasks"] == "[-100.0, 100.0]"
   assert float(neither["detectable"]) > 0
+
+
+def test_no_difference_is_detectable_with_hardly_any_answers(make_rows):
+  rows = [
+    row
+    for name, step in (("before", 0), ("after", 4))
+    for seed, right in ((0, [1, 0, 1]), (1, [step > 0, 1, 0]))
+    for row in make_rows(name, step, "ten", right, seed=seed)
+  ]
+  (summary,) = summarize_settings(pair_rows(rows))
+  assert summary.changes[0].detectable > 1.0
+  (row,) = _rows_by_first_cells(_headline(rows), 1).values()
+  assert row["detectable"] == "none"
 
 
 def test_flipped_labels_come_last(both_checkpoints):
@@ -183,3 +197,11 @@ def test_a_question_that_two_probes_ask_is_one_hypothesis(make_rows):
     assert both == {**alone, "label semantics: natural": "0.031"}
   different = rows("label_semantics", "natural", 6)
   assert corrected(_headline(labels + other + different))["labels"] == "0.062"
+
+
+def test_equal_prompts_with_other_right_answers_are_two_hypotheses(make_rows):
+  of = {"probe": "flip_share", "setting": "100% flipped"}
+  asked = make_rows("a", 0, "ten", [1, 0], **of)
+  other = [dataclasses.replace(row, label=1, correct=not row.correct) for row in asked]
+  hashes = [question_hash([collect(rows)]) for rows in (asked, asked, other)]
+  assert hashes[0] == hashes[1] != hashes[2]

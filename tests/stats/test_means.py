@@ -152,7 +152,8 @@ def test_interval_for_new_tasks_is_students():
   last = [_answers([0, 0]), _answers([0, 1]), _answers([1, 1])]
   found = paired_difference(first, last, _rng())
   half = 4.302653 * 0.5 / np.sqrt(3)
-  assert found.new_tasks == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
+  assert 0.5 + half > 1.0  # more than a difference can be
+  assert found.new_tasks == pytest.approx((0.5 - half, 1.0), abs=1e-6)
   alike = paired_difference([last[1]] * 3, [last[1]] * 3, _rng())
   assert alike.new_tasks == (alike.low, alike.high)  # known no better than these
   assert paired_difference(first[:1], last[:1], _rng()).new_tasks is None

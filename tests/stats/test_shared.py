@@ -72,6 +72,16 @@ def test_what_all_tasks_share_tells_nothing():
   assert mean_error(values, sharing([("x",)] * 4)) == alone
 
 
+@pytest.mark.parametrize("names", [(), ("x",)])
+def test_equal_values_have_no_spread_whatever_the_rounding(names):
+  """Their mean may be off by a rounding, and no square may come out below 0."""
+  shared = sharing([names, names, ()])
+  for value in keyed_generator("equal").random(200):
+    found = mean_error(np.full(3, value), shared)
+    assert found.variance == pytest.approx(0.0, abs=1e-30)
+    assert found.half_width(0.95) == pytest.approx(0.0, abs=1e-12)
+
+
 def test_pairs_share_if_any_name_is_common():
   found = sharing([("a", "b"), ("b", "c"), ("d",), ()])
   assert np.argwhere(found).tolist() == [[0, 1], [1, 0]]

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 
 from symtune.data.rng import keyed_generator
+from symtune.probe.made import FIXED_RULES
 from symtune.probe.probe import AnswerKind, ProbeItem, Score, ScoreFn
 
 
@@ -41,8 +42,17 @@ def score_by_copying(items: Sequence[ProbeItem]) -> list[Score]:
 
 
 def score_by_echo(items: Sequence[ProbeItem]) -> list[Score]:
-  """Gives the query's text as the answer; where it is no choice, the first choice."""
-  return [answer_word(item, item.prompt.turns[-1][-2]) for item in items]
+  """Gives the query's text as the answer; where it is no choice, the first choice.
+
+  To an open question it gives the text as an output would be written.
+  """
+  place = FIXED_RULES.index("input")
+  return [
+    answer_word(
+      item, item.references[place] if item.references else item.prompt.turns[-1][-2]
+    )
+    for item in items
+  ]
 
 
 def make_random_scorer(seed: int) -> ScoreFn:

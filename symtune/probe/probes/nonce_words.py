@@ -5,8 +5,7 @@ words of a prompt (16 exemplars per class) are replaced, each by the same nonce 
 throughout. At 100% nothing that pre-training taught helps with an example; only
 repeated words can be matched.
 Label words are never replaced. A share of the distinct words of the examples' texts is
-replaced, and the words replaced for a smaller share are among those for a larger
-one.
+replaced, and the words replaced for a smaller share are among those for a larger one.
 """
 
 import re

@@ -58,7 +58,7 @@ class TuringConcepts:
             prior=None,
             kind=AnswerKind.GENERATE,
             fingerprint=fingerprint(self.name, program, self.further),
-            references=fixed_rules(shown, asked[0]),
+            references=fixed_rules(shown, _quoted(asked[0])),
           )
 
   def _draw(
@@ -66,9 +66,14 @@ class TuringConcepts:
   ) -> tuple[list[tuple[str, str]], tuple[str, str]]:
     """The pairs of a question: those shown, and the one asked about."""
     outputs = all_concepts()[program]
-    pairs = [(i, f"'{o}'") for i, o in zip(all_inputs(), outputs, strict=True)]
+    pairs = [(i, _quoted(o)) for i, o in zip(all_inputs(), outputs, strict=True)]
     witnesses = witness_sets()[program]
     others = [place for place in range(len(pairs)) if place not in witnesses]
     rng = keyed_generator(seed, self.name, program, turn)
     query, *drawn = (int(i) for i in rng.permutation(others)[: self.further + 1])
     return [pairs[i] for i in (*witnesses, *drawn)], pairs[query]
+
+
+def _quoted(output: str) -> str:
+  """How a prompt shows an output."""
+  return f"'{output}'"
