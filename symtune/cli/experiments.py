@@ -32,7 +32,7 @@ from symtune.report.report import write_report
 from symtune.report.rules import Rule
 from symtune.train import checkpoint, hosts
 from symtune.train.loop import CHECKPOINTS
-from symtune.train.partition import Layout
+from symtune.train.partition import Layout, make_mesh
 from symtune.train.versions import check_versions
 
 
@@ -80,6 +80,7 @@ def train(inputs: Inputs, layout: Layout, *, distributed: bool) -> None:
 
 def _train(inputs: Inputs, layout: Layout) -> None:
   console = rich.console.Console(stderr=True, quiet=not hosts.is_first())
+  make_mesh(model_devices=layout.model_devices)  # before minutes of preparation
   experiment, gin_text = _build(inputs, console)
   hosts.check_same(experiment.config_hash, "configuration")
   check_trainable(experiment, layout)

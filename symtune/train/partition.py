@@ -74,8 +74,8 @@ def make_mesh(*, model_devices: int = 1, devices: Sequence[Any] | None = None) -
     )
   if model_devices < 1 or len(devices) % model_devices:
     raise SymtuneError(
-      f"model_devices is {model_devices}; it must divide the number of devices, which "
-      f"is {len(devices)}."
+      f"--model-devices is {model_devices}; it must divide the number of devices, "
+      f"which is {len(devices)}."
     )
   grid = np.asarray(devices).reshape(-1, model_devices)
   return Mesh(grid, (DATA_AXIS, MODEL_AXIS), axis_types=(AxisType.Auto,) * 2)

@@ -20,6 +20,7 @@ WRONG = {
   RUN + "--workers -1": "workers",
   RUN + "--vocab nowhere.model": "no file at nowhere.model",
   "train microworld --out out --model-devices 0": "--model-devices",
+  "train microworld --out out --model-devices 1000": "it must divide the number of",
   "train microworld --out out --microbatches 0": "--microbatches",
   "train microworld --out out --microbatches x": "--microbatches",
   "probe microworld --out out": "there is no run",

@@ -92,7 +92,7 @@ def test_a_mesh_is_data_by_model():
   assert dict(partition.make_mesh(devices=devices).shape) == {"data": 2, "model": 1}
   mesh = partition.make_mesh(model_devices=2, devices=devices)
   assert dict(mesh.shape) == {"data": 1, "model": 2}
-  with pytest.raises(SymtuneError, match=r"model_devices is 3.*number of devices.* 2"):
+  with pytest.raises(SymtuneError, match=r"model-devices is 3.*number of devices.* 2"):
     partition.make_mesh(model_devices=3, devices=devices)
 
 
