@@ -20,6 +20,7 @@ from symtune.convert.hf_config import (
   config_to_huggingface,
 )
 from symtune.convert.model_folder import (
+  ADAPTER,
   CONFIG,
   GENERATION,
   TOKENIZER,
@@ -61,8 +62,8 @@ SHARD_BYTES = 5 * 10**9
 
 
 def is_huggingface(folder: pathlib.Path) -> bool:
-  """Whether a folder is a Transformers model."""
-  return (folder / CONFIG).is_file()
+  """Whether a folder is a Transformers model, or an adapter of one."""
+  return (folder / CONFIG).is_file() or (folder / ADAPTER).is_file()
 
 
 def huggingface_source(folder: pathlib.Path) -> SourceCheckpoint:

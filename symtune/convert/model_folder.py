@@ -89,6 +89,7 @@ def read_model_folder(path: pathlib.Path) -> ModelFolder:
       code of its author's; answers have to start with forced tokens; two files give
       one token two ids. Names the file and the key.
   """
+  _check_adapter(path)
   config = read_object(path / CONFIG)
   generation = read_object(path / GENERATION, is_required=False)
   tokenizer_config = read_object(path / TOKENIZER_CONFIG, is_required=False)
@@ -120,7 +121,13 @@ def read_object(path: pathlib.Path, *, is_required: bool = True) -> dict[str, An
       raise SymtuneError(f"{path}: no such file; expected a Transformers model.")
     return {}
   # Mamba's configs hold Infinity.
-  content = read_json(path, _MAX_JSON, allow_nan=True)
+  try:
+    content = read_json(path, _MAX_JSON, allow_nan=True)
+  except SymtuneError as error:
+    raise SymtuneError(
+      f"{str(error).rstrip('.')}. Download it again; if it is a pointer of Git LFS, "
+      "run `git lfs pull`."
+    ) from error
   if not isinstance(content, dict):
     raise SymtuneError(f"{path} holds {type(content).__name__}, expected an object.")
   return content
@@ -163,6 +170,14 @@ def _as_list(value: Any) -> list[int]:
   return [i for i in values if type(i) is int]
 
 
+def _check_adapter(path: pathlib.Path) -> None:
+  if (path / ADAPTER).is_file():
+    raise SymtuneError(
+      f"{path} has an {ADAPTER}, so its answers need the adapter and its base model "
+      "together. Merge them first (peft: merge_and_unload, then save_pretrained)."
+    )
+
+
 def _check_kind(path: pathlib.Path, config: Mapping[str, Any]) -> None:
   if config.get("quantization_config"):
     method = config["quantization_config"]
@@ -171,11 +186,6 @@ def _check_kind(path: pathlib.Path, config: Mapping[str, Any]) -> None:
       f"{path / CONFIG}: quantization_config is of {method!r}, expected a model that "
       "is not quantized: its numbers depend on the kernels that compute them. Get the "
       "model's float32 or bfloat16 version."
-    )
-  if (path / ADAPTER).is_file():
-    raise SymtuneError(
-      f"{path} has an {ADAPTER}, so its answers need the adapter and its base model "
-      "together. Merge them first (peft: merge_and_unload, then save_pretrained)."
     )
   if config.get("auto_map"):
     raise SymtuneError(

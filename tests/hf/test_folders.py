@@ -312,3 +312,162 @@ def test_an_output_layer_that_is_not_the_tied_one_is_named(copy, load):
 def test_a_chat_model_may_end_with_another_control_token(copy, load, item):
   changed = {"eos_token": "<|im_end|>"}
   assert load(copy("qwen", tokenizer_config=changed))([item])
+
+
+def test_an_output_layer_that_is_missing_is_named(copy, load):
+  # As on the hub. Transformers 5 ties the layer to the table without a word.
+  stated = {"tie_word_embeddings": False, "scale_decoder_outputs": None}
+  folder = copy("t5", config=stated)
+  _rewrite(folder, _without("lm_head.weight"))
+  with pytest.raises(SymtuneError, match=r"has no lm_head.weight, but config.json"):
+    load(folder)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma"])
+def test_an_output_layer_of_its_own_has_to_be_stated(family, copy, load):
+  import transformers
+
+  folder = copy(family, config={"tie_word_embeddings": None})
+  model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+  table = model.get_input_embeddings().weight.detach()
+  _rewrite(folder, lambda tensors: {**tensors, "lm_head.weight": table + 1})
+  with pytest.raises(SymtuneError, match="differs from the embedding table"):
+    load(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_named(value, copy, load):
+  folder = copy("llama")
+
+  def spoil(tensors):
+    tensors["model.norm.weight"][3] = value
+    return tensors
+
+  _rewrite(folder, spoil)
+  with pytest.raises(SymtuneError, match=r"model.norm.weight holds infinity"):
+    load(folder)
+
+
+def test_whole_numbers_are_no_weights_and_doubles_are(copy, load, item):
+  import torch
+
+  folder = copy("llama")
+  wanted = load(folder)([item])[0].log_likelihoods
+  _rewrite(folder, lambda tensors: {k: v.double() for k, v in tensors.items()})
+  assert load(folder)([item])[0].log_likelihoods == wanted
+  _rewrite(folder, lambda tensors: {k: v.to(torch.int32) for k, v in tensors.items()})
+  with pytest.raises(SymtuneError, match="is I32, expected float32"):
+    load(folder)
+
+
+def test_constants_of_earlier_releases_are_passed_over(copy, load, item):
+  import torch
+
+  folder = copy("gpt2")
+  wanted = load(folder)([item])[0].log_likelihoods
+  mask = torch.ones(1, 1, 8, 8).tril().to(torch.uint8)
+  old = {"attn.bias": mask, "attn.masked_bias": torch.tensor(-1e4)}
+  more = {f"transformer.h.0.{name}": value for name, value in old.items()}
+  _rewrite(folder, lambda tensors: {**tensors, **more})
+  np.testing.assert_allclose(load(folder)([item])[0].log_likelihoods, wanted, atol=1e-5)
+
+
+def test_an_adapter_without_a_config_is_named(tmp_path, load):
+  (tmp_path / "adapter_config.json").write_text("{}")
+  with pytest.raises(SymtuneError, match="Merge them first"):
+    load(tmp_path)
+
+
+def test_a_pointer_of_git_lfs_is_named(copy, load):
+  folder = copy("gpt2")
+  text = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n"
+  (folder / "tokenizer.json").write_text(text)
+  with pytest.raises(SymtuneError, match=r"tokenizer.json: not JSON.*git lfs pull"):
+    load(folder)
+
+
+def _small_model(name):
+  """A model of a family that names or does something in its own way."""
+  import transformers
+
+  ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+  if name == "mpt":
+    config = transformers.MptConfig(
+      d_model=32, n_layers=1, n_heads=4, max_seq_len=64, vocab_size=357, **ids
+    )
+    return transformers.MptForCausalLM(config)
+  if name == "falcon_h1":
+    sizes = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8}
+    config = transformers.FalconH1Config(
+      hidden_size=32,
+      num_hidden_layers=1,
+      num_attention_heads=4,
+      num_key_value_heads=2,
+      intermediate_size=48,
+      mamba_d_state=8,
+      vocab_size=357,
+      **sizes,
+      **ids,
+    )
+    return transformers.FalconH1ForCausalLM(config)
+  ids = {"eos_token_id": 1, "pad_token_id": 0, "decoder_start_token_id": 0}
+  if name == "switch":
+    config = transformers.SwitchTransformersConfig(
+      d_model=32,
+      d_kv=8,
+      d_ff=48,
+      num_layers=2,
+      num_decoder_layers=2,
+      num_heads=4,
+      num_experts=2,
+      vocab_size=256,
+      **ids,
+    )
+    return transformers.SwitchTransformersForConditionalGeneration(config)
+  sides = {
+    f"{side}_{what}": size
+    for side in ("encoder", "decoder")
+    for what, size in {"layers": 1, "attention_heads": 4, "ffn_dim": 48}.items()
+  }
+  config = transformers.LEDConfig(
+    d_model=32,
+    attention_window=16,
+    max_encoder_position_embeddings=64,
+    max_decoder_position_embeddings=32,
+    vocab_size=256,
+    **sides,
+    **ids,
+  )
+  return transformers.LEDForConditionalGeneration(config)
+
+
+@pytest.mark.parametrize(
+  ("name", "family", "positions"),
+  [("mpt", "gpt2", 64), ("led", "t5", 64), ("falcon_h1", "gpt2", None)],
+)
+def test_limits_and_caches_of_rarer_families(
+  name, family, positions, copy, load, make_item
+):
+  folder = copy(family)
+  for file in ("config.json", "generation_config.json", "model.safetensors"):
+    (folder / file).unlink(missing_ok=True)
+  _small_model(name).save_pretrained(folder)
+  item = make_item(["the film"] * 20 + ["a fox"], ("good", "bad"))
+  score = load(folder)([item])[0]
+  assert np.isfinite(score.log_likelihoods).all()
+  assert (score.exemplars < 20) == (positions is not None)
+
+
+def test_an_encoders_own_output_reaches_its_decoder(copy, load, item):
+  folder = copy("t5")
+  for file in ("config.json", "generation_config.json", "model.safetensors"):
+    (folder / file).unlink(missing_ok=True)
+  _small_model("switch").save_pretrained(folder)
+  assert np.isfinite(load(folder)([item])[0].log_likelihoods).all()
+
+
+def test_a_model_that_fails_on_a_prompt_is_named(family_folder, load, make_item):
+  scorer = load(family_folder("gpt2"), max_targets=600)  # more than its positions
+  item = make_item(["x"], ("good",), kind=AnswerKind.GENERATE)
+  with pytest.raises(SymtuneError, match="task t, query row 0"):
+    scorer([item])

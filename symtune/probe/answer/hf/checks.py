@@ -1,7 +1,7 @@
 """Whether the files of a Transformers model belong together, and can answer a probe."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from symtune.convert.model_folder import (
@@ -17,24 +17,31 @@ from symtune.probe.answer.hf import forward
 from symtune.probe.answer.hf.tokens import TextTokenizer
 
 # Numbers that mean nothing without a scale that stands elsewhere.
-_PACKED = ("F8", "F6", "F4", "I8", "I4")
+_PACKED = ("F8", "F6_", "F4", "I8", "I4")
+_NUMBERS = ("F64", "F32", "F16", "BF16")  # of weights; masks and positions may differ
+# Constants that earlier releases saved with the weights.
+_CONSTANTS = (".attn.bias", ".masked_bias", ".rotary_emb.inv_freq", ".position_ids")
 # Embedding tables have spare rows: up to 128 for speed, or a few hundred for tokens to
 # come. Phi-2 has 905 of 51,200; no published model is known to have more than a tenth.
 _ROUNDED_TO = 128
 _LEAST_USED = 0.9
 
 
-def check_files(path: pathlib.Path) -> None:
+def check_files(path: pathlib.Path) -> set[str]:
   """Refuses damaged safetensors files, and numbers of fewer than 16 bits.
 
   Args:
     path: folder of the model.
+
+  Returns:
+    The names of all tensors.
 
   Raises:
     SymtuneError: names the file, and the tensor.
   """
   import safetensors
 
+  names: set[str] = set()
   for file in sorted(path.glob("model*.safetensors")):
     try:
       with safetensors.safe_open(file, "np") as opened:
@@ -44,11 +51,36 @@ def check_files(path: pathlib.Path) -> None:
         f"{file} is not a complete safetensors file: {error}. Copy or download it "
         "again."
       ) from error
-    packed = [n for n, kind in types.items() if kind.startswith(_PACKED)]
+    packed = [
+      name
+      for name, kind in types.items()
+      if kind.startswith(_PACKED) or (name.endswith(".weight") and kind not in _NUMBERS)
+    ]
     if packed:
       raise SymtuneError(
         f"{file}: tensor {packed[0]} is {types[packed[0]]}, expected float32, float16 "
         "or bfloat16. Get the model's version that is not quantized."
+      )
+    names |= types.keys()
+  return names
+
+
+def check_numbers(path: pathlib.Path, model: Any) -> None:
+  """Refuses a model with parameters that are infinite or not a number.
+
+  Args:
+    path: folder of the model.
+    model: the model.
+
+  Raises:
+    SymtuneError: names the first such parameter.
+  """
+  for name, value in model.named_parameters():
+    if not value.isfinite().all():
+      raise SymtuneError(
+        f"{path}: {name} holds infinity or NaN, expected finite numbers: nothing that "
+        "such a model answers means anything. Train it again with a lower rate, or "
+        "download it again."
       )
 
 
@@ -62,7 +94,8 @@ def check_tensors(path: pathlib.Path, info: Mapping[str, Any]) -> None:
   Raises:
     SymtuneError: names the tensors.
   """
-  missing, unknown = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
+  missing = sorted(info["missing_keys"])
+  unknown = sorted(k for k in info["unexpected_keys"] if not k.endswith(_CONSTANTS))
   misshapen = [
     f"{name} has shape {list(found)}, expected {list(wanted)}"
     for name, found, wanted in sorted(info["mismatched_keys"])
@@ -79,29 +112,47 @@ def check_tensors(path: pathlib.Path, info: Mapping[str, Any]) -> None:
     )
 
 
-def check_tied(folder: ModelFolder, model: Any) -> None:
-  """Refuses an output layer that differs from the embedding table it is tied to.
+def check_tied(folder: ModelFolder, model: Any, stored: Set[str]) -> None:
+  """Refuses a model whose files and config disagree on the output layer.
+
+  The layer is either the embedding table or one of its own (tie_word_embeddings).
+  Transformers follows the files where they contradict the config.
 
   Args:
     folder: the model's files.
-    model: the model, which has both if the file does.
+    model: the model.
+    stored: the names of the tensors in the files.
 
   Raises:
-    SymtuneError: config.json and the tensors contradict each other.
+    SymtuneError: the layer differs from the table it is tied to, or is missing.
   """
   import torch
 
   config = folder.config
-  if config.get("tie_word_embeddings") is not True:
+  # T5Gemma's encoder has a table of its own.
+  reader = model.get_decoder() if model.config.is_encoder_decoder else model
+  output, table = model.get_output_embeddings(), reader.get_input_embeddings()
+  if output is None:
     return
-  if config.get("scale_decoder_outputs") is False:
-    return  # Transformers 5 says "tied" of every T5, also of one with its own layer
-  output, table = model.get_output_embeddings(), model.get_input_embeddings()
-  if output is not None and not torch.equal(output.weight, table.weight):
+  is_tied = config.get("tie_word_embeddings")
+  if is_tied is None:
+    is_tied = getattr(model.config, "tie_word_embeddings", None)
+  is_scaled = config.get("scale_decoder_outputs")  # by Transformers 5, of each T5
+  # Transformers 5 says "tied" of every T5, also of one with its own layer.
+  is_one = is_tied is True and is_scaled is not False
+  if is_one and not torch.equal(output.weight, table.weight):
     raise SymtuneError(
       f"{folder.path}: the output layer's weight differs from the embedding table, but "
-      f"{CONFIG} says that the model uses one tensor for both. Set tie_word_embeddings "
-      "to false there if the output layer is the model's own, or download it again."
+      f"{CONFIG} says that the model uses one tensor for both, or says nothing, which "
+      "means the same. Set tie_word_embeddings to false there if the output layer is "
+      "the model's own, or download it again."
+    )
+  names = {f"{name}.weight" for name, part in model.named_modules() if part is output}
+  if is_tied is False and is_scaled is not True and not names & stored:
+    raise SymtuneError(
+      f"{folder.path} has no {min(names)}, but {CONFIG} says that the output layer is "
+      "the model's own (tie_word_embeddings is false). Nothing is filled in: download "
+      "the whole model."
     )
 
 

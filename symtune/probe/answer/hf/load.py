@@ -13,7 +13,7 @@ from symtune.data.text.vocab import SentencePieceVocab, Vocab
 from symtune.errors import SymtuneError
 from symtune.probe.answer.cache import ScoreCache
 from symtune.probe.answer.hf import checks
-from symtune.probe.answer.hf.scorer import HfScorer
+from symtune.probe.answer.hf.scorer import HfScorer, describe
 
 _HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
 _HUB_FILES = ("*.json", "model*.safetensors", "*.model", "*.txt")
@@ -105,15 +105,26 @@ def load_scorer(
     SymtuneError: the model cannot be read, is not one that can answer, or does not
       match its tokenizer.
   """
-  checks.check_files(folder.path)
+  stored = checks.check_files(folder.path)
   model = _read_model(folder, dtype)
+  checks.check_tied(folder, model, stored)
+  checks.check_numbers(folder.path, model)
   tokenizer = _read_tokenizer(folder)
   checks.check_tokenizer(folder, tokenizer, model)
   if isinstance(vocab, SentencePieceVocab) and model.config.model_type == "t5":
     _check_pieces(folder, tokenizer, vocab)
-  scorer = HfScorer(
-    model, tokenizer, max_inputs=max_inputs, max_targets=max_targets, cache=cache
-  )
+  try:
+    scorer = HfScorer(
+      model, tokenizer, max_inputs=max_inputs, max_targets=max_targets, cache=cache
+    )
+  except SymtuneError:
+    raise
+  except Exception as error:  # the model is run on a short text
+    raise SymtuneError(
+      f"{folder.path}: {type(model).__name__} cannot be asked, since it fails on a "
+      f"short text ({describe(error)}). Give a causal or an encoder-decoder model that "
+      "this release of Transformers can run."
+    ) from error
   checks.check_control_tokens(folder, scorer.tokens, tokenizer, model)
   checks.check_kind(folder.path, model, scorer.sample)
   return scorer
@@ -143,7 +154,6 @@ def _read_model(folder: ModelFolder, dtype: str) -> Any:
   except Exception as error:  # a stranger's files can fail anywhere in the library
     raise _unreadable(folder, error) from error
   checks.check_tensors(folder.path, info)
-  checks.check_tied(folder, model)
   return model
 
 
@@ -159,9 +169,8 @@ def _read_tokenizer(folder: ModelFolder) -> Any:
 
 
 def _unreadable(folder: ModelFolder, error: Exception) -> SymtuneError:
-  first = (str(error).splitlines() or [""])[0].rstrip(".:")
   return SymtuneError(
-    f"{folder.path} cannot be read ({type(error).__name__}: {first}). Expected "
+    f"{folder.path} cannot be read ({describe(error)}). Expected "
     "config.json of a causal or encoder-decoder model, its tokenizer and its "
     "*.safetensors; a pytorch_model.bin is not read, because loading one can run its "
     "author's code."

@@ -24,6 +24,12 @@ from symtune.probe.answer.hf import forward
 from symtune.probe.answer.hf.tokens import SAMPLE, TextTokenizer
 from symtune.probe.probe import AnswerKind, ProbeItem, Score, tell_nobody
 
+# What configs call the number of a model's positions.
+_POSITIONS = (
+  "max_position_embeddings",
+  "max_encoder_position_embeddings",  # LED
+  "max_seq_len",  # MPT
+)
 # Settings of a config that say where it is from or how it is run, not what it computes.
 _UNRELATED = ("_name_or_path", "architectures", "transformers_version", "use_cache")
 
@@ -167,9 +173,25 @@ class HfScorer:
     key = question_key(f"{item.kind} {self._computed_by}", arrays[0], arrays[1:])
     known = self._cache.get([key])
     if key not in known:
-      known = {key: np.array(compute(ids), np.float64)}
+      known = {key: self._run(item, ids, compute)}
       self._cache.put(known)
     return known[key].tolist()
+
+  def _run(
+    self,
+    item: ProbeItem,
+    ids: list[int],
+    compute: Callable[[list[int]], Sequence[float]],
+  ) -> np.ndarray:
+    try:
+      return np.array(compute(ids), np.float64)
+    except Exception as error:  # a model's own limits can fail anywhere in its code
+      raise SymtuneError(
+        f"{item.where}: {type(self._model).__name__} fails on this prompt of "
+        f"{len(ids)} tokens ({describe(error)}). If it is too long for the model or "
+        "for the memory, lower --gin.probe.max_inputs; otherwise leave the task or the "
+        "model out."
+      ) from error
 
   def _fit(self, item: ProbeItem) -> _Question:
     """The item as ids; drops exemplars until it fits."""
@@ -244,8 +266,14 @@ class HfScorer:
 def count_positions(model: Any) -> int | None:
   """How many tokens a model has positions for; None if it has no such limit, as T5."""
   config = model.config.get_text_config()
-  count = getattr(config, "max_position_embeddings", None)
-  return count if isinstance(count, int) and count > 0 else None  # XLNet says -1
+  counts = (getattr(config, name, None) for name in _POSITIONS)
+  return next((n for n in counts if isinstance(n, int) and n > 0), None)  # XLNet: -1
+
+
+def describe(error: Exception) -> str:
+  """The kind and the first line of an error of PyTorch or Transformers."""
+  first = (str(error).splitlines() or [""])[0].rstrip(".:")
+  return f"{type(error).__name__}: {first}"
 
 
 def _family(model: Any, tokenizer: Any) -> str:
