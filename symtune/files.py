@@ -95,9 +95,9 @@ def full_disk(path: pathlib.Path, needed: int, reason: str) -> str:
     reason: what the system said, or how much space is left.
   """
   return (
-    f"{path} cannot be written: {reason}; it needs {in_bytes(needed)}. Free that much "
-    f"space, or write to another disk. Everything written before is whole, and the "
-    f"same command goes on from there."
+    f"{path} cannot be written: {reason}; it needs {in_bytes(needed)}. Give the disk "
+    f"the space or the permission that is missing, or write to another one. Everything "
+    f"written before is whole, and the same command goes on from there."
   )
 
 
