@@ -96,6 +96,7 @@ def config_from_huggingface(where: str, content: Mapping[str, Any]) -> T5Config:
       f"{where}: feed_forward_proj is {projection!r}, expected one of "
       f"{', '.join(_ACTIVATIONS)}."
     )
+  _check_activation(where, content, projection)
   # Transformers 5 has a separate flag; before, untied meant "do not scale".
   is_scaled = content.get(
     "scale_decoder_outputs", content.get("tie_word_embeddings") is not False
@@ -107,6 +108,23 @@ def config_from_huggingface(where: str, content: Mapping[str, Any]) -> T5Config:
     dropout_rate=_dropout_rate(where, content.get("dropout_rate", 0.1)),
     logits_via_embedding=bool(is_scaled),
   )
+
+
+def _check_activation(where: str, content: Mapping[str, Any], projection: str) -> None:
+  """Refuses settings that contradict feed_forward_proj, which Transformers prefers."""
+  function = projection.removeprefix("gated-")
+  derived = {
+    "dense_act_fn": "gelu_new" if projection == "gated-gelu" else function,
+    "is_gated_act": projection != function,
+  }
+  for name, expected in derived.items():
+    value = content.get(name)
+    if value is not None and value != expected:
+      raise SymtuneError(
+        f"{where}: {name} is {value!r}, but feed_forward_proj is {projection!r}, for "
+        f"which it is {expected!r}. Correct the one that is wrong, or download the "
+        "config again."
+      )
 
 
 def _check_family(where: str, content: Mapping[str, Any]) -> None:

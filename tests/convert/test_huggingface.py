@@ -113,6 +113,7 @@ def test_configs_of_transformers_4_are_read(huggingface_golden):
     ({"relative_attention_num_buckets": 16}, "relative_attention_num_buckets is 16"),
     ({"layer_norm_epsilon": 1e-5}, "layer_norm_epsilon"),
     ({"feed_forward_proj": "gelu"}, "feed_forward_proj is 'gelu'"),
+    ({"dense_act_fn": "tanh"}, "dense_act_fn is 'tanh', but feed_forward_proj is"),
     ({"d_ff": None}, "lacks d_ff"),
     ({"d_ff": 24}, r"wi_0/kernel has shape \[12, 20\], expected \[12, 24\]"),
     ({"d_ff": "20"}, "d_ff is '20'"),
