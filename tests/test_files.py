@@ -69,7 +69,7 @@ def test_a_full_disk_leaves_files_as_they_were(tmp_path, small_disk):
   path = tmp_path / "a"
   append_text(path, "x" * 60 + "\n")
   before = path.read_bytes()
-  expected = r"/a cannot be written: File too large; it needs 300 bytes\. Free"
+  expected = r"/a cannot be written: File too large; it needs 300 bytes\. Give"
   with pytest.raises(SymtuneError, match=expected):
     append_text(path, "y" * 300)
   with pytest.raises(SymtuneError, match=expected):

@@ -19,7 +19,7 @@ import numpy as np
 
 from symtune.convert.load import float_dtype, load_params
 from symtune.convert.source import HF
-from symtune.convert.tokenizer.read import read_vocab
+from symtune.convert.tokenizer.read import check_rows, read_vocab
 from symtune.data.text.vocab import have_same_ids
 from symtune.errors import SymtuneError
 from symtune.experiment.build import Experiment
@@ -244,7 +244,10 @@ def _transformers(
 def _check_vocab(name: str, start: Start, experiment: Experiment) -> None:
   """Refuses a checkpoint whose token ids stand for other pieces."""
   path = start.source.vocab
-  if path is None or have_same_ids(read_vocab(path), experiment.vocab):
+  if path is None:  # all that is known of its tokenizer is the size of its table
+    check_rows(start.source, experiment.vocab, f"the vocabulary of --checkpoint {name}")
+    return
+  if have_same_ids(read_vocab(path), experiment.vocab):
     return
   raise SymtuneError(
     f"--checkpoint {name}: its tokenizer, {path}, is not the one that this experiment "

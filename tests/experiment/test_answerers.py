@@ -101,14 +101,17 @@ def test_a_damaged_weights_file_is_named(weights, experiment, tmp_path):
     open_answerers([str(path)], experiment, tmp_path)
 
 
-def test_a_vocabulary_that_is_too_small_is_refused(
-  weights, experiment, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+  ("ids", "message"),
+  [(10_000, "expected at most"), (20, "it is another network's vocabulary")],
+)
+def test_a_vocabulary_of_another_size_is_refused(
+  weights, experiment, tmp_path, ids, message
 ):
   path, _ = weights
-  experiment.vocab.num_ids += 100
-  ((_, read),) = open_answerers([str(path)], experiment, tmp_path)
-  with pytest.raises(SymtuneError, match="Give the vocabulary that the network"):
-    read()
+  experiment.vocab.num_ids = ids
+  with pytest.raises(SymtuneError, match=message):
+    open_answerers([str(path)], experiment, tmp_path)
 
 
 def test_another_tokenizer_beside_the_checkpoint_is_refused(

@@ -23,7 +23,7 @@ from symtune.convert.model_folder import (
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.convert.tokenizer.unigram import pieces_of, sentencepiece_model
 from symtune.data.text.added_tokens import AddedToken
-from symtune.data.text.vocab import EXTRA_IDS, SentencePieceVocab
+from symtune.data.text.vocab import EXTRA_IDS, SentencePieceVocab, Vocab
 from symtune.errors import SymtuneError
 
 # The names that Transformers and T5X give a SentencePiece model.
@@ -33,6 +33,10 @@ FILES = (*MODELS, TOKENIZER, TOKENIZER_CONFIG, ADDED_TOKENS, SPECIAL_TOKENS)
 _SENTINEL = re.compile(r"<extra_id_\d+>", re.ASCII)
 _MAX_EXTRA_IDS = 10_000
 _CONTROL = {"pad_token": 0, "eos_token": 1, "unk_token": 2}
+# Embedding tables have spare rows: up to 128 for speed, or a few hundred for tokens to
+# come. Phi-2 has 905 of 51,200; no published model is known to have more than a tenth.
+_ROUNDED_TO = 128
+_LEAST_USED = 0.9
 _MORE_SPECIAL = ("additional_special_tokens", "extra_special_tokens")
 
 
@@ -100,20 +104,37 @@ def checkpoint_vocab(source: SourceCheckpoint) -> SentencePieceVocab | None:
   return vocab
 
 
-def check_rows(source: SourceCheckpoint, vocab: SentencePieceVocab, name: str) -> None:
-  """Refuses a vocabulary with more ids than a checkpoint's network has rows.
+def has_too_few_ids(count: int, rows: int) -> bool:
+  """Whether so many rows of an embedding table have no id that it is another model's.
+
+  Args:
+    count: ids of the tokenizer.
+    rows: rows of the table.
+  """
+  return rows - count >= _ROUNDED_TO and count < _LEAST_USED * rows
+
+
+def check_rows(source: SourceCheckpoint, vocab: Vocab, name: str) -> None:
+  """Refuses a vocabulary with more ids than a network has rows, or with far fewer.
 
   Raises:
     SymtuneError: names both numbers, and the added tokens.
   """
   rows = source.config.vocab_size
   if vocab.num_ids > rows:
-    added = f" ({list_added(vocab.added)} added)" if vocab.added else ""
+    tokens = vocab.added if isinstance(vocab, SentencePieceVocab) else ()
+    added = f" ({list_added(tokens)} added)" if tokens else ""
     raise SymtuneError(
       f"{name}: got {vocab.num_ids} ids with the sentinels{added}, expected at most "
       f"{rows}, the embedding rows of {source.where}. Give the network's own "
       "vocabulary with --vocab, or resize its embedding where tokens were added "
       "(Transformers: model.resize_token_embeddings(len(tokenizer)))."
+    )
+  if has_too_few_ids(vocab.num_ids, rows):
+    raise SymtuneError(
+      f"{name}: got {vocab.num_ids} ids, but the embedding table of {source.where} has "
+      f"{rows} rows: it is another network's vocabulary. Give the network's own with "
+      "--vocab."
     )
 
 

@@ -12,6 +12,7 @@ from symtune.convert.model_folder import (
   list_added,
 )
 from symtune.convert.tensors import list_some
+from symtune.convert.tokenizer.read import has_too_few_ids
 from symtune.errors import SymtuneError
 from symtune.probe.answer.hf import forward
 from symtune.probe.answer.hf.tokens import TextTokenizer
@@ -21,10 +22,6 @@ _PACKED = ("F8", "F6_", "F4", "I8", "I4")
 _NUMBERS = ("F64", "F32", "F16", "BF16")  # of weights; masks and positions may differ
 # Constants that earlier releases saved with the weights.
 _CONSTANTS = (".attn.bias", ".masked_bias", ".rotary_emb.inv_freq", ".position_ids")
-# Embedding tables have spare rows: up to 128 for speed, or a few hundred for tokens to
-# come. Phi-2 has 905 of 51,200; no published model is known to have more than a tenth.
-_ROUNDED_TO = 128
-_LEAST_USED = 0.9
 
 
 def check_files(path: pathlib.Path) -> set[str]:
@@ -188,7 +185,7 @@ def check_tokenizer(folder: ModelFolder, tokenizer: Any, model: Any) -> None:
       "folder, or resize its embeddings (model.resize_token_embeddings)."
     )
   count = max(len(tokenizer), max(ids, default=0) + 1)
-  if rows - count >= _ROUNDED_TO and count < _LEAST_USED * rows:
+  if has_too_few_ids(count, rows):
     raise SymtuneError(
       f"{path}: its tokenizer has {count:,} tokens, but the model's embedding table "
       f"has {rows:,} rows: it is not this model's. Save the model's own tokenizer in "
