@@ -46,6 +46,8 @@ _SPECIAL_IDS = {
   "pad_token_id": "pad_token",
   "bos_token_id": "bos_token",
 }
+# Families whose training starts each answer with the answer's own last token.
+_STARTS_DIFFER = ("mbart", "plbart")
 # Tokens that stand before every answer. They would belong to the scores of labels too.
 _FORCED = ("forced_bos_token_id", "forced_decoder_ids")
 
@@ -186,6 +188,12 @@ def _check_kind(path: pathlib.Path, config: Mapping[str, Any]) -> None:
       f"{path / CONFIG}: quantization_config is of {method!r}, expected a model that "
       "is not quantized: its numbers depend on the kernels that compute them. Get the "
       "model's float32 or bfloat16 version."
+    )
+  if config.get("model_type") in _STARTS_DIFFER:
+    raise SymtuneError(
+      f"{path / CONFIG}: model_type is {config['model_type']!r}, whose answers start "
+      "with the code of a language, which is not one token for all texts. Use a model "
+      "whose answers start with one token, such as T5 or BART."
     )
   if config.get("auto_map"):
     raise SymtuneError(

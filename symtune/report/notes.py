@@ -55,6 +55,7 @@ def write_notes(
   """
   return [
     *_versions(results, checkpoints),
+    *_ties(results, checkpoints),
     *_rules(results, rule),
     *_deviations(results),
   ]
@@ -69,11 +70,9 @@ def _versions(
   firsts, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)[1:]
   if len(firsts) < 2:
     return
-  is_named = results.words("checkpoint")
   shown = []
   for label in checkpoints:
-    mine = is_named.mapped(lambda name, wanted=label.name: name == wanted)
-    mine &= results.numbers("step") == label.step
+    mine = _of_checkpoint(results, label)
     for first in firsts[np.unique(group.reshape(-1)[mine])].tolist():
       row = results[first]
       version = Version(
@@ -84,6 +83,26 @@ def _versions(
     f"The answers come from {len(firsts)} versions or configurations, whose code may "
     f"differ; the prompts are equal. {'; '.join(shown)}."
   )
+
+
+def _ties(results: Results, checkpoints: Sequence[CheckpointLabel]) -> Iterator[str]:
+  """Counts answers whose likeliest choices are equal to the last bit."""
+  scores = results.lists("log_likelihoods")
+  is_tied = np.zeros(len(results), bool)
+  for width in np.unique(scores.counts[scores.counts > 1]).tolist():
+    rows = np.flatnonzero(scores.counts == width)
+    values = scores.matrix(rows, width)
+    is_tied[rows] = (values == values.max(axis=1, keepdims=True)).sum(axis=1) > 1
+  for label in checkpoints:
+    mine = _of_checkpoint(results, label)
+    if (is_tied & mine).any():
+      ranked = (scores.counts[mine] > 1).sum()
+      yield (
+        f"{checkpoint_title(label)}: in {is_tied[mine].sum()} of {ranked} ranked "
+        f"answers the likeliest choices are exactly equal, and the first of them "
+        f"counts. More than a few mean that the model is broken or computes in a type "
+        f"that is too coarse for these choices."
+      )
 
 
 def _rules(results: Results, rule: Rule) -> Iterator[str]:
@@ -150,6 +169,12 @@ def _algorithmic(results: Results) -> Iterator[str]:
       "language defined here, each with its witness set and five more examples: the "
       "files of BIG-bench, whose concepts Wei et al. 2023 use, are not at hand."
     )
+
+
+def _of_checkpoint(results: Results, label: CheckpointLabel) -> np.ndarray:
+  """Which rows one checkpoint answered, a mask."""
+  mine = results.words("checkpoint").mapped(lambda name: name == label.name)
+  return mine & (results.numbers("step") == label.step)
 
 
 def _of_probes(results: Results, *probes: type) -> np.ndarray:

@@ -69,6 +69,7 @@ def test_files_that_disagree_are_refused(folder):
       r"config.json: quantization_config is of 'gptq'",
     ),
     ({"config": {"auto_map": {"AutoModel": "m.M"}}}, "auto_map names code"),
+    ({"config": {"model_type": "mbart"}}, "start with the code of a language"),
     ({"adapter_config": {}}, "has an adapter_config.json.*Merge"),
     ({"config": {"forced_bos_token_id": 0}}, "config.json: forced_bos_token_id is 0"),
     (

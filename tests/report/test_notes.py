@@ -43,6 +43,13 @@ def test_answers_of_two_configurations_in_one_checkpoint_are_named(make_rows, no
   assert "configuration dddddddddddddddd." in notes
 
 
+def test_choices_that_are_exactly_equal_are_counted(make_rows, notes_of):
+  rows = make_rows("a", 0, "ten", [1, 1, 0])
+  assert "exactly equal" not in notes_of(rows)
+  rows[1] = dataclasses.replace(rows[1], log_likelihoods=(-2.0, -2.0))
+  assert "a (step 0): in 1 of 3 ranked answers the likeliest" in notes_of(rows)
+
+
 def test_rules_are_not_applied_to_baselines_and_the_report_says_so(make_rows, notes_of):
   rows = make_rows("oracle", 0, "ten", [1, 1, 1, 0])
   rows = [dataclasses.replace(row, identity="baseline:oracle") for row in rows]
