@@ -39,7 +39,7 @@ WRONG = {
   "preview sst2": "--data",
   "preview sst2 --data nowhere": "sst2.jsonl: no such file",
   "preview micro_nope": "unknown microworld task",
-  "preview micro_medicine_room --labels french": "--labels is 'french'",
+  "preview micro_medicine_room --labels french": "--labels: got 'french'",
   "preview micro_medicine_room --shots -1": "--shots",
   "preview micro_medicine_room --shots 1000000": "has 24 rows",
   "preview micro_medicine_room --count 0": "--count",
