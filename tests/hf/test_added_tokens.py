@@ -14,13 +14,11 @@ from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
 from symtune.convert.tokenizer.read import checkpoint_vocab, read_vocab
 from symtune.convert.tokenizer.write import write_for_transformers
-from symtune.data.prompts import Prompt
 from symtune.data.text.vocab import have_same_ids
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.model.network import Transformer
 from symtune.probe.answer.model_scorer import ModelScorer
 from symtune.probe.answer.native_model import NativeModel
-from symtune.probe.probe import AnswerKind, ProbeItem
 
 pytestmark = [pytest.mark.hf, pytest.mark.filterwarnings("ignore")]
 
@@ -129,40 +127,16 @@ def test_texts_are_cut_alike_in_both_directions(folder, tmp_path):
     assert second.ids(text) == ids, text
 
 
-def _item(texts, choices, labels):
-  cue = ("Input: ", "\nOutput:")
-  turns = [
-    (cue[0], text, cue[1] + " ", choices[label])
-    for text, label in zip(texts, labels, strict=False)
+@pytest.fixture(scope="module")
+def items(make_item):
+  return [
+    make_item(["{cat}", "dog [TAG] 1", "solo cow"], ("{", "}")),
+    make_item(["№x a", "resolo", "strip cat"], ("[TAG]", "[TAG]2", "cat")),
+    make_item(["ＦＵＬＬ", "a [TAG]2 b", "{cat [TAG]"], ("solo", "cat solo")),
   ]
-  prompt = Prompt(
-    turns=(*turns, (cue[0], texts[-1], cue[1])),
-    exemplar_labels=tuple(labels),
-    choices=choices,
-    answer=0,
-  )
-  return ProbeItem(
-    probe="p",
-    setting="s",
-    task="t",
-    seed=0,
-    query=0,
-    prompt=prompt,
-    context=None,
-    prior=None,
-    kind=AnswerKind.RANK,
-    fingerprint="f",
-  )
 
 
-ITEMS = [
-  _item(["{cat}", "dog [TAG] 1", "solo cow"], ("{", "}"), (0, 1)),
-  _item(["№x a", "resolo", "strip cat"], ("[TAG]", "[TAG]2", "cat"), (2, 0)),
-  _item(["ＦＵＬＬ", "a [TAG]2 b", "{cat [TAG]"], ("solo", "cat solo"), (1, 0)),
-]
-
-
-def _native_scores(source):
+def _native_scores(source, items):
   vocab = checkpoint_vocab(source)
   assert vocab is not None
   scorer = ModelScorer(
@@ -170,22 +144,22 @@ def _native_scores(source):
     PromptTokenizer(vocab, max_inputs=200, max_targets=8),
     tokens_per_batch=512,
   )
-  return [value for score in scorer(ITEMS) for value in score.log_likelihoods]
+  return [value for score in scorer(items) for value in score.log_likelihoods]
 
 
-def test_both_readers_give_equal_scores(folder, tmp_path):
+def test_both_readers_give_equal_scores(folder, tmp_path, items):
   from symtune.probe.answer.hf.load import find_folder, load_scorer
 
   scorer = load_scorer(find_folder(str(folder)), max_inputs=200, max_targets=8)
-  wanted = [value for score in scorer(ITEMS) for value in score.log_likelihoods]
+  wanted = [value for score in scorer(items) for value in score.log_likelihoods]
   source = open_checkpoint(folder)
-  found = _native_scores(source)
+  found = _native_scores(source, items)
   largest = np.abs(np.subtract(found, wanted)).max()
   print(f"\nlargest difference of log-likelihoods {largest:.1e} nats")
   np.testing.assert_allclose(found, wanted, atol=1e-4, rtol=0)
   # And what we write from it is the same model to both.
   written = convert(source, Destination(path=tmp_path / "x", format=Format.HUGGINGFACE))
-  np.testing.assert_array_equal(_native_scores(open_checkpoint(written)), found)
+  np.testing.assert_array_equal(_native_scores(open_checkpoint(written), items), found)
   scorer = load_scorer(find_folder(str(written)), max_inputs=200, max_targets=8)
-  again = [value for score in scorer(ITEMS) for value in score.log_likelihoods]
+  again = [value for score in scorer(items) for value in score.log_likelihoods]
   np.testing.assert_allclose(again, wanted, atol=1e-6, rtol=0)
