@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
+import orjson
 
 from symtune.bounded import local_size
 from symtune.errors import SymtuneError
@@ -30,7 +31,7 @@ from symtune.probe.row_checks import find_problem, find_repeated
 SCHEMA_VERSION = 5
 CHECKSUM = "crc32"
 _MAX_BYTES = 20_000_000_000
-_BLOCK = 256  # lines that are parsed before their values become columns
+_BLOCK = 64  # lines parsed before their values become columns; more are slower
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -303,7 +304,7 @@ def _parse(line: bytes, path: pathlib.Path, number: int) -> tuple[Any, ...]:
   body = line.removesuffix(b"\n")
   try:
     if _tail(body[:-_TAIL_LENGTH]) == body[-_TAIL_LENGTH:]:
-      values = json.loads(body.decode("utf-8"))
+      values = _loads(body)
       row = _values_of(values)
       if len(row) + 1 == len(values) and row[0] == SCHEMA_VERSION:
         return row
@@ -311,6 +312,13 @@ def _parse(line: bytes, path: pathlib.Path, number: int) -> tuple[Any, ...]:
     pass  # described below
   damage = _describe_damage(body) if body != line else _TORN
   raise SymtuneError(f"{path}, line {number}: {damage}")
+
+
+def _loads(body: bytes) -> Any:
+  try:
+    return orjson.loads(body)  # three times as fast as json
+  except ValueError:  # json reads NaN too, which the checks of values then name
+    return json.loads(body.decode("utf-8"))
 
 
 def _describe_damage(body: bytes) -> str:

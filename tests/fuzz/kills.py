@@ -57,12 +57,12 @@ def finish(out: pathlib.Path) -> float:
   return time.monotonic() - began
 
 
-def kill(out: pathlib.Path, workers: int, seconds: float) -> bool:
-  """Starts a run and kills it; whether it was still running.
+def kill(out: pathlib.Path, workers: int, seconds: float) -> float | None:
+  """Starts a run and kills it; the run's seconds if it ended by itself before.
 
   Its workers hold the same pipe, so reading to its end waits for the last of them.
   """
-  process = start(out, workers)
+  began, process = time.monotonic(), start(out, workers)
   try:
     process.wait(timeout=seconds)
   except subprocess.TimeoutExpired:
@@ -70,7 +70,7 @@ def kill(out: pathlib.Path, workers: int, seconds: float) -> bool:
   output, _ = process.communicate(timeout=60)
   if process.returncode not in (0, -9):
     raise AssertionError(f"the run ended with {process.returncode}: {output}")
-  return process.returncode == -9
+  return None if process.returncode == -9 else time.monotonic() - began
 
 
 def content(out: pathlib.Path) -> dict[str, bytes]:
@@ -108,9 +108,13 @@ def main() -> None:
     wanted = content(whole)
     different = []
     while done < kills:
-      if kill(out, 2 * (done % 2), moments.uniform(0.2, 1.0) * seconds):
+      is_new = not out.exists()
+      ended = kill(out, 2 * (done % 2), moments.uniform(0.2, 1.0) * seconds)
+      if ended is None:
         done += 1
+        print(f"kill {done} of {kills}", flush=True)
       else:  # it was done: the next one begins anew
+        seconds = ended if is_new else seconds  # the machine may be faster by now
         different += _differences(out, wanted)
         folders += 1
         out = pathlib.Path(home) / f"killed{folders}"
