@@ -1,5 +1,6 @@
 """Check whether a value from a file or a user matches its type annotation."""
 
+import collections.abc
 import dataclasses
 import enum
 import types
@@ -15,7 +16,8 @@ def find_mistyped(value: Any, hint: Any, name: str) -> str | None:
   """Describes the first part of a value that does not match its annotation.
 
   An int passes as a float, but a bool does not pass as an int. Dataclasses are checked
-  field by field and tuples item by item; annotations of other kinds are not checked.
+  field by field, tuples and sequences item by item; a sequence is a tuple or a list,
+  not a text. Annotations of other kinds are not checked.
 
   Args:
     value: anything.
@@ -28,8 +30,9 @@ def find_mistyped(value: Any, hint: Any, name: str) -> str | None:
   if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
     problems = [find_mistyped(value, option, name) for option in typing.get_args(hint)]
     return None if None in problems else _describe(value, hint, name)
-  if typing.get_origin(hint) is tuple:
-    if not isinstance(value, tuple):
+  origin = typing.get_origin(hint)
+  if origin in (tuple, collections.abc.Sequence):
+    if not isinstance(value, tuple if origin is tuple else (tuple, list)):
       return _describe(value, hint, name)
     item, *_ = typing.get_args(hint)
     found = (find_mistyped(v, item, f"{name}[{i}]") for i, v in enumerate(value))

@@ -28,6 +28,7 @@ from symtune.bounded import read_text
 from symtune.cards.resources import resource_dir
 from symtune.checks import find_mistyped
 from symtune.errors import SymtuneError
+from symtune.experiment.arms import Arms, check_arms
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.sweep import Sweep
 
@@ -134,14 +135,14 @@ def load_recipe(
   return recipe, operative
 
 
-def load_sweep(path: str) -> Sweep:
-  """Reads a sweep file.
+def load_sweep(path: str) -> Sweep | Arms:
+  """Reads a sweep file, which sets either `sweep.Sweep` or `arms.Arms`.
 
   Args:
     path: a file, or the name of one in `gin_configs/sweeps`.
 
   Returns:
-    The sweep.
+    The sweep over sizes of network, or over arms and seeds.
 
   Raises:
     SymtuneError: no such file, bad syntax, an unknown name or a bad value.
@@ -151,11 +152,32 @@ def load_sweep(path: str) -> Sweep:
   with _one_message(file), _fenced(file):
     gin.parse_config_file(str(file.resolve()))
     _check_expansion(file)
-    sweep = gin.get_configurable(Sweep)()
-  problem = find_mistyped(sweep, Sweep, "sweep")
-  if problem or not (sweep.models and sweep.stages):
-    raise SymtuneError(f"{file}: {problem or 'got no models or no stages'}. Change it.")
+    kind = _find_kind(file)
+    sweep = gin.get_configurable(kind)()
+  problem = find_mistyped(sweep, kind, "sweep")
+  if problem:
+    raise SymtuneError(f"{file}: {problem}. Change it.")
+  if isinstance(sweep, Sweep) and not (sweep.models and sweep.stages):
+    raise SymtuneError(f"{file}: got no models or no stages. Add them.")
+  if isinstance(sweep, Arms):
+    try:
+      check_arms(sweep)
+    except SymtuneError as error:
+      raise SymtuneError(f"{file}: {error}") from error
   return sweep
+
+
+def _find_kind(file: pathlib.Path) -> type[Sweep] | type[Arms]:
+  """Which kind of sweep the parsed file sets."""
+  bound = {selector for _, selector in gin.config._CONFIG}
+  kinds = {
+    kind: f"{kind.__module__}.{kind.__name__}" in bound for kind in (Sweep, Arms)
+  }
+  if all(kinds.values()):
+    raise SymtuneError(
+      f"{file}: got both sweep.Sweep and arms.Arms, expected one. Remove one of them."
+    )
+  return Arms if kinds[Arms] else Sweep
 
 
 def _check_effect(bindings: Sequence[str], operative: str) -> None:

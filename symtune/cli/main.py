@@ -134,11 +134,18 @@ def sweep(
     str, typer.Argument(help="A .gin file, or a name from gin_configs/sweeps.")
   ],
   out: options.Out,
+  only: Annotated[
+    list[str] | None,
+    typer.Option(help="Run this arm only; may be repeated. The tables have all arms."),
+  ] = None,
+  data: options.Data = None,
+  vocab: options.Vocab = None,
 ) -> None:
-  """Train and probe several sizes of network; draw accuracy against size."""
+  """Run several sizes of network, or arms with several seeds, and compare them."""
   from symtune.cli import sweeps
+  from symtune.cli.arms import Inputs
 
-  sweeps.sweep(name, out)
+  sweeps.sweep(name, out, only or [], Inputs(data=data, vocab=vocab))
 
 
 @app.command()

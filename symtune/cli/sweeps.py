@@ -1,15 +1,19 @@
-"""The sweep command: runs recipes for networks of several sizes."""
+"""The sweep command: recipes for networks of several sizes, or arms and seeds."""
 
 import pathlib
+from collections.abc import Sequence
 
 import jax
 import rich.console
 
+from symtune.cli.arms import Inputs, run_arms
 from symtune.cli.experiments import claim, train_stage
 from symtune.cli.gin_config import load_recipe, load_sweep
+from symtune.errors import SymtuneError
+from symtune.experiment.arms import Arms
 from symtune.experiment.build import build_experiment
 from symtune.experiment.run import check_trainable, run_experiment
-from symtune.experiment.sweep import SweepRun, plan_runs
+from symtune.experiment.sweep import Sweep, SweepRun, plan_runs
 from symtune.files import RESULTS_FILE, write_whole
 from symtune.model.network import param_shapes
 from symtune.probe.results import read_results
@@ -23,17 +27,35 @@ TABLE_FILE = "sizes.md"
 FIGURE_FILE = "sizes.png"
 
 
-def sweep(name: str, out: pathlib.Path) -> None:
-  """Trains every network with all recipes in turn, then compares the last runs.
+def sweep(name: str, out: pathlib.Path, only: Sequence[str], inputs: Inputs) -> None:
+  """Runs all runs of a sweep and compares them; what a folder holds is not done again.
 
-  Whatever a run folder already holds is not done again.
+  Args:
+    name: a sweep file, or the name of one.
+    out: gets the run folders, a table and a figure.
+    only: names of the arms that are run; all if empty.
+    inputs: the data of the runs.
+
+  Raises:
+    SymtuneError: bad settings, damaged folders, or runs that cannot be compared.
   """
+  loaded = load_sweep(name)
+  if isinstance(loaded, Arms):
+    run_arms(loaded, out, only, inputs)
+    return
+  if only:
+    raise SymtuneError(f"--only: the sweep {loaded.name} has no arms. Remove it.")
+  _run_sizes(loaded, out, inputs)
+
+
+def _run_sizes(sweep: Sweep, out: pathlib.Path, inputs: Inputs) -> None:
+  """Trains every network with all recipes in turn, then compares the last runs."""
   console = rich.console.Console(stderr=True)
   results = []
-  for chain in plan_runs(load_sweep(name), out):
+  for chain in plan_runs(sweep, out):
     for run in chain[:-1]:
-      _run(run, console, is_last=False)
-    results.append(_run(chain[-1], console, is_last=True))
+      _run(run, inputs, console, is_last=False)
+    results.append(_run(chain[-1], inputs, console, is_last=True))
   sizes = sorted((r for r in results if r), key=lambda size: size.parameters)
   check_comparable(sizes)
   table = size_table(sizes)
@@ -43,13 +65,13 @@ def sweep(name: str, out: pathlib.Path) -> None:
 
 
 def _run(
-  run: SweepRun, console: rich.console.Console, *, is_last: bool
+  run: SweepRun, inputs: Inputs, console: rich.console.Console, *, is_last: bool
 ) -> SizeResult | None:
   """One training run; the last run of a network is probed before and after."""
   bindings = [f"Recipe.checkpoint = {str(run.start)!r}"] if run.start else []
   recipe, gin_text = load_recipe(run.recipe, bindings, include=run.model)
   console.print(f"{run.folder}: {recipe.name} with {run.model}")
-  experiment = build_experiment(recipe, data_dir=None, vocab_path=None)
+  experiment = build_experiment(recipe, data_dir=inputs.data, vocab_path=inputs.vocab)
   check_trainable(experiment)
   with claim(experiment, gin_text, run.folder):
     if not is_last:

@@ -42,7 +42,7 @@ def claim_folder(
     SymtuneError: the folder holds another run or other files, or another process is
       writing to it.
   """
-  _check_free(path, recipe, config_hash)
+  check_free(path, recipe, config_hash)
   path.mkdir(parents=True, exist_ok=True)
   with (path / _LOCK_FILE).open("w") as lock:
     try:
@@ -52,7 +52,7 @@ def claim_folder(
         f"{path} is in use by another symtune process. Wait for it, or choose another "
         f"folder with --out."
       ) from error
-    _check_free(path, recipe, config_hash)  # another run may have come and gone
+    check_free(path, recipe, config_hash)  # another run may have come and gone
     is_new = not (path / RUN_FILE).exists()
     if is_new:
       if gin:
@@ -107,7 +107,17 @@ def _git(folder: pathlib.Path, *command: str) -> str:
   return done.stdout.strip()
 
 
-def _check_free(path: pathlib.Path, recipe: str, config_hash: str) -> None:
+def check_free(path: pathlib.Path, recipe: str, config_hash: str) -> None:
+  """Refuses a folder that a configuration cannot use; writes nothing.
+
+  Args:
+    path: the folder; need not exist.
+    recipe: name of the recipe, for messages.
+    config_hash: identifies settings, data and vocabulary.
+
+  Raises:
+    SymtuneError: the folder holds another run or other files, or is damaged.
+  """
   if not path.exists():
     return
   if not path.is_dir():

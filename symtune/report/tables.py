@@ -221,8 +221,8 @@ def change_cells(change: PairedDifference, corrected: float) -> list[str]:
     show_change(change.difference, change.low, change.high),
     show_interval(change.new_tasks),
     show_percent(change.detectable) if change.detectable <= 1.0 else "none",
-    _p_value(change.p_value),
-    _p_value(corrected),
+    show_p_value(change.p_value),
+    show_p_value(corrected),
   ]
 
 
@@ -246,5 +246,6 @@ def show_interval(ends: tuple[float, float] | None) -> str:
   return "" if ends is None else f"[{show_percent(ends[0])}, {show_percent(ends[1])}]"
 
 
-def _p_value(value: float) -> str:
+def show_p_value(value: float) -> str:
+  """A p-value with three decimals."""
   return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,212 @@
+"""Runs of arms and seeds, as a sweep file says, and how the arms compare."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import rich.console
+
+from symtune.cli.experiments import claim
+from symtune.cli.gin_config import OVERRIDE_PREFIX, load_recipe
+from symtune.errors import SymtuneError
+from symtune.experiment.arms import ArmRun, Arms, plan_arms
+from symtune.experiment.build import Experiment, build_experiment
+from symtune.experiment.folder import check_free
+from symtune.experiment.recipe import Recipe
+from symtune.experiment.run import AFTER, BEFORE, check_trainable, run_experiment
+from symtune.files import RESULTS_FILE, RUN_FILE, write_whole
+from symtune.probe.results import Results, read_results
+from symtune.report.arms.compare import ArmResults, compare_arms
+from symtune.report.arms.figure import draw_arms
+from symtune.report.arms.tables import arm_tables, describe_intervals
+from symtune.report.report import REPORT_FILE, write_report
+from symtune.report.results import pair_rows
+from symtune.report.tables import to_markdown, to_terminal
+
+TABLE_FILE = "arms.md"
+FIGURE_FILE = "arms.png"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inputs:
+  """The data that all runs share.
+
+  Attributes:
+    data: folder of rows, local or gs://, or None.
+    vocab: SentencePiece model, or None for the recipes' own.
+  """
+
+  data: str | None = None
+  vocab: pathlib.Path | None = None
+
+
+def run_arms(
+  arms: Arms, out: pathlib.Path, only: Sequence[str], inputs: Inputs
+) -> None:
+  """Runs what is not done yet, then compares the arms with the seeds that are complete.
+
+  Args:
+    arms: what to run.
+    out: gets a folder per arm, arms.md and arms.png.
+    only: names of the arms that are run; all if empty.
+    inputs: the data of the runs.
+
+  Raises:
+    SymtuneError: an unknown arm, settings that do not fit, a damaged folder, or arms
+      that were asked different questions.
+  """
+  console = rich.console.Console(stderr=True)
+  _check_only(arms, only)
+  runs = plan_arms(arms, out)
+  _check_settings(runs[: len(arms.arms)])
+  chosen = [run for run in runs if not only or run.arm.name in only]
+  for run in chosen[: len(only) or len(arms.arms)]:
+    if not (run.folder / RUN_FILE).exists():
+      _build(run, inputs)  # what cannot run fails now, not after the others
+  for run in chosen:
+    console.print(f"{run.folder}: arm {run.arm.name}, seed {run.seed}", soft_wrap=True)
+    _run(run, inputs, console)
+  for run in runs:
+    if run not in chosen and (run.folder / RUN_FILE).exists():
+      experiment, _ = _build(run, inputs)
+      check_free(run.folder, experiment.recipe.name, experiment.config_hash)
+  _compare(arms, runs, out)
+
+
+def _check_only(arms: Arms, only: Sequence[str]) -> None:
+  names = [arm.name for arm in arms.arms]
+  for name in only:
+    if name not in names:
+      raise SymtuneError(
+        f"--only: got {name!r}, expected one of the arms {', '.join(names)}."
+      )
+
+
+def _check_settings(runs: Sequence[ArmRun]) -> None:
+  """Refuses settings without an effect, and arms that do not differ.
+
+  A binding of a misspelt scope is valid gin, and changes nothing. The arm would then be
+  something else than what its name says.
+
+  Args:
+    runs: one run of each arm, all with the same seed.
+  """
+  recipes = [_load(run)[0] for run in runs]
+  for run, recipe in zip(runs, recipes, strict=True):
+    for i, setting in enumerate(run.arm.settings):
+      others = (*run.arm.settings[:i], *run.arm.settings[i + 1 :])
+      arm = dataclasses.replace(run.arm, settings=others)
+      try:
+        without, _ = _load(dataclasses.replace(run, arm=arm))
+      except SymtuneError:
+        continue  # it is needed
+      if without == recipe:
+        raise SymtuneError(
+          f"arm {run.arm.name!r}: the setting {setting!r} changes nothing: the recipe "
+          f"{run.arm.recipe} has no part of that name, or has that value already, or "
+          f"another setting or the seed replaces it. Correct or remove it."
+        )
+    same = recipes.index(recipe)
+    if recipes[same] is not recipe:
+      raise SymtuneError(
+        f"arms {runs[same].arm.name!r} and {run.arm.name!r} have the same settings, so "
+        f"they would give the same results. Change or remove one."
+      )
+
+
+def _load(run: ArmRun) -> tuple[Recipe, str]:
+  try:
+    return load_recipe(run.arm.recipe, run.bindings)
+  except SymtuneError as error:
+    message = str(error).replace(OVERRIDE_PREFIX, "")  # here it is not an option
+    raise SymtuneError(f"arm {run.arm.name!r}: {message}") from error
+
+
+def _build(run: ArmRun, inputs: Inputs) -> tuple[Experiment, str]:
+  recipe, gin_text = _load(run)
+  experiment = build_experiment(recipe, data_dir=inputs.data, vocab_path=inputs.vocab)
+  check_trainable(experiment)
+  return experiment, gin_text
+
+
+def _run(run: ArmRun, inputs: Inputs, console: rich.console.Console) -> None:
+  """Probes, tunes and probes again, unless the folder has all answers already."""
+  experiment, gin_text = _build(run, inputs)
+  with claim(experiment, gin_text, run.folder):
+    if not _is_finished(run.folder):
+      run_experiment(experiment, run.folder, console)
+      write_report(run.folder)
+
+
+def _is_finished(folder: pathlib.Path) -> bool:
+  try:
+    return _read_finished(folder) is not None
+  except SymtuneError:
+    return False  # probing removes a torn line, and names any other damage
+
+
+def _read_finished(folder: pathlib.Path) -> Results | None:
+  """The answers before and after tuning; None if the run is not complete.
+
+  A complete run has a report; without it, another process may be writing answers.
+  """
+  if not (folder / REPORT_FILE).exists():
+    return None
+  rows = read_results(folder / RESULTS_FILE)
+  before, after = (
+    rows.words("checkpoint").mapped(lambda found, name=name: found == name)
+    for name in (BEFORE, AFTER)
+  )
+  return rows.take(before | after) if before.sum() == after.sum() > 0 else None
+
+
+def _compare(arms: Arms, runs: Sequence[ArmRun], out: pathlib.Path) -> None:
+  """Writes and prints the tables of the seeds that all arms have completed."""
+  found = {(run.arm.name, run.seed): _read_finished(run.folder) for run in runs}
+  done = {key: rows for key, rows in found.items() if rows is not None}
+  names = [arm.name for arm in arms.arms if any(name == arm.name for name, _ in done)]
+  seeds = [n for n in arms.seeds if all((name, n) in done for name in names)]
+  missing = [run for run in runs if (run.arm.name, run.seed) not in done]
+  notes = _describe_missing(missing, [key for key in done if key[1] not in seeds])
+  console = rich.console.Console()
+  if not seeds:
+    console.print(f"No seed is complete for all arms. {notes}", soft_wrap=True)
+    return
+  comparison = compare_arms(
+    [
+      ArmResults(
+        name=name, results=pair_rows([row for n in seeds for row in done[name, n]])
+      )
+      for name in names
+    ]
+  )
+  tables = arm_tables(comparison)
+  about = describe_intervals(comparison)
+  parts = [
+    f"# {arms.name}\n",
+    *([f"{notes}\n"] if notes else []),
+    *(part for t in tables for part in (f"## {t.title}\n", to_markdown(t))),
+    f"{about}\n",
+    f"![Accuracy of each arm by setting, with chance levels]({FIGURE_FILE})\n",
+  ]
+  write_whole(out / FIGURE_FILE, draw_arms(comparison))
+  write_whole(out / TABLE_FILE, "\n".join(parts))
+  for table in tables:
+    console.print(to_terminal(table), "")
+  console.print(about, soft_wrap=True)
+  if notes:
+    console.print(notes, soft_wrap=True)
+
+
+def _describe_missing(
+  missing: Sequence[ArmRun], unused: Sequence[tuple[str, int]]
+) -> str:
+  """Which runs are not complete, and which complete ones wait for them; or ""."""
+  parts = []
+  if missing:
+    listed = ", ".join(f"{run.arm.name} with seed {run.seed}" for run in missing)
+    parts.append(f"Not complete: {listed}.")
+  if unused:
+    listed = ", ".join(f"{name} with seed {seed}" for name, seed in unused)
+    parts.append(f"Left out, as other arms have not completed the seed: {listed}.")
+  return " ".join(parts)

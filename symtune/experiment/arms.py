@@ -1,0 +1,116 @@
+"""The content of a sweep file with arms: a treatment and controls, with several seeds."""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Sequence
+
+from symtune.errors import SymtuneError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arm:
+  """One arm of an experiment: a recipe, with settings of its own.
+
+  Attributes:
+    name: names the arm in tables, and its folder.
+    recipe: a .gin file, or the name of one in `gin_configs/recipes`.
+    settings: gin bindings on top of the recipe, such as "TrainSettings.steps = 10".
+  """
+
+  name: str
+  recipe: str
+  settings: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arms:
+  """An experiment: every arm is run with every seed.
+
+  Attributes:
+    name: name of the experiment.
+    arms: the arms; the others are compared with the first.
+    seeds: a run with seed n has Recipe.seed = TrainSettings.seed = n and asks the
+      questions of the probe seed n.
+  """
+
+  name: str
+  arms: Sequence[Arm]
+  seeds: Sequence[int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArmRun:
+  """One run: an arm with a seed.
+
+  Attributes:
+    arm: the arm.
+    seed: the seed.
+    folder: the run's folder.
+  """
+
+  arm: Arm
+  seed: int
+  folder: pathlib.Path
+
+  @property
+  def bindings(self) -> tuple[str, ...]:
+    """The gin bindings on top of the recipe: the arm's settings, then the seeds."""
+    return (
+      *self.arm.settings,
+      f"Recipe.seed = {self.seed}",
+      f"TrainSettings.seed = {self.seed}",
+      f"probe.seeds = ({self.seed},)",
+    )
+
+
+def check_arms(arms: Arms) -> None:
+  """Refuses arms and seeds that cannot be told apart or have no folder.
+
+  Raises:
+    SymtuneError: no arms or no seeds, one of them occurs twice, an arm's name is no
+      name for a folder, a seed is negative, or a setting is not of the form NAME = VALUE.
+  """
+  for field in ("arms", "seeds"):
+    if not getattr(arms, field):
+      raise SymtuneError(f"Arms.{field}: got none, expected at least one. Add one.")
+  names = [arm.name for arm in arms.arms]
+  for name in names:
+    if not re.fullmatch(r"\w[\w-]{0,99}", name, re.ASCII):
+      raise SymtuneError(
+        f"Arm.name: got {name!r}, expected letters, digits, '_' and '-', as it names a "
+        f"folder. Change it."
+      )
+  for field, values in (("name of an arm", names), ("seed", list(arms.seeds))):
+    repeated = next((value for value in values if values.count(value) > 1), None)
+    if repeated is not None:
+      raise SymtuneError(
+        f"Arms: the {field} {repeated!r} occurs twice, expected each once. Change one."
+      )
+  if min(arms.seeds) < 0:
+    raise SymtuneError(
+      f"Arms.seeds: got {min(arms.seeds)}, expected 0 or more. Change it."
+    )
+  for arm in arms.arms:
+    for setting in arm.settings:
+      if not setting.partition("=")[2].strip():
+        raise SymtuneError(
+          f"arm {arm.name!r}: got the setting {setting!r}, expected one of the form "
+          f'"NAME = VALUE", such as "TrainSettings.steps = 10". Correct it.'
+        )
+
+
+def plan_arms(arms: Arms, out: pathlib.Path) -> tuple[ArmRun, ...]:
+  """One run per arm and seed: all arms with the first seed, then with the second, ...
+
+  An interrupted sweep can thus compare the arms with the seeds that are complete.
+
+  Args:
+    arms: what to run.
+    out: gets a folder per arm, with a run folder per seed.
+  """
+  return tuple(
+    ArmRun(arm=arm, seed=seed, folder=out / arm.name / f"seed_{seed}")
+    for seed in arms.seeds
+    for arm in arms.arms
+  )

@@ -1,0 +1,165 @@
+"""Stage 11: Comparison -> tables of arms: accuracy, differences, and each seed.
+
+All tables have the same rows, one per setting and group of tasks, and a column per arm.
+"""
+
+from collections.abc import Sequence
+
+from symtune.report.arms.compare import Comparison
+from symtune.report.results import setting_title
+from symtune.report.summary import Summary
+from symtune.report.tables import (
+  Column,
+  Table,
+  show_change,
+  show_estimate,
+  show_p_value,
+  show_percent,
+)
+
+
+def arm_tables(arms: Comparison) -> tuple[Table, ...]:
+  """All tables; that of differences from the first arm only if there are others."""
+  between = [_difference_from_first(arms)] if len(arms.arms) > 1 else []
+  return (_accuracy(arms), _difference_from_before(arms), *between, _each_seed(arms))
+
+
+def describe_intervals(arms: Comparison) -> str:
+  """What the intervals and p-values of the tables are over."""
+  seeds = ", ".join(map(str, arms.seeds))
+  if len(arms.seeds) == 1:
+    over = (
+      f"There is one seed ({seeds}), so intervals are over questions only: they do not "
+      f"say how much another seed would change the result."
+    )
+  else:
+    over = (
+      f"Intervals are over questions and over the {len(arms.seeds)} seeds ({seeds}), "
+      f"taken as a sample of seeds: a seed has its own exemplars, formats, symbols, "
+      f"tuning prompts and dropout. Few seeds tell little about others, so the effect "
+      f"of a seed enters with Student's quantile."
+    )
+  return (
+    f"Accuracy is the mean over tasks, and n the number of answers of each arm. "
+    f"Intervals are 95% and hold for these tasks. {over} Differences are between "
+    f"answers to the same questions. p (Holm) is corrected for all comparisons of its "
+    f"table.\n"
+  )
+
+
+def before_titles(arms: Comparison) -> dict[int, str]:
+  """The title of each base, by the place of the first arm that starts from it."""
+  first, *others = dict.fromkeys(arms.bases)
+  return {first: "before"} | {p: f"before ({arms.arms[p]})" for p in others}
+
+
+def row_title(summary: Summary) -> str:
+  """The setting of a row."""
+  return setting_title(summary.probe, summary.setting)
+
+
+def _accuracy(arms: Comparison) -> Table:
+  bases = before_titles(arms)
+  return Table(
+    title="Accuracy in % after tuning [95% interval]",
+    columns=(
+      *_row_columns(arms),
+      Column(title="tasks", is_detail=True),
+      Column(title="n"),
+      Column(title="chance"),
+      *(Column(title=title) for title in (*bases.values(), *arms.arms)),
+    ),
+    rows=tuple(
+      (
+        *_row_cells(arms, row),
+        str(len(row.tasks)),
+        str(row.n),
+        show_percent(row.chance),
+        *(show_estimate(arms.by_arm[place][i].accuracy[0]) for place in bases),
+        *(show_estimate(summaries[i].accuracy[1]) for summaries in arms.by_arm),
+      )
+      for i, row in enumerate(arms.rows)
+    ),
+  )
+
+
+def _difference_from_before(arms: Comparison) -> Table:
+  return _differences(
+    arms,
+    "Difference from before, in points [95% interval]",
+    arms.arms,
+    [
+      [(s.changes[0], s.holm_p_values[0]) for s in summaries]
+      for summaries in arms.by_arm
+    ],
+  )
+
+
+def _difference_from_first(arms: Comparison) -> Table:
+  return _differences(
+    arms,
+    f"Difference from the arm {arms.arms[0]}, in points [95% interval]",
+    arms.arms[1:],
+    [
+      [(s.changes[place], s.holm_p_values[place]) for s in arms.between]
+      for place in range(len(arms.arms) - 1)
+    ],
+  )
+
+
+def _differences(
+  arms: Comparison, title: str, names: Sequence[str], columns: Sequence[Sequence]
+) -> Table:
+  """A column of differences and one of p-values per arm."""
+  return Table(
+    title=title,
+    columns=(
+      *_row_columns(arms),
+      *(
+        column
+        for name in names
+        for column in (Column(title=name), Column(title="p (Holm)", is_detail=True))
+      ),
+    ),
+    rows=tuple(
+      (
+        *_row_cells(arms, row),
+        *(
+          cell
+          for column in columns
+          for cell in (
+            show_change(column[i][0].difference, column[i][0].low, column[i][0].high),
+            show_p_value(column[i][1]),
+          )
+        ),
+      )
+      for i, row in enumerate(arms.rows)
+    ),
+  )
+
+
+def _each_seed(arms: Comparison) -> Table:
+  seeds = ", ".join(map(str, arms.seeds))
+  name = "seeds" if len(arms.seeds) > 1 else "seed"
+  return Table(
+    title=f"Difference from before, in points, {name} {seeds}",
+    columns=(*_row_columns(arms), *(Column(title=name) for name in arms.arms)),
+    rows=tuple(
+      (
+        *_row_cells(arms, row),
+        *(
+          ", ".join(show_percent(seed[i], "+") for seed in by_seed)
+          for by_seed in arms.by_seed
+        ),
+      )
+      for i, row in enumerate(arms.rows)
+    ),
+  )
+
+
+def _row_columns(arms: Comparison) -> list[Column]:
+  return [Column(title="setting", is_number=False)]
+
+
+def _row_cells(arms: Comparison, row: Summary) -> list[str]:
+  return [row_title(row)]
