@@ -13,6 +13,8 @@ Training and evaluation are kept apart by construction, in the same way for ever
   sentences    training | evaluation: the sentences differ, so no text is shared, but
                they are made of the same words, so no word of a sentence is new
 
+Evaluation therefore has two groups of tasks, of known and of unseen categories.
+
 A base model is pre-trained on more than symbol tuning uses: its tasks have every
 category, so that it knows what each word is called, but no pair that evaluation asks
 about.
@@ -34,6 +36,9 @@ from symtune.cards.card import Example, Source, Task, TaskCard, TaskType
 from symtune.cards.examples import fingerprint
 from symtune.errors import SymtuneError
 
+# The groups of evaluation tasks: of held-out pairs, and of unseen categories.
+KNOWN_CATEGORIES = "known categories"
+UNSEEN_CATEGORIES = "unseen categories"
 _WORD_SLOT = "{word}"
 
 
@@ -172,6 +177,8 @@ def read_plan(keys: strict_yaml.Section) -> Plan:
 def make_tasks(world: World, plan: Plan) -> tuple[Task, ...]:
   """Returns the plan's tasks: pairs, then triples, then pairs of unseen categories.
 
+  Tasks of evaluation carry their group.
+
   Raises:
     SymtuneError: If the world has fewer tasks of a kind than the plan asks for.
   """
@@ -181,16 +188,18 @@ def make_tasks(world: World, plan: Plan) -> tuple[Task, ...]:
     Part.TRAIN: (groups.train_pairs, groups.train_triples),
     Part.EVAL: (groups.heldout_pairs, ()),
   }[plan.part]
-  chosen = (
+  seen = (
     *_first(pairs, plan.num_pairs, f"{plan.part} pairs"),
     *_first(triples, plan.num_triples, f"{plan.part} triples"),
-    *_first(groups.unseen_pairs, plan.num_unseen_pairs, "unseen pairs"),
   )
+  unseen = _first(groups.unseen_pairs, plan.num_unseen_pairs, "unseen pairs")
   is_eval = plan.part == Part.EVAL
+  known = KNOWN_CATEGORIES if is_eval else None
   sentences = world.eval_sentences if is_eval else world.train_sentences
   category_by_name = {category.name: category for category in world.categories}
   return tuple(
-    _make_task(world, [category_by_name[name] for name in names], sentences)
+    _make_task(world, [category_by_name[name] for name in names], sentences, group)
+    for chosen, group in ((seen, known), (unseen, UNSEEN_CATEGORIES))
     for names in chosen
   )
 
@@ -232,7 +241,10 @@ def _triples(
 
 
 def _make_task(
-  world: World, categories: Sequence[Category], sentences: Sequence[str]
+  world: World,
+  categories: Sequence[Category],
+  sentences: Sequence[str],
+  group: str | None,
 ) -> Task:
   """Returns one task: each word of each category in one sentence."""
   names = tuple(category.name for category in categories)
@@ -247,7 +259,10 @@ def _make_task(
       )
   card = _make_card(world, name, categories)
   return Task(
-    card=card, examples=tuple(examples), fingerprint=fingerprint(card, examples)
+    card=card,
+    examples=tuple(examples),
+    fingerprint=fingerprint(card, examples),
+    group=group,
   )
 
 

@@ -71,7 +71,7 @@ def test_words_of_evaluation_sentences_occur_in_training_sentences(world):
 
 def test_the_suites_have_the_planned_numbers_of_tasks(train, evaluation):
   assert [len(task.card.labels) for task in train] == [2] * 540 + [3] * 60
-  assert [len(task.card.labels) for task in evaluation] == [2] * 48
+  assert [len(task.card.labels) for task in evaluation] == [2] * 56
   names = [task.card.name for task in (*train, *evaluation)]
   assert len(names) == len(set(names))
 
@@ -85,12 +85,28 @@ def test_no_training_task_shows_an_unseen_category(world, train, evaluation):
   assert len(unseen) == 8
   assert not unseen & {label for task in train for label in task.card.labels}
   in_evaluation = [len(unseen & set(task.card.labels)) for task in evaluation]
-  assert in_evaluation == [0] * 40 + [2] * 8
+  assert in_evaluation == [0] * 28 + [2] * 28
+
+
+def test_evaluation_asks_about_every_pair_of_unseen_categories(world, evaluation):
+  pairs = {frozenset(task.card.labels) for task in evaluation[28:]}
+  unseen = microworld.split_groups(world).unseen
+  assert pairs == {frozenset(pair) for pair in itertools.combinations(unseen, 2)}
+
+
+def test_groups_tell_known_from_unseen_categories(train, evaluation):
+  seen = {label for task in train for label in task.card.labels}
+  for task in evaluation:
+    is_known = set(task.card.labels) <= seen
+    expected = "known categories" if is_known else "unseen categories"
+    assert task.group == expected
+  assert {task.group for task in train} == {None}
+  assert {task.group for task in load.load_suite("microworld_base", None)} == {None}
 
 
 def test_held_out_pairs_are_of_categories_that_training_shows(train, evaluation):
   seen = {label for task in train for label in task.card.labels}
-  assert all(set(task.card.labels) <= seen for task in evaluation[:40])
+  assert all(set(task.card.labels) <= seen for task in evaluation[:28])
   assert len(seen) == 36
 
 
@@ -139,7 +155,7 @@ def test_the_tasks_are_pinned(train, evaluation):
     "c21a7eee568923f0190eeacdb4f9206e644e918c041bdf19c84b1160078e5e06"
   )
   assert digest(evaluation) == (
-    "a5e8e82abda4dae89b00a47ade617affffb043875bc3736459b43ad46d233461"
+    "6d68159e690193bc80ed299b8c7ea42e39ff6e493c423a1a55b7ead7d2a46a89"
   )
 
 
