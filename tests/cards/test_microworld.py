@@ -15,7 +15,7 @@ WORLD_PATH = resource_dir("tasks") / "microworld" / "world.yaml"
 SMALL = """
 version: 1
 seed: 0
-held_out: {categories: 2, pairs: 1}
+held_out: {categories: 2, kept_apart: 2}
 sentences:
   train: ["{word}", "the {word}"]
   eval: ["{word} the"]
@@ -88,10 +88,11 @@ def test_no_training_task_shows_an_unseen_category(world, train, evaluation):
   assert in_evaluation == [0] * 28 + [2] * 28
 
 
-def test_evaluation_asks_about_every_pair_of_unseen_categories(world, evaluation):
-  pairs = {frozenset(task.card.labels) for task in evaluation[28:]}
-  unseen = microworld.split_groups(world).unseen
-  assert pairs == {frozenset(pair) for pair in itertools.combinations(unseen, 2)}
+def test_evaluation_asks_about_every_pair_of_both_groups(world, evaluation):
+  groups = microworld.split_groups(world)
+  asked = [frozenset(task.card.labels) for task in evaluation]
+  for names, found in ((groups.kept_apart, asked[:28]), (groups.unseen, asked[28:])):
+    assert set(found) == {frozenset(p) for p in itertools.combinations(names, 2)}
 
 
 def test_groups_tell_known_from_unseen_categories(train, evaluation):
@@ -108,6 +109,12 @@ def test_held_out_pairs_are_of_categories_that_training_shows(train, evaluation)
   seen = {label for task in train for label in task.card.labels}
   assert all(set(task.card.labels) <= seen for task in evaluation[:28])
   assert len(seen) == 36
+
+
+def test_no_training_task_has_two_of_the_categories_kept_apart(world, train):
+  apart = set(microworld.split_groups(world).kept_apart)
+  assert len(apart) == 8
+  assert max(len(apart & set(task.card.labels)) for task in train) == 1
 
 
 def test_training_and_evaluation_share_no_text(train, evaluation):
@@ -152,10 +159,10 @@ def test_the_tasks_are_pinned(train, evaluation):
     return hashlib.sha256(lines.encode()).hexdigest()
 
   assert digest(train) == (
-    "c21a7eee568923f0190eeacdb4f9206e644e918c041bdf19c84b1160078e5e06"
+    "b41ada87dc4286df3d716586ceabc33f7725815de35037d4d612409eb4e055a8"
   )
   assert digest(evaluation) == (
-    "6d68159e690193bc80ed299b8c7ea42e39ff6e493c423a1a55b7ead7d2a46a89"
+    "f4d367fc22c1c017bd3356c45053e88c1b8cc7a7aa176bc52cdc6102fa404920"
   )
 
 
@@ -188,7 +195,7 @@ def test_a_world_file_becomes_a_world(tmp_path):
   )
   groups = microworld.split_groups(world)
   assert (len(groups.unseen), len(groups.heldout_pairs)) == (2, 1)
-  # The one triple of the three seen categories has a held-out pair.
+  # The one triple of the three seen categories has the held-out pair.
   assert (len(groups.train_pairs), len(groups.train_triples)) == (2, 0)
 
 
@@ -205,7 +212,7 @@ def test_a_world_file_becomes_a_world(tmp_path):
     ('["{word} the"]', "[]", "'sentences.eval': empty; list at least one"),
     ('["{word} the"]', '["{word}"]', "'{word}' occurs twice; keep one of them"),
     ("categories: 2", "categories: 4", "'held_out.categories': leaves 1 seen cat"),
-    ("pairs: 1", "pairs: 4", "'held_out.pairs': got more than the 3 pairs there are"),
+    ("apart: 2", "apart: 4", "'held_out.kept_apart': got more than the 3 categories"),
     ("seed: 0", "seed: x", "'seed': got 'x' (str), expected a whole number"),
   ],
 )
