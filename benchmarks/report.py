@@ -110,6 +110,7 @@ _EXAMPLE = ResultRow(
   query=0,
   prompt_hash=0,
   shares=("fruit", "tool"),
+  group=None,
   kind="rank",
   num_classes=2,
   label=0,

@@ -190,12 +190,14 @@ class Task:
     left_out: Number of rows of the file that are not read: those of the split "test",
       which no card uses, and those without a gold label (-1) in a split that this card
       does not use.
+    group: Name of the group that its suite puts it in; None if the suite has none.
   """
 
   card: TaskCard
   examples: tuple[Example, ...]
   fingerprint: str
   left_out: int = 0
+  group: str | None = None
 
   @property
   def queries(self) -> tuple[Example, ...]:

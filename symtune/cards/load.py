@@ -2,14 +2,15 @@
 
 A suite is a named, ordered list of tasks: `tasks/suites/<name>.yaml`. It either lists
 cards, whose rows are in a data folder, or says how many tasks to make from the
-microworld, whose rows are generated.
+microworld, whose rows are generated. A suite may name groups of its tasks, which
+reports then show apart.
 """
 
 import dataclasses
 import difflib
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from symtune.cards import card as card_lib
 from symtune.cards import microworld, strict_yaml
@@ -31,6 +32,8 @@ class Suite:
     description: One sentence.
     tasks: The cards in order; empty for a suite of the microworld.
     plan: Which tasks to make from the microworld; None for a suite of cards.
+    group_by_task: The group of each card by its name; empty without groups. Tasks of
+      the microworld have theirs from `microworld.make_tasks`.
   """
 
   name: str
@@ -38,6 +41,7 @@ class Suite:
   description: str
   tasks: tuple[TaskCard, ...]
   plan: microworld.Plan | None
+  group_by_task: Mapping[str, str]
 
 
 def list_cards() -> tuple[str, ...]:
@@ -72,7 +76,8 @@ def read_suite(name: str | os.PathLike[str]) -> Suite:
   """Returns a suite without its rows, by its name or by the path of a `.yaml` file.
 
   An entry of `tasks` is the name of a card, or the path of a `.yaml` file relative to
-  the suite's file.
+  the suite's file. `groups`, if given, lists every task, by its name or as `tasks`
+  has it, under the name of one group.
 
   Raises:
     SymtuneError: If there is no such suite, if its file is not valid, or if one of its
@@ -80,7 +85,7 @@ def read_suite(name: str | os.PathLike[str]) -> Suite:
   """
   path = _path(name, "suite", _suite_paths())
   keys = strict_yaml.read_yaml(path)
-  keys.check_keys(["name", "version", "description"], ["tasks", "world"])
+  keys.check_keys(["name", "version", "description"], ["tasks", "groups", "world"])
   if ("tasks" in keys.values) == ("world" in keys.values):
     raise keys.error("tasks", "give either 'tasks' (cards) or 'world' (microworld)")
   _check_stem(path, keys.text("name"))
@@ -88,12 +93,14 @@ def read_suite(name: str | os.PathLike[str]) -> Suite:
     cards, plan = _suite_cards(keys), None
   else:
     cards, plan = (), microworld.read_plan(keys.section("world"))
+  groups = _read_groups(keys, cards) if "groups" in keys.values else {}
   return Suite(
     name=keys.text("name"),
     version=keys.count("version"),
     description=keys.text("description"),
     tasks=cards,
     plan=plan,
+    group_by_task=groups,
   )
 
 
@@ -126,7 +133,12 @@ def load_suite(
       f"the data folder {os.fspath(data_dir)!r} is not a folder: pass --data DIR, the "
       f"folder that holds {rows} and the other row files of suite {suite.name!r}"
     )
-  return tuple(read_task(card, data_dir) for card in suite.tasks)
+  return tuple(
+    dataclasses.replace(
+      read_task(card, data_dir), group=suite.group_by_task.get(card.name)
+    )
+    for card in suite.tasks
+  )
 
 
 def _card_paths() -> dict[str, pathlib.Path]:
@@ -191,3 +203,47 @@ def _suite_cards(keys: strict_yaml.Section) -> tuple[TaskCard, ...]:
     if names.count(name) > 1:
       raise keys.error("tasks", f"the task {name!r} occurs twice; list it once")
   return tuple(cards)
+
+
+def _read_groups(
+  keys: strict_yaml.Section, cards: Sequence[TaskCard]
+) -> dict[str, str]:
+  """The group of each card by its name; every card is in exactly one group."""
+  if "tasks" not in keys.values:
+    raise keys.error("groups", "only a suite of cards names groups; remove the key")
+  names = [card.name for card in cards]
+  name_by_entry = dict(zip((*keys.texts("tasks"), *names), names * 2, strict=True))
+  groups = keys.section("groups")
+  found: dict[str, str] = {}
+  for group in groups.values:
+    _check_group_name(groups, group)
+    entries = groups.texts(group)
+    if not entries:
+      raise groups.error(group, "empty; list its tasks, or remove the group")
+    for i, entry in enumerate(entries):
+      if entry not in name_by_entry:
+        close = difflib.get_close_matches(entry, name_by_entry, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise groups.error(
+          f"{group}[{i}]",
+          f"got {entry!r}; {hint}expected one of 'tasks': {', '.join(names)}",
+        )
+      name = name_by_entry[entry]
+      if name in found:
+        raise groups.error(
+          f"{group}[{i}]",
+          f"the task {entry!r} is already in {found[name]!r}; list it once",
+        )
+      found[name] = group
+  missing = [name for name in names if name not in found]
+  if missing:
+    raise keys.error("groups", f"no group has {', '.join(missing)}; list every task")
+  return found
+
+
+def _check_group_name(groups: strict_yaml.Section, name: object) -> None:
+  """Raises SymtuneError unless the name is one line of text, which fits a table."""
+  if not isinstance(name, str) or not name or " ".join(name.split()) != name:
+    raise groups.error(
+      str(name), f"got the name {name!r}, expected text on one line, in quotes"
+    )

@@ -8,10 +8,12 @@ symbol tuning must make it read the exemplars instead.
 Training and evaluation are kept apart by construction, in the same way for every suite:
 
   categories   seen | unseen: no training task has an unseen category
-  pairs        of seen categories, training | held out: no training task has both
-               categories of a held-out pair
+  pairs        of seen categories, training | held out: some seen categories are kept
+               apart, so that no training task has two of them
   sentences    training | evaluation: the sentences differ, so no text is shared, but
                they are made of the same words, so no word of a sentence is new
+
+Evaluation therefore has two groups of tasks, of known and of unseen categories.
 
 A base model is pre-trained on more than symbol tuning uses: its tasks have every
 category, so that it knows what each word is called, but no pair that evaluation asks
@@ -34,6 +36,9 @@ from symtune.cards.card import Example, Source, Task, TaskCard, TaskType
 from symtune.cards.examples import fingerprint
 from symtune.errors import SymtuneError
 
+# The groups of evaluation tasks: of held-out pairs, and of unseen categories.
+KNOWN_CATEGORIES = "known categories"
+UNSEEN_CATEGORIES = "unseen categories"
 _WORD_SLOT = "{word}"
 
 
@@ -62,7 +67,7 @@ class World:
     version: Number that goes up when words or sentences change.
     seed: Decides which categories, pairs and sentences are chosen.
     num_unseen_categories: Number of categories that no training task has.
-    num_heldout_pairs: Number of pairs of seen categories that no training task has.
+    num_kept_apart: Number of other categories of which no training task has two.
     train_sentences: Sentences of the training tasks, with a `{word}` slot each.
     eval_sentences: Sentences of the evaluation tasks.
     categories: All categories.
@@ -71,7 +76,7 @@ class World:
   version: int
   seed: int
   num_unseen_categories: int
-  num_heldout_pairs: int
+  num_kept_apart: int
   train_sentences: tuple[str, ...]
   eval_sentences: tuple[str, ...]
   categories: tuple[Category, ...]
@@ -83,7 +88,7 @@ class Plan:
 
   Attributes:
     part: Base, training or evaluation.
-    num_pairs: Number of two-way tasks; in evaluation, of held-out pairs.
+    num_pairs: Number of two-way tasks; in evaluation, of categories kept apart.
     num_triples: Number of three-way tasks; 0 in evaluation.
     num_unseen_pairs: Number of two-way tasks of unseen categories; evaluation only.
   """
@@ -99,6 +104,7 @@ class Groups:
   """Names of categories and their combinations, each in its ranked order."""
 
   unseen: tuple[str, ...]
+  kept_apart: tuple[str, ...]
   base_pairs: tuple[tuple[str, ...], ...]
   base_triples: tuple[tuple[str, ...], ...]
   train_pairs: tuple[tuple[str, ...], ...]
@@ -118,14 +124,14 @@ def read_world(path: str | os.PathLike[str]) -> World:
   keys = strict_yaml.read_yaml(path)
   keys.check_keys(["version", "seed", "held_out", "sentences", "categories"])
   held_out = keys.section("held_out")
-  held_out.check_keys(["categories", "pairs"])
+  held_out.check_keys(["categories", "kept_apart"])
   sentences = keys.section("sentences")
   sentences.check_keys([Part.TRAIN, Part.EVAL])
   world = World(
     version=keys.count("version"),
     seed=keys.count("seed"),
     num_unseen_categories=held_out.count("categories"),
-    num_heldout_pairs=held_out.count("pairs"),
+    num_kept_apart=held_out.count("kept_apart"),
     train_sentences=sentences.texts(Part.TRAIN),
     eval_sentences=sentences.texts(Part.EVAL),
     categories=_read_categories(keys.section("categories")),
@@ -137,9 +143,10 @@ def read_world(path: str | os.PathLike[str]) -> World:
     raise held_out.error(
       "categories", f"leaves {num_seen} seen categories, expected 2 or more"
     )
-  num_pairs = num_seen * (num_seen - 1) // 2
-  if world.num_heldout_pairs > num_pairs:
-    raise held_out.error("pairs", f"got more than the {num_pairs} pairs there are")
+  if world.num_kept_apart > num_seen:
+    raise held_out.error(
+      "kept_apart", f"got more than the {num_seen} categories there are"
+    )
   return world
 
 
@@ -172,6 +179,8 @@ def read_plan(keys: strict_yaml.Section) -> Plan:
 def make_tasks(world: World, plan: Plan) -> tuple[Task, ...]:
   """Returns the plan's tasks: pairs, then triples, then pairs of unseen categories.
 
+  Tasks of evaluation carry their group.
+
   Raises:
     SymtuneError: If the world has fewer tasks of a kind than the plan asks for.
   """
@@ -181,16 +190,18 @@ def make_tasks(world: World, plan: Plan) -> tuple[Task, ...]:
     Part.TRAIN: (groups.train_pairs, groups.train_triples),
     Part.EVAL: (groups.heldout_pairs, ()),
   }[plan.part]
-  chosen = (
+  seen = (
     *_first(pairs, plan.num_pairs, f"{plan.part} pairs"),
     *_first(triples, plan.num_triples, f"{plan.part} triples"),
-    *_first(groups.unseen_pairs, plan.num_unseen_pairs, "unseen pairs"),
   )
+  unseen = _first(groups.unseen_pairs, plan.num_unseen_pairs, "unseen pairs")
   is_eval = plan.part == Part.EVAL
+  known = KNOWN_CATEGORIES if is_eval else None
   sentences = world.eval_sentences if is_eval else world.train_sentences
   category_by_name = {category.name: category for category in world.categories}
   return tuple(
-    _make_task(world, [category_by_name[name] for name in names], sentences)
+    _make_task(world, [category_by_name[name] for name in names], sentences, group)
+    for chosen, group in ((seen, known), (unseen, UNSEEN_CATEGORIES))
     for names in chosen
   )
 
@@ -201,23 +212,42 @@ def split_groups(world: World) -> Groups:
   A triple is for training, or for the base, if all three of its pairs are.
   """
   names = sorted(category.name for category in world.categories)
-  unseen = _ranked(((n,) for n in names), world.seed, "unseen category")
-  unseen = tuple(sorted(n for (n,) in unseen[: world.num_unseen_categories]))
+  unseen = _choose(names, world.num_unseen_categories, world.seed, "unseen category")
   seen = [name for name in names if name not in unseen]
-  pairs = _ranked(itertools.combinations(seen, 2), world.seed, "held-out pair")
-  heldout_pairs = pairs[: world.num_heldout_pairs]
-  unseen_pairs = _ranked(itertools.combinations(unseen, 2), world.seed, "unseen pair")
+  kept_apart = _choose(seen, world.num_kept_apart, world.seed, "category kept apart")
+  heldout_pairs = _pairs(kept_apart, world.seed, "held-out pair")
+  unseen_pairs = _pairs(unseen, world.seed, "unseen pair")
   asked = frozenset(heldout_pairs + unseen_pairs)
-  base_pairs = [p for p in itertools.combinations(names, 2) if p not in asked]
   return Groups(
     unseen=unseen,
-    base_pairs=_ranked(base_pairs, world.seed, "base pair"),
+    kept_apart=kept_apart,
+    base_pairs=_without(_pairs(names, world.seed, "base pair"), asked),
     base_triples=_ranked(_triples(names, asked), world.seed, "base triple"),
-    train_pairs=pairs[world.num_heldout_pairs :],
+    train_pairs=_without(_pairs(seen, world.seed, "training pair"), asked),
     train_triples=_ranked(_triples(seen, asked), world.seed, "triple"),
     heldout_pairs=heldout_pairs,
     unseen_pairs=unseen_pairs,
   )
+
+
+def _choose(
+  names: Sequence[str], count: int, seed: int, purpose: str
+) -> tuple[str, ...]:
+  """Returns the names that the seed decides, sorted."""
+  ranked = _ranked(((name,) for name in names), seed, purpose)
+  return tuple(sorted(name for (name,) in ranked[:count]))
+
+
+def _pairs(
+  names: Sequence[str], seed: int, purpose: str
+) -> tuple[tuple[str, ...], ...]:
+  return _ranked(itertools.combinations(names, 2), seed, purpose)
+
+
+def _without(
+  pairs: Sequence[tuple[str, ...]], asked: frozenset[tuple[str, ...]]
+) -> tuple[tuple[str, ...], ...]:
+  return tuple(pair for pair in pairs if pair not in asked)
 
 
 def _triples(
@@ -232,7 +262,10 @@ def _triples(
 
 
 def _make_task(
-  world: World, categories: Sequence[Category], sentences: Sequence[str]
+  world: World,
+  categories: Sequence[Category],
+  sentences: Sequence[str],
+  group: str | None,
 ) -> Task:
   """Returns one task: each word of each category in one sentence."""
   names = tuple(category.name for category in categories)
@@ -247,7 +280,10 @@ def _make_task(
       )
   card = _make_card(world, name, categories)
   return Task(
-    card=card, examples=tuple(examples), fingerprint=fingerprint(card, examples)
+    card=card,
+    examples=tuple(examples),
+    fingerprint=fingerprint(card, examples),
+    group=group,
   )
 
 

@@ -1,5 +1,6 @@
 """The commands that show cards: tasks, preview."""
 
+import collections
 import pathlib
 
 import numpy as np
@@ -44,7 +45,7 @@ MICROWORLD_CATEGORIES = (SymbolCategory.NONCE,)
 
 
 def list_tasks(suite: str | None, vocab_path: pathlib.Path | None) -> None:
-  """Prints a table of cards: all of them, or those of a suite.
+  """Prints a table of cards: all of them, or those of a suite with their groups.
 
   Raises:
     SymtuneError: an unknown suite, or a card whose label words are the same to the
@@ -52,8 +53,10 @@ def list_tasks(suite: str | None, vocab_path: pathlib.Path | None) -> None:
   """
   if suite is None:
     cards = [load_card(name) for name in list_cards()]
+    groups = {}
   else:
     cards = _suite_cards(suite)
+    groups = _suite_groups(suite)
   is_microworld = all(card.name.startswith(_MICROWORLD_PREFIX) for card in cards)
   table = rich.table.Table("task", "type", "classes", "label words", "licence")
   for card in cards:
@@ -67,6 +70,10 @@ def list_tasks(suite: str | None, vocab_path: pathlib.Path | None) -> None:
   console = rich.console.Console()
   console.print(table)
   console.print(f"{len(cards)} tasks; suites: {', '.join(list_suites())}")
+  for group, names in groups.items():
+    console.print(
+      f"group {group!r}, {len(names)} tasks: {', '.join(names)}", markup=False
+    )
   vocab = _find_vocab(vocab_path, is_microworld=is_microworld)
   if vocab is not None:
     for card in cards:
@@ -76,6 +83,19 @@ def list_tasks(suite: str | None, vocab_path: pathlib.Path | None) -> None:
 def _suite_cards(suite: str) -> list[TaskCard]:
   """The cards of a suite; those of the microworld are made together with their rows."""
   return list(read_suite(suite).tasks) or [t.card for t in load_suite(suite, None)]
+
+
+def _suite_groups(suite: str) -> dict[str, list[str]]:
+  """The names of the tasks of each group of a suite; empty if it has no groups."""
+  found = read_suite(suite)
+  pairs = list(found.group_by_task.items())
+  if found.plan is not None:
+    pairs = [(task.card.name, task.group) for task in load_suite(suite, None)]
+  groups = collections.defaultdict(list)
+  for name, group in pairs:
+    if group is not None:
+      groups[group].append(name)
+  return groups
 
 
 def preview(

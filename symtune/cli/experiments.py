@@ -148,9 +148,11 @@ def report(
   order: Sequence[tuple[str, int]] = (),
 ) -> None:
   """Write and print the report of a run."""
-  table = write_report(run_dir, parse_choice(Rule, rule, "--rule"), order)
+  tables = write_report(run_dir, parse_choice(Rule, rule, "--rule"), order)
   console = rich.console.Console()
-  console.print(table)
+  for table in tables:
+    console.print(table)
+    console.line()
   console.print(f"run folder: {run_dir}")
 
 

@@ -134,6 +134,8 @@ def build_experiment(
   probes = make_probes(recipe.probe.probes, _local(data_dir))
   fingerprints = [] if mixture is None else [*mixture.fingerprints]
   fingerprints += [task.fingerprint for task in probe_tasks]
+  # Rows name the groups, so a folder keeps to one division of its tasks.
+  fingerprints += [f"{t.card.name} in {t.group}" for t in probe_tasks if t.group]
   if start is not None:
     fingerprints.append(start.fingerprint)
   if recipe.symbols.synonyms is not None:

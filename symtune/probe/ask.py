@@ -124,6 +124,7 @@ class Asker:
       fingerprint=self.task.fingerprint,
       natural=own if kind is AnswerKind.GENERATE and not shows_own else (),
       shares=self.task.card.shares,
+      group=self.task.group,
     )
 
   def _draw(

@@ -52,6 +52,7 @@ class ProbeItem:
     natural: the task's own label words, where the prompt shows others and the answer
       is generated.
     shares: names of what the task has in common with other tasks (`TaskCard.shares`).
+    group: name of the task's group in its suite, or None.
   """
 
   probe: str
@@ -67,6 +68,7 @@ class ProbeItem:
   references: tuple[str, ...] = ()
   natural: tuple[str, ...] = ()
   shares: tuple[str, ...] = ()
+  group: str | None = None
 
   @property
   def key(self) -> tuple[str, str, str, int, int]:

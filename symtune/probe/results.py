@@ -28,8 +28,9 @@ from symtune.probe.columns import (
 )
 from symtune.probe.row_checks import find_problem, find_repeated
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 CHECKSUM = "crc32"
+_FIRST_WITH_CHECKSUM = 5
 _MAX_BYTES = 20_000_000_000
 _BLOCK = 64  # lines parsed before their values become columns; more are slower
 
@@ -56,6 +57,7 @@ class ResultRow:
     prompt_hash: 48 bits of the SHA-256 of the whole prompt, its choices and its kind:
       equal for equal questions, whichever probe asks them.
     shares: names of what the task has in common with other tasks, such as a category.
+    group: name of the task's group in its suite, or None; one for all rows of a task.
     kind: "rank" or "generate" (`probe.AnswerKind`).
     num_classes: number of choices.
     label: index of the right choice.
@@ -103,6 +105,7 @@ class ResultRow:
   query: int
   prompt_hash: int
   shares: tuple[str, ...]
+  group: str | None
   kind: str
   num_classes: int
   label: int
@@ -353,7 +356,7 @@ def _describe_damage(body: bytes) -> str:
 
 
 def _is_whole(body: bytes, values: dict[str, Any]) -> bool:
-  """Whether the line fits its checksum; versions before the fifth have none."""
+  """Whether the line fits its checksum; the first versions have none."""
   if CHECKSUM not in values and isinstance(values.get("schema_version"), int):
-    return values["schema_version"] < SCHEMA_VERSION
+    return values["schema_version"] < _FIRST_WITH_CHECKSUM
   return _tail(body[:-_TAIL_LENGTH]) == body[-_TAIL_LENGTH:]

@@ -48,7 +48,7 @@ def find_problem(rows: RowColumns) -> tuple[int, str] | None:
   Args:
     rows: at least one row, with lists one after another as they were read.
   """
-  for checks in (_sizes, _indices, _numbers, _answers, _models):
+  for checks in (_sizes, _indices, _numbers, _answers, _models, _groups):
     for key, is_bad, expected in checks(rows):
       if is_bad.any():
         place = int(np.argmax(is_bad))
@@ -178,6 +178,18 @@ def _models(rows: RowColumns) -> Iterator[_Check]:
       values != values[first],
       lambda row: f"the same in all rows of {row.checkpoint}, step {row.step}",
     )
+
+
+def _groups(rows: RowColumns) -> Iterator[_Check]:
+  """A task is in one group, whichever checkpoint answers."""
+  probes, tasks, groups = (rows.words(name) for name in ("probe", "task", "group"))
+  keys = probes.codes.astype(np.int64) * len(tasks.values) + tasks.codes
+  firsts, place = np.unique(keys, return_index=True, return_inverse=True)[1:]
+  yield (
+    "group",
+    groups.codes != groups.codes[firsts[place]],
+    lambda row: f"the same in all rows of probe {row.probe}, task {row.task}",
+  )
 
 
 def _is_ranked(rows: RowColumns) -> np.ndarray:

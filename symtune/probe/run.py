@@ -257,6 +257,7 @@ def _to_row(
     query=item.query,
     prompt_hash=prompt_hash(item),
     shares=item.shares,
+    group=item.group,
     kind=str(item.kind),
     num_classes=len(choices),
     label=item.prompt.answer,

@@ -31,9 +31,16 @@ from symtune.report.scaling import (
   slope_table,
   why_no_slope,
 )
-from symtune.report.summary import Summary, summarize_settings, summarize_tasks
+from symtune.report.summary import (
+  Summary,
+  summarize_groups,
+  summarize_settings,
+  summarize_tasks,
+)
 from symtune.report.tables import (
+  Table,
   change_table,
+  group_table,
   headline_table,
   show_percent,
   task_table,
@@ -61,6 +68,9 @@ _STATISTICS = """\
   queries set them apart. "new tasks" is its interval for other tasks of this kind, from
   how much the tasks differ. Tasks that share something, such as a category of words,
   are not taken to be independent.
+- A group holds tasks that the suite names together, and "new tasks" is then for tasks
+  like these. A small p in one group and a large p in another do not show that the
+  groups differ.
 - detectable is the smallest true difference that such a comparison calls significant at
   5% in 80 of 100 repetitions: a smaller one is likely to be missed. "none" says that
   there are too few answers to find any.
@@ -74,7 +84,7 @@ _STATISTICS = """\
 
 def write_report(
   run_dir: pathlib.Path, rule: Rule = Rule.SUM, order: Sequence[tuple[str, int]] = ()
-) -> rich.table.Table:
+) -> tuple[rich.table.Table, ...]:
   """Writes report.md, report.png and, for several model sizes, scaling.png.
 
   Args:
@@ -83,7 +93,7 @@ def write_report(
     order: order of the checkpoints by name and step, see `pair_rows`.
 
   Returns:
-    The headline table, for the terminal.
+    For the terminal: the headline table, and the table of groups if there are several.
 
   Raises:
     SymtuneError: there are no results, files are damaged, or checkpoints were not asked
@@ -99,6 +109,7 @@ def write_report(
     raise SymtuneError(f"{results_path}: {error}") from error
   settings = summarize_settings(results)
   headline = headline_table(settings, results.checkpoints)
+  groups = _group_tables(results)
   by_task = task_table(summarize_tasks(results), results.checkpoints)
   write_whole(run_dir / FIGURE_FILE, draw_accuracy(settings, results.checkpoints))
   slopes = fit_slopes(results) if has_sizes(results) else ()
@@ -110,6 +121,7 @@ def write_report(
     f"## {headline.title}\n",
     to_markdown(headline),
     *_describe_changes(settings, results.checkpoints),
+    *(part for table in groups for part in (f"## {table.title}\n", to_markdown(table))),
     f"![Accuracy by setting and checkpoint, with chance levels]({FIGURE_FILE})\n",
     *_describe_notes(write_notes(rows, results.checkpoints, rule)),
     _STATISTICS,
@@ -125,7 +137,7 @@ def write_report(
     to_markdown(by_task),
   ]
   write_whole(run_dir / REPORT_FILE, "\n".join(parts))
-  return to_terminal(headline)
+  return tuple(map(to_terminal, (headline, *groups[:1])))
 
 
 def _head(about: dict[str, Any] | None, rule: Rule) -> list[str]:
@@ -136,6 +148,20 @@ def _head(about: dict[str, Any] | None, rule: Rule) -> list[str]:
   if rule is not Rule.SUM:
     parts.append(f"Answers follow the rule `{rule}`, not `sum`.\n")
   return parts
+
+
+def _group_tables(results: PairedResults) -> list[Table]:
+  """Accuracy by group of tasks, if there are several groups.
+
+  More than two checkpoints have a second table, of differences.
+  """
+  summaries = summarize_groups(results)
+  if len({s.group for s in summaries} - {None}) < 2:
+    return []
+  tables = [group_table(summaries, results.checkpoints)]
+  if len(results.checkpoints) > 2:
+    tables.append(change_table(summaries, results.checkpoints, by_group=True))
+  return tables
 
 
 def _describe_common_tasks(results: PairedResults) -> list[str]:

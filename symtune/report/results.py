@@ -50,6 +50,11 @@ class TaskRows:
   task: str
   by_checkpoint: tuple[Results, ...]
 
+  @property
+  def group(self) -> str | None:
+    """The task's group; `read_results` refuses rows that differ in it."""
+    return self.by_checkpoint[0][0].group
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SettingRows:

@@ -35,6 +35,7 @@ class Summary:
   Attributes:
     probe: name of the probe.
     setting: name of the setting.
+    group: the group of these tasks; None for all tasks, or for those without a group.
     tasks: names of the tasks in the mean.
     n: number of answers of each checkpoint.
     chance: accuracy of uniform guessing, 0 to 1.
@@ -47,6 +48,7 @@ class Summary:
 
   probe: str
   setting: str
+  group: str | None = None
   tasks: tuple[str, ...]
   n: int
   chance: float
@@ -66,6 +68,27 @@ def summarize_tasks(results: PairedResults) -> tuple[Summary, ...]:
   return _correct(
     in_threads(_summarize, [(s, (t,)) for s in results.settings for t in s.tasks])
   )
+
+
+def summarize_groups(results: PairedResults) -> tuple[Summary, ...]:
+  """One summary per setting and group of tasks: means over the tasks of the group.
+
+  Args:
+    results: results of any probes.
+
+  Returns:
+    The summaries; within a setting in the order of the groups' names, and last its
+    tasks without a group. A setting whose tasks all have none is left out.
+  """
+  calls = []
+  for setting in results.settings:
+    by_group: dict[str | None, list[TaskRows]] = {}
+    for task in setting.tasks:
+      by_group.setdefault(task.group, []).append(task)
+    if by_group.keys() != {None}:
+      for group in sorted(by_group, key=lambda name: (name is None, name or "")):
+        calls.append((setting, tuple(by_group[group]), group))
+  return _correct(in_threads(_summarize, calls))
 
 
 def in_threads(function: Callable[..., _T], calls: Sequence[tuple]) -> list[_T]:
@@ -106,7 +129,9 @@ def _correct(summaries: list[Summary]) -> tuple[Summary, ...]:
   )
 
 
-def _summarize(setting: SettingRows, tasks: tuple[TaskRows, ...]) -> Summary:
+def _summarize(
+  setting: SettingRows, tasks: tuple[TaskRows, ...], group: str | None = None
+) -> Summary:
   names = tuple(task.task for task in tasks)
   by_checkpoint = [
     [right_answers(rows) for rows in checkpoint]
@@ -121,6 +146,7 @@ def _summarize(setting: SettingRows, tasks: tuple[TaskRows, ...]) -> Summary:
   return Summary(
     probe=setting.probe,
     setting=setting.setting,
+    group=group,
     tasks=names,
     n=accuracy[0].n,
     chance=mean_chance(tasks),

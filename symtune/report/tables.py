@@ -96,6 +96,37 @@ def headline_table(
   )
 
 
+def group_table(
+  summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
+) -> Table:
+  """One row per setting and group of tasks.
+
+  Args:
+    summaries: summaries of groups (`summary.summarize_groups`).
+    checkpoints: checkpoints in the order of the summaries' estimates.
+  """
+  return Table(
+    title="Accuracy in % by group of tasks [95% interval]",
+    columns=(
+      Column(title="setting", is_number=False),
+      Column(title="group", is_number=False),
+      Column(title="tasks", is_detail=True),
+      Column(title="n"),
+      *_number_columns(checkpoints, shows_p=False),  # the group takes its place
+    ),
+    rows=tuple(
+      (
+        setting_title(s.probe, s.setting),
+        _group_title(s),
+        str(len(s.tasks)),
+        str(s.n),
+        *_number_cells(s),
+      )
+      for s in summaries
+    ),
+  )
+
+
 def task_table(
   summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
 ) -> Table:
@@ -121,18 +152,24 @@ def task_table(
 
 
 def change_table(
-  summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
+  summaries: Sequence[Summary],
+  checkpoints: Sequence[CheckpointLabel],
+  *,
+  by_group: bool = False,
 ) -> Table:
-  """One row per setting and later checkpoint, which is compared with the first.
+  """One row per summary and later checkpoint, which is compared with the first.
 
   Args:
-    summaries: summaries of settings (`summary.summarize_settings`).
+    summaries: summaries of settings (`summary.summarize_settings`) or of groups.
     checkpoints: checkpoints in the order of the summaries' estimates.
+    by_group: whether the summaries are of groups, which then have a column.
   """
+  where = " by group of tasks" if by_group else ""
   return Table(
-    title="Difference in points, on the same questions [95% interval]",
+    title=f"Difference in points{where}, on the same questions [95% interval]",
     columns=(
       Column(title="setting", is_number=False),
+      *([Column(title="group", is_number=False)] if by_group else []),
       Column(title="compared", is_number=False),
       Column(title="difference"),
       *CHANGE_COLUMNS,
@@ -140,6 +177,7 @@ def change_table(
     rows=tuple(
       (
         setting_title(s.probe, s.setting),
+        *([_group_title(s)] if by_group else []),
         pair_title(checkpoints[0], later),
         *change_cells(change, corrected),
       )
@@ -193,10 +231,19 @@ def _in_lines(cell: str) -> rich.text.Text:
   return rich.text.Text(cell)
 
 
-def _number_columns(checkpoints: Sequence[CheckpointLabel]) -> list[Column]:
+def _group_title(summary: Summary) -> str:
+  return "(no group)" if summary.group is None else summary.group
+
+
+def _number_columns(
+  checkpoints: Sequence[CheckpointLabel], *, shows_p: bool = True
+) -> list[Column]:
+  """Chance, accuracies and a difference; whether the terminal shows its p-value."""
   columns = [Column(title=t) for t in ("chance", *map(checkpoint_title, checkpoints))]
   if len(checkpoints) == 2:  # more have a table of their own
-    columns += [Column(title=pair_title(*checkpoints)), *CHANGE_COLUMNS]
+    *details, corrected = CHANGE_COLUMNS
+    corrected = dataclasses.replace(corrected, is_detail=not shows_p)
+    columns += [Column(title=pair_title(*checkpoints)), *details, corrected]
   return columns
 
 

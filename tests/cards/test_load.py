@@ -84,6 +84,33 @@ def test_a_suite_keeps_its_order_and_takes_own_cards_by_relative_path(tmp_path):
   assert [len(task.examples) for task in tasks] == [4, 4, 4]
 
 
+GROUPS = "tasks: [wnli, rte, cola]\ngroups: {pairs: [rte, wnli], single: [cola]}\n"
+
+
+def test_tasks_carry_the_group_of_their_suite(tmp_path):
+  path = suite(tmp_path, SUITE + GROUPS)
+  for card in load.read_suite(path).tasks:
+    write_rows(tmp_path, card)
+  grouped = load.load_suite(path, tmp_path)
+  assert [task.group for task in grouped] == ["pairs", "pairs", "single"]
+  plain = load.load_suite(
+    suite(tmp_path, SUITE + "tasks: [wnli, rte, cola]\n"), tmp_path
+  )
+  assert [task.group for task in plain] == [None] * 3
+  assert [t.fingerprint for t in grouped] == [t.fingerprint for t in plain]
+
+
+def test_groups_list_own_cards_by_name_or_as_tasks_does(tmp_path):
+  text = (resource_dir("tasks") / "train" / "rte.yaml").read_text(encoding="utf-8")
+  own = tmp_path / "own.yaml"
+  own.write_text(text.replace("name: rte", "name: own"), encoding="utf-8")
+  tasks = "tasks: [own.yaml, cola]\n"
+  for entry in ("own", "own.yaml"):
+    groups = f"groups: {{mine: [{entry}], theirs: [cola]}}\n"
+    found = load.read_suite(suite(tmp_path, SUITE + tasks + groups)).group_by_task
+    assert found == {"own": "mine", "cola": "theirs"}
+
+
 def test_a_microworld_suite_needs_no_data_folder(tmp_path):
   path = suite(tmp_path, SUITE + "world: {part: train, pairs: 2, triples: 1}\n")
   plan = load.read_suite(path).plan
@@ -138,6 +165,40 @@ def test_an_unknown_suite_is_an_error_that_lists_close_names():
     ),
     (SUITE + "world: {part: train, pairs: 1}\n", "key 'world.triples': missing"),
     (SUITE + "world: {part: eval, pairs: 1}\n", "key 'world.pairs': unknown key; did"),
+    (SUITE + "tasks: [rte]\ngroups: [rte]\n", "key 'groups': got ['rte'] (list), exp"),
+    (SUITE + "tasks: [rte]\ngroups: {}\n", "key 'groups': no group has rte; list ev"),
+    (
+      SUITE + "tasks: [rte, cola, wnli]\ngroups: {a: [rte]}\n",
+      "key 'groups': no group has cola, wnli; list every task",
+    ),
+    (
+      SUITE + "tasks: [rte, cola]\ngroups: {a: [rte, cola], b: [rte]}\n",
+      "key 'groups.b[0]': the task 'rte' is already in 'a'; list it once",
+    ),
+    (
+      SUITE + "tasks: [rte]\ngroups: {a: [rte, rte]}\n",
+      "key 'groups.a[1]': the task 'rte' is already in 'a'; list it once",
+    ),
+    (
+      SUITE + "tasks: [rte, cola]\ngroups: {a: [rte, colla]}\n",
+      "key 'groups.a[1]': got 'colla'; did you mean 'cola'? expected one of 'tasks': ",
+    ),
+    (SUITE + "tasks: [rte]\ngroups: {a: [rte], b: []}\n", "key 'groups.b': empty; li"),
+    (SUITE + "tasks: [rte]\ngroups: {a: rte}\n", "key 'groups.a': got 'rte' (str), e"),
+    (SUITE + "tasks: [rte]\ngroups: {a: [1]}\n", "key 'groups.a[0]': got 1 (int), ex"),
+    (
+      SUITE + "tasks: [rte]\ngroups: {7: [rte]}\n",
+      "key 'groups.7': got the name 7, expected text on one line, in quotes",
+    ),
+    (
+      SUITE + 'tasks: [rte]\ngroups: {"two\\nlines": [rte]}\n',
+      "got the name 'two\\nlines', expected text on one line",
+    ),
+    (SUITE + "tasks: [rte]\ngroups: {'': [rte]}\n", "key 'groups.': got the name ''"),
+    (
+      SUITE + "world: {part: train, pairs: 2, triples: 1}\ngroups: {a: [rte]}\n",
+      "key 'groups': only a suite of cards names groups; remove the key",
+    ),
   ],
 )
 def test_a_bad_suite_is_an_error_that_names_file_and_key(tmp_path, text, message):

@@ -15,7 +15,7 @@ WORLD_PATH = resource_dir("tasks") / "microworld" / "world.yaml"
 SMALL = """
 version: 1
 seed: 0
-held_out: {categories: 2, pairs: 1}
+held_out: {categories: 2, kept_apart: 2}
 sentences:
   train: ["{word}", "the {word}"]
   eval: ["{word} the"]
@@ -71,7 +71,7 @@ def test_words_of_evaluation_sentences_occur_in_training_sentences(world):
 
 def test_the_suites_have_the_planned_numbers_of_tasks(train, evaluation):
   assert [len(task.card.labels) for task in train] == [2] * 540 + [3] * 60
-  assert [len(task.card.labels) for task in evaluation] == [2] * 48
+  assert [len(task.card.labels) for task in evaluation] == [2] * 56
   names = [task.card.name for task in (*train, *evaluation)]
   assert len(names) == len(set(names))
 
@@ -85,13 +85,36 @@ def test_no_training_task_shows_an_unseen_category(world, train, evaluation):
   assert len(unseen) == 8
   assert not unseen & {label for task in train for label in task.card.labels}
   in_evaluation = [len(unseen & set(task.card.labels)) for task in evaluation]
-  assert in_evaluation == [0] * 40 + [2] * 8
+  assert in_evaluation == [0] * 28 + [2] * 28
+
+
+def test_evaluation_asks_about_every_pair_of_both_groups(world, evaluation):
+  groups = microworld.split_groups(world)
+  asked = [frozenset(task.card.labels) for task in evaluation]
+  for names, found in ((groups.kept_apart, asked[:28]), (groups.unseen, asked[28:])):
+    assert set(found) == {frozenset(p) for p in itertools.combinations(names, 2)}
+
+
+def test_groups_tell_known_from_unseen_categories(train, evaluation):
+  seen = {label for task in train for label in task.card.labels}
+  for task in evaluation:
+    is_known = set(task.card.labels) <= seen
+    expected = "known categories" if is_known else "unseen categories"
+    assert task.group == expected
+  assert {task.group for task in train} == {None}
+  assert {task.group for task in load.load_suite("microworld_base", None)} == {None}
 
 
 def test_held_out_pairs_are_of_categories_that_training_shows(train, evaluation):
   seen = {label for task in train for label in task.card.labels}
-  assert all(set(task.card.labels) <= seen for task in evaluation[:40])
+  assert all(set(task.card.labels) <= seen for task in evaluation[:28])
   assert len(seen) == 36
+
+
+def test_no_training_task_has_two_of_the_categories_kept_apart(world, train):
+  apart = set(microworld.split_groups(world).kept_apart)
+  assert len(apart) == 8
+  assert max(len(apart & set(task.card.labels)) for task in train) == 1
 
 
 def test_training_and_evaluation_share_no_text(train, evaluation):
@@ -136,10 +159,10 @@ def test_the_tasks_are_pinned(train, evaluation):
     return hashlib.sha256(lines.encode()).hexdigest()
 
   assert digest(train) == (
-    "c21a7eee568923f0190eeacdb4f9206e644e918c041bdf19c84b1160078e5e06"
+    "b41ada87dc4286df3d716586ceabc33f7725815de35037d4d612409eb4e055a8"
   )
   assert digest(evaluation) == (
-    "a5e8e82abda4dae89b00a47ade617affffb043875bc3736459b43ad46d233461"
+    "f4d367fc22c1c017bd3356c45053e88c1b8cc7a7aa176bc52cdc6102fa404920"
   )
 
 
@@ -172,7 +195,7 @@ def test_a_world_file_becomes_a_world(tmp_path):
   )
   groups = microworld.split_groups(world)
   assert (len(groups.unseen), len(groups.heldout_pairs)) == (2, 1)
-  # The one triple of the three seen categories has a held-out pair.
+  # The one triple of the three seen categories has the held-out pair.
   assert (len(groups.train_pairs), len(groups.train_triples)) == (2, 0)
 
 
@@ -189,7 +212,7 @@ def test_a_world_file_becomes_a_world(tmp_path):
     ('["{word} the"]', "[]", "'sentences.eval': empty; list at least one"),
     ('["{word} the"]', '["{word}"]', "'{word}' occurs twice; keep one of them"),
     ("categories: 2", "categories: 4", "'held_out.categories': leaves 1 seen cat"),
-    ("pairs: 1", "pairs: 4", "'held_out.pairs': got more than the 3 pairs there are"),
+    ("apart: 2", "apart: 4", "'held_out.kept_apart': got more than the 3 categories"),
     ("seed: 0", "seed: x", "'seed': got 'x' (str), expected a whole number"),
   ],
 )

@@ -39,7 +39,10 @@ def test_tasks_lists_every_card(run_cli):
 
 def test_tasks_of_a_suite(run_cli):
   assert "11 tasks" in run_cli("tasks", "--suite", "symbol_tuning_eval")
-  assert "48 tasks" in run_cli("tasks", "--suite", "microworld_eval")
+  printed = run_cli("tasks", "--suite", "microworld_eval")
+  assert "56 tasks" in printed
+  for group in ("known categories", "unseen categories"):
+    assert f"group '{group}', 28 tasks: micro_" in printed
 
 
 def test_preview_shows_prompt_labels_and_tokens(run_cli):

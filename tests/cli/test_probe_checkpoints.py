@@ -13,7 +13,7 @@ from symtune.model.network import Transformer, init_params
 from symtune.probe.results import read_results
 from symtune.train.weights import save_weights
 
-TASKS = 48  # of the microworld, each a group of rows of one checkpoint
+TASKS = 56  # of the microworld, each a group of rows of one checkpoint
 
 
 @pytest.fixture

@@ -204,6 +204,7 @@ def result_row(query: int) -> ResultRow:
     natural=(),
     prompt_hash=query,
     shares=(),
+    group=None,
     symtune_version="0.1.0",
     config_hash="c" * 16,
     data_fingerprint="f" * 64,

@@ -93,6 +93,19 @@ def test_rows_hold_what_was_asked_and_answered(probe_into, tmp_path):
   assert {(r.config_hash, r.vocab_hash) for r in rows} == {("c" * 16, "v" * 16)}
 
 
+def test_rows_name_the_group_of_their_task(probe_into, make_task, tmp_path):
+  path = tmp_path / "results.jsonl"
+  alone, together = make_task(("animal", "fruit")), make_task(("fruit", "tool"))
+  tasks = dataclasses.replace(alone, group="known"), together
+  probe_into(path, tasks=tasks)
+  found = {(row.probe, row.task): row.group for row in read_results(path)}
+  assert found == {
+    (probe, task): group
+    for probe in ("settings", "flipped_labels")
+    for task, group in (("toy_animal_fruit", "known"), ("toy_fruit_tool", None))
+  }
+
+
 class _SlowScorer:
   """Takes a second for each item, and says when it has answered one."""
 

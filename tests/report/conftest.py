@@ -22,6 +22,7 @@ def _make_rows(
   prior: int | None = None,
   family: str | None = None,
   shares: tuple[str, ...] = (),
+  group: str | None = None,
   asked_as: tuple[str, str] | None = None,
 ) -> list[ResultRow]:
   """One row per query 0, 1, ...; `correct` is 1 for right and 0 for wrong answers.
@@ -46,6 +47,7 @@ def _make_rows(
       query=query,
       prompt_hash=zlib.crc32(f"{prompts} {task} {seed} {query}".encode()),
       shares=shares,
+      group=group,
       kind="rank",
       num_classes=num_classes,
       label=0,

@@ -29,7 +29,8 @@ def _forge(row, **changes):
 
 
 def test_rows_come_back_as_they_were(make_rows, tmp_path):
-  rows = make_rows("before", 0, "ten", [1, 0], shares=("fruit", "tool"))
+  of = {"shares": ("fruit", "tool"), "group": "known"}
+  rows = make_rows("before", 0, "ten", [1, 0], **of)
   rows += make_rows("after", 4, "six", [1], prior=0, parameters=7, num_classes=3)
   rows.append(
     dataclasses.replace(
@@ -106,7 +107,7 @@ def test_a_flipped_bit_in_any_byte_is_named(row, tmp_path):
     ({"query": 2**70}, "query: got an integer beyond 64 bits"),
     ({"seed": "0"}, r"seed: got '0' \(str\), expected int"),
     ({"surprise": 1}, r"unknown keys \['surprise'\]"),
-    ({"schema_version": 9}, "got schema_version 9, expected 5"),
+    ({"schema_version": 9}, "got schema_version 9, expected 6"),
   ],
 )
 def test_rows_that_no_probe_writes_name_line_and_key(row, tmp_path, changes, message):
@@ -128,8 +129,25 @@ def test_rows_of_an_earlier_version_say_so(row, tmp_path):
   values = json.loads(to_json(row))
   del values["crc32"], values["prompt_hash"]
   line = json.dumps({**values, "schema_version": 4})
-  with pytest.raises(SymtuneError, match="line 1: got schema_version 4, expected 5"):
+  with pytest.raises(SymtuneError, match="line 1: got schema_version 4, expected 6"):
     read_results(_write(tmp_path / "results.jsonl", line))
+  del values["group"]
+  line = json.dumps({**values, "schema_version": 5})
+  path = _write(tmp_path / "results.jsonl", add_checksum(line))
+  with pytest.raises(SymtuneError, match="line 1: got schema_version 5, expected 6"):
+    read_results(path)
+  with pytest.raises(SymtuneError, match="line 1: missing keys"):  # of the fifth too
+    read_results(_write(path, line))
+
+
+def test_a_task_in_two_groups_names_the_line(make_rows, tmp_path):
+  rows = make_rows("before", 0, "ten", [1, 0], group="known")
+  rows += make_rows("before", 0, "four", [1, 0], group="unseen")
+  rows += make_rows("after", 4, "four", [1, 0], group="known")
+  path = _write(tmp_path / "results.jsonl", *map(to_json, rows))
+  expected = "line 5: key group: got 'known', expected the same in all rows of probe"
+  with pytest.raises(SymtuneError, match=expected):
+    read_results(path)
 
 
 def test_a_missing_key_is_named(row, tmp_path):

@@ -26,6 +26,7 @@ def _row(log_likelihoods, **changes):
     "query": 0,
     "prompt_hash": 1,
     "shares": (),
+    "group": None,
     "family": None,
     "symtune_version": "0.1.0",
     "kind": "rank",
