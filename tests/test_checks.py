@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+from collections.abc import Sequence
 
 import pytest
 
@@ -24,11 +25,17 @@ class Outer:
   rate: float = 0.0
   color: Color = Color.RED
   limit: int | None = None
+  seeds: Sequence[int] = ()
 
 
 @pytest.mark.parametrize(
   "value",
-  [Outer(Inner(1)), Outer(Inner(1), ("a",), 1, Color.RED, 3)],
+  [
+    Outer(Inner(1)),
+    Outer(Inner(1), ("a",), 1, Color.RED, 3),
+    Outer(Inner(1), seeds=[1, 2]),
+    Outer(Inner(1), seeds=(1,)),
+  ],
 )
 def test_fitting_values_pass(value):
   assert find_mistyped(value, Outer, "outer") is None
@@ -45,6 +52,11 @@ def test_fitting_values_pass(value):
     (Outer(Inner(1), rate="x"), "Outer.rate: got 'x' (str), expected float"),
     (Outer(Inner(1), color="red"), "Outer.color: got 'red' (str), expected Color"),
     (Outer(Inner(1), limit="x"), "Outer.limit: got 'x' (str), expected int | None"),
+    (Outer(Inner(1), seeds=[1, "2"]), "Outer.seeds[1]: got '2' (str), expected int"),
+    (
+      Outer(Inner(1), seeds="12"),
+      "Outer.seeds: got '12' (str), expected collections.abc.Sequence[int]",
+    ),
     (None, "outer: got None (NoneType), expected Outer"),
   ],
 )

@@ -56,6 +56,8 @@ STAGE_FILES = {
   "report/figures.py": 11,
   "report/contrasts.py": 11,
   "report/sizes.py": 11,
+  "report/arms/tables.py": 11,
+  "report/arms/figure.py": 11,
   "report/scaling.py": 11,
 }
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}

@@ -60,8 +60,8 @@ def run_arms(
   runs = plan_arms(arms, out)
   _check_settings(runs[: len(arms.arms)])
   chosen = [run for run in runs if not only or run.arm.name in only]
-  for run in chosen[: len(only) or len(arms.arms)]:
-    if not (run.folder / RUN_FILE).exists():
+  for run in chosen:
+    if run.seed == arms.seeds[0] and not (run.folder / RUN_FILE).exists():
       _build(run, inputs)  # what cannot run fails now, not after the others
   for run in chosen:
     console.print(f"{run.folder}: arm {run.arm.name}, seed {run.seed}", soft_wrap=True)

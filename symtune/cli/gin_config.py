@@ -170,14 +170,12 @@ def load_sweep(path: str) -> Sweep | Arms:
 def _find_kind(file: pathlib.Path) -> type[Sweep] | type[Arms]:
   """Which kind of sweep the parsed file sets."""
   bound = {selector for _, selector in gin.config._CONFIG}
-  kinds = {
-    kind: f"{kind.__module__}.{kind.__name__}" in bound for kind in (Sweep, Arms)
-  }
-  if all(kinds.values()):
+  kinds = [k for k in (Sweep, Arms) if f"{k.__module__}.{k.__name__}" in bound]
+  if len(kinds) > 1:
     raise SymtuneError(
       f"{file}: got both sweep.Sweep and arms.Arms, expected one. Remove one of them."
     )
-  return Arms if kinds[Arms] else Sweep
+  return kinds[0] if kinds else Sweep
 
 
 def _check_effect(bindings: Sequence[str], operative: str) -> None:

@@ -1,4 +1,4 @@
-"""The content of a sweep file with arms: a treatment and controls, with several seeds."""
+"""The content of a sweep file with arms: treatment and controls, with several seeds."""
 
 import dataclasses
 import pathlib
@@ -68,8 +68,8 @@ def check_arms(arms: Arms) -> None:
   """Refuses arms and seeds that cannot be told apart or have no folder.
 
   Raises:
-    SymtuneError: no arms or no seeds, one of them occurs twice, an arm's name is no
-      name for a folder, a seed is negative, or a setting is not of the form NAME = VALUE.
+    SymtuneError: there are no arms or no seeds, one of them occurs twice, an arm's name
+      cannot name a folder, a seed is negative, or a setting has no value.
   """
   for field in ("arms", "seeds"):
     if not getattr(arms, field):
@@ -81,12 +81,12 @@ def check_arms(arms: Arms) -> None:
         f"Arm.name: got {name!r}, expected letters, digits, '_' and '-', as it names a "
         f"folder. Change it."
       )
-  for field, values in (("name of an arm", names), ("seed", list(arms.seeds))):
-    repeated = next((value for value in values if values.count(value) > 1), None)
-    if repeated is not None:
-      raise SymtuneError(
-        f"Arms: the {field} {repeated!r} occurs twice, expected each once. Change one."
-      )
+  for field, values in (("Arm.name", names), ("Arms.seeds", arms.seeds)):
+    for place, value in enumerate(values):
+      if value in values[:place]:
+        raise SymtuneError(
+          f"{field}: got {value!r} twice, expected each once. Change one of them."
+        )
   if min(arms.seeds) < 0:
     raise SymtuneError(
       f"Arms.seeds: got {min(arms.seeds)}, expected 0 or more. Change it."

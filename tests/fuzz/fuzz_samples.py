@@ -75,6 +75,7 @@ SAMPLES = {
     instead="Unable to open file: part.gin|own folder|missing 8 required",
   ),
   "sweep": Sample("sweep.gin", "sweep {here}/sweep.gin --out {out}"),
+  "arms": Sample("arms.gin", "sweep {here}/arms.gin --out {out}"),
   "provenance": Sample("provenance.json", "data stats {here}", unread=NO_FILE),
   "vocab": Sample(
     "vocab.model", "symbols check --vocab {here}/vocab.model --size 50", is_text=False
@@ -120,6 +121,7 @@ def make_samples(here: pathlib.Path) -> None:
   (here / "part.gin").write_text("include 'recipes/microworld.gin'\n")
   sweeps = resource_dir("gin_configs") / "sweeps"
   shutil.copyfile(sweeps / "microworld_sizes.gin", here / "sweep.gin")
+  shutil.copyfile(sweeps / "microworld_arms.gin", here / "arms.gin")
   (here / "provenance.json").write_text(json.dumps({"schema": 1, "files": {}}))
   micro = resource_dir("tasks") / "microworld"
   shutil.copyfile(micro / "vocab.model", here / "vocab.model")

@@ -1,6 +1,6 @@
 """PairedResults of several arms -> Comparison: after minus before, and arm minus arm.
 
-An arm is an experiment that was run with several seeds. The answers of all its seeds are
+An arm is a recipe that was run with several seeds. The answers of all its seeds are
 joined, so intervals and p-values respect that answers under one seed belong together,
 and with few seeds they use Student's quantile (`stats/clusters.py`). All arms must have
 been asked the same questions, so that they are compared question by question.
@@ -15,9 +15,11 @@ from symtune.errors import SymtuneError
 from symtune.probe.results import Results
 from symtune.probe.run import CheckpointLabel
 from symtune.report.results import PairedResults, SettingRows, TaskRows
-from symtune.report.summary import Summary, summarize_settings
+from symtune.report.summary import Summary, summarize_groups, summarize_settings
 from symtune.stats.means import holm
 
+# The group of a row over all tasks of its setting.
+ALL_TASKS = "all tasks"
 # Fields that equal questions have in common, in the order in which they are compared.
 _CONTENT = ("seed", "query", "prompt_hash", "choices", "label")
 
@@ -94,8 +96,16 @@ def compare_arms(arms: Sequence[ArmResults]) -> Comparison:
 
 
 def _summarize(results: PairedResults) -> tuple[Summary, ...]:
-  """One summary per setting and group of tasks."""
-  return summarize_settings(results)
+  """All tasks of each setting, followed by its groups if it has several."""
+  groups: dict[tuple[str, str], list[Summary]] = {}
+  for summary in summarize_groups(results):
+    groups.setdefault((summary.probe, summary.setting), []).append(summary)
+  rows = []
+  for summary in summarize_settings(results):
+    rows.append(dataclasses.replace(summary, group=ALL_TASKS))
+    mine = groups.get((summary.probe, summary.setting), [])
+    rows += mine if len(mine) > 1 else []
+  return tuple(rows)
 
 
 def _correct(columns: Sequence[tuple[Summary, ...]]) -> tuple[tuple[Summary, ...], ...]:
@@ -176,7 +186,7 @@ def _find_bases(results: Sequence[PairedResults]) -> tuple[int, ...]:
 def _check_same_questions(first: ArmResults, other: ArmResults) -> None:
   names = f"arms {first.name!r} and {other.name!r}"
   advice = (
-    "Arms can only be compared on the same questions: give them the same probes, tasks, "
+    "Arms are compared on the same questions only: give them the same probes, tasks, "
     "vocabulary and evaluation symbols."
   )
   ours, theirs = _tasks(first.results), _tasks(other.results)

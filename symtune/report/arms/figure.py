@@ -1,5 +1,6 @@
 """Stage 11: Comparison -> a figure of accuracy after tuning, one panel per row."""
 
+import itertools
 import textwrap
 
 from matplotlib.axes import Axes
@@ -20,24 +21,39 @@ _TITLE_WIDTH = 24  # letters
 
 def draw_arms(arms: Comparison) -> bytes:
   """A PNG: each arm's accuracy with its interval, that before tuning, and chance."""
-  count = len(arms.rows)
-  columns = min(_COLUMNS, count)
-  lines = -(-count // columns)
+  lines = _lay_out(arms)
+  columns = max(map(len, lines))
 
   def draw(figure: Figure) -> None:
-    axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    for row, panel in enumerate(axes.flat[:count]):
-      _draw_panel(panel, arms, row)
-    for panel in axes.flat[count:]:
-      panel.set_visible(False)
+    axes = figure.subplots(len(lines), columns, sharex=True, sharey=True, squeeze=False)
+    for line, panels in zip(lines, axes, strict=True):
+      for row, panel in itertools.zip_longest(line, panels):
+        if row is None:
+          panel.set_visible(False)
+        else:
+          _draw_panel(panel, arms, row)
     figure.supylabel("accuracy in %, mean over tasks")
     shown = axes.flat[0].get_legend_handles_labels()
     figure.legend(*shown, loc="outside upper center", ncols=5, frameon=False)
 
   width = 0.8 + max(1.9, 0.7 + 0.4 * len(arms.arms)) * columns
   return draw_png(
-    draw, size=(max(5.0, width), 1.2 + 2.4 * lines), dpi=150, title_size=10
+    draw, size=(max(5.0, width), 1.2 + 2.4 * len(lines)), dpi=150, title_size=10
   )
+
+
+def _lay_out(arms: Comparison) -> list[list[int]]:
+  """The rows whose panels stand side by side: the groups of a setting, if there are."""
+  settings = [(row.probe, row.setting) for row in arms.rows]
+  if len(set(settings)) < len(settings):
+    by_setting: dict[tuple[str, str], list[int]] = {}
+    for row, setting in enumerate(settings):
+      by_setting.setdefault(setting, []).append(row)
+    return list(by_setting.values())
+  return [
+    list(range(start, min(start + _COLUMNS, len(settings))))
+    for start in range(0, len(settings), _COLUMNS)
+  ]
 
 
 def _draw_panel(axes: Axes, arms: Comparison, row: int) -> None:
@@ -49,7 +65,7 @@ def _draw_panel(axes: Axes, arms: Comparison, row: int) -> None:
       place + 0.5,
       colors=_BEFORE,
       linewidth=2.0,
-      label="before" if place == 0 else None,
+      label="before" if place == 0 else "",
     )
     axes.errorbar(
       [place],
@@ -62,7 +78,8 @@ def _draw_panel(axes: Axes, arms: Comparison, row: int) -> None:
     )
   summary = arms.rows[row]
   axes.axhline(100 * summary.chance, color="#222222", linestyle=":", label="chance")
-  axes.set_title(textwrap.fill(row_title(summary), _TITLE_WIDTH))
+  title = row_title(summary).replace(" (", "\n(").split("\n")
+  axes.set_title("\n".join(textwrap.fill(part, _TITLE_WIDTH) for part in title))
   axes.set_xticks([])
   axes.set_xlim(-0.7, len(arms.arms) - 0.3)
   axes.set_ylim(-3, 103)

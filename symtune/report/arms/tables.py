@@ -5,7 +5,7 @@ All tables have the same rows, one per setting and group of tasks, and a column 
 
 from collections.abc import Sequence
 
-from symtune.report.arms.compare import Comparison
+from symtune.report.arms.compare import ALL_TASKS, Comparison
 from symtune.report.results import setting_title
 from symtune.report.summary import Summary
 from symtune.report.tables import (
@@ -16,6 +16,8 @@ from symtune.report.tables import (
   show_p_value,
   show_percent,
 )
+
+_SETTING = Column(title="setting", is_number=False)
 
 
 def arm_tables(arms: Comparison) -> tuple[Table, ...]:
@@ -54,8 +56,11 @@ def before_titles(arms: Comparison) -> dict[int, str]:
 
 
 def row_title(summary: Summary) -> str:
-  """The setting of a row."""
-  return setting_title(summary.probe, summary.setting)
+  """The setting of a row, and the group of its tasks in brackets."""
+  title = setting_title(summary.probe, summary.setting)
+  if summary.group == ALL_TASKS:
+    return title
+  return f"{title} ({summary.group or 'no group'})"
 
 
 def _accuracy(arms: Comparison) -> Table:
@@ -63,7 +68,7 @@ def _accuracy(arms: Comparison) -> Table:
   return Table(
     title="Accuracy in % after tuning [95% interval]",
     columns=(
-      *_row_columns(arms),
+      _SETTING,
       Column(title="tasks", is_detail=True),
       Column(title="n"),
       Column(title="chance"),
@@ -71,7 +76,7 @@ def _accuracy(arms: Comparison) -> Table:
     ),
     rows=tuple(
       (
-        *_row_cells(arms, row),
+        row_title(row),
         str(len(row.tasks)),
         str(row.n),
         show_percent(row.chance),
@@ -114,7 +119,7 @@ def _differences(
   return Table(
     title=title,
     columns=(
-      *_row_columns(arms),
+      _SETTING,
       *(
         column
         for name in names
@@ -123,7 +128,7 @@ def _differences(
     ),
     rows=tuple(
       (
-        *_row_cells(arms, row),
+        row_title(row),
         *(
           cell
           for column in columns
@@ -143,10 +148,10 @@ def _each_seed(arms: Comparison) -> Table:
   name = "seeds" if len(arms.seeds) > 1 else "seed"
   return Table(
     title=f"Difference from before, in points, {name} {seeds}",
-    columns=(*_row_columns(arms), *(Column(title=name) for name in arms.arms)),
+    columns=(_SETTING, *(Column(title=name) for name in arms.arms)),
     rows=tuple(
       (
-        *_row_cells(arms, row),
+        row_title(row),
         *(
           ", ".join(show_percent(seed[i], "+") for seed in by_seed)
           for by_seed in arms.by_seed
@@ -155,11 +160,3 @@ def _each_seed(arms: Comparison) -> Table:
       for i, row in enumerate(arms.rows)
     ),
   )
-
-
-def _row_columns(arms: Comparison) -> list[Column]:
-  return [Column(title="setting", is_number=False)]
-
-
-def _row_cells(arms: Comparison, row: Summary) -> list[str]:
-  return [row_title(row)]
