@@ -216,23 +216,14 @@ def _read_groups(
   groups = keys.section("groups")
   found: dict[str, str] = {}
   for group in groups.values:
-    _check_group_name(groups, group)
-    entries = groups.texts(group)
-    if not entries:
-      raise groups.error(group, "empty; list its tasks, or remove the group")
-    for i, entry in enumerate(entries):
-      if entry not in name_by_entry:
-        close = difflib.get_close_matches(entry, name_by_entry, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise groups.error(
-          f"{group}[{i}]",
-          f"got {entry!r}; {hint}expected one of 'tasks': {', '.join(names)}",
-        )
-      name = name_by_entry[entry]
+    _check_group(groups, group)
+    for i, entry in enumerate(groups.texts(group)):
+      key, name = f"{group}[{i}]", name_by_entry.get(entry)
+      if name is None:
+        raise groups.error(key, _unknown_task(entry, names))
       if name in found:
         raise groups.error(
-          f"{group}[{i}]",
-          f"the task {entry!r} is already in {found[name]!r}; list it once",
+          key, f"the task {entry!r} is already in {found[name]!r}; list it once"
         )
       found[name] = group
   missing = [name for name in names if name not in found]
@@ -241,9 +232,17 @@ def _read_groups(
   return found
 
 
-def _check_group_name(groups: strict_yaml.Section, name: object) -> None:
-  """Raises SymtuneError unless the name is one line of text, which fits a table."""
+def _check_group(groups: strict_yaml.Section, name: object) -> None:
+  """Raises SymtuneError for a name that does not fit a table, or without tasks."""
   if not isinstance(name, str) or not name or " ".join(name.split()) != name:
     raise groups.error(
       str(name), f"got the name {name!r}, expected text on one line, in quotes"
     )
+  if not groups.texts(name):
+    raise groups.error(name, "empty; list its tasks, or remove the group")
+
+
+def _unknown_task(entry: str, names: Sequence[str]) -> str:
+  close = difflib.get_close_matches(entry, names, n=1)
+  hint = f"did you mean {close[0]!r}? " if close else ""
+  return f"got {entry!r}; {hint}expected one of 'tasks': {', '.join(names)}"

@@ -24,7 +24,8 @@ def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
 
   Args:
     recipe: all settings.
-    fingerprints: of every task, tuning first, and of the checkpoint if there is one.
+    fingerprints: of every task, tuning first, the groups of the tasks that are asked
+      about, and of the checkpoint if there is one.
     vocab: fingerprint of the vocabulary.
 
   Returns:

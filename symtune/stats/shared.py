@@ -14,7 +14,7 @@ the equations are solved for them. Student's quantile has Satterthwaite's degree
 freedom of the estimate (as Bell and McCaffrey 2002). If nothing is shared, all of this
 is Student's interval with n - 1 degrees of freedom.
 
-In simulations with 11 to 48 tasks, 94 to 98 of 100 intervals cover the true mean. They
+In simulations with 11 to 56 tasks, 94 to 98 of 100 intervals cover the true mean. They
 are too narrow where tasks are in two groups (88 to 97 with 11 tasks), or where all but
 one share the same thing (79 to 96): one difference tells little about how groups vary.
 """

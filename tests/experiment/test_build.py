@@ -68,6 +68,19 @@ def test_hash_depends_on_settings_and_data():
   assert len(hashes) == 2
 
 
+def test_hash_depends_on_the_groups_of_the_tasks_asked_about(monkeypatch):
+  recipe, _ = load_recipe("microworld", SMALL)
+  grouped = build_experiment(recipe, data_dir=None, vocab_path=None).config_hash
+
+  def load_ungrouped(name, data_dir):
+    return tuple(
+      dataclasses.replace(task, group=None) for task in load_suite(name, data_dir)
+    )
+
+  monkeypatch.setattr("symtune.experiment.build.load_suite", load_ungrouped)
+  assert build_experiment(recipe, data_dir=None, vocab_path=None).config_hash != grouped
+
+
 def test_an_experiment_starts_from_a_file_or_from_another_run(tmp_path):
   recipe, _ = load_recipe("microworld", [*SMALL, *UNTRAINED])
   first = build_experiment(recipe, data_dir=None, vocab_path=None)

@@ -1,15 +1,17 @@
 """Groups of tasks stand apart, with means and intervals of their own tasks."""
 
 import dataclasses
+import io
 import itertools
 
 import numpy as np
 import pytest
+import rich.console
 
 from symtune.report.report import write_report
 from symtune.report.results import pair_rows
 from symtune.report.summary import summarize_groups, summarize_settings
-from symtune.report.tables import change_table, group_table
+from symtune.report.tables import change_table, group_table, to_terminal
 
 TITLE = "Accuracy in % by group of tasks [95% interval]"
 
@@ -55,6 +57,28 @@ def test_a_group_has_the_mean_of_its_tasks(grouped):
   assert (large["p"], large["p (Holm)"]) == ("0.250", "0.500")
   assert large["new tasks"] == ""  # one task tells nothing of others
   assert cells["neither", "(no group)"]["n"] == "2"
+
+
+def test_the_table_fits_a_terminal_of_80_characters(make_rows):
+  rows = [
+    row
+    for name, step in (("before", 0), ("after", 700))
+    for group in ("known categories", "unseen categories")
+    for row in make_rows(
+      name, step, group[:5], [step > 0, 1, 0] * 400, setting="instruction", group=group
+    )
+  ]
+  results = pair_rows(rows)
+  table = group_table(summarize_groups(results), results.checkpoints)
+  console = rich.console.Console(width=80, file=io.StringIO(), record=True)
+  console.print(to_terminal(table))
+  shown = console.export_text()
+  assert max(map(len, shown.splitlines())) <= 80
+  for row in table.rows:
+    for column, cell in zip(table.columns, row, strict=True):
+      if column.is_number and not column.is_detail:
+        for part in cell.replace(" [", "\n[").split("\n"):
+          assert part in shown
 
 
 def test_a_group_is_as_if_its_tasks_were_all(grouped):

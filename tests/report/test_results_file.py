@@ -104,7 +104,8 @@ def test_a_flipped_bit_in_any_byte_is_named(row, tmp_path):
     ({"kind": "generate"}, "expected none, as the answer was generated"),
     ({"num_classes": 0}, "num_classes: got 0"),
     ({"exemplars": 9}, "exemplars: got 9, expected at most the 8 asked for"),
-    ({"query": 2**70}, "query: got an integer beyond 64 bits"),
+    ({"query": 2**63}, "query: got an integer beyond 64 bits"),
+    ({"query": 2**70}, "key query: got "),  # orjson 3.13 reads it as a float
     ({"seed": "0"}, r"seed: got '0' \(str\), expected int"),
     ({"surprise": 1}, r"unknown keys \['surprise'\]"),
     ({"schema_version": 9}, "got schema_version 9, expected 6"),

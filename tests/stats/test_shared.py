@@ -13,13 +13,13 @@ from symtune.stats.shared import mean_error, sharing
 
 SAMPLES = 1_000
 ALL_PAIRS = list(itertools.combinations("abcdef", 2))  # 15 tasks of 6 categories
-
-
-def _world_like(rng):
-  """40 pairs of 16 categories and 8 pairs of 5 others: two worlds apart."""
-  pairs = list(itertools.combinations("abcdefghijklmnop", 2))
-  kept = rng.permutation(len(pairs))[:40]
-  return [pairs[i] for i in kept] + list(itertools.combinations("vwxyz", 2))[:8]
+# As in the microworld: a group of 28 tasks, and two groups without common categories.
+GROUP = list(itertools.combinations("abcdefgh", 2))
+DESIGNS = {
+  "all pairs": ALL_PAIRS,
+  "group": GROUP,
+  "two groups": [*GROUP, *itertools.combinations("stuvwxyz", 2)],
+}
 
 
 def _coverage(tasks, category_sd, rng):
@@ -36,11 +36,10 @@ def _coverage(tasks, category_sd, rng):
 
 
 @pytest.mark.parametrize("category_sd", [0.5, 1.0])
-@pytest.mark.parametrize("design", ["world", "all pairs"])
+@pytest.mark.parametrize("design", DESIGNS)
 def test_interval_covers_if_tasks_share_categories(design, category_sd):
   rng = keyed_generator("sharing", design, str(category_sd))
-  tasks = _world_like(rng) if design == "world" else ALL_PAIRS
-  covered, naive = _coverage(tasks, category_sd, rng)
+  covered, naive = _coverage(DESIGNS[design], category_sd, rng)
   assert 0.93 <= covered <= 0.97
   assert naive < 0.85  # what it was without
 
