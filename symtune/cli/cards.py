@@ -21,7 +21,7 @@ from symtune.cards.load import (
 from symtune.cards.resources import data_path, resource_dir
 from symtune.checks import parse_choice
 from symtune.data.ingredients import Ingredient, LabelStyle
-from symtune.data.mixture import Mixture, label_pool
+from symtune.data.mixture import Mixture, label_pool, text_pool
 from symtune.data.prompts import Prompt
 from symtune.data.text.symbols import (
   ALL_CATEGORIES,
@@ -38,8 +38,12 @@ from symtune.errors import SymtuneError
 _MICROWORLD_VOCAB = "microworld/vocab.model"
 _MICROWORLD_PREFIX = "micro_"
 _MICROWORLD_SUITES = ("microworld_train", "microworld_eval")
-# Where a task that is in several suites borrows label words.
-_BORROWING_SUITES = ("symbol_tuning_train", "symbol_tuning_eval", *_MICROWORLD_SUITES)
+# Where a task that is in several suites borrows label words. Tuning tasks do not borrow
+# the words of evaluation tasks.
+_EVALUATION_SUITES = ("symbol_tuning_eval", "microworld_eval")
+_BORROWING_SUITES = ("symbol_tuning_train", "microworld_train", *_EVALUATION_SUITES)
+# Label words that `_words` draws from a pool of its own, like symbols.
+_WORD_STYLES = (LabelStyle.BORROWED, LabelStyle.TEXT_WORDS)
 # What recipe.symbols.categories of gin_configs/recipes/microworld.gin says.
 MICROWORLD_CATEGORIES = (SymbolCategory.NONCE,)
 
@@ -125,12 +129,9 @@ def preview(
     split = PoolSplit.EVALUATION if _is_asked(name) else PoolSplit.TUNING
   else:
     split = parse_choice(PoolSplit, pool, "--pool")
-  words = (
-    _borrowed(task, suite) if style is LabelStyle.BORROWED else _symbols(name, split)
-  )
+  words = _words(style, task, suite) or _symbols(name, split)
   ingredient = Ingredient(
-    # Borrowed words are drawn like symbols, from the pool that was made of them.
-    labels=LabelStyle.SYMBOLS if style is LabelStyle.BORROWED else style,
+    labels=LabelStyle.SYMBOLS if style in _WORD_STYLES else style,
     instruction=instruction,
     min_shots=shots,
     max_shots=shots,
@@ -148,9 +149,7 @@ def preview(
       _show_tokens(console, prompt, vocab, max_inputs)
   if style.draws_symbols:
     groups = {str(c): len(symbols) for c, symbols in words.symbols.items()}
-    kind = (
-      f"{style} label words" if style is LabelStyle.BORROWED else f"{split} symbols"
-    )
+    kind = f"{style} label words" if style in _WORD_STYLES else f"{split} symbols"
     console.print(f"\n{kind} to draw from: {groups}", style="dim", soft_wrap=True)
 
 
@@ -167,12 +166,23 @@ def _symbols(name: str, split: PoolSplit) -> SymbolPool:
   return make_pool(split, MICROWORLD_CATEGORIES if is_microworld else ALL_CATEGORIES)
 
 
+def _words(style: LabelStyle, task: Task, suite: str | None) -> SymbolPool | None:
+  """The pool of a style that takes words from tasks; None for other styles."""
+  if style is LabelStyle.TEXT_WORDS:
+    return text_pool([task])
+  return _borrowed(task, suite) if style is LabelStyle.BORROWED else None
+
+
 def _borrowed(task: Task, suite: str | None) -> SymbolPool:
   """The label words of the other tasks of the suite; if none is given, the task's."""
   suites = (*_BORROWING_SUITES, *list_suites()) if suite is None else (suite,)
-  for cards in map(_suite_cards, suites):
+  for lender in suites:
+    cards = _suite_cards(lender)
     if suite is not None or any(card.name == task.card.name for card in cards):
-      return label_pool([card for card in cards if card.name != task.card.name])
+      asked = [] if lender in _EVALUATION_SUITES else _EVALUATION_SUITES
+      reserved = [w for name in asked for c in _suite_cards(name) for w in c.labels]
+      others = [card for card in cards if card.name != task.card.name]
+      return label_pool(others, reserved)
   raise SymtuneError(
     f"--labels borrowed: task {task.card.name} is in no suite of symtune, so no other "
     f"task lends it label words. Name a suite or its file with --suite."

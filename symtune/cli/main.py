@@ -179,7 +179,8 @@ def preview(
   data: options.Data = None,
   vocab: options.Vocab = None,
   labels: Annotated[
-    str, typer.Option(help="natural, symbols, borrowed, flipped or scrambled.")
+    str,
+    typer.Option(help="natural, symbols, borrowed, text_words, flipped or scrambled."),
   ] = "symbols",
   pool: Annotated[
     str | None,

@@ -18,6 +18,7 @@ class LabelStyle(enum.StrEnum):
   NATURAL = "natural"
   SYMBOLS = "symbols"
   BORROWED = "borrowed"  # label words of the ingredient's other tasks, as symbols
+  TEXT_WORDS = "text_words"  # words of the ingredient's texts, as symbols
   FLIPPED = "flipped"
   SCRAMBLED = "scrambled"  # symbols whose assignment changes from exemplar to exemplar
 

@@ -6,7 +6,8 @@ so any host can build any prompt at any time.
 """
 
 import functools
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,9 @@ from symtune.data.text.symbols import PoolSplit, SymbolCategory, SymbolPool
 from symtune.errors import SymtuneError
 
 Settings = Ingredient | Skill | Instructions
+
+# What counts as a word of a text that may stand for a class.
+_TEXT_WORD = re.compile(r"(?<!\w)[A-Za-z]{3,20}(?!\w)")
 
 
 class MixtureDraws:
@@ -110,6 +114,7 @@ class Mixture:
     seed: int,
     mixing: Mixing = Mixing.PROPORTIONAL,
     formats: Sequence[PromptFormat] = ALL_FORMATS,
+    reserved: Collection[str] = (),
   ):
     """Indexes every task.
 
@@ -120,6 +125,8 @@ class Mixture:
       seed: the root seed of the stream.
       mixing: weights of the tasks inside an ingredient.
       formats: input-label formats to draw from.
+      reserved: words that no prompt borrows, the label words of evaluation tasks:
+        otherwise tuning would show them on texts that they do not describe.
 
     Raises:
       SymtuneError: nothing to mix, a rate below zero, no formats, a task too small, or
@@ -150,7 +157,8 @@ class Mixture:
         if isinstance(settings, Instructions):
           entries += [InstructionMaker(task) for task in tasks]
         else:
-          entries += _make_entries(settings, tasks, indices, pool, tuple(formats))
+          own = _choose_pool(settings.labels, tasks, pool, reserved)
+          entries += _make_entries(settings, tasks, indices, own, tuple(formats))
           self.tasks += tasks
       weights += [settings.rate * share for share in shares]
       fingerprints += [task.fingerprint for task in tasks]
@@ -188,8 +196,6 @@ def _make_entries(
   formats: tuple[PromptFormat, ...],
 ) -> list[Entry]:
   """The tasks with their settings, once it is sure that prompts can be drawn."""
-  if settings.labels is LabelStyle.BORROWED:
-    pool = label_pool([task.card for task in tasks])
   entries: list[Entry] = []
   for task in tasks:
     if settings.labels is LabelStyle.FLIPPED and len(task.card.labels) != 2:
@@ -207,12 +213,65 @@ def _make_entries(
   return entries
 
 
-def label_pool(cards: Sequence[TaskCard]) -> SymbolPool:
-  """Every label word of the cards; a prompt never draws those of its own task."""
-  words = dict.fromkeys(label for card in cards for label in card.labels)
-  return SymbolPool(
-    split=PoolSplit.TUNING, symbols={SymbolCategory.WORDS: tuple(words)}
-  )
+def _choose_pool(
+  style: LabelStyle,
+  tasks: Sequence[Task],
+  symbols: SymbolPool,
+  reserved: Collection[str],
+) -> SymbolPool:
+  """What the label words of an ingredient's prompts are drawn from."""
+  if style is LabelStyle.BORROWED:
+    return label_pool([task.card for task in tasks], reserved)
+  if style is LabelStyle.TEXT_WORDS:
+    return text_pool(tasks, reserved)
+  return symbols
+
+
+def label_pool(cards: Sequence[TaskCard], reserved: Collection[str] = ()) -> SymbolPool:
+  """Every label word of the cards; a prompt never draws those of its own task.
+
+  Args:
+    cards: whose label words are lent.
+    reserved: words that are left out, whatever their case.
+
+  Raises:
+    SymtuneError: all label words are left out.
+  """
+  words = [label for card in cards for label in card.labels]
+  return _make_word_pool(words, reserved, "borrowed")
+
+
+def text_pool(tasks: Sequence[Task], reserved: Collection[str] = ()) -> SymbolPool:
+  """Every word of the tasks' texts that is no label word, in order of appearance.
+
+  Args:
+    tasks: whose texts lend their words, of 3 to 20 ASCII letters.
+    reserved: words that are left out, whatever their case.
+
+  Raises:
+    SymtuneError: the texts have no other words.
+  """
+  labels = [label for task in tasks for label in task.card.labels]
+  words = [
+    word
+    for task in tasks
+    for example in task.examples
+    for word in _TEXT_WORD.findall(task.card.input_text(example))
+  ]
+  return _make_word_pool(words, [*reserved, *labels], "text_words")
+
+
+def _make_word_pool(
+  words: Iterable[str], reserved: Collection[str], style: str
+) -> SymbolPool:
+  refused = {word.casefold() for word in reserved}
+  kept = tuple(w for w in dict.fromkeys(words) if w.casefold() not in refused)
+  if not kept:
+    raise SymtuneError(
+      f"mixture: got no words for the label style {style}: all are label words of "
+      f"evaluation tasks or of the tasks themselves. Use other tasks, or symbols."
+    )
+  return SymbolPool(split=PoolSplit.TUNING, symbols={SymbolCategory.WORDS: kept})
 
 
 def _choose_tasks(tasks: Sequence[Any], count: int | None, seed: int) -> Sequence[Any]:

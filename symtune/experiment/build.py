@@ -328,6 +328,7 @@ def _make_mixture(
     seed=recipe.seed,
     mixing=settings.mixing,
     formats=settings.formats,
+    reserved=[label for task in probe_tasks for label in task.card.labels],
   )
   return mixture, tuple(leaks)
 

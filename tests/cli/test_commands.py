@@ -100,8 +100,18 @@ def test_preview_of_borrowed_words_shows_those_of_the_other_tasks(run_cli):
     run_cli("preview", tasks[0].card.name, "--labels", "borrowed"), tasks[0]
   )
   others = {label for task in tasks[1:] for label in task.card.labels}
+  asked = {w for t in load_suite("microworld_eval", None) for w in t.card.labels}
   assert len(words) == 2
-  assert {w for pair in words for w in pair} <= others - set(tasks[0].card.labels)
+  assert {w for pair in words for w in pair} <= others - asked - {*tasks[0].card.labels}
+
+
+def test_preview_of_text_words_shows_words_of_the_task(run_cli):
+  task = load_suite("microworld_train", None)[0]
+  words = _shown_words(
+    run_cli("preview", task.card.name, "--labels", "text_words"), task
+  )
+  texts = " ".join(task.card.input_text(e) for e in task.examples).split()
+  assert {w for pair in words for w in pair} <= set(texts)
 
 
 @pytest.fixture

@@ -104,3 +104,27 @@ def test_borrowed_labels_are_those_of_other_tasks(toy_task, toy_pools):
     Mixture(
       [_ingredient(toy_task, labels=LabelStyle.BORROWED)], toy_pools[0], seed=0
     ).prompt(0)
+
+
+def test_words_of_evaluation_labels_are_never_borrowed(toy_task, toy_pools):
+  others = [
+    dataclasses.replace(
+      toy_task, card=dataclasses.replace(toy_task.card, labels=labels)
+    )
+    for labels in (("red", "blue"), ("green", "grey"))
+  ]
+  ingredient = _ingredient(toy_task, *others, labels=LabelStyle.BORROWED)
+  mixture = Mixture([ingredient], toy_pools[0], seed=0, reserved=("RED",))
+  words = {word for p in mixture.prompts(range(200)) for word in p.choices}
+  assert words == {"blue", "green", "grey", "animal", "fruit"}
+  labels = ["red", "blue", "green", "grey", *toy_task.card.labels]
+  with pytest.raises(SymtuneError, match="got no words for the label style borrowed"):
+    Mixture([ingredient], toy_pools[0], seed=0, reserved=labels)
+
+
+def test_text_words_are_words_of_the_texts_and_never_label_words(toy_task, toy_pools):
+  texts = " ".join(toy_task.card.input_text(e) for e in toy_task.examples).split()
+  ingredient = _ingredient(toy_task, labels=LabelStyle.TEXT_WORDS)
+  mixture = Mixture([ingredient], toy_pools[0], seed=0, reserved=(texts[0],))
+  words = {word for p in mixture.prompts(range(300)) for word in p.choices}
+  assert words == set(texts) - {texts[0], *toy_task.card.labels}

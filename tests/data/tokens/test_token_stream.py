@@ -74,7 +74,7 @@ def _mixture(task, pool, seed):
   kinds = [
     (Ingredient(labels=style, instruction=told, min_shots=1, max_shots=3), (task,))
     for style in LabelStyle
-    if style is not LabelStyle.BORROWED
+    if style not in (LabelStyle.BORROWED, LabelStyle.TEXT_WORDS)
     for told in (False, True)
   ]
   card = dataclasses.replace(task.card, name="other", labels=("moss", "fern"))
