@@ -16,7 +16,7 @@ from symtune.experiment.recipe import Recipe
 from symtune.experiment.run import AFTER, BEFORE, check_trainable, run_experiment
 from symtune.files import RESULTS_FILE, RUN_FILE, write_whole
 from symtune.probe.results import Results, read_results
-from symtune.report.arms.compare import ArmResults, compare_arms
+from symtune.report.arms.compare import ArmResults, Comparison, compare_arms
 from symtune.report.arms.figure import draw_arms
 from symtune.report.arms.tables import arm_tables, describe_intervals
 from symtune.report.report import REPORT_FILE, write_report
@@ -168,29 +168,37 @@ def _compare(arms: Arms, runs: Sequence[ArmRun], out: pathlib.Path) -> None:
   seeds = [n for n in arms.seeds if all((name, n) in done for name in names)]
   missing = [run for run in runs if (run.arm.name, run.seed) not in done]
   notes = _describe_missing(missing, [key for key in done if key[1] not in seeds])
-  console = rich.console.Console()
   if not seeds:
-    console.print(f"No seed is complete for all arms. {notes}", soft_wrap=True)
+    rich.console.Console().print(f"There is nothing to compare yet. {notes}")
     return
   comparison = compare_arms(
-    [
-      ArmResults(
-        name=name, results=pair_rows([row for n in seeds for row in done[name, n]])
-      )
-      for name in names
-    ]
+    [_join(out / name, [done[name, n] for n in seeds]) for name in names]
   )
-  tables = arm_tables(comparison)
-  about = describe_intervals(comparison)
+  _write(out, arms.name, comparison, notes)
+
+
+def _join(folder: pathlib.Path, by_seed: Sequence[Results]) -> ArmResults:
+  """The answers of an arm under all seeds."""
+  try:
+    results = pair_rows([row for rows in by_seed for row in rows])
+  except SymtuneError as error:
+    raise SymtuneError(f"{folder}: {error}") from error
+  return ArmResults(name=folder.name, results=results)
+
+
+def _write(out: pathlib.Path, title: str, arms: Comparison, notes: str) -> None:
+  """Writes the tables and the figure, and prints the tables."""
+  tables, about = arm_tables(arms), describe_intervals(arms)
   parts = [
-    f"# {arms.name}\n",
+    f"# {title}\n",
     *([f"{notes}\n"] if notes else []),
     *(part for t in tables for part in (f"## {t.title}\n", to_markdown(t))),
     f"{about}\n",
     f"![Accuracy of each arm by setting, with chance levels]({FIGURE_FILE})\n",
   ]
-  write_whole(out / FIGURE_FILE, draw_arms(comparison))
+  write_whole(out / FIGURE_FILE, draw_arms(arms))
   write_whole(out / TABLE_FILE, "\n".join(parts))
+  console = rich.console.Console()
   for table in tables:
     console.print(to_terminal(table), "")
   console.print(about, soft_wrap=True)

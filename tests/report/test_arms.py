@@ -125,6 +125,10 @@ DIFFERENT = {
     _change("b", 4, choices=("x", "y")),
     r"task b, seed 1, query 4: choices \('a', 'b'\) and \('x', 'y'\)",
   ),
+  "group": (
+    lambda row: dataclasses.replace(row, group="seen"),
+    "task c, seed 0, query 0: group new and seen",
+  ),
   "query": (_change("c", 9, query=11), "task c, seed 1, query 9: query 9 and 11"),
   "setting": (
     lambda row: dataclasses.replace(row, setting="labels"),

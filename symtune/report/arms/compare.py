@@ -21,7 +21,7 @@ from symtune.stats.means import holm
 # The group of a row over all tasks of its setting.
 ALL_TASKS = "all tasks"
 # Fields that equal questions have in common, in the order in which they are compared.
-_CONTENT = ("seed", "query", "prompt_hash", "choices", "label")
+_CONTENT = ("seed", "query", "prompt_hash", "choices", "label", "group")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -224,7 +224,7 @@ def _first_difference(ours: Results, theirs: Results) -> str | None:
 
 
 def _values(rows: Results, name: str) -> np.ndarray:
-  if name == "choices":
+  if name in ("choices", "group"):
     return rows.words(name).mapped(str)
   return rows.numbers(name)
 

@@ -3,6 +3,7 @@
 All tables have the same rows, one per setting and group of tasks, and a column per arm.
 """
 
+import itertools
 from collections.abc import Sequence
 
 from symtune.report.arms.compare import ALL_TASKS, Comparison
@@ -16,6 +17,7 @@ from symtune.report.tables import (
   show_p_value,
   show_percent,
 )
+from symtune.stats.means import PairedDifference
 
 _SETTING = Column(title="setting", is_number=False)
 
@@ -113,33 +115,34 @@ def _difference_from_first(arms: Comparison) -> Table:
 
 
 def _differences(
-  arms: Comparison, title: str, names: Sequence[str], columns: Sequence[Sequence]
+  arms: Comparison,
+  title: str,
+  names: Sequence[str],
+  by_name: Sequence[Sequence[tuple[PairedDifference, float]]],
 ) -> Table:
-  """A column of differences and one of p-values per arm."""
+  """A column of differences and one of p-values per name."""
+  changes = (Column(title=name) for name in names)
+  p_values = (Column(title="p (Holm)", is_detail=True) for _ in names)
   return Table(
     title=title,
     columns=(
       _SETTING,
-      *(
-        column
-        for name in names
-        for column in (Column(title=name), Column(title="p (Holm)", is_detail=True))
-      ),
+      *itertools.chain(*zip(changes, p_values, strict=True)),
     ),
     rows=tuple(
       (
         row_title(row),
-        *(
-          cell
-          for column in columns
-          for cell in (
-            show_change(column[i][0].difference, column[i][0].low, column[i][0].high),
-            show_p_value(column[i][1]),
-          )
-        ),
+        *itertools.chain(*(_difference_cells(*column[i]) for column in by_name)),
       )
       for i, row in enumerate(arms.rows)
     ),
+  )
+
+
+def _difference_cells(change: PairedDifference, corrected: float) -> tuple[str, str]:
+  return (
+    show_change(change.difference, change.low, change.high),
+    show_p_value(corrected),
   )
 
 
