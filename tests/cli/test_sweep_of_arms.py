@@ -33,10 +33,14 @@ recipe.mixture:
   ingredients = [@symbols/ingredients.Ingredient()]
   batch_size = 4
   window = 16
+recipe.symbols:
+  tuning_size = 50
+  evaluation_size = 50
 symbols/ingredients.Ingredient.suite = '{folder}/train_tasks.yaml'
 loop.TrainSettings.steps = 2
 config.T5Config:
   num_encoder_layers = 1
+  num_decoder_layers = 1
   emb_dim = 8
   mlp_dim = 8
   num_heads = 2
