@@ -70,7 +70,7 @@ def run_arms(
     if run not in chosen and (run.folder / RUN_FILE).exists():
       experiment, _ = _build(run, inputs)
       check_free(run.folder, experiment.recipe.name, experiment.config_hash)
-  _compare(arms, runs, out)
+  compare_runs(arms, out)
 
 
 def _check_only(arms: Arms, only: Sequence[str]) -> None:
@@ -160,8 +160,19 @@ def _read_finished(folder: pathlib.Path) -> Results | None:
   return rows.take(before | after) if before.sum() == after.sum() > 0 else None
 
 
-def _compare(arms: Arms, runs: Sequence[ArmRun], out: pathlib.Path) -> None:
-  """Writes and prints the tables of the seeds that all arms have completed."""
+def compare_runs(arms: Arms, out: pathlib.Path) -> None:
+  """Writes and prints the tables of the seeds that all arms have completed.
+
+  An arm without any complete run is left out, and named.
+
+  Args:
+    arms: what was run.
+    out: holds the run folders; gets arms.md and arms.png if there is a seed to compare.
+
+  Raises:
+    SymtuneError: results are damaged, or arms were asked different questions.
+  """
+  runs = plan_arms(arms, out)
   found = {(run.arm.name, run.seed): _read_finished(run.folder) for run in runs}
   done = {key: rows for key, rows in found.items() if rows is not None}
   names = [arm.name for arm in arms.arms if any(name == arm.name for name, _ in done)]
@@ -169,7 +180,9 @@ def _compare(arms: Arms, runs: Sequence[ArmRun], out: pathlib.Path) -> None:
   missing = [run for run in runs if (run.arm.name, run.seed) not in done]
   notes = _describe_missing(missing, [key for key in done if key[1] not in seeds])
   if not seeds:
-    rich.console.Console().print(f"There is nothing to compare yet. {notes}")
+    rich.console.Console().print(
+      f"There is nothing to compare yet. {notes}", soft_wrap=True
+    )
     return
   comparison = compare_arms(
     [_join(out / name, [done[name, n] for n in seeds]) for name in names]

@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from symtune.cli.arms import compare_runs
 from symtune.errors import SymtuneError
+from symtune.experiment.arms import Arm, Arms
 from symtune.report.arms.compare import ALL_TASKS, ArmResults, compare_arms
 from symtune.report.arms.figure import draw_arms
 from symtune.report.arms.tables import arm_tables, describe_intervals
@@ -217,3 +219,60 @@ def test_one_arm_with_one_seed_and_no_groups_has_its_tables_too(make_arm):
 def test_the_same_comparison_gives_the_same_figure(both):
   assert draw_arms(both) == draw_arms(both)
   assert draw_arms(both).startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def finish(make_rows, write_rows, tmp_path):
+  """Makes the folder of a run as far as it has come."""
+
+  def make(arm, seed, checkpoints=("before", "after"), has_report=True):
+    folder = tmp_path / arm / f"seed_{seed}"
+    folder.mkdir(parents=True)
+    rows = [
+      row
+      for step, name in enumerate(checkpoints)
+      for row in make_rows(name, step, "a", [1, 0, 1, step], seed=seed)
+    ]
+    write_rows(folder, rows)
+    if has_report:
+      (folder / "report.md").write_text("")
+
+  return make
+
+
+TWO = Arms(
+  name="two", arms=[Arm(name=n, recipe="r") for n in ("x", "y")], seeds=(0, 1, 2)
+)
+
+
+def test_the_table_has_the_seeds_that_all_arms_have_completed(finish, tmp_path, capsys):
+  for arm, seed in (("x", 0), ("x", 1), ("y", 0)):
+    finish(arm, seed)
+  finish("x", 2, has_report=False)  # its answers may not be complete
+  finish("y", 1, checkpoints=("before",))
+  compare_runs(TWO, tmp_path)
+  text, printed = (tmp_path / "arms.md").read_text(), capsys.readouterr().out
+  for shown in (text, printed):
+    assert "Not complete: y with seed 1, x with seed 2, y with seed 2." in shown
+    assert "Left out, as other arms have not completed the seed: x with seed 1." in (
+      shown
+    )
+  assert "There is one seed (0)" in text
+  assert "| neither | 1 | 4 | 50.0 | 50.0 [" in text
+  assert (tmp_path / "arms.png").exists()
+
+
+def test_without_a_common_seed_there_is_no_table(finish, tmp_path, capsys):
+  finish("x", 0)
+  finish("y", 1)
+  compare_runs(TWO, tmp_path)
+  assert "There is nothing to compare yet. Not complete:" in capsys.readouterr().out
+  assert not (tmp_path / "arms.md").exists()
+
+
+def test_damaged_results_are_named_with_their_file(finish, tmp_path):
+  finish("x", 0)
+  path = tmp_path / "x" / "seed_0" / "results.jsonl"
+  path.write_text(path.read_text().replace('"seed": 0', '"seed": 1', 1))
+  with pytest.raises(SymtuneError, match=r"x/seed_0/results\.jsonl, line 1: .*crc32"):
+    compare_runs(TWO, tmp_path)
