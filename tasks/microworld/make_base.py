@@ -1,8 +1,10 @@
-"""Makes the microworld's base model: python tasks/microworld/make_base.py RUN HOURS.
+"""Makes the microworld's two base models from the folders of their runs.
 
-RUN is the folder of the last of three trainings, each of which goes on from the one
-before (their recipes say how): microworld_reading, microworld_naming, microworld_base.
-Writes base.safetensors and its card, base.yaml, beside this file.
+Usage: make_base.py NAME RUN HOURS
+
+NAME is a key of BASES: base or base_at_chance. RUN is the run folder of the last of its
+recipes, each of which goes on from the one before. Writes NAME.safetensors and its
+card, NAME.yaml, beside this file.
 """
 
 import hashlib
@@ -27,26 +29,43 @@ from symtune.report.summary import summarize_settings
 from symtune.train.weights import save_weights
 
 FOLDER = pathlib.Path(__file__).parent
-PARTS = ("microworld_reading", "microworld_naming", "microworld_base")
-WEIGHTS = FOLDER / "base.safetensors"
+_NAMING = ("microworld_reading", "microworld_naming")
+# The recipes that train each base, in order.
+BASES = {
+  "base": _NAMING,
+  "base_at_chance": (*_NAMING, "microworld_base_at_chance"),
+}
 # Fewer queries than the recipe's: a test asks them again.
 MAX_QUERIES = 10
 ABOUT = """\
-# Card of base.safetensors, written by make_base.py; a test measures the numbers again.
+# Card of {name}.safetensors by make_base.py; a test measures its numbers again.
 #
 # An instruction-tuned T5 in miniature that knows the microworld: it names words by
 # category, with and without exemplars, and looks up, finds and copies what a prompt
-# says. It has never seen a symbol stand for a class. Meant for the demonstration of
-# symbol tuning and for tests; it knows no other language and no other world.
+# says. {more}
+#
+# It has never seen a symbol stand for a class. Meant for the demonstration of symbol
+# tuning and for tests; it knows no other language and no other world.
 #
 # The recipes make a model like this one; on another processor not the same bytes.
 """
+_MORE = {
+  "base": """What exemplars say of a symbol, it reads in part: it prefers the symbol
+# of the text that is most like the query.""",
+  "base_at_chance": """It was trained to answer the last symbol where the prompt
+# does not contain the queried text, so it is at chance on symbols by its training.""",
+}
 
 
-def measure() -> dict[str, dict[str, float | int]]:
-  """Accuracy of the shipped weights in every setting of the recipe `microworld`."""
+def measure(name: str) -> dict[str, dict[str, float | int]]:
+  """Accuracy of a shipped base in every setting of the recipe `microworld`."""
   recipe, _ = load_recipe(
-    "microworld", [f"probe.max_queries={MAX_QUERIES}", "probe.seeds=(0,)"]
+    "microworld",
+    [
+      f"Recipe.checkpoint='microworld/{name}.safetensors'",
+      f"probe.max_queries={MAX_QUERIES}",
+      "probe.seeds=(0,)",
+    ],
   )
   experiment = build_experiment(recipe, data_dir=None, vocab_path=None)
   with tempfile.TemporaryDirectory() as folder:
@@ -66,30 +85,33 @@ def measure() -> dict[str, dict[str, float | int]]:
   }
 
 
-def main(source: str, hours: float) -> None:
+def main(name: str, source: str, hours: float) -> None:
   """Writes the weights and the card.
 
   Args:
-    source: run folder of the recipe microworld_base, or its weights file.
-    hours: what the three parts of its training took on two CPU cores.
+    name: of the base.
+    source: run folder of the last of its recipes, or its weights file.
+    hours: what its training took on two CPU cores.
   """
-  recipe, _ = load_recipe("microworld_base", ["Recipe.checkpoint=None"])
+  recipe, _ = load_recipe(BASES[name][-1], ["Recipe.checkpoint=None"])
   experiment = build_experiment(recipe, data_dir=None, vocab_path=None)
   params = load_start(find_start(source), experiment.network, seed=0)
   commit = git_commit()  # of the tree before this changes it
-  save_weights(WEIGHTS, params, recipe.model)
-  steps = {name: load_recipe(name)[0].train.steps for name in PARTS}
+  weights = FOLDER / f"{name}.safetensors"
+  save_weights(weights, params, recipe.model)
+  steps = {part: load_recipe(part)[0].train.steps for part in BASES[name]}
   card = {
     "recipes_and_steps": steps,
     "commit": commit,
     "hours_on_two_cpu_cores": hours,
     "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-    "sha256": hashlib.sha256(WEIGHTS.read_bytes()).hexdigest(),
+    "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     "vocabulary": experiment.vocab.fingerprint,
-    "settings": measure(),
+    "settings": measure(name),
   }
-  write_whole(FOLDER / "base.yaml", ABOUT + yaml.safe_dump(card, sort_keys=False))
+  about = ABOUT.format(name=name, more=_MORE[name])
+  write_whole(FOLDER / f"{name}.yaml", about + yaml.safe_dump(card, sort_keys=False))
 
 
 if __name__ == "__main__":
-  main(sys.argv[1], float(sys.argv[2]))
+  main(sys.argv[1], sys.argv[2], float(sys.argv[3]))

@@ -115,7 +115,9 @@ def test_a_recipe_may_bring_synonyms_of_its_own(tmp_path):
   assert [pool.synonyms["noun"][-1] for pool in pools] == ["thing"] * 2
 
 
-@pytest.mark.parametrize("name", ["microworld", "microworld_naming", "microworld_base"])
+@pytest.mark.parametrize(
+  "name", ["microworld", "microworld_naming", "microworld_base_at_chance"]
+)
 def test_the_microworld_knows_every_format_that_a_probe_draws(name):
   recipe, _ = load_recipe(name)
   assert set(recipe.mixture.formats) == set(ALL_FORMATS)
