@@ -131,8 +131,9 @@ def measure_spread(tasks: Sequence[TaskAnswers], *, smooth: bool = False) -> Spr
   Args:
     tasks: answers of each task; at least one task.
     smooth: for shares of right answers. If all answers of a task are right or all are
-      wrong, the part due to its queries is not 0 but that of Laplace's share
-      (right + 1) / (n + 2), of the task or of all tasks, whichever has less variance.
+      wrong, or if it has only one query, the part due to its queries is not 0 but that
+      of Laplace's share (right + 1) / (n + 2), of the task or of all tasks, whichever
+      has less variance.
   """
   floor = _laplace_variance(tasks) if smooth else None
   parts = np.array([_parts(task, floor) for task in tasks])
@@ -168,7 +169,8 @@ def _laplace_variance(tasks: Sequence[TaskAnswers]) -> float:
 
 def _parts(task: TaskAnswers, floor: float | None) -> tuple[float, float, float]:
   """Mean squares of queries, seeds and residual, each over the number of answers."""
-  if floor is not None and task.values.min() == task.values.max():
+  is_unknown = task.num_queries < 2 or task.values.min() == task.values.max()
+  if floor is not None and is_unknown:
     variance = min(floor, _laplace_variance([task]))
     return variance / task.num_queries, 0.0, 0.0
   count = len(task.values)

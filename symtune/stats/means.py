@@ -10,9 +10,10 @@ and by exemplar seed (`clusters.py`).
   seeds enters with Student's quantile.
 - Two checkpoints are compared on the same questions. The interval is a paired bootstrap
   that resamples the queries of each task, with all their answers, and is scaled to the
-  clustered error. If fewer than ten queries deviate from the most common change, there
-  is too little to resample: the interval is then Newcombe's (1998, method 10), which
-  combines the intervals of both accuracies using their correlation.
+  clustered error. If fewer than ten queries deviate from the most common change, or a
+  task has only one query, there is too little to resample: the interval is then
+  Newcombe's (1998, method 10), which combines the intervals of both accuracies using
+  their correlation.
 - The p-value is McNemar's exact test over queries if there is one exemplar seed. With
   several seeds, queries are not independent, and it is Student's test with the
   clustered error.
@@ -187,13 +188,17 @@ def paired_difference(
   changes = [_change(a, b) for a, b in zip(first, last, strict=True)]
   sums = np.concatenate([per_query(t)[:, 0] for t in changes])
   most = int(np.unique(sums, return_counts=True)[1].max())
-  is_few = len(sums) - most < FEW_CHANGES
   spread = measure_spread(changes)
+  # A task with one query does not show how much its queries differ.
+  has_single = any(t.num_queries < 2 for t in changes)
+  is_few = has_single or len(sums) - most < FEW_CHANGES
   if is_few:
     low, high = weighted_interval((first, last), (-1.0, 1.0))
   else:
     low, high = _bootstrap(changes, spread, rng, resamples)
   error = float(np.sqrt(spread.variance)) or 1.0 / _count_queries(changes)
+  if has_single:
+    error = float((high - low) / 2.0 / scipy.stats.norm.ppf((1.0 + CONFIDENCE) / 2))
   new_tasks = interval_over_tasks(
     np.array([t.mean for t in changes]), [t.shares for t in changes], low, high
   )

@@ -255,6 +255,27 @@ def test_few_changes_have_newcombes_interval(cells):
   assert found.high == pytest.approx(min(1.0, p2 - p1 + high), abs=1e-9)
 
 
+def test_tasks_with_one_query_each_have_an_interval():
+  before, after = np.zeros(40), np.array([1.0] * 25 + [0.0] * 15)
+  single = paired_difference(
+    [_answers([x]) for x in before], [_answers([x]) for x in after], _rng()
+  )
+  pooled = paired_difference([_answers(before)], [_answers(after)], _rng())
+  assert single.difference == pooled.difference == 0.625
+  assert single.p_value == pooled.p_value
+  width, expected = single.high - single.low, pooled.high - pooled.low
+  assert 0.8 * expected < width < 1.5 * expected
+  assert 0.8 * pooled.detectable < single.detectable < 1.5 * pooled.detectable
+
+
+def test_one_query_with_several_seeds_does_not_look_certain():
+  task = _answers([1, 1, 0], queries=[7, 7, 7], seeds=[0, 1, 2])
+  mean = macro_mean([task])
+  assert (mean.n, mean.mean) == (3, pytest.approx(2 / 3))
+  assert mean.low < 0.25
+  assert mean.high > 0.9
+
+
 def test_pairing_narrows_the_interval():
   rng = _rng("narrow")
   luck = rng.random(200)
