@@ -14,7 +14,7 @@ from symtune.experiment.build import Experiment, build_experiment
 from symtune.experiment.folder import check_free
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.run import AFTER, BEFORE, check_trainable, run_experiment
-from symtune.files import RESULTS_FILE, RUN_FILE, write_whole
+from symtune.files import CACHE_FILE, RESULTS_FILE, RUN_FILE, write_whole
 from symtune.probe.results import Results, read_results
 from symtune.report.arms.compare import ArmResults, Comparison, compare_arms
 from symtune.report.arms.figure import draw_arms
@@ -134,8 +134,23 @@ def _run(run: ArmRun, inputs: Inputs, console: rich.console.Console) -> None:
   experiment, gin_text = _build(run, inputs)
   with claim(experiment, gin_text, run.folder):
     if not _is_finished(run.folder):
+      _copy_scores(run.folder)
       run_experiment(experiment, run.folder, console)
       write_report(run.folder)
+
+
+def _copy_scores(folder: pathlib.Path) -> None:
+  """Takes over the scores of another arm with the same seed, if one has ended.
+
+  Arms with one base and one seed ask the same questions before tuning. A score's key
+  holds all that it depends on, so those of another base are never used.
+  """
+  if (folder / CACHE_FILE).exists():
+    return
+  for other in sorted(folder.parents[1].glob(f"*/{folder.name}")):
+    if (other / REPORT_FILE).exists() and (other / CACHE_FILE).is_file():
+      write_whole(folder / CACHE_FILE, (other / CACHE_FILE).read_bytes())
+      return
 
 
 def _is_finished(folder: pathlib.Path) -> bool:

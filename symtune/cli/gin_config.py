@@ -179,18 +179,27 @@ def _find_kind(file: pathlib.Path) -> type[Sweep] | type[Arms]:
 
 
 def _check_effect(bindings: Sequence[str], operative: str) -> None:
-  """Refuses an override that is hidden by the recipe's scoped bindings."""
+  """Refuses an override that no part of the recipe reads, or that scopes hide."""
   for binding in bindings:
     name, _, value = (part.strip() for part in binding.partition("="))
-    if re.fullmatch(r"[\w./]+\.\w+", name):
-      pattern = rf"^((?:\w+/)*)(?:\w+\.)*{re.escape(name)} = (.*)$"
-      found = re.findall(pattern, operative, re.MULTILINE)
-      if found and value not in [v for _, v in found] and all(s for s, _ in found):
-        scopes = ", ".join(f"--gin.{scope}{name}" for scope, _ in found)
-        raise SymtuneError(
-          f"--gin.{name}: this changes nothing, because the recipe sets it for each "
-          f"scope. Use {scopes}."
-        )
+    parts = re.fullmatch(r"((?:\w+/)*)(?:\w+\.)*(\w+\.\w+)", name)
+    if parts is None:  # a macro; `_check_macros` knows those
+      continue
+    scope, setting = parts.groups()
+    pattern = rf"^((?:\w+/)*)(?:\w+\.)*{re.escape(setting)} = (.*)$"
+    found = re.findall(pattern, operative, re.MULTILINE)
+    if scope in [s for s, _ in found] or (not scope and value in [v for _, v in found]):
+      continue
+    scopes = ", ".join(f"--gin.{s}{name.removeprefix(scope)}" for s, _ in found)
+    if not scopes:
+      raise SymtuneError(
+        f"--gin.{name}: this changes nothing, because the recipe does not use "
+        f"{setting}. Remove it, or set something that the recipe uses."
+      )
+    why = f"has no scope {scope!r}" if scope else "sets it for each scope"
+    raise SymtuneError(
+      f"--gin.{name}: this changes nothing, because the recipe {why}. Use {scopes}."
+    )
 
 
 def _override(binding: str) -> None:

@@ -55,11 +55,11 @@ def test_recipe_includes_files_beside_it(tmp_path):
 def test_overrides_win():
   recipe, operative = load_recipe(
     "microworld",
-    ["TrainSettings.steps=7", "Recipe.seed=3", "symbols/Ingredient.rate=9.0"],
+    ["TrainSettings.steps=7", "Recipe.seed=3", "natural/Ingredient.rate=9.0"],
   )
   assert (recipe.train.steps, recipe.seed) == (7, 3)
   rates = {(i.labels, i.instruction): i.rate for i in recipe.mixture.ingredients}
-  assert rates[LabelStyle.SYMBOLS, False] == 9.0
+  assert rates[LabelStyle.NATURAL, False] == 9.0
   assert "TrainSettings.steps = 7" in operative
 
 
@@ -97,6 +97,11 @@ def test_second_recipe_does_not_see_the_first_one():
     ("optimizer.name='sgd'", "expected one of 'adafactor', 'adamw'"),
     ("T5Config.emb_dim=-1", "expected a positive integer"),
     ("Ingredient.max_shots=9", "changes nothing, because the recipe sets it for each"),
+    (
+      "symbolz/Ingredient.rate=9.0",
+      "nothing, because the recipe has no scope 'symbolz/'",
+    ),
+    ("Skill.rate=9.0", "changes nothing, because the recipe does not use Skill.rate"),
   ],
 )
 def test_bad_overrides_are_one_message(binding, message):

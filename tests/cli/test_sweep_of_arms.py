@@ -1,6 +1,8 @@
 """A sweep over arms, from its file to its tables: run, shared, repeated, changed."""
 
+import contextlib
 import pathlib
+import sqlite3
 import sys
 
 import pytest
@@ -104,6 +106,13 @@ def _files(folder: pathlib.Path) -> dict[str, tuple[bytes, int]]:
   }
 
 
+def _scored(folder: pathlib.Path) -> set[bytes]:
+  """The keys of the scores that a run keeps."""
+  with contextlib.closing(sqlite3.connect(folder / "scores.sqlite")) as cache:
+    ((table,),) = cache.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    return {key for (key, *_) in cache.execute(f"SELECT * FROM {table}")}
+
+
 def test_arms_are_run_once_compared_and_kept_apart(folder, run_sweep):
   out, table = folder / "out", folder / "out" / "arms.md"
 
@@ -127,6 +136,8 @@ def test_arms_are_run_once_compared_and_kept_apart(folder, run_sweep):
   assert "Difference from before" in " ".join(printed.split())
   assert (out / "arms.png").read_bytes().startswith(b"\x89PNG")
   assert (out / "symbols" / "seed_4" / "report.md").exists()
+  # The second arm takes over the scores of the first, which has the same base.
+  assert _scored(out / "null" / "seed_4") < _scored(out / "symbols" / "seed_4")
 
   files, text = _files(out), table.read_text()
   assert run_sweep()[:2] == (0, printed)
