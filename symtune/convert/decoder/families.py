@@ -43,21 +43,17 @@ ARCHITECTURES = {
 HARMLESS = frozenset(
   (
     # What the file is, and what wrote it.
-    *("_name_or_path", "model_type", "transformers_version", "transformers.js_config"),
-    *("torch_dtype", "dtype", "tokenizer_class", "finetuning_task", "unsloth_version"),
+    *("_name_or_path", "_model_name_or_path", "model_type", "transformers_version"),
+    *("torch_dtype", "dtype", "tokenizer_class", "unk_token_id", "finetuning_task"),
+    *("transformers.js_config", "unsloth_version"),
     # How the parameters began, and what was dropped in training. symtune drops nothing.
     *("initializer_range", "attention_dropout", "hidden_dropout", "resid_pdrop"),
     *("embd_pdrop", "attn_pdrop", "classifier_dropout", "pretraining_tp"),
     # How the computation is done.
     *("use_cache", "cache_implementation", "chunk_size_feed_forward", "torchscript"),
     *("_attn_implementation_autoset", "_attn_implementation", "attn_implementation"),
-    *(
-      "use_bfloat16",
-      "reorder_and_upcast_attn",
-      "is_decoder",
-      "gradient_checkpointing",
-    ),
-    "tf_legacy_loss",
+    *("use_bfloat16", "reorder_and_upcast_attn", "is_decoder", "tf_legacy_loss"),
+    "gradient_checkpointing",
     # What is returned besides logits, and other outputs than a language model's.
     *("output_hidden_states", "output_attentions", "return_dict", "id2label"),
     *("label2id", "problem_type", "num_labels", "output_scores", "summary_type"),

@@ -268,7 +268,7 @@ class DecoderConfig:
   @property
   def logit_scale(self) -> float:
     """The factor of the attention logits."""
-    return self.query_scale or 1 / math.sqrt(self.head_dim)
+    return self.query_scale or self.head_dim**-0.5
 
 
 _COUNTS = (

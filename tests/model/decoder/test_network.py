@@ -6,10 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.core.spmd import logical_axis_rules
 from hypothesis import strategies as st
 
 from symtune.errors import SymtuneError
+from symtune.model.axes import DEFAULT_RULES, SHARDED_PARAMS_RULES
 from symtune.model.decoder.network import Decoder, init_params, param_axes, param_shapes
+from symtune.train.partition import make_mesh, param_shardings
 
 LENGTH = 12
 CLOSE = {"atol": 2e-5, "rtol": 0}
@@ -276,3 +279,31 @@ def test_packed_rows_need_positions(make_family, rows):
   network, params = make_family("llama")
   with pytest.raises(SymtuneError, match="positions of a packed row restart"):
     network.apply({"params": params}, rows, segment_ids=jnp.ones_like(rows))
+
+
+@pytest.mark.parametrize(
+  ("family", "rules"),
+  [("gemma3", DEFAULT_RULES), ("gpt_neox", SHARDED_PARAMS_RULES)],
+  indirect=["family"],
+)
+def test_two_devices_give_the_logits_and_gradients_of_one(family, rules, rows):
+  network, params = family
+  mesh = make_mesh(model_devices=2 if rules is DEFAULT_RULES else 1)
+  shardings = param_shardings(params, param_axes(network), mesh, rules)
+  names = {axis for leaf in jax.tree.leaves(shardings) for axis in leaf.spec}
+  assert names - {None}  # some parameters are in parts
+
+  def loss(params):
+    logits = network.apply({"params": params}, rows)
+    return jnp.mean(jnp.square(logits)), logits
+
+  both = jax.jit(jax.grad(loss, has_aux=True))
+  gradient, logits = both(params)
+  with jax.set_mesh(mesh), logical_axis_rules(rules):
+    parted, shared = both(jax.device_put(params, shardings))
+  np.testing.assert_allclose(shared, logits, **CLOSE)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+    jax.device_get(parted),
+    jax.device_get(gradient),
+  )
