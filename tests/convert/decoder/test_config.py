@@ -359,6 +359,42 @@ def test_what_the_network_cannot_do_is_refused_by_name(base, changes, message):
     _read(base, **changes)
 
 
+_VALUES = st.recursive(
+  st.none()
+  | st.booleans()
+  | st.integers(-3, 3)
+  | st.sampled_from((10**400, 2**31, 0.5, float("nan"), float("inf"), "x", ""))
+  | st.sampled_from(("full_attention", "linear", "llama3", "default", "silu")),
+  lambda inner: (
+    st.lists(inner, max_size=3)
+    | st.dictionaries(
+      st.sampled_from(("rope_type", "factor", "rope_theta", "full_attention", "type")),
+      inner,
+      max_size=3,
+    )
+  ),
+  max_leaves=4,
+)
+_FIELDS = sorted(
+  set().union(*PUBLISHED.values())
+  | {"rope_parameters", "sliding_window_pattern", "n_inner", "eos_token_id"}
+)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@hypothesis.given(field=st.sampled_from(_FIELDS), value=_VALUES)
+@hypothesis.settings(max_examples=150)
+def test_any_value_of_any_field_is_read_or_refused(name, field, value):
+  try:
+    found = read_config("config.json", {**PUBLISHED[name], field: value})
+  except SymtuneError as error:
+    found = str(error)
+  if isinstance(found, str):
+    assert found.startswith("config.json")
+  else:
+    write_config(found[0], dtype="float32", ids=found[1])
+
+
 _ROTATIONS = (
   Rotary(base=100.0),
   Rotary(scaling=RotaryScaling.LINEAR, factor=8.0),
