@@ -84,8 +84,8 @@ class GroupedAttention(nn.Module):
     """
     cfg = self.config
     query = self._heads("query", x, cfg.num_heads)
-    # How keys and values lie on devices is left to the compiler, because their heads may
-    # be fewer than the devices that share a layer.
+    # Where keys and values lie is left to the compiler: their heads may be fewer than the
+    # devices that share a layer.
     key = self._heads("key", x, cfg.num_kv_heads)
     value = self._heads("value", x, cfg.num_kv_heads)
     if cfg.has_qk_norm:
