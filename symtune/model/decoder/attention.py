@@ -84,7 +84,7 @@ class GroupedAttention(nn.Module):
     """
     cfg = self.config
     query = self._heads("query", x, cfg.num_heads)
-    # Where keys and values lie is left to the compiler: their heads may be fewer than the
+    # Where keys and values lie is left to the compiler: there may be fewer heads than
     # devices that share a layer.
     key = self._heads("key", x, cfg.num_kv_heads)
     value = self._heads("value", x, cfg.num_kv_heads)
