@@ -1,18 +1,13 @@
 """Reads and writes T5 checkpoints in the format of Hugging Face's Transformers.
 
-Such a checkpoint is a folder with config.json and either model.safetensors or several
-shards listed in model.safetensors.index.json. PyTorch pickles (pytorch_model.bin) are
-not read: loading one can run its author's code.
+Such a checkpoint is a folder with config.json and safetensors (convert/shards.py).
 """
 
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
-from symtune.convert.folders import local_file
 from symtune.convert.hf_card import model_card
 from symtune.convert.hf_config import (
   check_ids,
@@ -26,7 +21,6 @@ from symtune.convert.model_folder import (
   TOKENIZER,
   ModelFolder,
   read_model_folder,
-  read_object,
 )
 from symtune.convert.names import (
   COPIES,
@@ -36,10 +30,12 @@ from symtune.convert.names import (
   huggingface_name,
   is_transposed,
 )
-from symtune.convert.safetensors_file import (
-  PlannedFile,
-  read_safetensors,
-  write_safetensors,
+from symtune.convert.shards import (
+  SHARD_BYTES,
+  are_equal,
+  open_shards,
+  write_object,
+  write_shards,
 )
 from symtune.convert.tensors import (
   LazyTensor,
@@ -54,11 +50,6 @@ from symtune.data.text.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
 from symtune.files import write_whole
 from symtune.model.config import T5Config
-
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-# Transformers' own default (save_pretrained, max_shard_size).
-SHARD_BYTES = 5 * 10**9
 
 
 def is_huggingface(folder: pathlib.Path) -> bool:
@@ -83,7 +74,7 @@ def huggingface_source(folder: pathlib.Path) -> SourceCheckpoint:
   config = config_from_huggingface(str(folder / CONFIG), {**named, **content})
   check_ids(str(folder / GENERATION), opened.generation)
   _check_tokenizer(opened)
-  found = _with_shared(_open_tensors(folder))
+  found = _with_shared(open_shards(folder))
   ignored = _check_copies(where, found, config)
   names = {name: t for name, t in found.items() if name not in ignored}
   is_shared = content.get("tie_word_embeddings") is not False and SHARED in names
@@ -135,45 +126,6 @@ def _with_shared(found: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
   return found if copy is None else {**found, SHARED: found[copy]}
 
 
-def _open_tensors(folder: pathlib.Path) -> dict[str, LazyTensor]:
-  """Opens the tensors of all shards that the index names."""
-  if local_file(folder, WEIGHTS) is not None:
-    return read_safetensors(folder / WEIGHTS)
-  if local_file(folder, INDEX) is None:
-    raise SymtuneError(
-      f"{folder} has no {WEIGHTS} and no {INDEX}; expected one of them. A "
-      "pytorch_model.bin is not read: loading one can run its author's code. Get the "
-      "model's safetensors, or its T5X checkpoint."
-    )
-  by_name = read_object(folder / INDEX).get("weight_map")
-  if not isinstance(by_name, dict) or not by_name:
-    raise SymtuneError(
-      f"{folder / INDEX} has no weight_map; expected a map from names to files. "
-      "Download it again."
-    )
-  found: dict[str, LazyTensor] = {}
-  for file in dict.fromkeys(map(str, by_name.values())):
-    if file in ("", ".", "..") or pathlib.PurePath(file).name != file:
-      raise SymtuneError(
-        f"{folder / INDEX} names {file!r}, expected a file in the same folder."
-      )
-    shard = read_safetensors(folder / file)
-    twice = sorted(found.keys() & shard.keys())
-    if twice:
-      raise SymtuneError(
-        f"{folder / file} holds tensors that another shard also holds: "
-        f"{list_some(twice)}. The folder mixes two models: download it again."
-      )
-    found |= shard
-  absent = [name for name in by_name if name not in found]
-  if absent:
-    raise SymtuneError(
-      f"{folder / INDEX} lists tensors that no shard has: {list_some(absent)}. "
-      "Download the model again."
-    )
-  return found
-
-
 def _check_copies(
   where: str, found: Mapping[str, LazyTensor], config: T5Config
 ) -> list[str]:
@@ -182,19 +134,13 @@ def _check_copies(
   if config.logits_via_embedding:
     copies[LM_HEAD] = SHARED
   for name, original in copies.items():
-    if name in found and not _are_equal(found[name], found.get(original)):
+    if name in found and not are_equal(found[name], found.get(original)):
       raise SymtuneError(
         f"{where}: {name} differs from {original}, but config.json says that the model "
         "uses one tensor for both. The config and the tensors belong to different "
         "models: download the model again."
       )
   return [name for name in found if name in copies or name in UNUSED]
-
-
-def _are_equal(left: LazyTensor, right: LazyTensor | None) -> bool:
-  if right is None or left.shape != right.shape or left.dtype != right.dtype:
-    return False
-  return np.array_equal(left.read(), right.read())
 
 
 def write_huggingface(
@@ -224,51 +170,10 @@ def write_huggingface(
     huggingface_name(path): _turned(path, tensor)
     for path, tensor in checkpoint.tensors.items()
   }
-  shards = _cut_shards(named, dtype.itemsize, shard_bytes)
-  files = {}
-  for number, names in enumerate(shards, start=1):
-    file = WEIGHTS
-    if len(shards) > 1:
-      file = f"model-{number:05}-of-{len(shards):05}.safetensors"
-    files |= dict.fromkeys(names, file)
-    yield from write_safetensors(
-      PlannedFile(
-        path=folder / file,
-        tensors={name: named[name] for name in names},
-        dtypes=dict.fromkeys(names, dtype),
-        metadata={"format": "pt"},
-      )
-    )
-  if len(shards) > 1:
-    total = dtype.itemsize * sum(tensor.size for tensor in named.values())
-    index = {
-      "metadata": {"total_size": total},
-      "weight_map": dict(sorted(files.items())),
-    }
-    _write_json(folder / INDEX, index)
+  yield from write_shards(folder, named, dtype=dtype, shard_bytes=shard_bytes)
   if vocab is not None:
     write_for_transformers(folder, vocab)
   ids = ("decoder_start_token_id", "eos_token_id", "pad_token_id")
-  _write_json(folder / "generation_config.json", {name: config[name] for name in ids})
+  write_object(folder / "generation_config.json", {name: config[name] for name in ids})
   write_whole(folder / "README.md", model_card(checkpoint, dtype.name))
-  _write_json(folder / CONFIG, config)
-
-
-def _cut_shards(
-  named: Mapping[str, LazyTensor], itemsize: int, limit: int
-) -> list[list[str]]:
-  """Splits the names, in order; only a single large tensor may exceed the limit."""
-  shards: list[list[str]] = [[]]
-  filled = 0
-  for name, tensor in named.items():
-    size = itemsize * tensor.size
-    if shards[-1] and filled + size > limit:
-      shards.append([])
-      filled = 0
-    shards[-1].append(name)
-    filled += size
-  return shards
-
-
-def _write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-  write_whole(path, json.dumps(content, indent=2) + "\n")
+  write_object(folder / CONFIG, config)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from symtune.convert.decoder.folder import DecoderCheckpoint
 from symtune.convert.tensors import LazyTensor, SourceCheckpoint
 from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
@@ -50,7 +51,10 @@ def float_dtype(dtype: Any, what: str) -> np.dtype:
 
 
 def load_params(
-  checkpoint: SourceCheckpoint, *, dtype: Any = jnp.float32, shardings: Any = None
+  checkpoint: SourceCheckpoint | DecoderCheckpoint,
+  *,
+  dtype: Any = jnp.float32,
+  shardings: Any = None,
 ) -> Params:
   """Reads the parameters onto devices; the host holds at most three of them at a time.
 
@@ -61,7 +65,7 @@ def load_params(
       each device gets only its part. None puts everything on the first device.
 
   Returns:
-    A nested dict, as `symtune.model.network.init_params` returns it.
+    A nested dict, as `init_params` of the network returns it.
 
   Raises:
     SymtuneError: T5 cannot use the type, or a tensor is damaged; names the tensor.
@@ -138,7 +142,7 @@ def check_config(checkpoint: SourceCheckpoint, config: T5Config) -> None:
     )
 
 
-def fingerprint(checkpoint: SourceCheckpoint) -> str:
+def fingerprint(checkpoint: SourceCheckpoint | DecoderCheckpoint) -> str:
   """A hash that changes when the parameters do.
 
   It covers all parameters if there are at most 250 million. For a larger checkpoint it

@@ -95,7 +95,24 @@ def check_tensors(
   Raises:
     SymtuneError: some are missing, unknown, misshapen or no numbers; names them.
   """
-  expected = expected_shapes(config)
+  check_shapes(where, tensors, expected_shapes(config))
+
+
+def check_shapes(
+  where: str,
+  tensors: Mapping[str, LazyTensor],
+  expected: Mapping[str, tuple[int, ...]],
+) -> None:
+  """Refuses tensors that are not those of a list.
+
+  Args:
+    where: the checkpoint, for messages.
+    tensors: tensors by name.
+    expected: the shapes that the network has, by the same names.
+
+  Raises:
+    SymtuneError: some are missing, unknown, misshapen or no numbers; names them.
+  """
   problems = [f"{name} is missing" for name in expected if name not in tensors]
   problems += [f"{name} is unknown" for name in tensors if name not in expected]
   problems += [

@@ -1,0 +1,195 @@
+"""A decoder-only model's logits and speed, against Transformers with the same weights.
+
+  python benchmarks/decoder.py [FOLDER] [--length 512] [--rows 1] [--repeats 3]
+
+FOLDER is a Transformers model with its tokenizer; without one, a Llama of SmolLM2's
+size with random weights is used. The script compares the logits of a few prompts, whole
+and through the cache, and times the forward pass in float32, with logits for every
+token and for the last one only. The two take turns, and the best time counts.
+"""
+
+import argparse
+import contextlib
+import functools
+import importlib.util
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from symtune.convert.decoder.folder import (
+  DecoderCheckpoint,
+  decoder_shapes,
+  read_decoder,
+  write_decoder,
+)
+from symtune.convert.load import load_params
+from symtune.convert.tensors import LazyTensor
+from symtune.model.decoder.cache import empty_cache
+from symtune.model.decoder.config import DecoderConfig
+from symtune.model.decoder.network import Decoder
+
+PROMPTS = (
+  "Input: the plot is thin and the jokes are old\nOutput: bad\n\n"
+  "Input: a warm, funny film\nOutput: good\n\nInput: I left after an hour\nOutput:",
+  "Question: is a hammer a fruit or a tool?\nAnswer: a tool\n\n"
+  "Question: is a plum a fruit or a tool?\nAnswer:",
+  "The quick brown fox jumps over the lazy dog. " * 60,  # longer than a window of 512
+)
+SMOLLM2 = DecoderConfig(
+  vocab_size=49152,
+  emb_dim=576,
+  num_layers=30,
+  num_heads=9,
+  num_kv_heads=3,
+  head_dim=64,
+  mlp_dim=1536,
+  max_positions=8192,
+  logits_via_embedding=True,
+)
+HAS_PEER = importlib.util.find_spec("transformers") and importlib.util.find_spec(
+  "torch"
+)
+
+
+@contextlib.contextmanager
+def model_folder(given: str | None) -> Iterator[pathlib.Path]:
+  """The folder that was given, or one with random weights."""
+  if given is not None:
+    yield pathlib.Path(given)
+    return
+
+  def tensor(shape: tuple[int, ...]) -> LazyTensor:
+    rng, scale = np.random.default_rng(0), 0.04 if len(shape) > 1 else 0.0
+    return LazyTensor(
+      shape=shape,
+      dtype=np.dtype(np.float32),
+      read=lambda: 1.0 - bool(scale) + scale * rng.normal(size=shape),
+    )
+
+  with tempfile.TemporaryDirectory() as name:
+    tensors = {path: tensor(shape) for path, shape in decoder_shapes(SMOLLM2).items()}
+    made = DecoderCheckpoint(where="random", config=SMOLLM2, tensors=tensors)
+    for _ in write_decoder(pathlib.Path(name), made, dtype=np.dtype(np.float32)):
+      pass
+    yield pathlib.Path(name)
+
+
+def token_rows(folder: pathlib.Path, vocab_size: int) -> list[np.ndarray]:
+  """The prompts as ids, or random ids where there is no tokenizer."""
+  if HAS_PEER and (folder / "tokenizer.json").is_file():
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return [np.asarray([tokenizer(text)["input_ids"]], np.int32) for text in PROMPTS]
+  rng = np.random.default_rng(0)
+  return [rng.integers(0, vocab_size, (1, n), dtype=np.int32) for n in (40, 30, 600)]
+
+
+class Ours:
+  """The model in symtune."""
+
+  def __init__(self, folder: pathlib.Path):
+    """Reads the folder."""
+    checkpoint = read_decoder(folder)
+    self.network = Decoder(checkpoint.config)
+    self.params = load_params(checkpoint)
+    self.apply = jax.jit(self.network.apply)
+    self.extend = jax.jit(functools.partial(self.network.apply, method="extend"))
+
+  def logits(self, tokens: np.ndarray, *, only_last: bool = False) -> np.ndarray:
+    """Logits of a whole row."""
+    last = np.full((len(tokens), 1), tokens.shape[1] - 1, np.int32)
+    about = {"select": jnp.asarray(last)} if only_last else {}
+    return np.asarray(self.apply({"params": self.params}, jnp.asarray(tokens), **about))
+
+  def last_logits_in_steps(self, tokens: np.ndarray) -> np.ndarray:
+    """Logits of the last token, read alone after all others."""
+    length = tokens.shape[1]
+    cache = empty_cache(self.network.config, batch=1, slots=length)
+    places = np.arange(length, dtype=np.int32)[None]
+    for part in (np.s_[:, :-1], np.s_[:, -1:]):
+      logits, cache = self.extend(
+        {"params": self.params}, tokens[part], cache, places[part]
+      )
+    return np.asarray(logits)
+
+
+class Theirs:
+  """The model in Transformers."""
+
+  def __init__(self, folder: pathlib.Path):
+    """Reads the folder."""
+    import torch
+    import transformers
+
+    self.model = transformers.AutoModelForCausalLM.from_pretrained(
+      folder, dtype=torch.float32
+    ).eval()
+
+  def logits(self, tokens: np.ndarray, *, only_last: bool = False) -> np.ndarray:
+    """Logits of a whole row."""
+    import torch
+
+    with torch.inference_mode():
+      ids = torch.from_numpy(tokens).long()
+      return self.model(ids, logits_to_keep=int(only_last)).logits.numpy()
+
+
+def best_times(works: list[Callable[[], object]], repeats: int) -> list[float]:
+  """Seconds of each work, which take turns; the first turn is not counted."""
+  times: list[list[float]] = [[] for _ in works]
+  for _ in range(repeats + 1):
+    for work, found in zip(works, times, strict=True):
+      start = time.perf_counter()
+      work()
+      found.append(time.perf_counter() - start)
+  return [min(found[1:]) for found in times]
+
+
+def compare(ours: Ours, theirs: Theirs, rows: list[np.ndarray]) -> None:
+  """Prints the largest differences of logits."""
+  for tokens in rows:
+    expected = theirs.logits(tokens)
+    whole = np.abs(ours.logits(tokens) - expected).max()
+    step = np.abs(ours.last_logits_in_steps(tokens)[0, 0] - expected[0, -1]).max()
+    print(
+      f"{tokens.shape[1]:5} tokens: logits up to {np.abs(expected).max():.1f}, largest "
+      f"difference {whole:.1e}, last token through the cache {step:.1e}"
+    )
+
+
+def main() -> None:
+  """Compares, then times."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("folder", nargs="?")
+  parser.add_argument("--length", type=int, default=512)
+  parser.add_argument("--rows", type=int, default=1)
+  parser.add_argument("--repeats", type=int, default=3)
+  args = parser.parse_args()
+  with model_folder(args.folder) as folder:
+    ours = Ours(folder)
+    sides: list[Ours | Theirs] = [ours]
+    vocab_size = ours.network.config.vocab_size
+    if HAS_PEER:
+      sides.append(Theirs(folder))
+      compare(ours, sides[1], token_rows(folder, vocab_size))
+    shape = (args.rows, args.length)
+    tokens = np.random.default_rng(0).integers(0, vocab_size, shape, dtype=np.int32)
+    for only_last in (False, True):
+      works = [
+        functools.partial(side.logits, tokens, only_last=only_last) for side in sides
+      ]
+      speeds = [tokens.size / t for t in best_times(works, args.repeats)]
+      names = [type(side).__name__.lower() for side in sides]
+      shown = ", ".join(f"{n} {s:.0f}" for n, s in zip(names, speeds, strict=True))
+      ratio = f", ratio {speeds[0] / speeds[1]:.2f}" if HAS_PEER else ""
+      print(f"tokens/s, {'last' if only_last else 'all'} logits: {shown}{ratio}")
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,110 @@
+"""Keys and values of earlier tokens, so that a new token costs only itself.
+
+A cache has slots, which are filled from the left by one or several tokens at a time. A
+slot knows the position of its token, so that rows of different lengths, padded on the
+right, share a batch: their padding leaves slots that nothing attends to.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from symtune.model.decoder.config import DecoderConfig
+
+
+class LayerCache(NamedTuple):
+  """What one layer keeps; keys are rotated already.
+
+  Attributes:
+    keys: Key vectors, by slot.
+    values: Value vectors, by slot.
+  """
+
+  keys: Float[Array, "batch slots kv_heads kv"]
+  values: Float[Array, "batch slots kv_heads kv"]
+
+  def put(
+    self,
+    keys: Float[Array, "batch length kv_heads kv"],
+    values: Float[Array, "batch length kv_heads kv"],
+    slot: Int[Array, ""],
+  ) -> "LayerCache":
+    """The cache with the keys and values of new tokens, from a slot on."""
+    return LayerCache(
+      keys=jax.lax.dynamic_update_slice_in_dim(self.keys, keys, slot, axis=1),
+      values=jax.lax.dynamic_update_slice_in_dim(self.values, values, slot, axis=1),
+    )
+
+
+class Cache(NamedTuple):
+  """The caches of all layers, and what they share.
+
+  Attributes:
+    layers: One cache per layer.
+    positions: Position of the token in each slot.
+    is_filled: Whether a slot holds a token.
+    used: Slots used so far, the same for all rows.
+  """
+
+  layers: tuple[LayerCache, ...]
+  positions: Int[Array, "batch slots"]
+  is_filled: Bool[Array, "batch slots"]
+  used: Int[Array, ""]
+
+
+def empty_cache(config: DecoderConfig, *, batch: int, slots: int) -> Cache:
+  """A cache without tokens.
+
+  Args:
+    config: Settings of the network.
+    batch: Rows.
+    slots: Most tokens of a row, those of its padding included.
+
+  Returns:
+    The cache, in the network's type.
+  """
+  shape = (batch, slots, config.num_kv_heads, config.head_dim)
+  zeros = jnp.zeros(shape, config.dtype)
+  return Cache(
+    layers=(LayerCache(zeros, zeros),) * config.num_layers,
+    positions=jnp.zeros((batch, slots), jnp.int32),
+    is_filled=jnp.zeros((batch, slots), bool),
+    used=jnp.zeros((), jnp.int32),
+  )
+
+
+def place_tokens(
+  cache: Cache,
+  positions: Int[Array, "batch length"],
+  is_token: Bool[Array, "batch length"],
+) -> Cache:
+  """Gives the next slots to new tokens; the layers fill in keys and values."""
+  return cache._replace(
+    positions=jax.lax.dynamic_update_slice_in_dim(
+      cache.positions, positions.astype(jnp.int32), cache.used, axis=1
+    ),
+    is_filled=jax.lax.dynamic_update_slice_in_dim(
+      cache.is_filled, is_token, cache.used, axis=1
+    ),
+    used=cache.used + positions.shape[1],
+  )
+
+
+def slot_mask(
+  cache: Cache, mask: Bool[Array, "batch length length"]
+) -> Bool[Array, "batch length slots"]:
+  """Which slots new tokens attend to: all filled ones, and each other by `mask`.
+
+  Args:
+    cache: The cache before the new tokens.
+    mask: Which new token attends to which.
+
+  Returns:
+    The mask over all slots.
+  """
+  batch, length, _ = mask.shape
+  slots = cache.is_filled.shape[1]
+  earlier = jnp.broadcast_to(cache.is_filled[:, None, :], (batch, length, slots))
+  return jax.lax.dynamic_update_slice_in_dim(earlier, mask, cache.used, axis=2)

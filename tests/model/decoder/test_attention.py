@@ -1,0 +1,42 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from symtune.model.decoder.attention import grouped_attention
+
+
+def test_heads_share_keys_in_groups_of_neighbours():
+  """Against one head after another, in NumPy."""
+  rng = np.random.default_rng(0)
+  query = rng.normal(size=(2, 3, 6, 4)).astype(np.float32)
+  key, value = rng.normal(size=(2, 2, 5, 2, 4)).astype(np.float32)
+  mask = rng.random((2, 3, 5)) < 0.6
+  mask[:, :, 0] = True
+  found = grouped_attention(*map(jnp.asarray, (query, key, value, mask)), scale=0.3)
+  for row in range(2):
+    for head in range(6):
+      shared = head // 3
+      logits = 0.3 * query[row, :, head] @ key[row, :, shared].T
+      weights = np.exp(logits) * mask[row]
+      weights /= weights.sum(axis=1, keepdims=True)
+      expected = weights @ value[row, :, shared]
+      np.testing.assert_allclose(found[row, :, head], expected, atol=1e-6)
+
+
+def test_jax_computes_the_same():
+  keys = jax.random.split(jax.random.key(0), 3)
+  query = jax.random.normal(keys[0], (2, 3, 4, 8))
+  key, value = (jax.random.normal(k, (2, 5, 2, 8)) for k in keys[1:])
+  mask = jnp.tri(3, 5, 2, dtype=bool)[None]
+  np.testing.assert_allclose(
+    grouped_attention(query, key, value, mask, scale=0.5),
+    jax.nn.dot_product_attention(query, key, value, mask=mask[:, None], scale=0.5),
+    atol=1e-6,
+  )
+
+
+def test_a_query_that_sees_nothing_gets_the_mean():
+  value = jnp.arange(3.0).reshape(1, 3, 1, 1)
+  mask = jnp.zeros((1, 1, 3), bool)
+  found = grouped_attention(value[:, :1], value, value, mask, scale=1.0)
+  np.testing.assert_allclose(found, 1.0)
