@@ -36,7 +36,7 @@ BASES = {
   "base_at_chance": (*_NAMING, "microworld_base_at_chance"),
 }
 # Fewer queries than the recipe's: a test asks them again.
-MAX_QUERIES = 10
+MAX_QUERIES = 5
 ABOUT = """\
 # Card of {name}.safetensors by make_base.py; a test measures its numbers again.
 #
