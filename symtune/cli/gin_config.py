@@ -128,10 +128,10 @@ def load_recipe(
     _check_expansion(file)
     recipe = gin.get_configurable(Recipe)()
   operative = gin.operative_config_str()
-  _check_effect(bindings, operative)
   problem = find_mistyped(recipe, Recipe, "recipe")
   if problem:
     raise SymtuneError(f"{file}: {problem}. Change that setting.")
+  _check_effect(bindings, operative)  # gin lists no value of a wrong type
   return recipe, operative
 
 

@@ -69,7 +69,7 @@ def test_both_layouts_answer_with_equal_scores(letters, t5x_golden, tmp_path):
     [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     for out in outs.values()
   )
-  assert len(msgpack) == 48
+  assert len(msgpack) == 56
   assert {(row["checkpoint"], row["step"]) for row in msgpack} == {
     ("checkpoint_1000", 1000)
   }

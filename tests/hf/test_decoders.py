@@ -103,7 +103,7 @@ def seed(request) -> int:
 @pytest.fixture(scope="module", params=FAMILIES)
 def models(request, seed, tmp_path_factory):
   """Their model, our network and parameters read from its folder."""
-  import torch
+  torch = pytest.importorskip("torch", reason="needs the extra [hf]")
   import transformers
 
   rng = np.random.default_rng([seed, FAMILIES.index(request.param)])
