@@ -7,6 +7,7 @@ from symtune.cards.load import load_suite
 from symtune.cli.gin_config import load_recipe, load_sweep
 from symtune.data.draw.draw import read_draw
 from symtune.data.ingredients import Ingredient
+from symtune.experiment.arms import Arms
 from symtune.experiment.build import build_experiment
 
 PROMPTS = 1500
@@ -18,6 +19,7 @@ ARMS = ("symbols", "borrowed", "text_words", "null", "instructions")
 @pytest.fixture(scope="module")
 def recipes():
   sweep = load_sweep("microworld_arms")
+  assert isinstance(sweep, Arms)
   recipe_by_arm = {arm.name: arm.recipe for arm in sweep.arms}
   return {
     name: load_recipe(recipe_by_arm[name], ["probe.max_queries = 1"])[0]
