@@ -85,8 +85,8 @@ def _check_only(arms: Arms, only: Sequence[str]) -> None:
 def _check_settings(runs: Sequence[ArmRun]) -> None:
   """Refuses settings without an effect, and arms that do not differ.
 
-  A binding of a misspelt scope is valid gin, and changes nothing. The arm would then be
-  something else than what its name says.
+  A recipe may have a setting's value already, or a later setting or the seed may
+  replace it. The arm would then be something else than what its name says.
 
   Args:
     runs: one run of each arm, all with the same seed.
@@ -103,8 +103,8 @@ def _check_settings(runs: Sequence[ArmRun]) -> None:
       if without == recipe:
         raise SymtuneError(
           f"arm {run.arm.name!r}: the setting {setting!r} changes nothing: the recipe "
-          f"{run.arm.recipe} has no part of that name, or has that value already, or "
-          f"another setting or the seed replaces it. Correct or remove it."
+          f"{run.arm.recipe} has that value already, or another setting or the seed "
+          f"replaces it. Correct or remove it."
         )
     same = recipes.index(recipe)
     if recipes[same] is not recipe:
