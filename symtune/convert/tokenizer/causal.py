@@ -6,7 +6,7 @@ beside it. All have to agree.
 """
 
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symtune.convert.model_folder import (
@@ -17,13 +17,14 @@ from symtune.convert.model_folder import (
   TOKENIZER_CONFIG,
   declared_tokens,
   read_object,
+  special_texts,
 )
 from symtune.data.text.added_tokens import AddedToken
 from symtune.data.text.causal_vocab import CausalVocab
 from symtune.data.tokens.causal import check_joins
 from symtune.errors import SymtuneError
 
-_NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
+_NAMED = ("bos_token", "eos_token")
 
 
 def read_causal_vocab(path: str | pathlib.Path) -> CausalVocab:
@@ -39,13 +40,11 @@ def read_causal_vocab(path: str | pathlib.Path) -> CausalVocab:
   """
   path = pathlib.Path(path)
   path = path / TOKENIZER if path.is_dir() else path
-  content = read_object(path)
-  ids = _ids(path, content)
-  folder = path.parent
+  folder, content = path.parent, read_object(path)
   settings = read_object(folder / TOKENIZER_CONFIG, is_required=False)
   special = read_object(folder / SPECIAL_TOKENS, is_required=False)
-  named = _named_tokens(settings, special)
-  content = _with_control(content, folder, set(named.values()))
+  named, added = _named_tokens(settings, special), declared_tokens(folder, content)
+  ids = _ids(path, content, added)
   eos_id = _special_id(folder, ids, named, "eos_token")
   if eos_id is None:
     raise SymtuneError(
@@ -53,43 +52,47 @@ def read_causal_vocab(path: str | pathlib.Path) -> CausalVocab:
       f"{TOKENIZER_CONFIG}. Save the tokenizer again with Transformers "
       "(save_pretrained), which writes it."
     )
-  bos_id = None
-  if _adds_bos(path, content, settings):
-    bos_id = _special_id(folder, ids, named, "bos_token")
+  bos_id = _special_id(folder, ids, named, "bos_token")
+  if not _adds_bos(path, content, settings):
+    bos_id = None
+  listed = (token for tokens in added.values() for token in tokens)
+  control = special_texts(folder, settings)
+  control |= {token.text for token in listed if token.is_special}
+  tokens = [
+    {**token, "special": token["content"] in control}
+    for token in content.get("added_tokens") or []
+  ]
+  content = {**content, "added_tokens": tokens}
   vocab = CausalVocab(content, where=str(path), eos_id=eos_id, bos_id=bos_id)
   _check_rows(folder, vocab)
   check_joins(vocab, str(path))
   return vocab
 
 
-def _ids(path: pathlib.Path, content: Mapping[str, Any]) -> dict[str, int]:
-  """Ids of a tokenizer.json by text; those of added tokens come first."""
+def _ids(
+  path: pathlib.Path,
+  content: Mapping[str, Any],
+  added: Mapping[str, Sequence[AddedToken]],
+) -> dict[str, int]:
+  """Ids of all tokens by text; every file that lists added tokens has to agree."""
   model = content.get("model")
   pieces = model.get("vocab") if isinstance(model, dict) else None
   ids = dict(pieces) if isinstance(pieces, dict) else {}
-  added = declared_tokens(path.parent)
-  if path.name == TOKENIZER:
-    ids |= {token.text: token.id for token in added.pop(TOKENIZER, [])}
-  for file, token in _listed(added):
-    if ids.get(token.text) != token.id:
-      raise SymtuneError(
-        f"{path}: the token {token.text!r} has id {ids.get(token.text)}, but "
-        f"{token.id} in {file}. Save the tokenizer again with Transformers "
-        "(save_pretrained), or remove the file that is out of date."
-      )
+  for file, tokens in added.items():
+    for token in tokens:
+      if file == TOKENIZER:
+        ids[token.text] = token.id
+      elif ids.get(token.text) != token.id:
+        raise SymtuneError(
+          f"{path}: the token {token.text!r} has id {ids.get(token.text)}, but "
+          f"{token.id} in {file}. Save the tokenizer again with Transformers "
+          "(save_pretrained), or remove the file that is out of date."
+        )
   return ids
 
 
-def _listed(
-  tokens: Mapping[str, list[AddedToken]],
-) -> Iterator[tuple[str, AddedToken]]:
-  for file, listed in tokens.items():
-    for token in listed:
-      yield file, token
-
-
 def _named_tokens(*files: Mapping[str, Any]) -> dict[str, str]:
-  """The texts of the special tokens that files name; the first file counts."""
+  """The texts of BOS and EOS where files name them; the first file counts."""
   found: dict[str, str] = {}
   for content in files:
     for name in _NAMED:
@@ -98,19 +101,6 @@ def _named_tokens(*files: Mapping[str, Any]) -> dict[str, str]:
       if isinstance(text, str):
         found.setdefault(name, text)
   return found
-
-
-def _with_control(
-  content: Mapping[str, Any], folder: pathlib.Path, named: set[str]
-) -> dict[str, Any]:
-  """The tokenizer with every token as a control token that some file says is one."""
-  listed = _listed(declared_tokens(folder))
-  control = named | {token.text for _, token in listed if token.is_special}
-  added = [
-    {**token, "special": token["content"] in control}
-    for token in content.get("added_tokens") or []
-  ]
-  return {**content, "added_tokens": added}
 
 
 def _special_id(

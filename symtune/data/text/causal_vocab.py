@@ -1,7 +1,7 @@
-"""The vocabulary of a decoder-only model: a tokenizer.json behind the Vocab protocol.
+r"""The vocabulary of a decoder-only model: a tokenizer.json behind the Vocab protocol.
 
 White space counts here. "label" and " label" have different ids, a full stop and the
-newline after it may be one token, and "\\n\\n" may be two tokens before a letter and one
+newline after it may be one token, and "\n\n" may be two tokens before a letter and one
 at the end of a text. So a part of a prompt is tokenized together with what stands
 around it, and the ids of the surroundings are cut off (`CausalVocab.encode_between`).
 """
@@ -63,36 +63,27 @@ class CausalVocab:
         or texts turn into control tokens.
     """
     self._where = where
+    model = content.get("model")
+    kind = model.get("type") if isinstance(model, dict) else None
+    if kind != _MODEL:
+      raise SymtuneError(
+        f"{where}: its model is of type {kind!r}, expected {_MODEL!r}, as in Llama, "
+        "Qwen, Gemma, Mistral and Pythia. Such a model can be asked with --checkpoint "
+        "transformers:FOLDER."
+      )
     # The parts that add or cut tokens around a text are not used.
     unused = ("truncation", "padding", "post_processor")
-    content = {**content, **dict.fromkeys(unused)}
-    self._load(json.dumps(content))
+    text = json.dumps({**content, **dict.fromkeys(unused)}, sort_keys=True)
+    self._tokenizer = _open(where, text)
     self.eos_id, self.bos_id = eos_id, bos_id
     ids = self._tokenizer.get_vocab()
     self.num_ids = 1 + max(self._reachable(ids.values()), default=-1)
     self.size = -(-self.num_ids // _SIZE_MULTIPLE) * _SIZE_MULTIPLE
     self.unk_id = ids.get(content["model"].get("unk_token") or "", -1)
-    defines = json.dumps([content, eos_id, bos_id], sort_keys=True)
+    defines = f"{eos_id} {bos_id} {text}"
     self.fingerprint = hashlib.sha256(defines.encode()).hexdigest()
     self._check_ids()
     self._check_control_tokens()
-
-  def _load(self, content: str) -> None:
-    kind = (json.loads(content).get("model") or {}).get("type")
-    if kind != _MODEL:
-      raise SymtuneError(
-        f"{self._where}: its model is of type {kind!r}, expected {_MODEL!r}, as in "
-        "Llama, Qwen, Gemma, Mistral and Pythia. Such a model can be asked with "
-        "--checkpoint transformers:FOLDER."
-      )
-    try:
-      self._tokenizer = tokenizers.Tokenizer.from_str(content)
-    except Exception as error:  # the library raises nothing more specific
-      raise SymtuneError(
-        f"{self._where} is not a tokenizer that tokenizers {tokenizers.__version__} "
-        f"can read ({error}). Download it again, or upgrade the package."
-      ) from error
-    self._tokenizer.encode_special_tokens = True
 
   def _reachable(self, ids: Iterable[int]) -> set[int]:
     """The ids that texts turn into, BOS and EOS."""
@@ -127,7 +118,7 @@ class CausalVocab:
 
   def __setstate__(self, state: dict[str, Any]) -> None:
     vars(self).update(state)
-    self._load(state["_tokenizer"])
+    self._tokenizer = _open(self._where, state["_tokenizer"])
 
   def encode(self, text: str, *, sentinels: bool = False) -> Int[np.ndarray, "tokens"]:
     """Ids of a text as it stands, as int32: no BOS, no EOS, nothing stripped.
@@ -193,6 +184,18 @@ class CausalVocab:
     if isinstance(self._tokenizer.decoder, tokenizers.decoders.ByteLevel):
       piece = _read_bytes(piece)
     return piece.replace(" ", "▁").replace("\n", "↵")
+
+
+def _open(where: str, content: str) -> tokenizers.Tokenizer:
+  try:
+    tokenizer = tokenizers.Tokenizer.from_str(content)
+  except Exception as error:  # the library raises nothing more specific
+    raise SymtuneError(
+      f"{where} is not a tokenizer that tokenizers {tokenizers.__version__} can read "
+      f"({error}). Download it again, or upgrade the package."
+    ) from error
+  tokenizer.encode_special_tokens = True
+  return tokenizer
 
 
 def _bytes_by_character() -> dict[str, int]:

@@ -1,4 +1,4 @@
-r"""Stage 5 for decoder-only models: Prompt -> CausalPrompt, and the sequence to tune on.
+r"""Stage 5 for decoder-only models: Prompt -> CausalPrompt, TokenPair. Joined ids.
 
 A sequence is BOS, where the tokenizer puts one, then exemplars, the query and its
 label. Every label has a space before it and a blank line after it:
