@@ -12,7 +12,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 LINES = (
   "Input: the film was good.\nOutput: good\n\nInput: a bad, dull film!\nOutput: bad\n",
-  "Question: is it an animal?\nthe fox № 1 café naïve\nAnswer: animal\n\n  -> A1 not_it",
+  "Question: is it an animal?\nthe fox № 1 café naïve\nAnswer: animal\n\n -> not_it",
   "Input: 3, 1, 4\nTarget: 81422.\n\nInput: x\nTarget: 5023\n\nthe film was dull, bad",
 )
 # Llama 3's and Qwen2's tokenizer.json, "Split"; they differ in how they cut digits.

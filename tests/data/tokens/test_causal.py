@@ -1,4 +1,4 @@
-"""A decoder-only model's prompts: ids of the whole text, whatever they are joined of."""
+"""A decoder-only model's prompts have the ids of their whole text."""
 
 import itertools
 import json
@@ -17,6 +17,7 @@ from symtune.data.mixture import Mixture
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, turn_cues
 from symtune.data.text.symbols import PoolSplit, make_pool
 from symtune.data.tokens.causal import CausalStream, CausalTokenizer, LossOn
+from symtune.data.tokens.label_ids import vocab_label_problem
 from symtune.data.tokens.tokenizer import PromptTooLongError, dropping_order
 from symtune.errors import SymtuneError
 
@@ -40,7 +41,7 @@ _WORD = st.one_of(_TEXT, st.sampled_from(["4921", "not_it", "No.", "A1", "1", "'
 
 @pytest.fixture(scope="module")
 def vocabs(tmp_path_factory):
-  """The vocabulary of each family, with the library's own tokenizer of the same file."""
+  """The vocabulary of each family, and the library's tokenizer of the same file."""
   made = {}
   for family in family_tokenizers.FAMILIES:
     folder = tmp_path_factory.mktemp(family)
@@ -92,12 +93,9 @@ def test_joined_ids_are_those_of_the_text(vocabs, family, form, texts, words, dr
       choices=prompt.choices,
       answer=prompt.answer,
     )
-  try:
-    tokens = CausalTokenizer(vocab).tokenize(prompt)
-  except SymtuneError as error:
-    # Words may differ in characters only that the vocabulary's normalizer makes equal.
-    assert "same token ids" in str(error)
-    hypothesis.reject()
+  # The vocabulary's normalizer may make words equal that differ as texts.
+  hypothesis.assume(vocab_label_problem(prompt.choices, vocab) is None)
+  tokens = CausalTokenizer(vocab).tokenize(prompt)
   label = prompt.choices[prompt.answer].strip()
   expected = own.encode(f"{_whole_text(prompt)} {label}\n\na").ids
   pair = tokens.pair
@@ -145,19 +143,22 @@ def test_too_long_prompts_lose_whole_exemplars(vocabs, family, loss_on):
   longest = max(len(ids) for ids in whole.choices)
   order = [*dropping_order(prompt.exemplar_labels)]
   assert order == [2, 1, 0]
+  kept = []
   for limit in range(len(whole.inputs) + longest, 0, -1):
     tokenizer = CausalTokenizer(vocab, max_inputs=limit, loss_on=loss_on)
-    try:
-      found = tokenizer.tokenize(prompt)
-    except PromptTooLongError as error:
-      assert f"expected at most {limit}" in str(error)
+    if kept and kept[-1] == 0 and len(found.inputs) + longest > limit:
+      with pytest.raises(PromptTooLongError, match=f"expected at most {limit}"):
+        tokenizer.tokenize(prompt)
       break
-    count = found.exemplars_kept
-    alone = _prompt(PromptFormat.ARROW, (*texts[:count], texts[-1]), words[:count])
-    assert found.exemplars_dropped == 3 - count
+    found = tokenizer.tokenize(prompt)
+    kept.append(found.exemplars_kept)
+    alone = _prompt(
+      PromptFormat.ARROW, (*texts[: kept[-1]], texts[-1]), words[: kept[-1]]
+    )
+    assert found.exemplars_dropped == 3 - kept[-1]
     assert vocab.decode(found.inputs).split() == _whole_text(alone).split()
     assert len(found.inputs) + longest <= limit
-  assert count == 0
+  assert sorted(set(kept)) == [0, 1, 2, 3]
 
 
 def test_scored_tokens_are_limited_too(vocabs):
@@ -173,7 +174,7 @@ def test_scored_tokens_are_limited_too(vocabs):
   lengths = [len(vocab.encode_label(word)) + 2 for word in words]
   assert max(lengths) <= 8 < sum(lengths) + max(lengths)
   assert scored == {LossOn.LAST: 2, LossOn.EVERY: 1}
-  with pytest.raises(SymtuneError, match="label 'good'.*at most 2"):
+  with pytest.raises(SymtuneError, match=r"label 'good'.*at most 2"):
     CausalTokenizer(vocab, max_targets=2).tokenize(prompt)
   with pytest.raises(PromptTooLongError, match="2 exemplars per class"):
     CausalTokenizer(vocab, max_inputs=12, min_exemplars_per_class=2).tokenize(prompt)
