@@ -37,7 +37,7 @@ from symtune.errors import SymtuneError
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.start import Start, find_start
-from symtune.model.network import Transformer
+from symtune.model.networks import Network, make_network
 from symtune.probe.answer.model_scorer import tokenize_item
 from symtune.probe.catalog import make_probes
 from symtune.probe.probe import ProbeSettings
@@ -75,7 +75,7 @@ class Experiment:
   leaks: tuple[Leak, ...]
   left_out: Mapping[str, int]
   absent: str | None
-  network: Transformer
+  network: Network
   start: Start | None
   config_hash: str
   feed: FeedSettings
@@ -157,7 +157,7 @@ def build_experiment(
       if task.left_out
     },
     absent=absent,
-    network=Transformer(config=recipe.model),
+    network=make_network(recipe.model),
     start=start,
     config_hash=config_hash(recipe, fingerprints, vocab.fingerprint),
     feed=feed,
@@ -230,11 +230,12 @@ def _check_rows(recipe: Recipe, vocab: Vocab, start: Start | None) -> None:
   """Refuses a network with fewer rows than the vocabulary has ids."""
   if recipe.model.vocab_size >= vocab.num_ids:
     return
-  advice = f"Set --gin.T5Config.vocab_size={vocab.size}."
+  setting = f"--gin.{type(recipe.model).__name__}.vocab_size"
+  advice = f"Set {setting}={vocab.size}."
   if start is not None:
     rows = start.source.config.vocab_size
     advice = (
-      f"Set --gin.T5Config.vocab_size={rows}, the rows of {start.source.where}."
+      f"Set {setting}={rows}, the rows of {start.source.where}."
       if rows >= vocab.num_ids
       else f"{start.source.where} has {rows} rows: give the vocabulary that it was "
       "trained with as --vocab."

@@ -22,8 +22,8 @@ from symtune.data.text.leaks import LeakPolicy
 from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
 from symtune.errors import SymtuneError
 from symtune.experiment.settings import MixtureSettings, ProbePlan, SymbolSettings
-from symtune.model.config import T5Config
 from symtune.model.loss import LossNormalizer
+from symtune.model.networks import Config
 from symtune.probe.answer.calibrate import Calibration
 from symtune.probe.probe import MANY_SHOTS, AnswerKind
 from symtune.train.loop import TrainSettings
@@ -38,11 +38,13 @@ class Recipe:
   Attributes:
     name: name of the recipe, used in reports.
     seed: root seed of all random data choices; `train.seed` is that of the weights.
-    vocab: SentencePiece model inside `tasks/`; None requires --vocab.
+    vocab: SentencePiece model inside `tasks/`; None requires --vocab, or a checkpoint
+      that has its vocabulary beside it.
     checkpoint: what the network starts from: hf://..., gs://..., a folder of
       Transformers, T5X or another run, or a weights file, which may lie inside `tasks/`
       (symtune/convert/source.py); None initialises the parameters at random.
-    model: sizes of the network; its `vocab_size` must cover the vocabulary.
+    model: settings of the network, an encoder-decoder's or those of a decoder-only
+      model; its `vocab_size` must cover the vocabulary.
     mixture: tuning data.
     symbols: tuning and evaluation symbols.
     optimizer: optimizer and schedule.
@@ -55,7 +57,7 @@ class Recipe:
   seed: int = 0
   vocab: str | None = None
   checkpoint: str | None = None
-  model: T5Config
+  model: Config
   mixture: MixtureSettings
   symbols: SymbolSettings
   optimizer: OptimSettings
@@ -166,6 +168,7 @@ def optimizer(
   total_steps: int | None = None,
   weight_decay: float = 0.0,
   clip_global_norm: float | None = None,
+  trainable: str = ".*",
 ) -> OptimSettings:
   """Optimizer and schedule by name; see `OptimSettings` for what each setting means.
 
@@ -180,6 +183,7 @@ def optimizer(
     total_steps=total_steps,
     weight_decay=weight_decay,
     clip_global_norm=clip_global_norm,
+    trainable=trainable,
   )
 
 
