@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import hashlib
+import math
 from typing import Any
 
 import jax
@@ -137,7 +138,9 @@ def check_config(checkpoint: SourceCheckpoint, config: Config) -> None:
       "recipe of the other kind."
     )
   names = [f.name for f in dataclasses.fields(config) if f.name not in _FREE]
-  differ = [n for n in names if getattr(checkpoint.config, n) != getattr(config, n)]
+  differ = [
+    n for n in names if not _is_same(getattr(checkpoint.config, n), getattr(config, n))
+  ]
   if differ:
     found = ", ".join(f"{n} = {getattr(checkpoint.config, n)!r}" for n in differ)
     here = ", ".join(f"{n} = {getattr(config, n)!r}" for n in differ)
@@ -149,6 +152,13 @@ def check_config(checkpoint: SourceCheckpoint, config: Config) -> None:
       f"{checkpoint.where} is of a network with {kind} {found}, but this network has "
       f"{here}. Use the settings of the checkpoint: {settings}."
     )
+
+
+def _is_same(left: Any, right: Any) -> bool:
+  """Whether two settings are equal; numbers that a file keeps as float32 are rounded."""
+  if isinstance(left, float) and isinstance(right, float):
+    return math.isclose(left, right, rel_tol=1e-6)
+  return left == right
 
 
 def fingerprint(checkpoint: SourceCheckpoint) -> str:

@@ -20,6 +20,7 @@ from symtune.data.limits import DEFAULT_OVERLAP
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.text.leaks import LeakPolicy
 from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
+from symtune.data.tokens.causal import LossOn
 from symtune.errors import SymtuneError
 from symtune.experiment.settings import MixtureSettings, ProbePlan, SymbolSettings
 from symtune.model.loss import LossNormalizer
@@ -79,14 +80,17 @@ def mixture(
   min_exemplars_per_class: int = 1,
   leaks: str = "refuse",
   leak_overlap: float | None = DEFAULT_OVERLAP,
+  loss_on: str = "last",
 ) -> MixtureSettings:
   """The tuning data; the paper packs batches of 32 with lengths 2048 and 512.
 
   Args:
     ingredients: what is mixed.
     batch_size: packed rows per global batch.
-    input_length: input tokens per packed row.
-    target_length: target tokens per packed row.
+    input_length: input tokens per packed row; for a decoder-only model, all tokens of
+      a row: prompts with their labels.
+    target_length: target tokens per packed row; for a decoder-only model, the tokens of
+      a row that the loss may score.
     pack: whether prompts share rows.
     window: number of consecutive prompts that are packed together.
     mixing: "proportional" to each task's rows, or "uniform".
@@ -96,6 +100,8 @@ def mixture(
       "drop" them.
     leak_overlap: lowest share of common word n-grams at which two texts count as the
       same; None takes equal texts only.
+    loss_on: for decoder-only models: the loss scores the "last" label of each prompt,
+      as in the paper, or "every" label, those of the exemplars too.
 
   Returns:
     The typed settings.
@@ -117,6 +123,7 @@ def mixture(
     min_exemplars_per_class=min_exemplars_per_class,
     leaks=parse_choice(LeakPolicy, leaks, "mixture.leaks"),
     leak_overlap=leak_overlap,
+    loss_on=parse_choice(LossOn, loss_on, "mixture.loss_on"),
   )
 
 
