@@ -52,9 +52,7 @@ def make_sampler(
       "use generate_greedy."
     )
   if top_k is not None and not 1 <= top_k <= vocab_size:
-    raise SymtuneError(
-      f"top_k is {top_k}; expected 1 to {vocab_size}, the vocabulary."
-    )
+    raise SymtuneError(f"top_k is {top_k}; expected 1 to {vocab_size}, the vocabulary.")
   row_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(rng_key, jnp.arange(rows))
 
   def draw(logits: jax.Array, step: jax.Array) -> jax.Array:

@@ -39,7 +39,6 @@ class LayerCache(NamedTuple):
       values=jax.lax.dynamic_update_slice_in_dim(self.values, values, slot, axis=1),
     )
 
-
   def before(
     self,
     keys: Float[Array, "batch length kv_heads kv"],
@@ -89,7 +88,9 @@ def empty_cache(config: DecoderConfig, *, batch: int, slots: int) -> Cache:
   )
 
 
-def for_rows(x: Shaped[Array, "_rows *rest"], rows: int) -> Shaped[Array, "{rows} *rest"]:
+def for_rows(
+  x: Shaped[Array, "_rows *rest"], rows: int
+) -> Shaped[Array, "{rows} *rest"]:
   """What each of some rows has of a cache, which is their own or one for all."""
   return jnp.broadcast_to(x, (rows, *x.shape[1:]))
 

@@ -5,7 +5,7 @@ Rows of different lengths are padded on the right: slots of the cache know their
 positions, so that the first generated token of each row follows its own last one.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -138,7 +138,7 @@ def _generate(
   batch, length = inputs.shape
   reach = max(len(ends.stop) - 1, 0)
 
-  def extend(tokens, cache, positions, **about):
+  def extend(tokens, cache, positions, **about) -> Any:
     return network.apply(
       {"params": params}, tokens, cache, positions, **about, method="extend"
     )
@@ -159,9 +159,7 @@ def _generate(
     return (state.step < max_length) & ~jnp.all(state.is_done)
 
   def advance(state: _State) -> _State:
-    last = jax.lax.dynamic_slice_in_dim(
-      state.output, state.step - 1 + reach, 1, axis=1
-    )
+    last = jax.lax.dynamic_slice_in_dim(state.output, state.step - 1 + reach, 1, axis=1)
     # A row that has ended reads some token, whose logits nobody looks at.
     position = (lengths + state.step - 1)[:, None]
     logits, cache = extend(jnp.maximum(last, 0), state.cache, position)

@@ -23,7 +23,7 @@ those of a whole batch would take more memory than the network.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,12 +45,12 @@ class TreeRows(NamedTuple):
   from node 0.
   """
 
-  tokens: Int[np.ndarray | Array, "rows length"]
-  positions: Int[np.ndarray | Array, "rows length"]
-  visible: Bool[np.ndarray | Array, "rows length length"]
-  places: Int[np.ndarray | Array, "rows nodes"]
-  edge_nodes: Int[np.ndarray | Array, "rows edges"]
-  edge_tokens: Int[np.ndarray | Array, "rows edges"]
+  tokens: Int[np.ndarray, "rows length"]
+  positions: Int[np.ndarray, "rows length"]
+  visible: Bool[np.ndarray, "rows length length"]
+  places: Int[np.ndarray, "rows nodes"]
+  edge_nodes: Int[np.ndarray, "rows edges"]
+  edge_tokens: Int[np.ndarray, "rows edges"]
 
 
 def tree_rows(
@@ -126,7 +126,7 @@ def read_prefix(
   """
   places = jnp.arange(tokens.shape[1])[None, :]
   cache = empty_cache(network.config, batch=1, slots=slots)
-  _, cache = network.apply(
+  extended: Any = network.apply(
     {"params": params},
     tokens,
     cache,
@@ -135,7 +135,7 @@ def read_prefix(
     select=jnp.zeros((1, 1), jnp.int32),
     method="extend",
   )
-  return cache
+  return extended[1]
 
 
 def score_rows(
@@ -165,7 +165,7 @@ def score_rows(
   assert isinstance(vectors, jax.Array)
   at_nodes = jnp.take_along_axis(vectors, rows.places[:, :, None], axis=1)
 
-  def score(part: tuple[Array, Array, Array]) -> Float32[Array, "_rows edges"]:
+  def score(part: tuple[Any, ...]) -> Float32[Array, "_rows edges"]:
     return _edge_scores(network, params, *part)
 
   count, nodes = rows.places.shape
@@ -173,9 +173,7 @@ def score_rows(
   parts = (at_nodes, rows.edge_nodes, rows.edge_tokens)
   if size == count:
     return score(parts)
-  split = jax.tree.map(
-    lambda x: x.reshape(count // size, size, *x.shape[1:]), parts
-  )
+  split = jax.tree.map(lambda x: x.reshape(count // size, size, *x.shape[1:]), parts)
   return jax.lax.map(score, split).reshape(count, -1)
 
 

@@ -68,9 +68,7 @@ class Trees:
     return tree
 
 
-def choice_scores(
-  trees: Sequence[TokenTree], edges: np.ndarray
-) -> list[np.ndarray]:
+def choice_scores(trees: Sequence[TokenTree], edges: np.ndarray) -> list[np.ndarray]:
   """The log-likelihood of each choice of each question.
 
   Args:

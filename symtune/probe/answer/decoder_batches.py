@@ -1,4 +1,4 @@
-"""Batches for a decoder-only model: prompts that begin alike share what they begin with.
+"""Batches for a decoder-only model: what prompts have in common is read once.
 
 Questions whose prompts have the same exemplars form a group: the exemplars are read
 once, and the queries are read after them in rows of similar length. A prompt that
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from symtune.data.prompts import TURN_SEPARATOR
-from symtune.data.tokens.tokenizer import PromptTokenizer
+from symtune.data.tokens.causal import CausalPrompt, CausalTokenizer
 from symtune.model.decoder.generate import NO_TOKEN, Ends
 from symtune.model.decoder.score import TreeRows, row_length, tree_rows
 from symtune.model.token_tree import padded_nodes
@@ -25,6 +25,7 @@ from symtune.probe.probe import AnswerKind
 
 _FINEST = 8  # rows and prefixes are multiples of this many tokens
 _ROW_STEPS, _SLOT_STEPS = 8, 2  # lengths per doubling
+_WORD = "a"  # what stands around a blank line
 
 
 @runtime_checkable
@@ -62,20 +63,22 @@ class DecoderBatches:
   """Batches of prompts behind their prefix; see `batches.Batches`."""
 
   def __init__(
-    self, model: ArrayDecoder, tokenizer: PromptTokenizer, *, tokens_per_batch: int
+    self, model: ArrayDecoder, tokenizer: CausalTokenizer, *, tokens_per_batch: int
   ):
     """Wraps a model.
 
     Args:
       model: the model, as functions of arrays.
-      tokenizer: makes prompts that know where their query starts
-        (`data.tokens.causal.CausalTokenizer`).
+      tokenizer: has the model's vocabulary, and says where queries start.
       tokens_per_batch: number of tokens in a batch; limits the memory.
     """
     self._model = model
     self._tokenizer = tokenizer
     self._tokens_per_batch = tokens_per_batch
     self._trees = Trees()
+    vocab = tokenizer.vocab
+    blank_line = vocab.encode_between(_WORD, TURN_SEPARATOR, _WORD)
+    self._ends = Ends(vocab.eos_id, tuple(blank_line.tolist()))
 
   def __call__(self, questions: Sequence[Question]) -> list[Batch]:
     """Batches, prefix by prefix; what has none in common with others comes first."""
@@ -83,9 +86,7 @@ class DecoderBatches:
     batches = []
     for prefix, group in _by_prefix(ranked):
       start = len(prefix)
-      sizes = [
-        row_length(q.prompt.inputs[start:], self._trees.of(q)) for q in group
-      ]
+      sizes = [row_length(q.prompt.inputs[start:], self._trees.of(q)) for q in group]
       rank = functools.partial(self._rank, _Once(lambda p=prefix: self._read(p)), start)
       batches += self._cut(group, sizes, rank)
     others = [q for q in questions if q.kind is AnswerKind.GENERATE]
@@ -150,10 +151,8 @@ class DecoderBatches:
     for row, question in enumerate(questions):
       lengths[row] = len(question.prompt.inputs)
       inputs[row, : lengths[row]] = question.prompt.inputs
-    vocab = self._tokenizer.vocab
-    ends = Ends(vocab.eos_id, tuple(vocab.encode(TURN_SEPARATOR).tolist()))
     limit = self._tokenizer.max_targets
-    ids = np.asarray(self._model.generate(inputs, lengths, ends, limit))
+    ids = np.asarray(self._model.generate(inputs, lengths, self._ends, limit))
     return [row[row != NO_TOKEN].astype(np.float64) for row in ids[: len(questions)]]
 
 
@@ -184,6 +183,7 @@ def _by_prefix(
 
 def _prefix(question: Question) -> Int[np.ndarray, " _start"]:
   prompt = question.prompt
+  assert isinstance(prompt, CausalPrompt)
   return prompt.inputs[: prompt.query_start]
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from symtune.data.tokens.causal import CausalTokenizer
 from symtune.data.tokens.tokenizer import PromptTokenizer, TokenizedPrompt
 from symtune.errors import SymtuneError
-from symtune.probe.answer.batches import Batch, Question
+from symtune.probe.answer.batches import Batch, Batches, Question
 from symtune.probe.answer.cache import MemoryCache, ScoreCache, question_key
 from symtune.probe.answer.decoder_batches import ArrayDecoder, DecoderBatches
 from symtune.probe.answer.padded_batches import ArrayModel, PaddedBatches
@@ -31,7 +32,7 @@ class ModelScorer:
   def __init__(
     self,
     model: ArrayModel | ArrayDecoder,
-    tokenizer: PromptTokenizer,
+    tokenizer: PromptTokenizer | CausalTokenizer,
     *,
     tokens_per_batch: int,
     cache: ScoreCache | None = None,
@@ -52,11 +53,7 @@ class ModelScorer:
     self._cache = cache or MemoryCache()
     self._runtime = runtime
     self.on_answered: Callable[[int], Any] = tell_nobody
-    self._batches = (
-      DecoderBatches(model, tokenizer, tokens_per_batch=tokens_per_batch)
-      if isinstance(model, ArrayDecoder)
-      else PaddedBatches(model, tokenizer, tokens_per_batch=tokens_per_batch)
-    )
+    self._batches = _batches(model, tokenizer, tokens_per_batch)
 
   def __call__(self, items: Sequence[ProbeItem]) -> list[Score]:
     """Answers items.
@@ -104,9 +101,7 @@ class ModelScorer:
     self._cache.put(fresh)
     return {**fresh, **known}
 
-  def _to_score(
-    self, item: ProbeItem, question: Question, values: np.ndarray
-  ) -> Score:
+  def _to_score(self, item: ProbeItem, question: Question, values: np.ndarray) -> Score:
     exemplars = question.prompt.exemplars_kept
     if item.kind is AnswerKind.GENERATE:
       ids = values.astype(np.int64).tolist()
@@ -124,7 +119,21 @@ class ModelScorer:
     )
 
 
-def tokenize_item(tokenizer: PromptTokenizer, item: ProbeItem) -> TokenizedPrompt:
+def _batches(
+  model: ArrayModel | ArrayDecoder,
+  tokenizer: PromptTokenizer | CausalTokenizer,
+  tokens_per_batch: int,
+) -> Batches:
+  if isinstance(model, ArrayDecoder):
+    assert isinstance(tokenizer, CausalTokenizer)
+    return DecoderBatches(model, tokenizer, tokens_per_batch=tokens_per_batch)
+  assert isinstance(tokenizer, PromptTokenizer)
+  return PaddedBatches(model, tokenizer, tokens_per_batch=tokens_per_batch)
+
+
+def tokenize_item(
+  tokenizer: PromptTokenizer | CausalTokenizer, item: ProbeItem
+) -> TokenizedPrompt:
   """An item's prompt as ids.
 
   Raises:

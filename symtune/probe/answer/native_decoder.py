@@ -39,9 +39,7 @@ class NativeDecoder:
       return empty_cache(self._network.config, batch=1, slots=0)
     return _jit_read(self._network, self._params, tokens, jnp.int32(count), slots)
 
-  def score(
-    self, prefix: Cache, rows: TreeRows
-  ) -> Float[np.ndarray, "rows edges"]:
+  def score(self, prefix: Cache, rows: TreeRows) -> Float[np.ndarray, "rows edges"]:
     """Log p(token) of each edge, in nats."""
     return np.asarray(_jit_score(self._network, self._params, prefix, rows))
 
