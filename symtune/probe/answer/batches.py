@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -38,18 +37,6 @@ class Batch:
 
   questions: Sequence[Question]
   answer: Callable[[], list[np.ndarray]]
-
-
-class Batches(Protocol):
-  """Makes batches for a kind of model, which depend on nothing but the questions."""
-
-  def __call__(self, questions: Sequence[Question]) -> list[Batch]:
-    """All questions, each in one batch."""
-    ...
-
-  def text(self, ids: Sequence[int]) -> str:
-    """The answer that generated ids give."""
-    ...
 
 
 class Trees:

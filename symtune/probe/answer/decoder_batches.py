@@ -60,7 +60,7 @@ class ArrayDecoder(Protocol):
 
 
 class DecoderBatches:
-  """Batches of prompts behind their prefix; see `batches.Batches`."""
+  """Batches of prompts behind their prefix, which depend on the questions alone."""
 
   def __init__(
     self, model: ArrayDecoder, tokenizer: CausalTokenizer, *, tokens_per_batch: int

@@ -15,7 +15,7 @@ import numpy as np
 from symtune.data.tokens.causal import CausalTokenizer
 from symtune.data.tokens.tokenizer import PromptTokenizer, TokenizedPrompt
 from symtune.errors import SymtuneError
-from symtune.probe.answer.batches import Batch, Batches, Question
+from symtune.probe.answer.batches import Batch, Question
 from symtune.probe.answer.cache import MemoryCache, ScoreCache, question_key
 from symtune.probe.answer.decoder_batches import ArrayDecoder, DecoderBatches
 from symtune.probe.answer.padded_batches import ArrayModel, PaddedBatches
@@ -123,7 +123,7 @@ def _batches(
   model: ArrayModel | ArrayDecoder,
   tokenizer: PromptTokenizer | CausalTokenizer,
   tokens_per_batch: int,
-) -> Batches:
+) -> PaddedBatches | DecoderBatches:
   if isinstance(model, ArrayDecoder):
     assert isinstance(tokenizer, CausalTokenizer)
     return DecoderBatches(model, tokenizer, tokens_per_batch=tokens_per_batch)

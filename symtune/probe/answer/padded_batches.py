@@ -44,7 +44,7 @@ class ArrayModel(Protocol):
 
 
 class PaddedBatches:
-  """Batches of whole prompts; see `batches.Batches`."""
+  """Batches of whole prompts, which depend on the questions alone."""
 
   def __init__(
     self, model: ArrayModel, tokenizer: PromptTokenizer, *, tokens_per_batch: int
