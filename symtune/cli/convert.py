@@ -15,6 +15,7 @@ from symtune.convert.tensors import SourceCheckpoint
 from symtune.convert.tokenizer.read import check_rows, read_vocab, vocab_file
 from symtune.data.text.vocab import SentencePieceVocab, have_same_ids
 from symtune.errors import SymtuneError
+from symtune.model.config import T5Config
 
 
 def run(
@@ -72,11 +73,12 @@ def _notes(
   source: SourceCheckpoint, written: pathlib.Path, format_: Format
 ) -> Iterator[str]:
   """What the written format does not hold."""
-  activations = tuple(source.config.mlp_activations)
-  if format_ is Format.T5X and activations not in (GATED, PLAIN):
+  config = source.config
+  names = config.mlp_activations if isinstance(config, T5Config) else GATED
+  if format_ is Format.T5X and tuple(names) not in (GATED, PLAIN):
     yield (
       f"T5X's format does not record activations: read it with --activations "
-      f"{','.join(activations)}"
+      f"{','.join(names)}"
     )
   own = _own_vocab(source)
   if format_ is Format.T5X and own is not None and own.added:

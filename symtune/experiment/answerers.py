@@ -25,8 +25,9 @@ from symtune.errors import SymtuneError
 from symtune.experiment.build import Experiment
 from symtune.experiment.start import Start, find_start
 from symtune.files import CACHE_FILE
-from symtune.model.config import T5Config
-from symtune.model.network import Params, Transformer
+from symtune.model.decoder.config import DecoderConfig
+from symtune.model.network import Params
+from symtune.model.networks import Config, Network, make_network
 from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
 from symtune.probe.answer.cache import DiskCache
 from symtune.probe.answer.model_scorer import ModelScorer
@@ -127,7 +128,7 @@ def open_answerers(
 def native_answerer(
   experiment: Experiment,
   label: CheckpointLabel,
-  network: Transformer,
+  network: Network,
   params: Params,
   out: pathlib.Path,
 ) -> Answerer:
@@ -168,8 +169,12 @@ def native_answerer(
   return Answerer(label=sized, score=scorer)
 
 
-def _family(config: T5Config, vocab: str) -> str:
+def _family(config: Config, vocab: str) -> str:
   """What networks of several sizes have in common: `ResultRow.family`."""
+  if isinstance(config, DecoderConfig):
+    output = "tied" if config.logits_via_embedding else "untied"
+    parts = (config.positions, config.block, config.norm, config.activation)
+    return f"decoder {' '.join(parts)} {output}, vocabulary {vocab[:8]}"
   layer = "-".join(config.mlp_activations)
   output = "tied" if config.logits_via_embedding else "untied"
   return f"t5 {layer} {output}, vocabulary {vocab[:8]}"
@@ -273,7 +278,7 @@ def _native(
   dtype: np.dtype | None,
 ) -> Callable[[], Answerer]:
   def read() -> Answerer:
-    network = Transformer(config=start.source.config)
+    network = make_network(start.source.config)
     params = load_params(start.source, dtype=dtype or np.float32)
     return native_answerer(experiment, label, network, params, out)
 
