@@ -52,10 +52,10 @@ def check_kinds(recipe: Recipe, vocab: Vocab) -> None:
 def make_probe_tokenizer(recipe: Recipe, vocab: Vocab) -> Tokenizer:
   """The tokenizer of the questions, which remembers the ids of texts."""
   plan = recipe.probe
-  limits = {"max_inputs": plan.max_inputs, "max_targets": plan.max_targets}
+  longest = (plan.max_inputs, plan.max_targets)
   if isinstance(vocab, CausalVocab):
-    return CausalTokenizer(vocab, **limits)
-  return PromptTokenizer(vocab, **limits)
+    return CausalTokenizer(vocab, max_inputs=longest[0], max_targets=longest[1])
+  return PromptTokenizer(vocab, max_inputs=longest[0], max_targets=longest[1])
 
 
 def make_stream(
