@@ -64,6 +64,11 @@ def read_causal_vocab(
   bos_id = _special_id(folder, ids, named, "bos_token")
   if not _adds_bos(path, content, settings):
     bos_id = None
+  elif bos_id is None:
+    raise SymtuneError(
+      f"{folder}: its tokenizer starts each text with a token, but no file says which "
+      f"token starts a text, expected bos_token in {TOKENIZER_CONFIG}."
+    )
   listed = (token for tokens in added.values() for token in tokens)
   control = special_texts(folder, settings)
   control |= {token.text for token in listed if token.is_special}
