@@ -12,6 +12,7 @@ from symtune.data.text.causal_vocab import CausalVocab
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
 
+_CONTENT = family_tokenizers.make_content("smollm2")
 _NAMED = ("<|im_start|>", "<|im_end|>")
 
 
@@ -131,6 +132,10 @@ def test_tokens_that_any_file_calls_special_are_control_tokens(folder):
       "type 'WordPiece'",
     ),
     ({"tokenizer.json": {"added_tokens": 3}}, "added_tokens is not a list"),
+    (
+      {"tokenizer.json": {**_CONTENT, "post_processor": {"type": "X"}}},
+      "its post_processor.*is not understood",
+    ),
     ({"tokenizer.json": []}, "holds list, expected an object"),
   ],
 )
