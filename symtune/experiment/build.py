@@ -138,6 +138,7 @@ def build_experiment(
     kind=recipe.probe.answers,
     many_shots=recipe.probe.many_shots,
     also_generate=recipe.probe.also_generate,
+    exemplars=recipe.probe.exemplars,
   )
   probes = make_probes(recipe.probe.probes, _local(data_dir))
   fingerprints = [] if mixture is None else [*mixture.fingerprints]

@@ -12,7 +12,7 @@ from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRule
 from symtune.data.tokens.causal import LossOn
 from symtune.errors import SymtuneError
 from symtune.probe.answer.calibrate import Calibration
-from symtune.probe.probe import AnswerKind
+from symtune.probe.probe import AnswerKind, ExemplarSets
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,7 @@ class ProbePlan:
   max_inputs: int
   max_targets: int
   tokens_per_batch: int
+  exemplars: ExemplarSets = ExemplarSets.PER_QUERY
 
   def __post_init__(self):
     # ProbeSettings checks the rest.
