@@ -1,5 +1,6 @@
 """A tokenizer.json behind the Vocab protocol: no text is lost or becomes control."""
 
+import dataclasses
 import pickle
 import unicodedata
 
@@ -9,12 +10,14 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
+from symtune.data.draw.label_words import LabelWords, WordSource, draw_symbols
 from symtune.data.text.causal_vocab import CausalVocab
 from symtune.data.text.symbol_contract import check_contract
 from symtune.data.text.symbols import (
   PoolSplit,
   SymbolCategory,
   SymbolPool,
+  SymbolRules,
   check_disjoint,
   match_lengths,
 )
@@ -187,3 +190,18 @@ def test_lengths_are_matched_as_they_stand_in_a_prompt(vocabs):
   pool = _pool(PoolSplit.EVALUATION, "film", "zzzzzz")
   kept = match_lengths(pool, _pool(PoolSplit.TUNING, "bad"), vocab)
   assert kept.all_symbols() == ("film",)
+
+
+def test_rules_of_symbols_count_tokens_as_they_stand_in_a_prompt(vocabs):
+  vocab = vocabs["pythia"]
+  pool = dataclasses.replace(
+    _pool(PoolSplit.TUNING, "film", "bad", "dull", "f"),
+    rules=SymbolRules(same_length=True),
+    vocab=vocab,
+  )
+  words = LabelWords([WordSource(labels=(), pool=pool)])
+  drawn = [draw_symbols(np.random.default_rng(seed), words, 2) for seed in range(20)]
+  assert {len(vocab.encode(word)) for word in ("film", "bad")} == {3, 1}
+  assert any({"film", "bad"} == {*pair} for pair in drawn)
+  lengths = {word: len(vocab.encode_label(word)) for word in pool.all_symbols()}
+  assert all(lengths[one] == lengths[two] for one, two in drawn)
