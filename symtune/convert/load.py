@@ -155,7 +155,7 @@ def check_config(checkpoint: SourceCheckpoint, config: Config) -> None:
 
 
 def _is_same(left: Any, right: Any) -> bool:
-  """Whether two settings are equal; numbers that a file keeps as float32 are rounded."""
+  """Whether two settings are equal; some files keep numbers as float32."""
   if isinstance(left, float) and isinstance(right, float):
     return math.isclose(left, right, rel_tol=1e-6)
   return left == right

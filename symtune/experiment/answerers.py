@@ -26,11 +26,13 @@ from symtune.experiment.build import Experiment
 from symtune.experiment.start import Start, find_start
 from symtune.files import CACHE_FILE
 from symtune.model.decoder.config import DecoderConfig
+from symtune.model.decoder.network import Decoder
 from symtune.model.network import Params
 from symtune.model.networks import Config, Network, make_network
 from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
 from symtune.probe.answer.cache import DiskCache
 from symtune.probe.answer.model_scorer import ModelScorer
+from symtune.probe.answer.native_decoder import NativeDecoder
 from symtune.probe.answer.native_model import NativeModel, native_runtime
 from symtune.probe.answer.scorers import (
   make_random_scorer,
@@ -151,7 +153,10 @@ def native_answerer(
       f"the {experiment.vocab.num_ids} ids of the vocabulary. Give the vocabulary that "
       f"the network was trained with as --vocab."
     )
-  model = NativeModel(network, params)
+  if isinstance(network, Decoder):
+    model = NativeDecoder(network, params)
+  else:
+    model = NativeModel(network, params)
   scorer = ModelScorer(
     model,
     experiment.probe_tokenizer,

@@ -52,10 +52,10 @@ def check_kinds(recipe: Recipe, vocab: Vocab) -> None:
 def make_probe_tokenizer(recipe: Recipe, vocab: Vocab) -> Tokenizer:
   """The tokenizer of the questions, which remembers the ids of texts."""
   plan = recipe.probe
-  limits = {"max_inputs": plan.max_inputs, "max_targets": plan.max_targets}
+  longest = (plan.max_inputs, plan.max_targets)
   if isinstance(vocab, CausalVocab):
-    return CausalTokenizer(vocab, **limits)
-  return PromptTokenizer(vocab, **limits)
+    return CausalTokenizer(vocab, max_inputs=longest[0], max_targets=longest[1])
+  return PromptTokenizer(vocab, max_inputs=longest[0], max_targets=longest[1])
 
 
 def make_stream(
@@ -74,16 +74,25 @@ def make_stream(
     SymtuneError: prompts cannot be tokenized, or no prompt of a window fits.
   """
   settings = recipe.mixture
-  limits = {
-    "max_inputs": settings.batches.input_length,
-    "max_targets": settings.batches.target_length,
-    "min_exemplars_per_class": settings.min_exemplars_per_class,
-  }
+  rows = settings.batches
+  stream: PromptsAt
   if isinstance(vocab, CausalVocab):
-    tokenizer = CausalTokenizer(vocab, **limits, loss_on=settings.loss_on)
+    tokenizer = CausalTokenizer(
+      vocab,
+      max_inputs=rows.input_length,
+      max_targets=rows.target_length,
+      min_exemplars_per_class=settings.min_exemplars_per_class,
+      loss_on=settings.loss_on,
+    )
     stream = CausalStream(mixture, tokenizer)
   else:
-    stream = TokenStream(mixture, PromptTokenizer(vocab, **limits), cache_dir)
+    tokenizer = PromptTokenizer(
+      vocab,
+      max_inputs=rows.input_length,
+      max_targets=rows.target_length,
+      min_exemplars_per_class=settings.min_exemplars_per_class,
+    )
+    stream = TokenStream(mixture, tokenizer, cache_dir)
   build_window(stream, settings.batches, seed=recipe.seed, number=0)
   return stream
 

@@ -20,18 +20,27 @@ from symtune.convert.model_folder import (
   special_texts,
 )
 from symtune.data.text.added_tokens import AddedToken
-from symtune.data.text.causal_vocab import CausalVocab
+from symtune.data.text.causal_vocab import MODEL, CausalVocab
 from symtune.data.tokens.causal import check_joins
 from symtune.errors import SymtuneError
 
 _NAMED = ("bos_token", "eos_token")
 
 
-def read_causal_vocab(path: str | pathlib.Path) -> CausalVocab:
+def is_byte_pairs(content: Mapping[str, Any]) -> bool:
+  """Whether a tokenizer.json is of the kind that decoder-only models have."""
+  model = content.get("model")
+  return isinstance(model, dict) and model.get("type") == MODEL
+
+
+def read_causal_vocab(
+  path: str | pathlib.Path, content: Mapping[str, Any] | None = None
+) -> CausalVocab:
   """Opens the vocabulary of a decoder-only model.
 
   Args:
     path: a tokenizer.json, or the folder that holds one.
+    content: of the file, if it was read before: some are large.
 
   Raises:
     SymtuneError: a file is missing, damaged or of another model; the tokenizer is of a
@@ -40,7 +49,7 @@ def read_causal_vocab(path: str | pathlib.Path) -> CausalVocab:
   """
   path = pathlib.Path(path)
   path = path / TOKENIZER if path.is_dir() else path
-  folder, content = path.parent, read_object(path)
+  folder, content = path.parent, read_object(path) if content is None else content
   settings = read_object(folder / TOKENIZER_CONFIG, is_required=False)
   special = read_object(folder / SPECIAL_TOKENS, is_required=False)
   named, added = _named_tokens(settings, special), declared_tokens(folder, content)

@@ -18,7 +18,8 @@ from jaxtyping import Int
 from symtune.errors import SymtuneError
 
 _SIZE_MULTIPLE = 128  # rows of a new table, for speed, as in data/text/vocab.py
-_MODEL = "BPE"
+# What tokenizer.json calls a byte-pair encoding.
+MODEL = "BPE"
 # A cue after which a label stands.
 _CUE = "a:"
 
@@ -65,9 +66,9 @@ class CausalVocab:
     self._where = where
     model = content.get("model")
     kind = model.get("type") if isinstance(model, dict) else None
-    if kind != _MODEL:
+    if kind != MODEL:
       raise SymtuneError(
-        f"{where}: its model is of type {kind!r}, expected {_MODEL!r}, as in Llama, "
+        f"{where}: its model is of type {kind!r}, expected {MODEL!r}, as in Llama, "
         "Qwen, Gemma, Mistral and Pythia. Such a model can be asked with --checkpoint "
         "transformers:FOLDER."
       )

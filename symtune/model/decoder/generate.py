@@ -13,6 +13,8 @@ from jaxtyping import Array, Bool, Int, Key, UInt32
 
 from symtune.errors import SymtuneError
 from symtune.model.decoder.cache import Cache, empty_cache
+from symtune.model.decoder.config import PromptAttention
+from symtune.model.decoder.masks import row_mask
 from symtune.model.decoder.network import Decoder, Params
 from symtune.model.sampling import Choose, likeliest, make_sampler
 
@@ -166,11 +168,14 @@ def _generate(
     return put(state, logits[:, 0], cache)
 
   places = jnp.broadcast_to(jnp.arange(length)[None, :], (batch, length))
+  is_prompt = places < lengths[:, None]
+  is_both_ways = network.config.attention is PromptAttention.PREFIX
   logits, cache = extend(
     inputs,
     empty_cache(network.config, batch=batch, slots=length + max_length - 1),
     places,
-    is_token=places < lengths[:, None],
+    is_token=is_prompt,
+    mask=row_mask(None, is_prompt, length=length) if is_both_ways else None,
     select=lengths[:, None] - 1,
   )
   start = _State(

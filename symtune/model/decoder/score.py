@@ -31,6 +31,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int
 
 from symtune.model.decoder.cache import Cache, empty_cache
+from symtune.model.decoder.config import PromptAttention
 from symtune.model.decoder.network import Decoder, Params
 from symtune.model.token_tree import TokenTree, batch_trees
 
@@ -61,6 +62,7 @@ def tree_rows(
   rows: int,
   length: int,
   nodes: int,
+  attention: PromptAttention = PromptAttention.CAUSAL,
 ) -> TreeRows:
   """Builds rows.
 
@@ -71,6 +73,8 @@ def tree_rows(
     rows: Rows to pad to; at least as many as there are prompts.
     length: Tokens of a row to pad to; at least `row_length` of each prompt.
     nodes: Nodes to pad to, at least `padded_nodes(trees)`.
+    attention: What a prompt's tokens attend to. With PREFIX nothing can stand in the
+      cache, because its tokens would have to see the rest of the prompt.
 
   Returns:
     The rows.
@@ -89,6 +93,8 @@ def tree_rows(
     visible[row, :root, :root] = np.tri(root, dtype=bool)
     visible[row, root:end, :root] = True
     visible[row, root:end, root:end] = tree.visible
+    if attention is PromptAttention.PREFIX:
+      visible[row, : root + 1, : root + 1] = True
     places[row] = np.minimum(root + np.arange(nodes), length - 1)
   return TreeRows(
     tokens=tokens,

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 
 from symtune.data.prompts import TURN_SEPARATOR
 from symtune.data.tokens.causal import CausalPrompt, CausalTokenizer
+from symtune.model.decoder.config import PromptAttention
 from symtune.model.decoder.generate import NO_TOKEN, Ends
 from symtune.model.decoder.score import TreeRows, row_length, tree_rows
 from symtune.model.token_tree import padded_nodes
@@ -34,9 +35,11 @@ class ArrayDecoder(Protocol):
 
   Attributes:
     identity: hash of weights, settings and precision; part of the cache's keys.
+    attention: what a prompt's tokens attend to.
   """
 
   identity: str
+  attention: PromptAttention
 
   def read_prefix(
     self, tokens: Int[np.ndarray, "1 length"], count: int, slots: int
@@ -84,7 +87,10 @@ class DecoderBatches:
     """Batches, prefix by prefix; what has none in common with others comes first."""
     ranked = [q for q in questions if q.kind is AnswerKind.RANK]
     batches = []
-    for prefix, group in _by_prefix(ranked):
+    groups = _by_prefix(ranked)
+    if self._model.attention is PromptAttention.PREFIX:
+      groups = [(np.zeros(0, np.int32), ranked)]  # exemplars see the query, too
+    for prefix, group in groups:
       start = len(prefix)
       sizes = [row_length(q.prompt.inputs[start:], self._trees.of(q)) for q in group]
       rank = functools.partial(self._rank, _Once(lambda p=prefix: self._read(p)), start)
@@ -141,6 +147,7 @@ class DecoderBatches:
       rows=rows,
       length=length,
       nodes=padded_nodes(trees),
+      attention=self._model.attention,
     )
     return choice_scores(trees, self._model.score(prefix.value, batch))
 

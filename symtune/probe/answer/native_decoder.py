@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from symtune.model.decoder.cache import Cache, empty_cache
+from symtune.model.decoder.config import PromptAttention
 from symtune.model.decoder.generate import Ends, generate_greedy
 from symtune.model.decoder.network import Decoder, Params
 from symtune.model.decoder.score import TreeRows, read_prefix, score_rows
@@ -22,6 +23,7 @@ class NativeDecoder:
   Attributes:
     identity: SHA-256 of settings and parameters.
     num_parameters: number of parameters.
+    attention: what a prompt's tokens attend to.
   """
 
   def __init__(self, network: Decoder, params: Params):
@@ -30,6 +32,7 @@ class NativeDecoder:
     self._params = jax.device_put(params)
     self.identity = fingerprint(network.config, params)
     self.num_parameters = count_parameters(params)
+    self.attention = PromptAttention(network.config.attention)
 
   def read_prefix(
     self, tokens: Int[np.ndarray, "1 length"], count: int, slots: int
