@@ -235,6 +235,7 @@ def _transformers(
       folder,
       max_inputs=plan.max_inputs,
       max_targets=plan.max_targets,
+      tokens_per_batch=plan.tokens_per_batch,
       dtype=dtype or "float32",
       vocab=experiment.vocab,
       cache=DiskCache(out / CACHE_FILE),

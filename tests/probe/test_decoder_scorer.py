@@ -11,7 +11,7 @@ import tokenizers
 from symtune.data.draw.index import Shots
 from symtune.data.text.causal_vocab import CausalVocab
 from symtune.data.tokens.causal import CausalTokenizer
-from symtune.model.decoder.config import DecoderConfig
+from symtune.model.decoder.config import DecoderConfig, PromptAttention
 from symtune.model.decoder.network import Decoder, init_params
 from symtune.probe.answer.decoder_batches import padded_length
 from symtune.probe.answer.model_scorer import ModelScorer
@@ -118,7 +118,7 @@ class _Spy:
 
   def __init__(self, model):
     self._model = model
-    self.identity = model.identity
+    self.identity, self.attention = model.identity, PromptAttention.CAUSAL
     self.prefixes, self.rows, self.shapes = [], 0, []
 
   def read_prefix(self, tokens, count, slots):
@@ -138,7 +138,7 @@ class _Spy:
 class _Adds:
   """Scores an edge by its token, the row's tokens and the prefix."""
 
-  identity = "adds"
+  identity, attention = "adds", PromptAttention.CAUSAL
 
   def read_prefix(self, tokens, count, slots):
     assert count <= tokens.shape[1] <= slots
@@ -166,6 +166,25 @@ def test_shared_exemplars_are_read_once_and_change_no_score(model, vocab, items)
     np.testing.assert_allclose(score.log_likelihoods, own.log_likelihoods, **CLOSE)
 
 
+def test_a_prompt_that_is_seen_both_ways_shares_nothing(model, vocab, items):
+  network, params = model
+  both = dataclasses.replace(network.config, attention=PromptAttention.PREFIX)
+  scorer = _scorer(NativeDecoder(Decoder(both), params), vocab)
+  asked = _same_exemplars(items)[:3]
+  tokenizer = CausalTokenizer(vocab)
+  for item, score in zip(asked, scorer(asked), strict=True):
+    prompt = tokenizer.tokenize(item.prompt)
+    choice = prompt.choices[0]
+    row = np.zeros((1, 400), np.int32)
+    size = len(prompt.inputs)
+    row[0, : size + len(choice)] = [*prompt.inputs, *choice]
+    is_prefix = jax.numpy.arange(400)[None] < size
+    logits = _READ(network, {"params": params}, row, is_prefix=is_prefix)
+    log_p = jax.nn.log_softmax(logits[0])
+    expected = log_p[np.arange(size - 1, size + len(choice) - 1), choice].sum()
+    np.testing.assert_allclose(score.log_likelihoods[0], expected, **CLOSE)
+
+
 def test_batches_are_bounded_and_depend_on_the_questions_alone(vocab, items):
   asked = [*_same_exemplars(items), *items]
   spies = [_Spy(_Adds()) for _ in range(2)]
@@ -190,7 +209,7 @@ def test_what_is_cached_is_not_read_again(vocab, items):
 class _Speaks:
   """Generates the given texts, row by row."""
 
-  identity = "speaks"
+  identity, attention = "speaks", PromptAttention.CAUSAL
 
   def __init__(self, vocab, *texts):
     self._ids = [vocab.encode(text).tolist() for text in texts]
