@@ -8,7 +8,7 @@ from symtune.data.batches.windows import BatchShape
 from symtune.errors import SymtuneError
 
 PROMPTS = 32
-LENGTH = 160  # SeqIO packs that many examples at a time
+LENGTH = 256  # SeqIO packs that many examples at a time
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def make(seqio, tasks, monkeypatch):
 
   def make_batches(mixture=name, pack=True, size=4, **options):
     shape = BatchShape(
-      batch_size=size, input_length=LENGTH, target_length=16, pack=pack
+      batch_size=size, input_length=LENGTH, target_length=24, pack=pack
     )
     return SeqioBatches(mixture, shape, seed=1, **options)
 
@@ -40,7 +40,7 @@ def test_batches_have_every_native_feature(make, pack):
   assert batch.keys() == Batch.__annotations__.keys()
   for name, value in batch.items():
     assert value.dtype == np.int32
-    assert value.shape == (4, LENGTH if name.startswith("encoder") else 16)
+    assert value.shape == (4, LENGTH if name.startswith("encoder") else 24)
   segments = batch["encoder_segment_ids"]
   assert (segments > 0).sum() == (batch["encoder_input_tokens"] > 0).sum()
   assert (segments.max() > 1) == pack
