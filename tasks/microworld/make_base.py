@@ -67,6 +67,7 @@ def measure(name: str) -> dict[str, dict[str, float | int]]:
       f"Recipe.checkpoint='microworld/{name}.safetensors'",
       f"probe.max_queries={MAX_QUERIES}",
       "probe.seeds=(0,)",
+      "probe.tokens_per_batch=1024",  # so few questions would fill a batch with padding
     ],
   )
   experiment = build_experiment(recipe, data_dir=None, vocab_path=None, tunes=False)
