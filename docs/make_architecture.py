@@ -23,6 +23,7 @@ PACKAGES = (
   "stats",
   "probe",
   "report",
+  "regression",
   "experiment",
   "cli",
   "bridges",

@@ -18,6 +18,7 @@ LAYERS = (
   "stats",
   "probe",
   "report",
+  "regression",
   "experiment",
   "cli",
   "bridges",

@@ -102,20 +102,33 @@ def split_overrides(arguments: Sequence[str]) -> list[str]:
 def load_recipe(
   path: str, bindings: Sequence[str] = (), include: str | None = None
 ) -> tuple[Recipe, str]:
-  """Reads a recipe file.
+  """Reads a recipe file; see `load_settings`."""
+  return load_settings(path, (Recipe,), bindings, include)
+
+
+def load_settings(
+  path: str,
+  kinds: tuple[type[Any], ...],
+  bindings: Sequence[str] = (),
+  include: str | None = None,
+  folder: str = "recipes",
+) -> tuple[Any, str]:
+  """Reads a file that sets one of several kinds of settings.
 
   Args:
-    path: a file, or the name of one in `gin_configs/recipes`.
+    path: a file, or the name of one in a folder of `gin_configs`.
+    kinds: the dataclasses, one of which the file sets.
     bindings: overrides, such as "Recipe.seed=1" or "STEPS=10".
-    include: one more gin file, whose settings replace the recipe's.
+    include: one more gin file, whose settings replace those of the first.
+    folder: the folder of named files.
 
   Returns:
-    The recipe, and the operative gin configuration as text.
+    The settings, and the operative gin configuration as text.
 
   Raises:
     SymtuneError: no such file, bad syntax, an unknown name or a bad value.
   """
-  file = _find_recipe(path)
+  file = _find_recipe(path, folder)
   gin.clear_config()
   with _one_message(file), _fenced(file):
     with _quiet_logging():
@@ -126,13 +139,15 @@ def load_recipe(
     for binding in bindings:
       _override(binding)
     _check_expansion(file)
-    recipe = gin.get_configurable(Recipe)()
+    kind = _find_kind(file, kinds)
+    settings = gin.get_configurable(kind)()
   operative = gin.operative_config_str()
-  problem = find_mistyped(recipe, Recipe, "recipe")
+  what = folder.removesuffix("s")
+  problem = find_mistyped(settings, kind, what)
   if problem:
     raise SymtuneError(f"{file}: {problem}. Change that setting.")
   _check_effect(bindings, operative)  # gin lists no value of a wrong type
-  return recipe, operative
+  return settings, operative
 
 
 def load_sweep(path: str) -> Sweep | Arms:
@@ -147,35 +162,27 @@ def load_sweep(path: str) -> Sweep | Arms:
   Raises:
     SymtuneError: no such file, bad syntax, an unknown name or a bad value.
   """
-  file = _find_recipe(path, "sweep")
-  gin.clear_config()
-  with _one_message(file), _fenced(file):
-    gin.parse_config_file(str(file.resolve()))
-    _check_expansion(file)
-    kind = _find_kind(file)
-    sweep = gin.get_configurable(kind)()
-  problem = find_mistyped(sweep, kind, "sweep")
-  if problem:
-    raise SymtuneError(f"{file}: {problem}. Change it.")
+  sweep, _ = load_settings(path, (Sweep, Arms), folder="sweeps")
   if isinstance(sweep, Sweep) and not (sweep.models and sweep.stages):
-    raise SymtuneError(f"{file}: got no models or no stages. Add them.")
+    raise SymtuneError(f"{path}: got no models or no stages. Add them.")
   if isinstance(sweep, Arms):
     try:
       check_arms(sweep)
     except SymtuneError as error:
-      raise SymtuneError(f"{file}: {error}") from error
+      raise SymtuneError(f"{path}: {error}") from error
   return sweep
 
 
-def _find_kind(file: pathlib.Path) -> type[Sweep] | type[Arms]:
-  """Which kind of sweep the parsed file sets."""
+def _find_kind(file: pathlib.Path, kinds: tuple[type[Any], ...]) -> type[Any]:
+  """Which kind of settings the parsed file sets."""
   bound = {selector for _, selector in gin.config._CONFIG}
-  kinds = [k for k in (Sweep, Arms) if f"{k.__module__}.{k.__name__}" in bound]
-  if len(kinds) > 1:
+  found = [k for k in kinds if f"{k.__module__}.{k.__name__}" in bound]
+  if len(found) > 1:
+    first, second, *_ = (f"{k.__module__.split('.')[-1]}.{k.__name__}" for k in found)
     raise SymtuneError(
-      f"{file}: got both sweep.Sweep and arms.Arms, expected one. Remove one of them."
+      f"{file}: got both {first} and {second}, expected one. Remove one of them."
     )
-  return kinds[0] if kinds else Sweep
+  return found[0] if found else kinds[0]
 
 
 def _check_effect(bindings: Sequence[str], operative: str) -> None:
@@ -345,14 +352,15 @@ def _quiet_logging() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def _find_recipe(path: str, kind: str = "recipe") -> pathlib.Path:
+def _find_recipe(path: str, folder: str) -> pathlib.Path:
   file = pathlib.Path(path)
   if file.is_file():
     return file
-  recipes = resource_dir("gin_configs") / f"{kind}s"
+  recipes = resource_dir("gin_configs") / folder
   named = recipes / f"{path}.gin"
   if re.fullmatch(r"\w+", path) and named.is_file():
     return named
+  kind = folder.removesuffix("s")
   known = ", ".join(sorted(p.stem for p in recipes.glob("*.gin")))
   raise SymtuneError(f"no {kind} at {path!r}, expected a .gin file or one of: {known}.")
 

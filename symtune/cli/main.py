@@ -8,6 +8,7 @@ import typer
 
 from symtune.cli import data, options, symbols
 from symtune.cli.interrupts import Commands
+from symtune.cli.regression import app as regression
 from symtune.errors import SymtuneError
 
 if TYPE_CHECKING:  # commands import what they need, so that help appears at once
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 app.add_typer(data.app, name="data")
 app.add_typer(symbols.app, name="symbols")
+app.add_typer(regression.app, name="regression")
 
 # Unknown options, such as --gin.NAME=VALUE, become arguments of the command.
 _WITH_GIN = {"ignore_unknown_options": True}

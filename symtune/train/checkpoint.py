@@ -57,7 +57,7 @@ class Checkpoint:
   Attributes:
     state: the train state, bit for bit as it was saved.
     data_state: the data position that the batch iterator's `get_state` returned.
-    metric_sums: the metrics since the last logged row (`metrics.MetricSums`).
+    metric_sums: the metrics since the last logged row (`metrics.Sums`).
     config_hash: the hash of the configuration that made it.
     metrics_checksum: checksum of the rows of metrics.jsonl up to its step; "" if there
       are none.

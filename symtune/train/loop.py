@@ -8,29 +8,30 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 
-from symtune.data.batches.batch import Batch
 from symtune.errors import SymtuneError
 from symtune.train import checkpoint, hosts, metrics
-from symtune.train.metrics import MetricSums
+from symtune.train.metrics import MetricSums, Sums
 from symtune.train.progress import Progress
 from symtune.train.record import MAX_STEP
 from symtune.train.state import TrainState, abstract_state
-from symtune.train.step import Metrics, StepFn
 from symtune.train.stop import StopRequest, stop_on_signals
 
 CHECKPOINTS = "checkpoints"
+_NO_SUMS = MetricSums()
 
 # Called with the number of updates made and the state. The next step donates the
 # state's arrays, so a hook must copy what it wants to keep.
 Hook = Callable[[int, TrainState], None]
+# (state, batch on the devices) -> (state, metrics of the step)
+StepFn = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Any]]
 
 
 @runtime_checkable
 class BatchIterator(Protocol):
   """An endless stream of batches whose position can be saved."""
 
-  def __next__(self) -> Batch:
-    """Returns the next batch."""
+  def __next__(self) -> Mapping[str, Any]:
+    """Returns the next batch: arrays by name, such as a `Batch`."""
     ...
 
   def get_state(self) -> dict[str, Any]:
@@ -97,9 +98,10 @@ def fit(
   run_dir: pathlib.Path,
   config_hash: str,
   config: Mapping[str, Any] | None = None,
-  put_batch: Callable[[Batch], dict[str, jax.Array]] = jax.device_put,
+  put_batch: Callable[[Any], dict[str, jax.Array]] = jax.device_put,
   hooks: Sequence[Hook] = (),
   progress: Progress | None = None,
+  no_sums: Sums = _NO_SUMS,
 ) -> FitResult:
   """Trains until `settings.steps`, resuming the newest checkpoint of `run_dir`.
 
@@ -113,7 +115,7 @@ def fit(
   Args:
     state: the state before step 0. Do not use it afterwards: its arrays are donated.
     batches: endless; its position is saved and restored with the state.
-    train_step: as made by `symtune.train.step.jit_train_step`.
+    train_step: as made by `symtune.train.step.jit_train_step`; donates the state.
     settings: the length of the run, and how often it writes.
     run_dir: receives checkpoints/, metrics.jsonl and timing.jsonl; created if missing.
     config_hash: identifies the configuration; checkpoints of others are refused.
@@ -121,6 +123,7 @@ def fit(
     put_batch: moves a batch to the devices (`partition.batch_putter`).
     hooks: called after every step, in order.
     progress: where to show the run; a new `Progress` when None.
+    no_sums: sums of no steps, of the kind that the step's metrics add up to.
 
   Raises:
     SymtuneError: the loss is NaN or infinite, the batches ended, or the newest
@@ -129,9 +132,9 @@ def fit(
   run_dir = pathlib.Path(run_dir)
   run_dir.mkdir(parents=True, exist_ok=True)
   with progress or Progress(settings.steps) as shown, stop_on_signals() as stop:
-    state, sums = _resume(state, batches, run_dir, config_hash, shown)
+    state, sums = _resume(state, batches, run_dir, config_hash, shown, no_sums)
     saver = _Saver(run_dir, settings, config_hash, config or {}, batches)
-    recorder = _Recorder(run_dir, settings, sums, shown)
+    recorder = _Recorder(run_dir, settings, sums, no_sums, shown)
     step = int(state.step)
     stopped = _is_stopped(stop, step, settings)
     while step < settings.steps and not stopped:
@@ -160,29 +163,31 @@ class _Recorder:
     self,
     run_dir: pathlib.Path,
     settings: TrainSettings,
-    sums: MetricSums,
+    sums: Sums,
+    empty: Sums,
     progress: Progress,
   ) -> None:
     self._run_dir = run_dir
     self._settings = settings
     self._sums = sums
+    self._empty = empty
     self._progress = progress
-    self._pending: tuple[int, Metrics] | None = None
+    self._pending: tuple[int, Any] | None = None
     self._clock = (time.monotonic(), sums.steps, sums.real_tokens)
 
-  def push(self, step: int, step_metrics: Metrics) -> None:
+  def push(self, step: int, step_metrics: Any) -> None:
     """Holds the newest metrics, whose step may still run, and adds up those before."""
     self.drain()
     self._pending = (step, step_metrics)
 
-  def drain(self) -> MetricSums:
+  def drain(self) -> Sums:
     """Waits for the metrics held back; returns the sums since the last row."""
     if self._pending is None:
       return self._sums
     step, step_metrics = self._pending
     self._pending = None
-    newest = MetricSums.of_step(step_metrics)
-    metrics.check_finite(newest, step)
+    newest = type(self._empty).of_step(step_metrics)
+    newest.check_finite(step)
     self._sums = self._sums.plus(newest)
     if step % self._settings.log_every == 0 or step == self._settings.steps:
       self._write(step)
@@ -194,7 +199,7 @@ class _Recorder:
       row = self._sums.row(step)
       metrics.append_row(self._run_dir / metrics.METRICS_FILE, row)
       metrics.append_row(self._run_dir / metrics.TIMING_FILE, self._timing(step))
-    self._sums = MetricSums()
+    self._sums = self._empty
     self._clock = (time.monotonic(), 0, 0.0)
 
   def _timing(self, step: int) -> dict[str, int | float]:
@@ -228,7 +233,7 @@ class _Saver:
     self._config = config
     self._batches = batches
 
-  def save(self, state: TrainState, sums: MetricSums) -> None:
+  def save(self, state: TrainState, sums: Sums) -> None:
     """Writes a checkpoint, unless there is one of the same step."""
     checkpoint.save(
       self._directory,
@@ -249,19 +254,23 @@ def _resume(
   run_dir: pathlib.Path,
   config_hash: str,
   progress: Progress,
-) -> tuple[TrainState, MetricSums]:
+  sums: Sums,
+) -> tuple[TrainState, Sums]:
   """Returns the state of the newest checkpoint, or the given state if there is none."""
   directory = run_dir / CHECKPOINTS
   step = checkpoint.latest_step(directory)
   wanted_rows = ""
   hosts.check_same(str(step), f"newest checkpoint in {directory}")
-  sums = MetricSums()
   if step is not None:
     wanted = abstract_state(state)
     jax.tree.map(lambda leaf: leaf.delete(), state)  # memory may not hold two states
     saved = checkpoint.restore(directory, step, wanted, config_hash=config_hash)
     batches.set_state(saved.data_state)
-    state, sums = saved.state, MetricSums.from_json(saved.metric_sums)
+    state = saved.state
+    try:
+      sums = type(sums).from_json(saved.metric_sums)
+    except SymtuneError as error:
+      raise SymtuneError(f"{directory / str(step)}: {error}. It is damaged.") from error
     wanted_rows = saved.metrics_checksum
     progress.say(f"Resuming at step {step} from {directory / str(step)}.")
   if hosts.is_first():
@@ -271,7 +280,7 @@ def _resume(
   return state, sums
 
 
-def _next_batch(batches: BatchIterator, step: int) -> Batch:
+def _next_batch(batches: BatchIterator, step: int) -> Mapping[str, Any]:
   try:
     return next(batches)  # pyright: ignore[reportCallIssue, reportArgumentType]
   except StopIteration:

@@ -10,7 +10,7 @@ import json
 import math
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
@@ -21,6 +21,51 @@ from symtune.train.step import Metrics
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"
+
+
+@runtime_checkable
+class Sums(Protocol):
+  """Sums over the steps since the last logged row; empty ones have only defaults."""
+
+  @property
+  def steps(self) -> int:
+    """Number of steps summed."""
+    ...
+
+  @property
+  def real_tokens(self) -> float:
+    """Positions that are not padding."""
+    ...
+
+  @classmethod
+  def of_step(cls, metrics: Any) -> Any:
+    """Fetches one step's metrics from the devices; waits until they are computed."""
+    ...
+
+  def plus(self, later: Any) -> Any:
+    """Returns the sums over both."""
+    ...
+
+  def check_finite(self, step: int) -> None:
+    """Stops a run whose loss or gradient is not finite; `step` is for the message."""
+    ...
+
+  def row(self, step: int) -> dict[str, int | float]:
+    """Returns the means as a row of `metrics.jsonl`."""
+    ...
+
+  def describe(self) -> list[str]:
+    """Returns what the progress line shows."""
+    ...
+
+  def to_json(self) -> dict[str, int | float]:
+    """Returns the sums as JSON values; floats survive JSON exactly."""
+    ...
+
+  @classmethod
+  def from_json(cls, values: Mapping[str, Any]) -> Any:
+    """Reads what `to_json` wrote."""
+    ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,10 +130,22 @@ class MetricSums:
     }
     return {
       "step": step,
-      **{name: _seven_digits(value) for name, value in means.items()},
+      **{name: seven_digits(value) for name, value in means.items()},
       "target_tokens": int(self.target_tokens),
       "real_tokens": int(self.real_tokens),
     }
+
+  def check_finite(self, step: int) -> None:
+    """Stops a run whose loss or gradient is not finite (`check_finite`)."""
+    check_finite(self.loss_nats, self.grad_norm, step)
+
+  def describe(self) -> list[str]:
+    """The loss per token and the share of positions that are not padding."""
+    row = self.row(0)
+    return [
+      f"loss {row['loss_nats']:.4f} nats/token",
+      f"{row['non_padding_share']:.0%} non-padding",
+    ]
 
   def to_json(self) -> dict[str, int | float]:
     """Returns the sums as JSON values; floats survive JSON exactly."""
@@ -101,30 +158,40 @@ class MetricSums:
     Raises:
       SymtuneError: an unknown name, or a value that is not a number.
     """
-    known = {field.name for field in dataclasses.fields(cls)}
-    for name, value in values.items():
-      if name not in known or type(value) not in (int, float):
-        raise SymtuneError(
-          f"metric_sums.{name} is {value!r}; expected numbers named {sorted(known)}"
-        )
-    return cls(**values)
+    return cls(**checked_sums(values, cls))
 
 
-def check_finite(metrics: MetricSums, step: int) -> None:
+def checked_sums(values: Mapping[str, Any], kind: type) -> dict[str, Any]:
+  """Sums from a file, whose names are fields of a dataclass and whose values numbers.
+
+  Raises:
+    SymtuneError: an unknown name, or a value that is not a number.
+  """
+  known = {field.name for field in dataclasses.fields(kind)}
+  for name, value in values.items():
+    if name not in known or type(value) not in (int, float):
+      raise SymtuneError(
+        f"metric_sums.{name} is {value!r}; expected numbers named {sorted(known)}"
+      )
+  return dict(values)
+
+
+def check_finite(loss: float, grad_norm: float, step: int) -> None:
   """Stops a run whose loss or gradient is not finite.
 
   Args:
-    metrics: sums whose newest step is `step`.
+    loss: sum of the losses of the newest step.
+    grad_norm: norm of its gradient.
     step: the number of updates made, for the message.
 
   Raises:
     SymtuneError: the loss or the gradient norm is NaN or infinite.
   """
-  if math.isfinite(metrics.loss_nats) and math.isfinite(metrics.grad_norm):
+  if math.isfinite(loss) and math.isfinite(grad_norm):
     return
   raise SymtuneError(
-    f"step {step}: the sum of losses is {metrics.loss_nats} and the sum of gradient "
-    f"norms is {metrics.grad_norm}; both must be finite. The parameters of this step "
+    f"step {step}: the sum of losses is {loss} and the sum of gradient "
+    f"norms is {grad_norm}; both must be finite. The parameters of this step "
     "are not saved. Lower learning_rate, raise warmup_steps, set clip_global_norm, or "
     "compute in float32; then resume from the last checkpoint."
   )
@@ -216,6 +283,6 @@ def _parse(path: pathlib.Path, number: int, line: str) -> dict[str, Any]:
   return row
 
 
-def _seven_digits(value: float) -> float:
+def seven_digits(value: float) -> float:
   """Rounds to the precision of float32, so that 0.001 is written as 0.001."""
   return float(f"{value:.7g}")

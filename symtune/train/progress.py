@@ -8,7 +8,7 @@ import rich.console
 import rich.progress
 
 from symtune.progress import duration
-from symtune.train.metrics import MetricSums
+from symtune.train.metrics import Sums
 
 PLAIN_SECONDS = 10.0
 LIVE_SECONDS = 0.2
@@ -61,7 +61,7 @@ class Progress:
     """Prints a separate line above the live line."""
     self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
-  def update(self, step: int, newest: MetricSums) -> None:
+  def update(self, step: int, newest: Sums) -> None:
     """Shows the newest step, unless the line was updated a moment ago.
 
     Args:
@@ -84,13 +84,9 @@ class Progress:
       assert self._task is not None
       self._bar.update(self._task, completed=step, line=line, refresh=True)
 
-  def _line(self, step: int, newest: MetricSums, now: float) -> str:
+  def _line(self, step: int, newest: Sums, now: float) -> str:
     assert self._start is not None
-    row = newest.row(step)
-    parts = [
-      f"loss {row['loss_nats']:.4f} nats/token",
-      f"{row['non_padding_share']:.0%} non-padding",
-    ]
+    parts = newest.describe()
     seconds, made = now - self._start[0], step - self._start[1]
     if made and seconds > 0.0:
       speed = made / seconds

@@ -12,7 +12,6 @@ import numpy as np
 
 from symtune.checksums import CHECKSUMS, find_damage
 from symtune.errors import SymtuneError
-from symtune.train.metrics import MetricSums
 
 PARAMS, OPTIMIZER, RUN = "params", "optimizer", "run"
 EXPECTED = "a checkpoint folder with params/, optimizer/ and run/"
@@ -43,7 +42,7 @@ class Record:
     step: the number of updates made.
     rng: the random key of the next step.
     data_state: the data position that the batch iterator's `get_state` returned.
-    metric_sums: the metrics since the last logged row (`metrics.MetricSums`).
+    metric_sums: the metrics since the last logged row (`metrics.Sums`).
     config_hash: the hash of the configuration that made it.
     config: the configuration itself.
     metrics_checksum: checksum of the rows of metrics.jsonl up to this step; "" if there
@@ -97,11 +96,18 @@ def read_record(values: Any, where: str) -> Record:
       )
   try:
     rng = _read_key(values["rng"])
-    MetricSums.from_json(values["metric_sums"])
+    _check_sums(values["metric_sums"])
   except SymtuneError as error:
     raise SymtuneError(f"{where}: {error}. It is damaged.") from error
   rest = {f.name: values[f.name] for f in dataclasses.fields(Record) if f.name != "rng"}
   return Record(rng=rng, **rest)
+
+
+def _check_sums(saved: Mapping[str, Any]) -> None:
+  """Which names there are depends on what is trained; all values are numbers."""
+  for name, value in saved.items():
+    if type(value) not in (int, float):
+      raise SymtuneError(f"metric_sums.{name} is {value!r:.60}, expected a number")
 
 
 def _read_key(saved: Mapping[str, Any]) -> jax.Array:

@@ -341,3 +341,17 @@ def test_rows_are_json_with_the_agreed_names(whole):
 def test_the_optimizers_differ(tiny, tmp_path, whole):
   result = tiny.tiny_fit(tmp_path, 2, OptimizerName.ADAMW)
   assert bits(result.state.params) != whole[1].params
+
+
+def test_sums_of_another_kind_are_refused(tiny, train_step, tmp_path):
+  state, _ = tiny.tiny_parts()
+  checkpoint.save(
+    tmp_path / loop.CHECKPOINTS,
+    state.replace(step=jnp.asarray(5, jnp.int32)),
+    {"index": 5},
+    config_hash="tiny",
+    metric_sums={"new": 1},
+  )
+  message = r"checkpoints/5: metric_sums\.new is 1; expected numbers"
+  with pytest.raises(SymtuneError, match=message):
+    tiny.tiny_fit(tmp_path, STEPS, train_step=train_step)

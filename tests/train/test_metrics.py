@@ -75,9 +75,9 @@ def test_sums_do_not_depend_on_a_stop_between(losses, data):
   "bad", [dict(loss=float("nan")), dict(loss=float("inf")), dict(norm=float("nan"))]
 )
 def test_a_number_that_is_none_stops_the_run(bad):
-  metrics.check_finite(MetricSums.of_step(step_metrics()), 7)
+  MetricSums.of_step(step_metrics()).check_finite(7)
   with pytest.raises(SymtuneError, match=r"step 7: .*must be finite"):
-    metrics.check_finite(MetricSums.of_step(step_metrics(**bad)), 7)
+    MetricSums.of_step(step_metrics(**bad)).check_finite(7)
 
 
 def test_rows_are_appended_and_read(tmp_path):

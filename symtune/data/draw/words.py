@@ -68,6 +68,27 @@ def draw_many_words(
   return np.concatenate([np.zeros((len(positions), 0), np.uint32), *blocks], axis=1)
 
 
+def draw_runs(
+  stream: int, use: Use, first: int, count: int, width: int
+) -> UInt32[np.ndarray, "{count} {width}"]:
+  """Words for successive positions that each need many: one call to NumPy for all.
+
+  The counters of a position follow those of the one before, so a stream and a use are
+  read with one width only, and not by `draw_words` too.
+
+  Args:
+    stream: from `stream_key`.
+    use: what the words decide.
+    first: the first position, 0 or more.
+    count: number of positions.
+    width: words of each position.
+  """
+  blocks = -(-width // BLOCK)
+  philox = _philox(stream, use, first * blocks, 0)
+  words = philox.random_raw(count * blocks * BLOCK // 2).astype("<u8")
+  return words.view("<u4").reshape(count, blocks * BLOCK)[:, :width]
+
+
 def below(
   words: UInt32[np.ndarray, "*n"], bounds: np.ndarray
 ) -> Int64[np.ndarray, "*n"]:

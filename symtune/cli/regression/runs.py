@@ -1,0 +1,84 @@
+"""What the regression commands do: read settings, claim folders, train, report."""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import rich.console
+
+from symtune.cli.gin_config import load_settings, split_overrides
+from symtune.errors import SymtuneError
+from symtune.experiment.folder import claim_folder
+from symtune.files import RUN_FILE
+from symtune.regression.settings import (
+  Grid,
+  RegressionRecipe,
+  config_hash,
+  recipe_to_json,
+)
+from symtune.regression.train import train_model
+
+_FOLDER = "regression"
+Run = tuple[RegressionRecipe, str, pathlib.Path]  # recipe, gin text, folder
+
+
+def train(name: str, overrides: Sequence[str], out: pathlib.Path) -> None:
+  """Trains a network, or all networks of a grid; a finished one is not trained again.
+
+  Args:
+    name: a recipe or a grid.
+    overrides: arguments of the form --gin.NAME=VALUE.
+    out: the run's folder; that of a grid holds a run folder for each member.
+
+  Raises:
+    SymtuneError: bad settings, or the folder belongs to another run.
+    KeyboardInterrupt: a signal stopped training; the same call continues it.
+  """
+  console = rich.console.Console(stderr=True)
+  for recipe, gin_text, folder in _read(name, overrides, out)[1]:
+    with _claim(recipe, gin_text, folder):
+      console.print(f"{folder}: {recipe.name}", highlight=False)
+      result = train_model(recipe, folder, console)
+      if result.stopped_by is not None:
+        raise KeyboardInterrupt(result.stopped_by)
+
+
+def _read(
+  name: str, overrides: Sequence[str], out: pathlib.Path
+) -> tuple[Grid | None, list[Run]]:
+  """The grid, if it is one, and its runs, or the one run."""
+  bindings = split_overrides(overrides)
+  kinds = (RegressionRecipe, Grid)
+  loaded, text = load_settings(name, kinds, bindings, folder=_FOLDER)
+  if isinstance(loaded, RegressionRecipe):
+    return None, [(loaded, text, out)]
+  runs = []
+  for member in loaded.members:
+    recipe, text = load_settings(
+      loaded.recipe, (RegressionRecipe,), member.settings, folder=_FOLDER
+    )
+    runs.append((recipe, text, out / member.name))
+  return loaded, runs
+
+
+@contextlib.contextmanager
+def _claim(
+  recipe: RegressionRecipe, gin_text: str, folder: pathlib.Path
+) -> Iterator[None]:
+  with claim_folder(
+    folder,
+    recipe=recipe.name,
+    config_hash=config_hash(recipe),
+    config=recipe_to_json(recipe),
+    gin=gin_text,
+  ):
+    yield
+
+
+def _check_run(folder: pathlib.Path) -> None:
+  """Refuses a folder without a run, before one is claimed by mistake."""
+  if not (folder / RUN_FILE).exists():
+    raise SymtuneError(
+      f"--out {folder}: there is no run, expected the folder of one. Correct it, or "
+      "train first: symtune regression train."
+    )
