@@ -98,6 +98,22 @@ def draw_episodes(
   )
 
 
+def draw_queries(
+  functions: FunctionClass, *, seed: int | str, first: int, count: int, number: int
+) -> Float32[np.ndarray, "{count} {number} dim"]:
+  """Standard normal x for successive episodes, which no episode uses.
+
+  Args:
+    functions: the class of functions.
+    seed: root seed of the draws.
+    first: position of the first episode.
+    count: number of episodes.
+    number: queries of each episode.
+  """
+  shape = (count, number, functions.dim)
+  return _normals(seed, "linear queries", first, shape).astype(np.float32)
+
+
 def pool_vectors(functions: FunctionClass) -> Float64[np.ndarray, "pool dim"]:
   """The weight vectors of a POOL; a larger pool of the same seed begins with them.
 

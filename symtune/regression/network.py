@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from flax.core import unfreeze
 from jaxtyping import Array, Float, Float32, Key
 
+from symtune.errors import SymtuneError
 from symtune.model import axes
 from symtune.model.decoder import rotary
 from symtune.model.decoder.block import remat_block
@@ -65,7 +66,12 @@ class NetworkSettings:
   remat_policy: str = "none"
 
   def __post_init__(self):
-    self.config(points=2)  # checks every setting
+    config = self.config(points=2)  # checks every setting
+    if config.num_heads * config.head_dim != self.width:
+      raise SymtuneError(
+        f"NetworkSettings.heads is {self.heads}; expected a divisor of width, which is "
+        f"{self.width}."
+      )
 
   def config(self, *, points: int) -> DecoderConfig:
     """The settings of the decoder's blocks for episodes of `points` pairs."""
@@ -85,7 +91,7 @@ class NetworkSettings:
       has_qkv_bias=True,
       has_out_bias=True,
       has_mlp_bias=True,
-      positions=Positions(self.positions),
+      positions=self.positions,
       remat_policy=self.remat_policy,
     )
 

@@ -10,6 +10,7 @@ from symtune.cli.gin_config import load_settings, split_overrides
 from symtune.errors import SymtuneError
 from symtune.experiment.folder import claim_folder
 from symtune.files import RUN_FILE
+from symtune.regression.report import REPORT, write_grid_report, write_report
 from symtune.regression.settings import (
   Grid,
   RegressionRecipe,
@@ -17,6 +18,7 @@ from symtune.regression.settings import (
   recipe_to_json,
 )
 from symtune.regression.train import train_model
+from symtune.report.tables import Table, to_terminal
 
 _FOLDER = "regression"
 Run = tuple[RegressionRecipe, str, pathlib.Path]  # recipe, gin text, folder
@@ -41,6 +43,46 @@ def train(name: str, overrides: Sequence[str], out: pathlib.Path) -> None:
       result = train_model(recipe, folder, console)
       if result.stopped_by is not None:
         raise KeyboardInterrupt(result.stopped_by)
+
+
+def report(
+  name: str, overrides: Sequence[str], out: pathlib.Path, step: int | None
+) -> None:
+  """Writes and prints the report of a run, or of a grid.
+
+  Args:
+    name: the recipe or grid that was trained.
+    overrides: arguments of the form --gin.NAME=VALUE.
+    out: its folder.
+    step: which checkpoint; None: the newest.
+
+  Raises:
+    SymtuneError: there is no such run or checkpoint, or it has other settings.
+  """
+  grid, runs = _read(name, overrides, out)
+  for _, _, folder in runs:
+    _check_run(folder)
+  with contextlib.ExitStack() as stack:
+    for run in runs:
+      stack.enter_context(_claim(*run))
+    if grid is None:
+      recipe, _, folder = runs[0]
+      first, found = write_report(recipe, folder, step)
+    elif step is not None:
+      raise SymtuneError("--step: a grid is compared at its newest checkpoints.")
+    else:
+      pairs = [(recipe, folder) for recipe, _, folder in runs]
+      first, found = write_grid_report(grid, pairs, out)
+  _print(first, found, out / REPORT)
+
+
+def _print(first: str, found: Sequence[Table], path: pathlib.Path) -> None:
+  console = rich.console.Console()
+  console.print(first, highlight=False)
+  for table in found:
+    console.print(to_terminal(table))
+    console.line()
+  console.print(f"report: {path}", highlight=False)
 
 
 def _read(
