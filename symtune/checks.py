@@ -46,6 +46,20 @@ def find_mistyped(value: Any, hint: Any, name: str) -> str | None:
   return None
 
 
+def check_types(settings: Any) -> None:
+  """Refuses settings with a field that does not match its annotation.
+
+  Args:
+    settings: a dataclass; its `__post_init__` calls this before it compares values.
+
+  Raises:
+    SymtuneError: names the first such field.
+  """
+  problem = _first_mistyped_field(settings)
+  if problem:
+    raise SymtuneError(problem)
+
+
 def _first_mistyped_field(value: Any) -> str | None:
   hints = typing.get_type_hints(type(value))
   title = type(value).__name__

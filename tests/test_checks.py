@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from symtune.checks import find_mistyped
+from symtune.checks import check_types, find_mistyped
+from symtune.errors import SymtuneError
 
 
 class Color(enum.StrEnum):
@@ -62,3 +63,11 @@ def test_fitting_values_pass(value):
 )
 def test_first_misfit_is_described(value, problem):
   assert find_mistyped(value, Outer, "outer") == problem
+
+
+def test_types_are_checked_or_refused():
+  check_types(Outer(Inner(1)))
+  with pytest.raises(
+    SymtuneError, match=r"^Inner\.size: got 'a' \(str\), expected int$"
+  ):
+    check_types(Outer(Inner("a")))

@@ -137,6 +137,7 @@ def _draw_weights(
       weights = _normals(seed, "weights", first, (count, functions.dim))
       order = np.argsort(_words(seed, "choices", first, weights.shape), axis=1)
       place = np.argsort(order, axis=1)  # of each coordinate in the random order
+      assert functions.nonzero is not None, "only SPARSE has it, and needs it"
       weights = np.where(place < functions.nonzero, weights, 0.0)
       return functions.weight_scale * weights
   return functions.weight_scale * _normals(

@@ -80,11 +80,17 @@ def ratio(
   under: Float64[np.ndarray, "episodes"],
   counts: Float64[np.ndarray, "resamples episodes"],
 ) -> Number:
-  """The ratio of two means over the same episodes, with its paired interval."""
-  with np.errstate(divide="ignore", invalid="ignore"):
-    value = over.mean() / under.mean()
-    ratios = (counts @ over) / (counts @ under)
-  low, high = np.quantile(ratios, _TAILS)
+  """The ratio of two means over the same episodes, with its paired interval.
+
+  Args:
+    over: a number for each episode.
+    under: another one, 0 or more; if all are 0, the ratio is infinite.
+    counts: from `resample_counts`.
+  """
+  if not under.any():
+    return Number(value=np.inf, low=np.inf, high=np.inf)
+  low, high = np.quantile((counts @ over) / (counts @ under), _TAILS)
+  value = over.mean() / under.mean()
   return Number(value=float(value), low=float(low), high=float(high))
 
 

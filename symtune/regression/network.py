@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from flax.core import unfreeze
 from jaxtyping import Array, Float, Float32, Key
 
+from symtune.checks import check_types
 from symtune.errors import SymtuneError
 from symtune.model import axes
 from symtune.model.decoder import rotary
@@ -66,6 +67,7 @@ class NetworkSettings:
   remat_policy: str = "none"
 
   def __post_init__(self):
+    check_types(self)
     config = self.config(points=2)  # checks every setting
     if config.num_heads * config.head_dim != self.width:
       raise SymtuneError(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float, Float64
 
+from symtune.checks import check_types
 from symtune.errors import SymtuneError
 from symtune.regression.draw import pool_vectors
 from symtune.regression.tasks import Family, FunctionClass
@@ -53,6 +54,7 @@ class References:
   lasso: Sequence[float] = ()
 
   def __post_init__(self):
+    check_types(self)
     for field in dataclasses.fields(self):
       values = tuple(getattr(self, field.name))
       object.__setattr__(self, field.name, values)

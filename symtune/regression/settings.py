@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from symtune.checks import check_types
 from symtune.errors import SymtuneError
 from symtune.regression.draw import EPISODES_VERSION
 from symtune.regression.network import NetworkSettings
@@ -38,6 +39,7 @@ class Curriculum:
   more_points: int = 2
 
   def __post_init__(self):
+    check_types(self)
     for field in dataclasses.fields(self):
       if getattr(self, field.name) < 1:
         raise SymtuneError(
@@ -74,12 +76,44 @@ class EvaluationSettings:
   linear_episodes: int = 128
 
   def __post_init__(self):
+    check_types(self)
     object.__setattr__(self, "shifts", tuple(self.shifts))
     for name in ("episodes", "linear_queries", "linear_episodes"):
       if getattr(self, name) < 2:
         raise SymtuneError(
           f"EvaluationSettings.{name} is {getattr(self, name)}; expected 2 or more."
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeSettings:
+  """How layers are probed; the defaults follow Akyurek et al. 2022, appendix D.
+
+  Attributes:
+    exemplars: number of exemplars after which probes read; None: twice `dim`.
+    hidden: width of the MLP probes.
+    steps: updates of the probes.
+    batch_size: episodes of an update.
+    learning_rate: Adam's, at first; it falls to 0 along a cosine.
+    test_episodes: episodes on which probes are measured.
+
+  Raises:
+    SymtuneError: a value is out of range.
+  """
+
+  exemplars: int | None = None
+  hidden: int = 512
+  steps: int = 2000
+  batch_size: int = 256
+  learning_rate: float = 1e-3
+  test_episodes: int = 1280
+
+  def __post_init__(self):
+    check_types(self)
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if value is not None and not value > 0:
+        raise SymtuneError(f"ProbeSettings.{field.name} is {value}; expected above 0.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,6 +131,7 @@ class RegressionRecipe:
     curriculum: episodes that grow; None: whole ones from the start.
     evaluation: how the trained model is evaluated.
     references: the predictors that it is compared with.
+    probes: how its layers are probed.
 
   Raises:
     SymtuneError: the settings contradict each other.
@@ -112,8 +147,10 @@ class RegressionRecipe:
   curriculum: Curriculum | None = None
   evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
   references: References = dataclasses.field(default_factory=References)
+  probes: ProbeSettings = dataclasses.field(default_factory=ProbeSettings)
 
   def __post_init__(self):
+    check_types(self)
     if self.batch_size < 1:
       raise SymtuneError(
         f"RegressionRecipe.batch_size is {self.batch_size}; expected 1 or more."
@@ -134,10 +171,11 @@ def recipe_to_json(recipe: RegressionRecipe) -> str:
 def config_hash(recipe: RegressionRecipe) -> str:
   """16 hexadecimal digits that identify what training depends on.
 
-  How the model is evaluated is not part of it: a report can be made anew with others.
+  How the model is evaluated is not part of it: a report can be made anew with other
+  settings.
   """
   plain: dict[str, Any] = dataclasses.asdict(recipe)
-  del plain["evaluation"], plain["references"]
+  del plain["evaluation"], plain["references"], plain["probes"]
   text = json.dumps([EPISODES_VERSION, json.dumps(plain, sort_keys=True)])
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -160,6 +198,7 @@ class Member:
   settings: Sequence[str]
 
   def __post_init__(self):
+    check_types(self)
     if not re.fullmatch(r"[\w.-]*\w", self.name):
       raise SymtuneError(
         f"Member.name is {self.name!r}; expected letters, digits, dots and hyphens."
@@ -186,6 +225,7 @@ class Grid:
   members: Sequence[Member]
 
   def __post_init__(self):
+    check_types(self)
     names = [member.name for member in self.members]
     if not names or len(set(names)) < len(names):
       raise SymtuneError(

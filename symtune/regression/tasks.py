@@ -8,7 +8,7 @@ classes are those of Akyurek et al. 2022 (arXiv:2211.15661), Garg et al. 2022
 import dataclasses
 import enum
 
-from symtune.checks import parse_choice
+from symtune.checks import check_types, parse_choice
 from symtune.errors import SymtuneError
 
 MAX_POINTS = 1000
@@ -87,6 +87,7 @@ class FunctionClass:
   pool_seed: int = 0
 
   def __post_init__(self):
+    check_types(self)
     family = parse_choice(Family, self.family, "FunctionClass.family")
     object.__setattr__(self, "family", family)
     _check_range("FunctionClass.dim", self.dim, 1, MAX_DIM)
@@ -135,6 +136,7 @@ class Evaluation:
   factor: float = 1.0
 
   def __post_init__(self):
+    check_types(self)
     shift = parse_choice(Shift, self.shift, "Evaluation.shift")
     object.__setattr__(self, "shift", shift)
     if not self.factor > 0.0:

@@ -182,7 +182,7 @@ def train_step(
   """
 
   def loss(params):
-    predicted = network.apply({"params": params}, batch["xs"], batch["ys"])
+    predicted: Any = network.apply({"params": params}, batch["xs"], batch["ys"])
     errors = jnp.square(predicted - batch["ys"]) * batch["counted"]
     return errors.sum() / batch["counted"].sum(), errors.sum()
 

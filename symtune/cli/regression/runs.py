@@ -10,6 +10,7 @@ from symtune.cli.gin_config import load_settings, split_overrides
 from symtune.errors import SymtuneError
 from symtune.experiment.folder import claim_folder
 from symtune.files import RUN_FILE
+from symtune.regression.probe_report import write_probes
 from symtune.regression.report import REPORT, write_grid_report, write_report
 from symtune.regression.settings import (
   Grid,
@@ -74,6 +75,30 @@ def report(
       pairs = [(recipe, folder) for recipe, _, folder in runs]
       first, found = write_grid_report(grid, pairs, out)
   _print(first, found, out / REPORT)
+
+
+def probe(
+  name: str, overrides: Sequence[str], out: pathlib.Path, step: int | None
+) -> None:
+  """Probes the layers of a run's network, and prints the tables.
+
+  Args:
+    name: the recipe that was trained.
+    overrides: arguments of the form --gin.NAME=VALUE.
+    out: its folder.
+    step: which checkpoint; 0 is before training; None: the newest.
+
+  Raises:
+    SymtuneError: there is no such run or checkpoint, or it has other settings.
+  """
+  grid, runs = _read(name, overrides, out)
+  if grid is not None:
+    raise SymtuneError(f"{name} is a grid, expected a recipe. Probe {grid.recipe}.")
+  recipe, _, folder = runs[0]
+  _check_run(folder)
+  with _claim(*runs[0]):
+    first, found, path = write_probes(recipe, folder, step)
+  _print(first, found, path)
 
 
 def _print(first: str, found: Sequence[Table], path: pathlib.Path) -> None:
