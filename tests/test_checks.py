@@ -67,7 +67,5 @@ def test_first_misfit_is_described(value, problem):
 
 def test_types_are_checked_or_refused():
   check_types(Outer(Inner(1)))
-  with pytest.raises(
-    SymtuneError, match=r"^Inner\.size: got 'a' \(str\), expected int$"
-  ):
+  with pytest.raises(SymtuneError, match=r"^Inner\.size: got 'a' \(str\), expected"):
     check_types(Outer(Inner("a")))

@@ -60,6 +60,8 @@ STAGE_FILES = {
   "report/arms/tables.py": 11,
   "report/arms/figure.py": 11,
   "report/scaling.py": 11,
+  "regression/tables.py": 11,
+  "regression/figures.py": 11,
 }
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
 

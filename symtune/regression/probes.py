@@ -50,7 +50,7 @@ def probe_layers(
   """
   settings = recipe.probes
   held_out = _draw(recipe, "test", 0, settings.test_episodes)
-  targets = _targets(recipe, held_out)
+  targets = probe_targets(recipe, held_out)
   mean, deviation = targets.mean(axis=1, keepdims=True), targets.std(axis=1)
   scale = deviation[:, None, :] + 1e-12
   states = _states(network, params, recipe, held_out)
@@ -74,10 +74,18 @@ def _draw(recipe: RegressionRecipe, part: str, first: int, count: int) -> Episod
   return draw_episodes(recipe.functions, seed=seed, first=first, count=count)
 
 
-def _targets(
+def probe_targets(
   recipe: RegressionRecipe, episodes: Episodes
 ) -> Float64[np.ndarray, "targets episodes dim"]:
-  """The targets in the order of TARGETS."""
+  """What probes are to read off the network for these episodes.
+
+  Args:
+    recipe: the number of exemplars and the scale of the weights.
+    episodes: the episodes.
+
+  Returns:
+    The targets in the order of TARGETS.
+  """
   n = num_exemplars(recipe)
   xs, ys = episodes.xs[:, :n].astype(np.float64), episodes.ys[:, :n].astype(np.float64)
   cubic = (xs**3 - 3.0 * xs).sum(axis=2) / np.sqrt(6.0)
@@ -124,7 +132,7 @@ def _train(
     for number in range(settings.steps):
       first = number * settings.batch_size
       episodes = _draw(recipe, "train", first, settings.batch_size)
-      wanted = (_targets(recipe, episodes) - mean) / scale
+      wanted = (probe_targets(recipe, episodes) - mean) / scale
       states = _states(network, params, recipe, episodes)
       probes, state = step(probes, state, states, jnp.asarray(wanted, jnp.float32))
       progress.advance()

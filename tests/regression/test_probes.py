@@ -8,12 +8,13 @@ import pytest
 
 from symtune.errors import SymtuneError
 from symtune.regression import probe_report, probes
+from symtune.regression.draw import draw_episodes
 from symtune.regression.settings import ProbeSettings
 from symtune.regression.tasks import FunctionClass
 
 
 class Solver:
-  """Stands for a network: layer 1 holds X^T y and w beside the last token, 0 nothing."""
+  """Stands for a network: layer 1 holds X^T y and w in the last token, 0 nothing."""
 
   def apply(self, variables, xs, ys, method):
     assert method == "states"
@@ -38,8 +39,8 @@ def recipe(toy):
 
 
 def test_targets_are_those_of_the_exemplars(recipe):
-  episodes = probes._draw(recipe, "test", 0, 3)
-  found = dict(zip(probes.TARGETS, probes._targets(recipe, episodes), strict=True))
+  episodes = draw_episodes(recipe.functions, seed=0, first=0, count=3)
+  found = dict(zip(probes.TARGETS, probes.probe_targets(recipe, episodes), strict=True))
   np.testing.assert_allclose(found["w"], episodes.weights, atol=1e-4)
   xs = episodes.xs[:, :4].astype(np.float64)
   moments = np.einsum("end,enc,ec->ed", xs, xs, episodes.weights)
