@@ -81,7 +81,7 @@ def distance_table(
     "fewer than d",
     f"{twice} exemplars",
     "all",
-    "all, as a multiple of the first",
+    "all, times least squares",
   ]
   return Table(
     title="SPD to the model: squared difference of predictions / d [95% interval]",
