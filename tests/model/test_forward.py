@@ -1,6 +1,9 @@
 """Logits of the tokens that count in a packed row are those of each sequence alone."""
 
+import functools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -28,6 +31,14 @@ SEQUENCES = (
 )
 
 
+_SCORE = jax.jit(score_batch, static_argnums=0)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def whole_logits(network, params, row, is_prefix):
+  return network.apply({"params": params}, row, is_prefix=is_prefix)
+
+
 @pytest.fixture(scope="module", params=["causal", "prefix"])
 def model(request):
   """A network that attends in either way, and large parameters."""
@@ -44,12 +55,13 @@ def pack(*sequences, length, scored):
     targets=np.concatenate([np.int32(places) for _, places in sequences]),
     target_lengths=np.int32([len(places) for _, places in sequences]),
   )
-  return lay_out_sequences([row], length, scored)
+  batch = lay_out_sequences([row], length, scored)
+  return {name: jnp.asarray(feature) for name, feature in batch.items()}
 
 
 def loss_of(model, batch):
   network, params = model
-  scored = score_batch(network, params, batch, jax.random.key(1))
+  scored = _SCORE(network, params, batch, jax.random.key(1))
   return scored, float(sum_losses(scored.logits, scored.targets, scored.weights).loss)
 
 
@@ -58,8 +70,8 @@ def hand_written(model, ids, places):
   network, params = model
   is_prefix = None
   if network.config.attention == "prefix":
-    is_prefix = np.asarray([np.arange(len(ids)) < places[0]])
-  row = network.apply({"params": params}, np.int32([ids]), is_prefix=is_prefix)
+    is_prefix = jnp.asarray([np.arange(len(ids)) < places[0]])
+  row = whole_logits(network, params, jnp.asarray([ids]), is_prefix)
   logits = np.asarray(row[0], np.float64)
   total = 0.0
   for place in places:

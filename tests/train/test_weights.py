@@ -100,6 +100,6 @@ def test_unknown_and_missing_settings_are_named(config):
   content = config_dict(config)
   with pytest.raises(TypeError, match="heads_of_tails"):
     config_from_dict({**content, "heads_of_tails": 1})
-  del content["emb_dim"]
-  with pytest.raises(TypeError, match="emb_dim"):
+  del content["vocab_size"]
+  with pytest.raises(TypeError, match="vocab_size"):
     config_from_dict(content)

@@ -214,9 +214,9 @@ def _check_window(
   """Refuses a window that Transformers has made up, as it does for Mistral."""
   if opened.config.window is not None and not content.has_window:
     raise SymtuneError(
-      f"{path} does not say how far its layers see, and Transformers takes a window of "
-      f"{opened.config.window} tokens, which some models of this kind have. Convert the "
-      "published folder of the model instead (config.json and safetensors)."
+      f"{path} does not say how far its layers see, and Transformers takes a window "
+      f"of {opened.config.window} tokens, as some models of this kind have. Convert "
+      "the published folder of the model instead (config.json and safetensors)."
     )
 
 

@@ -1,5 +1,6 @@
 """Folders that are incomplete, damaged or of another model."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from symtune.convert.decoder.folder import read_decoder, write_decoder
+from symtune.convert.decoder.folder import as_transformers, read_decoder, write_decoder
 from symtune.convert.load import load_params
 from symtune.convert.safetensors_file import read_safetensors
 from symtune.errors import SymtuneError
@@ -148,6 +149,37 @@ def test_files_of_the_tokenizer_are_copied(copy_of, tmp_path):
     out / "tokenizer.json",
     out / "tokenizer_config.json",
   )
+
+
+def test_a_tokenizer_given_beside_the_model_is_written(copy_of, tmp_path):
+  opened = read_decoder(copy_of("llama"))
+  assert opened.tokenizer == ()
+  given = tmp_path / "given" / "tokenizer.json"
+  given.parent.mkdir()
+  given.write_text("{}")
+  found = as_transformers(dataclasses.replace(opened, vocab=given))
+  assert found.tokenizer == (given,)
+
+
+def test_the_card_says_what_the_model_is(copy_of, tmp_path):
+  opened = read_decoder(copy_of("gemma3"))
+  for name, changes, text in (
+    ("plain", {}, ""),
+    ("rounded", {"note": "Its numbers are rounded."}, "Its numbers are rounded."),
+    (
+      "prefix",
+      {"config": dataclasses.replace(opened.config, attention="prefix")},
+      "gives other answers",
+    ),
+  ):
+    out = tmp_path / name
+    out.mkdir()
+    list(write_decoder(out, dataclasses.replace(opened, **changes), dtype=FLOAT32))
+    card = (out / "README.md").read_text()
+    assert f"| layers | {opened.config.num_layers} |" in card
+    assert "pipeline_tag: text-generation" in card
+    assert text in card
+    assert ("other answers" in card) == (name == "prefix")
 
 
 def test_parameters_have_the_tree_of_the_network(model_folder):
