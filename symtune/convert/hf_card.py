@@ -68,12 +68,8 @@ model = AutoModelForCausalLM.from_pretrained(FOLDER)
 tokenizer = AutoTokenizer.from_pretrained(FOLDER)
 ```
 
-{attention}Licence, training data and intended use are those of the checkpoint that this
-model was tuned from; state them here before you publish it.
-"""
-_PREFIX = """The model was set to read its prompt in both directions (attention =
-prefix). Transformers reads it from left to right, and gives other answers.
-
+Licence, training data and intended use are those of the checkpoint that this model was
+tuned from; state them here before you publish it.
 """
 
 
@@ -119,7 +115,6 @@ def decoder_card(checkpoint: SourceCheckpoint, dtype: str, note: str) -> str:
     head=config.head_dim,
     activation=config.activation,
     norm=config.norm,
-    attention=_PREFIX if config.attention == "prefix" else "",
   )
 
 
