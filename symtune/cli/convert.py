@@ -14,7 +14,7 @@ from symtune.convert.convert import (
   check_new,
   convert,
 )
-from symtune.convert.decoder.gguf import find_gguf, opened_gguf
+from symtune.convert.decoder.gguf_file import find_gguf, opened_gguf
 from symtune.convert.model_folder import TOKENIZER_CONFIG, list_added
 from symtune.convert.source import open_checkpoint
 from symtune.convert.t5x.tree import GATED, PLAIN
