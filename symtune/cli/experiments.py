@@ -127,11 +127,12 @@ def probe(
     inputs, console, probes, tunes=False, needs_tuning_rows=not checkpoints
   )
   if checkpoints:
-    opened = open_answerers(checkpoints, experiment, inputs.out, dtype)
+    opened = open_answerers(checkpoints, experiment.reader, inputs.out, dtype)
     with claim(experiment, gin_text, inputs.out):
-      for _, read in opened:
-        ask(experiment, read(), inputs.out, console)
-      report(inputs.out, order=[(label.name, label.step) for label, _ in opened])
+      for one in opened:
+        answerer = one.read()
+        ask(experiment.inquiry, answerer, experiment.vocab, inputs.out, console)
+      report(inputs.out, order=[(o.label.name, o.label.step) for o in opened])
     return
   newest = checkpoint.latest_step(inputs.out / CHECKPOINTS) or 0
   chosen = newest if step is None else step

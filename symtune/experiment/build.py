@@ -34,6 +34,7 @@ from symtune.data.text.vocab import Vocab
 from symtune.data.tokens.stream import TokenStream
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
+from symtune.experiment.inquiry import Inquiry, Reader
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.start import Start, find_start
@@ -55,7 +56,7 @@ class Experiment:
     mixture: the tuning prompts, by position; None where their rows are absent.
     stream: the tuning prompts as ids, by position; None where nothing is tuned.
     questions: what is asked.
-    probe_tokenizer: the tokenizer of the questions, which remembers the ids of texts.
+    reader: how the questions are read.
     leaks: texts that tuning shared with evaluation before they were dropped.
     left_out: number of rows that were not read, by task; see `Task.left_out`.
     absent: a file of tuning rows that is not there, so that nobody knows whether they
@@ -71,7 +72,7 @@ class Experiment:
   mixture: Mixture | None
   stream: TokenStream | None
   questions: Questions
-  probe_tokenizer: PromptTokenizer
+  reader: Reader
   leaks: tuple[Leak, ...]
   left_out: Mapping[str, int]
   absent: str | None
@@ -79,6 +80,15 @@ class Experiment:
   start: Start | None
   config_hash: str
   feed: FeedSettings
+
+  @property
+  def inquiry(self) -> Inquiry:
+    """What is asked, apart from what is tuned."""
+    return Inquiry(
+      questions=self.questions,
+      calibration=self.recipe.probe.calibration,
+      config_hash=self.config_hash,
+    )
 
 
 def build_experiment(
@@ -147,8 +157,11 @@ def build_experiment(
     mixture=mixture,
     stream=(_make_stream(recipe, mixture, vocab, feed) if tunes and mixture else None),
     questions=Questions(probes, probe_tasks, asked),
-    probe_tokenizer=PromptTokenizer(
-      vocab, max_inputs=recipe.probe.max_inputs, max_targets=recipe.probe.max_targets
+    reader=Reader(
+      vocab=vocab,
+      max_inputs=recipe.probe.max_inputs,
+      max_targets=recipe.probe.max_targets,
+      tokens_per_batch=recipe.probe.tokens_per_batch,
     ),
     leaks=leaks,
     left_out={
@@ -167,7 +180,7 @@ def build_experiment(
   with Progress("checking questions", count, unit="groups") as progress:
     for _, items in experiment.questions:
       for item in items:
-        tokenize_item(experiment.probe_tokenizer, item)
+        tokenize_item(experiment.reader.tokenizer, item)
       progress.advance()
   return experiment
 
