@@ -28,7 +28,7 @@ from symtune.experiment.run import (
 )
 from symtune.files import RUN_FILE
 from symtune.probe.run import CheckpointLabel
-from symtune.report.report import write_report
+from symtune.report.report import PAGE_FILE, write_report
 from symtune.report.rules import Rule
 from symtune.train import checkpoint, hosts
 from symtune.train.loop import CHECKPOINTS
@@ -155,6 +155,8 @@ def report(
     console.print(table)
     console.line()
   console.print(f"run folder: {run_dir}")
+  link = (run_dir / PAGE_FILE).resolve().as_uri()
+  console.print(f"lab report: {link}", soft_wrap=True, highlight=False)
 
 
 def _name(step: int, experiment: Experiment) -> str:

@@ -5,6 +5,7 @@ import enum
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,12 @@ from symtune.experiment.recipe import Recipe
 
 def recipe_to_json(recipe: Recipe) -> str:
   """Canonical JSON of every setting: sorted keys, enums by name."""
-  return json.dumps(
-    dataclasses.asdict(recipe), sort_keys=True, default=_plain, indent=2
-  )
+  return to_plain_json(dataclasses.asdict(recipe))
+
+
+def to_plain_json(settings: Any) -> str:
+  """The same for any settings: enums by name, dataclasses as objects."""
+  return json.dumps(settings, sort_keys=True, default=_plain, indent=2)
 
 
 def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
@@ -43,4 +47,6 @@ def _plain(value: object) -> object:
     return value.name
   if isinstance(value, np.dtype):
     return value.name
+  if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    return dataclasses.asdict(value)
   raise TypeError(f"no JSON form for {value!r}")
