@@ -144,12 +144,11 @@ function fragment(e) {
   return "#e=" + parts.map(encodeURIComponent).join("/");
 }
 
-function open(number, { focus = false } = {}) {
+function open(number) {
   current = number;
   const e = data.episodes[number];
   byId("episode").replaceChildren(...describe(e));
   byId("episode").scrollTop = 0;
-  if (focus) byId("episode").focus({ preventScroll: true });
   for (const link of byId("list").querySelectorAll("a[aria-current]")) {
     link.removeAttribute("aria-current");
   }
@@ -174,9 +173,9 @@ function describe(e) {
     element("h3", {}, `${title} · ${data.tasks[e[TASK]]}`),
     element("p", { class: "quiet" }, `seed ${e[SEED]}, query ${e[QUERY]} · `,
       element("a", { href: fragment(e) }, "link to this episode")),
-    prompt(e, words),
-    element("p", { class: "quiet" }, said.join("; ")),
+    element("p", {}, said.join("; ")),
     element("div", { class: "answers" }, ...e[ANSWERS].map((a, i) => answerCard(e, a, i, words))),
+    prompt(e, words),
   ];
 }
 
@@ -247,6 +246,10 @@ function openFragment() {
     return true;
   }
   open(number);
+  // On a narrow screen the episode stands below the list.
+  if (getComputedStyle(byId("list").parentElement).display === "block") {
+    byId("episode").scrollIntoView();
+  }
   return true;
 }
 
@@ -308,7 +311,7 @@ async function start() {
   addEventListener("hashchange", openFragment);
   addEventListener("keydown", onKey);
   if (!openFragment() && shown.length) open(shown[0]);
-  else if (location.hash.startsWith("#e=")) byId("episodes").scrollIntoView();
+  else if (location.hash.startsWith("#e=")) byId("count").scrollIntoView();
   document.documentElement.dataset.ready = "true";
 }
 

@@ -21,7 +21,7 @@ from symtune.data.rng import keyed_generator
 from symtune.files import write_whole
 from symtune.probe.texts import QuestionText
 from symtune.report.lab.content import Content, Drawing, Section
-from symtune.report.lab.episodes import Answer, read_episode
+from symtune.report.lab.episodes import Answer, read_episodes
 from symtune.report.outcomes import OUTCOMES
 from symtune.report.results import (
   PairedResults,
@@ -170,8 +170,7 @@ def _pack(
     ]
     if about not in settings:
       settings.append(about)
-    for place in places.tolist():
-      found = read_episode(results, setting, task, place, texts)
+    for found in read_episodes(results, setting, task, places, texts):
       question = found.question
       episodes.append(
         [
@@ -208,8 +207,8 @@ def _pack_turns(question: QuestionText, names: _Names) -> list[int]:
 
 def _query_text(question: QuestionText) -> str:
   """The query without its cues and instruction."""
-  query = question.turns[-1]
-  return query[-2] if len(query) > 1 else query[0]
+  parts = list(question.turns[-1])
+  return parts[-2] if len(parts) > 1 else parts[0]
 
 
 def _pack_answer(answer: Answer, names: _Names) -> list[float | int]:
