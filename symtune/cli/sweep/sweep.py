@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import jax
 import rich.console
 
-from symtune.cli.arms import Inputs, run_arms
 from symtune.cli.experiments import claim, train_stage
 from symtune.cli.gin_config import (
   OVERRIDE_PREFIX,
@@ -15,6 +14,7 @@ from symtune.cli.gin_config import (
   load_sweep,
   split_overrides,
 )
+from symtune.cli.sweep.arms import Inputs, run_arms
 from symtune.errors import SymtuneError
 from symtune.experiment.arms import Arms
 from symtune.experiment.build import build_experiment
