@@ -204,7 +204,7 @@ def test_scaled_positions_are_refused(tensors, write, convert, tmp_path):
 def test_a_window_that_the_file_does_not_name_is_refused(
   tensors, write, convert, tmp_path
 ):
-  code, said = convert(write(tensors, name="Tiny Mistral"))
+  code, said = convert(write(tensors, name="mistral"))
   assert code == 2, said
   assert "does not say how far its layers see" in said
   assert "a window of 4096 tokens" in said

@@ -211,7 +211,7 @@ def _check_all_used(
 def _check_window(
   path: pathlib.Path, content: _Content, opened: DecoderCheckpoint
 ) -> None:
-  """Refuses a window that Transformers has made up, as it does for Mistral."""
+  """Refuses a window that Transformers made up, as for a model named mistral."""
   if opened.config.window is not None and not content.has_window:
     raise SymtuneError(
       f"{path} does not say how far its layers see, and Transformers takes a window "
