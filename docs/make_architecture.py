@@ -24,6 +24,7 @@ PACKAGES = (
   "probe",
   "report",
   "experiment",
+  "lab",
   "cli",
   "bridges",
 )

@@ -19,6 +19,8 @@ from symtune.cards.examples import read_task
 from symtune.cards.resources import data_path, resource_dir
 from symtune.errors import SymtuneError
 
+MICROWORLD_PREFIX = "micro_"
+MICROWORLD_SUITES = ("microworld_train", "microworld_eval")
 _CARD_FOLDERS = ("train", "eval")
 
 
@@ -139,6 +141,38 @@ def load_suite(
     )
     for card in suite.tasks
   )
+
+
+def load_task(
+  name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
+) -> Task:
+  """Returns one task with its rows.
+
+  Args:
+    name: The name of a card or of a microworld task, or the path of a card.
+    data_dir: The folder with its rows; None takes the folder of the card's file. Tasks
+      of the microworld need none.
+
+  Raises:
+    SymtuneError: If there is no such task, or its card or rows are not valid.
+  """
+  text = os.fspath(name)
+  if text.startswith(MICROWORLD_PREFIX) and not text.endswith(".yaml"):
+    tasks = {t.card.name: t for s in MICROWORLD_SUITES for t in load_suite(s, None)}
+    if text not in tasks:
+      raise SymtuneError(
+        f"unknown microworld task {text!r}. To list the known ones, run: symtune tasks "
+        f"--suite {MICROWORLD_SUITES[1]}."
+      )
+    return tasks[text]
+  card = load_card(name)
+  if data_dir is None and text.endswith(".yaml"):
+    data_dir = pathlib.Path(text).resolve().parent
+  if data_dir is None:
+    raise SymtuneError(
+      f"task {text} needs rows: give the folder of {card.rows}.jsonl with --data."
+    )
+  return read_task(card, data_path(data_dir))
 
 
 def _card_paths() -> dict[str, pathlib.Path]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from symtune.cli import data, options, symbols
+from symtune.cli import data, look, options, symbols
 from symtune.cli.interrupts import Commands
 from symtune.errors import SymtuneError
 
@@ -142,10 +142,10 @@ def sweep(
   vocab: options.Vocab = None,
 ) -> None:
   """Run several sizes of network, or arms with several seeds, and compare them."""
-  from symtune.cli import sweeps
-  from symtune.cli.arms import Inputs
+  from symtune.cli.sweep.arms import Inputs
+  from symtune.cli.sweep.sweep import sweep as run_sweep
 
-  sweeps.sweep(name, out, only or [], Inputs(data=data, vocab=vocab))
+  run_sweep(name, out, only or [], Inputs(data=data, vocab=vocab))
 
 
 @app.command()
@@ -156,10 +156,14 @@ def report(
     typer.Option(help="sum, token, byte, pmi, contextual, domain or batch."),
   ] = "sum",
 ) -> None:
-  """Write report.md and report.png of a run, and print the table."""
+  """Write report.md, report.html and report.png of a run, and print the table."""
   from symtune.cli import experiments
 
   experiments.report(run_dir, rule)
+
+
+app.command()(look.ask)
+app.command()(look.show)
 
 
 @app.command()

@@ -16,8 +16,6 @@ from symtune.errors import SymtuneError
 from symtune.experiment.recipe import Recipe
 from symtune.model.decoder.config import DecoderConfig, PromptAttention
 
-Tokenizer = PromptTokenizer | CausalTokenizer
-
 
 def check_kinds(recipe: Recipe, vocab: Vocab) -> None:
   """Refuses a vocabulary or settings of the other kind of network.
@@ -47,15 +45,6 @@ def check_kinds(recipe: Recipe, vocab: Vocab) -> None:
       "only one of them: in a prompt that is read in both directions, each label sees "
       "itself. Use loss_on 'last', or attention 'causal'."
     )
-
-
-def make_probe_tokenizer(recipe: Recipe, vocab: Vocab) -> Tokenizer:
-  """The tokenizer of the questions, which remembers the ids of texts."""
-  plan = recipe.probe
-  longest = (plan.max_inputs, plan.max_targets)
-  if isinstance(vocab, CausalVocab):
-    return CausalTokenizer(vocab, max_inputs=longest[0], max_targets=longest[1])
-  return PromptTokenizer(vocab, max_inputs=longest[0], max_targets=longest[1])
 
 
 def make_stream(

@@ -41,6 +41,7 @@ def test_second_report_is_equal_and_leaves_no_temporary_files(run_dir):
   assert {p.name: p.read_bytes() for p in run_dir.iterdir()} == first
   assert set(first) == {
     "data.json",
+    "report.html",
     "report.md",
     "report.png",
     "results.jsonl",

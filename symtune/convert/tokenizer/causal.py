@@ -5,6 +5,8 @@ tokenizer_config.json, special_tokens_map.json and the model's configs, if these
 beside it. All have to agree.
 """
 
+import itertools
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -62,7 +64,17 @@ def read_causal_vocab(
       "(save_pretrained), which writes it."
     )
   bos_id = _special_id(folder, ids, named, "bos_token")
-  if not _adds_bos(path, content, settings):
+  adds_bos = settings.get("add_bos_token")
+  if not isinstance(adds_bos, bool):
+    # Where Transformers 5 finds no such setting, the post-processor counts
+    # (tokenization_utils_tokenizers.py, update_post_processor).
+    bos_id = _id_before(path, content.get("post_processor"), ids)
+  elif adds_bos and bos_id is None:
+    raise SymtuneError(
+      f"{folder / TOKENIZER_CONFIG}: add_bos_token is true, but no file says which "
+      f"token starts a text, expected bos_token in {TOKENIZER_CONFIG}."
+    )
+  elif not adds_bos:
     bos_id = None
   listed = (token for tokens in added.values() for token in tokens)
   control = special_texts(folder, settings)
@@ -145,40 +157,36 @@ def _whole_numbers(value: Any) -> list[int]:
   return [i for i in values if type(i) is int]
 
 
-def _adds_bos(
-  path: pathlib.Path, content: Mapping[str, Any], settings: Mapping[str, Any]
-) -> bool:
-  """Whether the tokenizer puts BOS before a text.
-
-  The setting add_bos_token counts more than the post-processor, as in Transformers 5
-  (tokenization_utils_tokenizers.py, update_post_processor).
-  """
-  stated = settings.get("add_bos_token")
-  if isinstance(stated, bool):
-    return stated
-  return _template_adds_bos(path, content.get("post_processor"))
-
-
-def _template_adds_bos(path: pathlib.Path, processor: Any) -> bool:
-  """Whether a post-processor of tokenizer.json puts one token before a text."""
-  if not isinstance(processor, dict):
-    return False
-  kind = processor.get("type")
-  if kind == "Sequence":
-    return any(_template_adds_bos(path, p) for p in processor.get("processors") or [])
-  if kind != "TemplateProcessing":
-    return False
-  before = []
-  for step in processor.get("single") or []:
-    if "Sequence" in step:
-      break
-    before.append(step)
+def _id_before(
+  path: pathlib.Path, processor: Any, ids: Mapping[str, int]
+) -> int | None:
+  """The id that a post-processor of tokenizer.json puts before a text, or None."""
+  try:
+    before = [ids[text] for text in _texts_before(processor)]
+  except (KeyError, TypeError, ValueError) as error:
+    raise SymtuneError(
+      f"{path}: its post_processor, {json.dumps(processor):.60}, is not understood, "
+      "expected ByteLevel, TemplateProcessing or a Sequence of these. Such a model can "
+      "be asked with --checkpoint transformers:FOLDER."
+    ) from error
   if len(before) > 1:
     raise SymtuneError(
       f"{path}: its post-processor puts {len(before)} tokens before a text, expected "
       "BOS or none. Such a model can be asked with --checkpoint transformers:FOLDER."
     )
-  return bool(before)
+  return before[0] if before else None
+
+
+def _texts_before(processor: Any) -> list[str]:
+  """The tokens that a post-processor puts before a text; else raises."""
+  if processor is None or processor["type"] == "ByteLevel":
+    return []
+  if processor["type"] == "Sequence":
+    return [text for step in processor["processors"] for text in _texts_before(step)]
+  if processor["type"] != "TemplateProcessing":
+    raise ValueError(processor["type"])
+  steps = itertools.takewhile(lambda step: "Sequence" not in step, processor["single"])
+  return [step["SpecialToken"]["id"] for step in steps]
 
 
 def _check_rows(folder: pathlib.Path, vocab: CausalVocab) -> None:

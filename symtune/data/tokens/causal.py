@@ -12,6 +12,7 @@ ends of a turn or a label is left out, as T5's vocabulary does.
 
 import dataclasses
 import enum
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,8 +34,9 @@ from symtune.errors import SymtuneError
 
 # Parts whose ids are remembered; about 1 GB of text and ids at most.
 _MAX_PARTS = 1_000_000
-# What stands around parts while they are tokenized: any word.
+# What stands around parts while they are tokenized: any word, and any cue.
 _WORD = "a"
+_CUE = "a:"
 _SHOWN = 60  # characters of a prompt in messages
 
 
@@ -203,7 +205,11 @@ class CausalTokenizer:
         white space before them differently.
     """
     text = f" {word.strip()}{TURN_SEPARATOR}"
-    return self._ids(f"{_WORD}:", text, following or _WORD)
+    return self._ids(_CUE, text, following or _WORD)
+
+  def _word(self, word: str) -> Int[np.ndarray, "_tokens"]:
+    """The same ids as the vocabulary's `encode_label`, from memory."""
+    return self._ids(_CUE, f" {word}", "")
 
   def _ids(self, *part: str) -> Int[np.ndarray, "_tokens"]:
     """Ids of a text between two others, from memory if it was seen."""
@@ -218,7 +224,7 @@ class CausalTokenizer:
   def _check_choices(self, choices: tuple[str, ...]) -> None:
     """Refuses choices with the same ids; those of a task are checked once."""
     if choices not in self._checked_choices:
-      check_label_ids("the choices of a prompt", choices, self.vocab)
+      check_label_ids("the choices of a prompt", choices, self.vocab, self._word)
       if len(self._checked_choices) >= _MAX_PARTS:
         self._checked_choices.clear()
       self._checked_choices.add(choices)
@@ -285,20 +291,20 @@ def check_joins(vocab: CausalVocab, where: str) -> None:
     SymtuneError: shows a prompt whose ids differ.
   """
   tokenizer = CausalTokenizer(vocab)
-  for form in PromptFormat:
-    for texts, words in _SAMPLES:
-      prompt = _sample(form, texts, words)
-      found = tokenizer.tokenize(prompt)
-      joined = np.concatenate([found.inputs, found.choices[found.answer]])
-      last = f" {words[prompt.answer]}{TURN_SEPARATOR}"
-      whole = vocab.encode(f"{prompt.inputs}{last}{_WORD}")
-      got = joined[1:] if vocab.bos_id is not None else joined
-      if not np.array_equal(whole[: len(got)], got):
-        raise SymtuneError(
-          f"{where}: the prompt {prompt.inputs!r} has other ids than its parts, "
-          "expected the same: such a tokenizer is not supported. The model can be "
-          "asked with --checkpoint transformers:FOLDER."
-        )
+  for form, (texts, words) in itertools.product(PromptFormat, _SAMPLES):
+    prompt = _sample(form, texts, words)
+    whole = vocab.encode(f"{prompt.inputs} {words[-1]}{TURN_SEPARATOR}{_WORD}")
+    try:
+      ids = tokenizer.tokenize(prompt).pair.inputs
+    except SymtuneError:
+      ids = None  # one token covers two parts, or two words have the same ids
+    own = None if ids is None else ids[0 if vocab.bos_id is None else 1 :]
+    if own is None or not np.array_equal(whole[: len(own)], own):
+      raise SymtuneError(
+        f"{where}: the prompt {prompt.inputs!r} has other ids than its parts, expected "
+        "the same: such a tokenizer is not supported. The model can be asked with "
+        "--checkpoint transformers:FOLDER."
+      )
 
 
 # Texts and label words that families' rules cut in different ways.

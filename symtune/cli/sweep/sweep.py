@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import jax
 import rich.console
 
-from symtune.cli.arms import Inputs, run_arms
 from symtune.cli.experiments import claim, train_stage
 from symtune.cli.gin_config import load_recipe, load_sweep
+from symtune.cli.sweep.arms import Inputs, run_arms
 from symtune.errors import SymtuneError
 from symtune.experiment.arms import Arms
 from symtune.experiment.build import build_experiment
