@@ -35,7 +35,7 @@ SHOTS = 4
 
 def main() -> None:
   """Runs both sides and prints the figures."""
-  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser = argparse.ArgumentParser(description="Scores per second, ours and lm-eval's.")
   parser.add_argument("folder", type=pathlib.Path)
   parser.add_argument("--data", type=pathlib.Path, required=True)
   parser.add_argument("--prompts", type=int, default=40)
@@ -198,7 +198,8 @@ def forget_peak() -> None:
 def peak_megabytes() -> float:
   """The largest memory since then."""
   status = pathlib.Path("/proc/self/status").read_text()
-  return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1e3
+  (kilobytes,) = re.findall(r"VmHWM:\s+(\d+)", status)
+  return int(kilobytes) / 1e3
 
 
 def report(args: argparse.Namespace, ours: dict, theirs: dict) -> None:
