@@ -1,4 +1,4 @@
-"""A suite as a SeqIO task for decoder-only models: prompts as inputs, labels as targets.
+"""A suite as a SeqIO task for decoder-only models: prompts are inputs, labels targets.
 
 SeqIO's DecoderFeatureConverter joins both and scores the targets alone, which are the
 last label with its space and the blank line behind it. SeqIO puts a 0 in the place of
