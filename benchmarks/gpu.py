@@ -15,7 +15,7 @@ has; a measurement that the time no longer allows is left out.
 
 MFU is the share of the card's nominal bfloat16 speed. Operations are counted from
 shapes: 6 per parameter of a dense layer and token it is applied to (2 forward, 4
-backward), and 12 per pair of tokens, masked or not, and unit of inner width in attention.
+backward), and in attention 12 per pair of tokens, masked or not, and unit of width.
 Recomputed operations and other work do not count.
 """
 

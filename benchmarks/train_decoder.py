@@ -1,6 +1,7 @@
 """A training step of a decoder-only model, against Transformers with the same weights.
 
-  python benchmarks/train_decoder.py [FOLDER] [--rows 2] [--length 512] [--steps 3]
+  python benchmarks/train_decoder.py [FOLDER] [--rows 2] [--length 512]
+    [--steps 3] [--turns 2]
 
 FOLDER is a Transformers model; without one, a Llama of SmolLM2's size with random
 weights is used. A step is the forward and backward pass and the update of AdamW, in
@@ -30,7 +31,6 @@ from symtune.data.batches.packing import PackedRow
 SEQUENCES = 4  # of a row
 LABEL = 6  # tokens of a label with its blank line
 RATE = 1e-5
-TURNS = 2
 
 
 def make_batch(vocab: int, rows: int, length: int, *, scores_all: bool) -> CausalBatch:
@@ -153,6 +153,7 @@ def main() -> None:
   parser.add_argument("--rows", type=int, default=2)
   parser.add_argument("--length", type=int, default=512)
   parser.add_argument("--steps", type=int, default=3)
+  parser.add_argument("--turns", type=int, default=2)
   parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
   parser.add_argument("--scores-all", action="store_true", help=argparse.SUPPRESS)
   args = parser.parse_args()
@@ -164,7 +165,7 @@ def main() -> None:
   with model_folder(args.folder) as folder:
     for scored, more in (("labels", []), ("all", ["--scores-all"])):
       found: dict[str, list[Any]] = {side: [] for side in sides}
-      for _ in range(TURNS):
+      for _ in range(args.turns):
         for side in sides:
           found[side].append(in_own_process(side, folder, shape + more))
       report(scored, found, args.rows * args.length)
