@@ -9,8 +9,8 @@ import pytest
 
 from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_recipe
-from symtune.experiment.plan import Workload, make_plan
-from symtune.experiment.slices import find_slice
+from symtune.experiment.planning.plan import Workload, make_plan
+from symtune.experiment.planning.slices import find_slice
 from symtune.train.partition import Layout
 
 GIN = resource_dir("gin_configs")

@@ -12,9 +12,9 @@ from symtune.cli.gin_config import load_recipe
 from symtune.cli.plan import layout_options
 from symtune.data.batches.windows import BatchShape
 from symtune.errors import SymtuneError
-from symtune.experiment.costs import row_activation_bytes
-from symtune.experiment.plan import Workload, find_layout, make_plan
-from symtune.experiment.slices import find_slice
+from symtune.experiment.planning.costs import row_activation_bytes
+from symtune.experiment.planning.plan import Workload, find_layout, make_plan
+from symtune.experiment.planning.slices import find_slice
 from symtune.model.config import T5Config
 from symtune.model.decoder.config import DecoderConfig
 from symtune.model.decoder.network import Decoder
