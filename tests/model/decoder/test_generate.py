@@ -60,7 +60,7 @@ def test_greedy_output_equals_a_loop_over_whole_rows(family, expected):
   assert found.tolist() == expected(network, params)
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma3"], indirect=True)
+@pytest.mark.parametrize("family", ["llama", "qwen2"], indirect=True)
 def test_greedy_output_after_a_prompt_seen_in_both_directions(family, expected):
   causal, params = family
   network = Decoder(dataclasses.replace(causal.config, attention="prefix"))
