@@ -25,7 +25,6 @@ from symtune.errors import SymtuneError
 # Types that hold a number each; all others round blocks of numbers together.
 _PLAIN = ("F32", "F16", "BF16")
 _SCALING = ".rope.scaling."
-_WINDOW = ".attention.sliding_window"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,13 +35,11 @@ class _Content:
     types: how many tensors it has of each type.
     scaling: what it says about scaled rotary positions.
     has_frequencies: whether it holds scaled frequencies as a tensor.
-    has_window: whether it says how far layers see.
   """
 
   types: collections.Counter[str]
   scaling: tuple[str, ...]
   has_frequencies: bool
-  has_window: bool
 
 
 def find_gguf(source: str) -> pathlib.Path | None:
@@ -102,7 +99,6 @@ def opened_gguf(
     except SymtuneError as error:
       raise SymtuneError(str(error).replace(str(place), str(path))) from error
     _check_all_used(path, content, opened)
-    _check_window(path, content, opened)
     note = _describe(path, content)
     yield dataclasses.replace(opened, where=str(path), note=note)
   finally:
@@ -140,7 +136,6 @@ def _read_content(path: pathlib.Path) -> _Content:
     types=types,
     scaling=scaling if is_scaled else (),
     has_frequencies=any(name.startswith("rope_freqs") for name in names),
-    has_window=any(name.endswith(_WINDOW) for name in reader.fields),
   )
 
 
@@ -205,18 +200,6 @@ def _check_all_used(
       f"{path}: got {found} tensors, expected {used}, as the network has. Transformers "
       "leaves out what it does not know, so every answer would differ. Convert the "
       "published folder of the model instead (config.json and safetensors)."
-    )
-
-
-def _check_window(
-  path: pathlib.Path, content: _Content, opened: DecoderCheckpoint
-) -> None:
-  """Refuses a window that Transformers made up, as for a model named mistral."""
-  if opened.config.window is not None and not content.has_window:
-    raise SymtuneError(
-      f"{path} does not say how far its layers see, and Transformers takes a window "
-      f"of {opened.config.window} tokens, as some models of this kind have. Convert "
-      "the published folder of the model instead (config.json and safetensors)."
     )
 
 
