@@ -13,6 +13,7 @@ from symtune.experiment.arms import ArmRun, Arms, plan_arms
 from symtune.experiment.build import Experiment, build_experiment
 from symtune.experiment.folder import check_free
 from symtune.experiment.recipe import Recipe
+from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.run import AFTER, BEFORE, check_trainable, run_experiment
 from symtune.files import CACHE_FILE, RESULTS_FILE, RUN_FILE, write_whole
 from symtune.probe.results import Results, read_results
@@ -69,7 +70,8 @@ def run_arms(
   for run in runs:
     if run not in chosen and (run.folder / RUN_FILE).exists():
       experiment, _ = _build(run, inputs)
-      check_free(run.folder, experiment.recipe.name, experiment.config_hash)
+      settings = recipe_to_json(experiment.recipe)
+      check_free(run.folder, experiment.recipe.name, experiment.config_hash, settings)
   compare_runs(arms, out)
 
 
