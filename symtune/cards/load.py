@@ -7,7 +7,6 @@ reports then show apart.
 """
 
 import dataclasses
-import difflib
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +16,7 @@ from symtune.cards import microworld, strict_yaml
 from symtune.cards.card import Task, TaskCard
 from symtune.cards.examples import read_task
 from symtune.cards.resources import data_path, resource_dir
-from symtune.errors import SymtuneError
+from symtune.errors import SymtuneError, did_you_mean
 
 MICROWORLD_PREFIX = "micro_"
 MICROWORLD_SUITES = ("microworld_train", "microworld_eval")
@@ -206,10 +205,9 @@ def _path(
     return path_by_name[text]
   if text.endswith(".yaml"):
     return pathlib.Path(text)
-  close = difflib.get_close_matches(text, path_by_name, n=3)
-  hint = f"did you mean {' or '.join(close)}?" if close else "no name is similar."
   raise SymtuneError(
-    f"unknown {kind} {text!r}: {hint} There are: {', '.join(sorted(path_by_name))}. "
+    f"unknown {kind} {text!r}.{did_you_mean(text, path_by_name)} There are: "
+    f"{', '.join(sorted(path_by_name))}. "
     "To use a file of your own, give a path that ends in .yaml"
   )
 
@@ -277,6 +275,5 @@ def _check_group(groups: strict_yaml.Section, name: object) -> None:
 
 
 def _unknown_task(entry: str, names: Sequence[str]) -> str:
-  close = difflib.get_close_matches(entry, names, n=1)
-  hint = f"did you mean {close[0]!r}? " if close else ""
-  return f"got {entry!r}; {hint}expected one of 'tasks': {', '.join(names)}"
+  hint = did_you_mean(entry, names)
+  return f"got {entry!r}, expected one of 'tasks': {', '.join(names)}.{hint}"

@@ -21,7 +21,7 @@ from symtune.convert.load import float_dtype, load_params
 from symtune.convert.source import HF
 from symtune.convert.tokenizer.read import check_rows, read_vocab
 from symtune.data.text.vocab import Vocab, have_same_ids
-from symtune.errors import SymtuneError
+from symtune.errors import SymtuneError, did_you_mean
 from symtune.experiment.inquiry import Reader
 from symtune.experiment.start import Start, find_start
 from symtune.files import CACHE_FILE
@@ -237,6 +237,7 @@ def _baseline(label: CheckpointLabel, name: str) -> Callable[[], Answerer]:
   if name not in BASELINES:
     raise SymtuneError(
       f"--checkpoint baseline:{name}: expected one of {', '.join(BASELINES)}."
+      f"{did_you_mean(name, BASELINES)}"
     )
   named = dataclasses.replace(label, identity=f"baseline:{name}")
   return lambda: Answerer(label=named, score=BASELINES[name])

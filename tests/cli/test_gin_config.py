@@ -52,6 +52,33 @@ def test_recipe_includes_files_beside_it(tmp_path):
   assert load_recipe(str(tmp_path / "mine.gin"))[0].seed == 4
 
 
+def test_a_bare_text_needs_no_quotes():
+  recipe, _ = load_recipe(
+    "microworld",
+    [
+      "Recipe.checkpoint=hf://google/flan-t5-small@main",
+      "recipe.mixture.mixing = uniform",
+      "recipe.optimizer.learning_rate=1e-3",
+      "recipe.probe.seeds=(0, 1)",
+      "Recipe.vocab='microworld/vocab.model'",
+    ],
+  )
+  assert recipe.checkpoint == "hf://google/flan-t5-small@main"
+  assert recipe.mixture.mixing.value == "uniform"
+  assert recipe.optimizer.learning_rate == 1e-3
+  assert recipe.probe.seeds == (0, 1)
+
+
+def test_a_bare_text_in_the_place_of_a_number_is_named():
+  with pytest.raises(SymtuneError, match="a setting of TrainSettings is a text"):
+    load_recipe("microworld", ["TrainSettings.steps=O1"])
+
+
+def test_names_that_are_nearly_right_get_a_hint():
+  with pytest.raises(SymtuneError, match="Did you mean 'microworld'"):
+    load_recipe("microwrld")
+
+
 def test_overrides_win():
   recipe, operative = load_recipe(
     "microworld",
@@ -83,7 +110,8 @@ def test_second_recipe_does_not_see_the_first_one():
     ("Recipe.seed=[1,", r"--gin\.Recipe\.seed: got '\[1,', .*ends too early"),
     ("Recipe.seed=(", r"--gin\.Recipe\.seed: .*ends too early"),
     ("Recipe.seed=" + "[" * 3_000, r"--gin\.Recipe\.seed: .*ends too early"),
-    ("Recipe.seed=abc", r"parse token 'abc'.* \"--gin\.Recipe\.seed='text'\""),
+    ("Recipe.seed=1bc", r"parse token '1bc'.* \"--gin\.Recipe\.seed='text'\""),
+    ("Recipe.seed=abc", r"Recipe\.seed: got 'abc' \(str\), expected int"),
     ("Recipe.seed={[1]: 2}", r"--gin\.Recipe\.seed: unhashable type: 'list'"),
     ("Recipe.seed=@os.system()", r"--gin\.Recipe\.seed: No configurable matching"),
     ("Recipe.seed=1\nimport os", "import os' would run code of os"),

@@ -266,3 +266,12 @@ def test_the_layout_found_fits_and_is_named():
   assert layout_options(Layout()) == "the defaults"
   named = layout_options(Layout(model_devices=2, shard_params=True, microbatches=4))
   assert named == "--model-devices 2 --shard-params --microbatches 4"
+
+
+def test_cores_of_this_machine_are_one_device():
+  two, four = find_slice("cpu-2"), find_slice("cpu-4")
+  assert two.devices == four.devices == 1
+  assert four.flops == 2 * two.flops
+  assert make_plan(Workload(make_recipe()), two, Layout()).fits
+  with pytest.raises(SymtuneError, match="Did you mean 'h100'"):
+    find_slice("h10-8")

@@ -13,6 +13,7 @@ from symtune.experiment.arms import ArmRun, Arms, plan_arms, with_overrides
 from symtune.experiment.build import Experiment, build_experiment
 from symtune.experiment.folder import check_free
 from symtune.experiment.recipe import Recipe
+from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.run import AFTER, BEFORE, check_trainable, run_experiment
 from symtune.files import CACHE_FILE, RESULTS_FILE, RUN_FILE, write_whole
 from symtune.probe.results import Results, read_results
@@ -68,7 +69,8 @@ def run_arms(
     is_started = (run.folder / RUN_FILE).exists()
     if is_started or (run in chosen and run.seed == arms.seeds[0]):
       experiment, _ = _build(run, inputs)
-      check_free(run.folder, experiment.recipe.name, experiment.config_hash)
+      settings = recipe_to_json(experiment.recipe)
+      check_free(run.folder, experiment.recipe.name, experiment.config_hash, settings)
   for run in chosen:
     console.print(f"{run.folder}: arm {run.arm.name}, seed {run.seed}", soft_wrap=True)
     _run(run, inputs, console)
