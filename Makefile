@@ -48,7 +48,7 @@ test-hf: $(VENV)/hf.stamp  ## run the tests that need PyTorch and Transformers
 	$(BIN)/python -m pytest -m hf
 
 fuzz: $(VENV)/dev.stamp  ## damage files at random, flip 500 bits of a run, kill it 25 times
-	$(BIN)/python tests/fuzz/mutate.py --rounds 300
+	PYTHONPATH=tests/families $(BIN)/python tests/fuzz/mutate.py --rounds 300
 	$(BIN)/python tests/fuzz/bit_flips.py 500
 	$(BIN)/python tests/fuzz/kills.py 25
 

@@ -23,12 +23,11 @@ import numpy as np
 
 from symtune.convert.decoder.folder import (
   DecoderCheckpoint,
-  decoder_shapes,
   read_decoder,
   write_decoder,
 )
 from symtune.convert.load import load_params
-from symtune.convert.tensors import LazyTensor
+from symtune.convert.tensors import LazyTensor, expected_shapes
 from symtune.model.decoder.cache import empty_cache
 from symtune.model.decoder.config import DecoderConfig
 from symtune.model.decoder.network import Decoder
@@ -72,7 +71,7 @@ def model_folder(given: str | None) -> Iterator[pathlib.Path]:
     )
 
   with tempfile.TemporaryDirectory() as name:
-    tensors = {path: tensor(shape) for path, shape in decoder_shapes(SMOLLM2).items()}
+    tensors = {path: tensor(shape) for path, shape in expected_shapes(SMOLLM2).items()}
     made = DecoderCheckpoint(where="random", config=SMOLLM2, tensors=tensors)
     for _ in write_decoder(pathlib.Path(name), made, dtype=np.dtype(np.float32)):
       pass

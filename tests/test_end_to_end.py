@@ -27,6 +27,7 @@ SMALL = (
   "--gin.mixture.window=64",
   "--gin.probe.max_queries=1",
   "--gin.probe.shots=1",
+  "--gin.probe.tokens_per_batch=512",
 )
 FAST_COMPILE = (
   "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"

@@ -28,7 +28,7 @@ from symtune.cards.examples import read_task
 from symtune.cards.load import load_card, load_suite, read_suite
 from symtune.cards.resources import resource_dir
 from symtune.convert.model_folder import list_added
-from symtune.convert.tokenizer.read import read_vocab
+from symtune.convert.tokenizer.read import read_t5_vocab
 from symtune.data.limits import DEFAULT_OVERLAP
 from symtune.data.text.leaks import (
   LeakPolicy,
@@ -212,7 +212,7 @@ def _data_dir(key: CardKey, settings: SeqioSettings) -> str:
 
 @functools.cache
 def _read_vocab(path: str) -> SentencePieceVocab:
-  vocab = read_vocab(_local_copy(path))
+  vocab = read_t5_vocab(_local_copy(path))
   if vocab.added:
     raise SymtuneError(
       f"{path}: tokens were added to it ({list_added(vocab.added)}), which SeqIO's "

@@ -24,6 +24,7 @@ from symtune.checks import parse_choice
 from symtune.data.ingredients import Ingredient, LabelStyle
 from symtune.data.mixture import Mixture, label_pool, text_pool
 from symtune.data.prompts import Prompt
+from symtune.data.text.causal_vocab import CausalVocab
 from symtune.data.text.symbols import (
   ALL_CATEGORIES,
   PoolSplit,
@@ -32,6 +33,7 @@ from symtune.data.text.symbols import (
   make_pool,
 )
 from symtune.data.text.vocab import Vocab, unknown_words
+from symtune.data.tokens.causal import CausalTokenizer
 from symtune.data.tokens.label_ids import check_label_ids
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
@@ -214,13 +216,16 @@ def _show_tokens(
   console: rich.console.Console, prompt: Prompt, vocab: Vocab, max_inputs: int
 ) -> None:
   """Prints what the model sees once the prompt is shortened to the input length."""
-  tokenizer = PromptTokenizer(
-    vocab, max_inputs=max_inputs, max_targets=max_inputs, min_exemplars_per_class=0
-  )
+  if isinstance(vocab, CausalVocab):
+    tokenizer = CausalTokenizer(vocab, max_inputs=max_inputs, max_targets=max_inputs)
+    end, note = "", "▁ is a space, ↵ a newline"
+  else:
+    tokenizer = PromptTokenizer(vocab, max_inputs=max_inputs, max_targets=max_inputs)
+    end, note = " with EOS", "newlines are spaces to the model"
   tokens = tokenizer.tokenize(prompt)
   console.print(
-    f"tokens: {len(tokens.inputs)} with EOS; {tokens.exemplars_dropped} exemplars "
-    f"dropped to fit; newlines are spaces to the model",
+    f"tokens: {len(tokens.inputs)}{end}; {tokens.exemplars_dropped} exemplars dropped "
+    f"to fit; {note}",
     style="dim",
   )
   targets = [("target", choice) for choice in tokens.choices]

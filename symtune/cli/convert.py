@@ -13,8 +13,9 @@ from symtune.convert.source import open_checkpoint
 from symtune.convert.t5x.tree import GATED, PLAIN
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.convert.tokenizer.read import check_rows, read_vocab, vocab_file
-from symtune.data.text.vocab import SentencePieceVocab, have_same_ids
+from symtune.data.text.vocab import SentencePieceVocab, Vocab, have_same_ids
 from symtune.errors import SymtuneError
+from symtune.model.config import T5Config
 
 
 def run(
@@ -60,7 +61,7 @@ def _given_vocab(path: pathlib.Path, source: SourceCheckpoint) -> pathlib.Path:
   return vocab_file(path)
 
 
-def _own_vocab(source: SourceCheckpoint) -> SentencePieceVocab | None:
+def _own_vocab(source: SourceCheckpoint) -> Vocab | None:
   """The vocabulary beside a checkpoint; None if --vocab has to stand in for it."""
   try:
     return None if source.vocab is None else read_vocab(source.vocab)
@@ -72,14 +73,15 @@ def _notes(
   source: SourceCheckpoint, written: pathlib.Path, format_: Format
 ) -> Iterator[str]:
   """What the written format does not hold."""
-  activations = tuple(source.config.mlp_activations)
-  if format_ is Format.T5X and activations not in (GATED, PLAIN):
+  config = source.config
+  names = config.mlp_activations if isinstance(config, T5Config) else GATED
+  if format_ is Format.T5X and tuple(names) not in (GATED, PLAIN):
     yield (
       f"T5X's format does not record activations: read it with --activations "
-      f"{','.join(activations)}"
+      f"{','.join(names)}"
     )
   own = _own_vocab(source)
-  if format_ is Format.T5X and own is not None and own.added:
+  if format_ is Format.T5X and isinstance(own, SentencePieceVocab) and own.added:
     yield (
       f"T5X's own vocabulary does not know the added tokens {list_added(own.added)}; "
       f"symtune reads them from {written / TOKENIZER_CONFIG}"
@@ -87,7 +89,7 @@ def _notes(
   if source.vocab is None and format_ is not Format.SYMTUNE:
     yield (
       "no tokenizer was found beside the checkpoint, so none was written: give its "
-      "SentencePiece model with --vocab"
+      "SentencePiece model, or its tokenizer.json, with --vocab"
     )
   if source.vocab is not None and format_ is Format.SYMTUNE:
     yield (

@@ -67,6 +67,12 @@ def ask(
   answers: Annotated[
     str, typer.Option(help="rank takes the likeliest choice, generate decodes.")
   ] = "rank",
+  exemplars: Annotated[
+    str,
+    typer.Option(
+      help="per_query draws them for each query, per_seed for all of a seed at once."
+    ),
+  ] = "per_query",
   calibration: Annotated[
     str, typer.Option(help="Calibration prompts to ask: pmi,contextual,domain.")
   ] = "",
@@ -81,7 +87,7 @@ def ask(
   from symtune.cli import experiments
   from symtune.convert.tokenizer.read import read_vocab
   from symtune.experiment.answerers import open_answerers
-  from symtune.experiment.inquiry import Reader
+  from symtune.experiment.tokens import Reader
   from symtune.lab import tasks
   from symtune.lab.ask import ask as ask_models
   from symtune.lab.models import LabModel
@@ -119,6 +125,7 @@ def ask(
     max_queries=queries,
     seeds=_numbers(seeds),
     answers=answers,
+    exemplars=exemplars,
     calibration=_split(calibration),
     symbols=None if symbols is None else _split(symbols),
     data=data,

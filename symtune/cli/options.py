@@ -42,11 +42,15 @@ DataFolderFrom = Annotated[str | None, typer.Option("--data", help=_DATA_FOLDER)
 Vocab = Annotated[
   pathlib.Path | None,
   typer.Option(
-    "--vocab", help="SentencePiece model, such as T5's spiece.model, or its folder."
+    "--vocab",
+    help="T5's spiece.model, a decoder-only model's tokenizer.json, or their folder.",
   ),
 ]
 VocabToCheck = Annotated[
-  pathlib.Path, typer.Option("--vocab", help="SentencePiece model, or its folder.")
+  pathlib.Path,
+  typer.Option(
+    "--vocab", help="spiece.model or tokenizer.json, or the folder that holds it."
+  ),
 ]
 T5xVocab = Annotated[
   str | None, typer.Option("--vocab", help="SentencePiece model, local or gs://.")

@@ -16,6 +16,7 @@ from typing import Any
 
 import rich.console
 
+from symtune.convert.decoder.folder import as_transformers, write_decoder
 from symtune.convert.huggingface import write_huggingface
 from symtune.convert.load import float_dtype
 from symtune.convert.own import write_weights
@@ -25,6 +26,7 @@ from symtune.convert.tokenizer.read import checkpoint_vocab
 from symtune.convert.tokenizer.write import write_for_t5x
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
+from symtune.model.decoder.config import DecoderConfig
 from symtune.progress import Progress
 
 WEIGHTS_SUFFIX = ".safetensors"
@@ -108,9 +110,15 @@ def convert(
       f"{source.where}: its tokenizer is no longer at {source.vocab}. Put it back, or "
       "give another copy with --vocab."
     )
-  # A weights file holds no tokenizer.
+  is_decoder = isinstance(source.config, DecoderConfig)
+  if is_decoder and destination.format is Format.T5X:
+    raise SymtuneError(
+      f"{source.where} is a decoder-only model, whose settings a T5X checkpoint cannot "
+      f"hold. Convert it to {Format.HUGGINGFACE} or {Format.SYMTUNE}."
+    )
+  # A weights file holds no tokenizer, and that of a decoder-only model is copied.
   is_weights = destination.format is Format.SYMTUNE
-  vocab = None if is_weights else checkpoint_vocab(source)
+  vocab = None if is_weights or is_decoder else checkpoint_vocab(source)
   path.parent.mkdir(parents=True, exist_ok=True)
   _check_space(source, destination, path)
   with _temporary(path, is_folder=not is_weights) as place:
@@ -126,8 +134,10 @@ def _write(
   step: int,
   console: rich.console.Console | None,
 ) -> None:
-  dtype = destination.dtype
-  if destination.format is Format.HUGGINGFACE:
+  dtype, is_decoder = destination.dtype, isinstance(source.config, DecoderConfig)
+  if destination.format is Format.HUGGINGFACE and is_decoder:
+    written = write_decoder(place, as_transformers(source), dtype=dtype)
+  elif destination.format is Format.HUGGINGFACE:
     written = write_huggingface(place, source, dtype=dtype, vocab=vocab)
   elif destination.format is Format.T5X:
     if vocab is not None:

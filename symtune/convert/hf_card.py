@@ -2,6 +2,7 @@
 
 import symtune
 from symtune.convert.tensors import SourceCheckpoint
+from symtune.model.config import T5Config
 
 _CARD = """---
 library_name: transformers
@@ -45,6 +46,7 @@ def model_card(checkpoint: SourceCheckpoint, dtype: str) -> str:
     dtype: type of the stored parameters.
   """
   config = checkpoint.config
+  assert isinstance(config, T5Config), "not an encoder-decoder"
   cast = "" if dtype == "float32" else f", rounded to {dtype}"
   return _CARD.format(
     version=symtune.__version__,

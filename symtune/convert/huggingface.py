@@ -165,6 +165,7 @@ def write_huggingface(
   Raises:
     SymtuneError: Transformers has no name for a setting, or a tensor is unreadable.
   """
+  assert isinstance(checkpoint.config, T5Config), "not an encoder-decoder"
   config = config_to_huggingface(checkpoint.config, dtype.name)
   named = {
     huggingface_name(path): _turned(path, tensor)

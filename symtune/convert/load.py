@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import hashlib
+import math
 from typing import Any
 
 import jax
@@ -10,11 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from symtune.convert.decoder.folder import DecoderCheckpoint
 from symtune.convert.tensors import LazyTensor, SourceCheckpoint
 from symtune.errors import SymtuneError
-from symtune.model.config import T5Config
 from symtune.model.network import Params
+from symtune.model.networks import Config
 from symtune.progress import Progress
 
 _DTYPES = ("float32", "bfloat16")
@@ -23,7 +23,10 @@ _COPIERS = 2  # threads that cast, transpose and copy while the next tensor is r
 _ALIGNMENT = 64  # bytes; on a CPU, JAX uses an array aligned like this without a copy
 _STRIP = 16  # columns; wider strips do not stay in the processor's cache
 # Settings that change how a network computes, not which parameters it has.
-_FREE = ("dtype", "dropout_rate", "float32_attention_logits", "remat_policy")
+_FREE = (
+  *("dtype", "dropout_rate", "float32_attention_logits", "remat_policy", "attention"),
+  "max_positions",
+)
 
 
 def float_dtype(dtype: Any, what: str) -> np.dtype:
@@ -51,7 +54,7 @@ def float_dtype(dtype: Any, what: str) -> np.dtype:
 
 
 def load_params(
-  checkpoint: SourceCheckpoint | DecoderCheckpoint,
+  checkpoint: SourceCheckpoint,
   *,
   dtype: Any = jnp.float32,
   shardings: Any = None,
@@ -117,7 +120,7 @@ def _copied(block: np.ndarray, dtype: np.dtype) -> np.ndarray:
   return whole
 
 
-def check_config(checkpoint: SourceCheckpoint, config: T5Config) -> None:
+def check_config(checkpoint: SourceCheckpoint, config: Config) -> None:
   """Refuses a checkpoint whose network differs from the one that is to use it.
 
   Args:
@@ -127,22 +130,38 @@ def check_config(checkpoint: SourceCheckpoint, config: T5Config) -> None:
   Raises:
     SymtuneError: names every setting that differs, and both values.
   """
-  names = [f.name for f in dataclasses.fields(T5Config) if f.name not in _FREE]
-  differ = [n for n in names if getattr(checkpoint.config, n) != getattr(config, n)]
+  kind, here = type(checkpoint.config).__name__, type(config).__name__
+  if kind != here:
+    raise SymtuneError(
+      f"{checkpoint.where} is of a network with {kind}, but this network has {here}: "
+      "T5Config is of encoder-decoders, DecoderConfig of decoder-only models. Use a "
+      "recipe of the other kind."
+    )
+  names = [f.name for f in dataclasses.fields(config) if f.name not in _FREE]
+  differ = [
+    n for n in names if not _is_same(getattr(checkpoint.config, n), getattr(config, n))
+  ]
   if differ:
     found = ", ".join(f"{n} = {getattr(checkpoint.config, n)!r}" for n in differ)
     here = ", ".join(f"{n} = {getattr(config, n)!r}" for n in differ)
     settings = " ".join(
-      f"--gin.T5Config.{n}={getattr(checkpoint.config, n)!r}".replace(" ", "")
+      f"--gin.{kind}.{n}={getattr(checkpoint.config, n)!r}".replace(" ", "")
       for n in differ
     )
     raise SymtuneError(
-      f"{checkpoint.where} is of a network with T5Config {found}, but this network has "
+      f"{checkpoint.where} is of a network with {kind} {found}, but this network has "
       f"{here}. Use the settings of the checkpoint: {settings}."
     )
 
 
-def fingerprint(checkpoint: SourceCheckpoint | DecoderCheckpoint) -> str:
+def _is_same(left: Any, right: Any) -> bool:
+  """Whether two settings are equal; some files keep numbers as float32."""
+  if isinstance(left, float) and isinstance(right, float):
+    return math.isclose(left, right, rel_tol=1e-6)
+  return left == right
+
+
+def fingerprint(checkpoint: SourceCheckpoint) -> str:
   """A hash that changes when the parameters do.
 
   It covers all parameters if there are at most 250 million. For a larger checkpoint it

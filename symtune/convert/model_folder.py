@@ -215,19 +215,27 @@ def _check_generation(
       )
 
 
-def declared_tokens(path: pathlib.Path) -> dict[str, list[AddedToken]]:
+def declared_tokens(
+  path: pathlib.Path, tokenizer: Mapping[str, Any] | None = None
+) -> dict[str, list[AddedToken]]:
   """The added tokens that each file of a folder lists, by the file's name.
 
   Files that have no list of added tokens are left out.
+
+  Args:
+    path: the folder.
+    tokenizer: content of its tokenizer.json, if it was read before: some are large.
 
   Raises:
     SymtuneError: a file is damaged; names it.
   """
   settings = read_object(path / TOKENIZER_CONFIG, is_required=False)
+  if tokenizer is None:
+    tokenizer = read_object(path / TOKENIZER, is_required=False)
   found = {
-    TOKENIZER: _of_tokenizer(path / TOKENIZER),
+    TOKENIZER: _of_tokenizer(path / TOKENIZER, tokenizer),
     TOKENIZER_CONFIG: _of_settings(path / TOKENIZER_CONFIG, settings),
-    ADDED_TOKENS: _of_map(path / ADDED_TOKENS, _special_texts(path, settings)),
+    ADDED_TOKENS: _of_map(path / ADDED_TOKENS, special_texts(path, settings)),
   }
   return {file: tokens for file, tokens in found.items() if tokens}
 
@@ -249,11 +257,11 @@ def _added_tokens(path: pathlib.Path) -> tuple[AddedToken, ...]:
   return tuple(sorted(found.values(), key=lambda token: (token.id, token.text)))
 
 
-def _of_tokenizer(path: pathlib.Path) -> list[AddedToken]:
-  content = read_object(path, is_required=False).get("added_tokens") or []
-  if not isinstance(content, list):
+def _of_tokenizer(path: pathlib.Path, content: Mapping[str, Any]) -> list[AddedToken]:
+  tokens = content.get("added_tokens") or []
+  if not isinstance(tokens, list):
     raise SymtuneError(f"{path}: added_tokens is not a list. Download it again.")
-  return [_token(path, value, _get(value, "id")) for value in content]
+  return [_token(path, value, _get(value, "id")) for value in tokens]
 
 
 def _of_settings(path: pathlib.Path, content: Mapping[str, Any]) -> list[AddedToken]:
@@ -278,7 +286,7 @@ def _of_map(path: pathlib.Path, special: Set[str]) -> list[AddedToken]:
   ]
 
 
-def _special_texts(path: pathlib.Path, settings: Mapping[str, Any]) -> set[str]:
+def special_texts(path: pathlib.Path, settings: Mapping[str, Any]) -> set[str]:
   """The texts of all special tokens, wherever they are named."""
   values: list[Any] = []
   for content in (settings, read_object(path / SPECIAL_TOKENS, is_required=False)):

@@ -19,10 +19,14 @@ from symtune.convert.safetensors_file import (
 from symtune.convert.t5x.read import read_orbax
 from symtune.convert.tensors import SourceCheckpoint, check_tensors
 from symtune.errors import SymtuneError
-from symtune.model.config import T5Config
 from symtune.train.loop import CHECKPOINTS
 from symtune.train.record import PARAMS, RUN, check_files, steps
-from symtune.train.weights import saved_config, weights_metadata
+from symtune.train.weights import (
+  config_from_dict,
+  known_settings,
+  saved_config,
+  weights_metadata,
+)
 
 _MAX_JSON = 100_000_000
 
@@ -145,15 +149,14 @@ def _checked(
       f"{where}: the network's settings are {content!r:.60}, expected an object. The "
       "file is damaged: copy it again."
     )
-  known = {field.name for field in dataclasses.fields(T5Config)}
-  unknown = sorted(content.keys() - known)
+  unknown = sorted(content.keys() - known_settings(content))
   if unknown:
     raise SymtuneError(
       f"{where}: unknown network settings {', '.join(unknown)}. A newer version of "
       "symtune wrote the file: update symtune."
     )
   try:
-    config = T5Config(**content)
+    config = config_from_dict(content)
   except (TypeError, SymtuneError) as error:
     raise SymtuneError(
       f"{where}: the network's settings are damaged: {error}"

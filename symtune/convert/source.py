@@ -7,6 +7,7 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
+from symtune.convert.decoder.folder import TOKENIZER_FILES, is_decoder, read_decoder
 from symtune.convert.folders import Folder, open_folder
 from symtune.convert.huggingface import huggingface_source, is_huggingface
 from symtune.convert.model_folder import ADAPTER, CONFIG, GENERATION
@@ -21,7 +22,7 @@ from symtune.files import cache_folder, write_whole
 HF, GS = "hf://", "gs://"
 _HUB_FILES = (
   *(CONFIG, GENERATION, ADAPTER, "*.safetensors", "*.safetensors.index.json"),
-  *FILES,
+  *dict.fromkeys((*FILES, *TOKENIZER_FILES)),
 )
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?:@[\w./-]+)?|[\w.-]+(?:@[\w./-]+)?")
@@ -68,7 +69,7 @@ def open_checkpoint(
   if not path.is_dir():
     raise SymtuneError(f"no checkpoint at {text}; expected {_EXPECTED}.")
   if is_huggingface(path):
-    return _with_vocab(huggingface_source(path), path)
+    return _open_transformers(path)
   if is_run(path):
     return run_source(path)
   if is_t5x(str(path)):
@@ -76,6 +77,12 @@ def open_checkpoint(
     step = pathlib.Path(source.where).resolve()
     return _with_vocab(source, step, step.parent)
   raise SymtuneError(f"{text} holds no known checkpoint format; expected {_EXPECTED}.")
+
+
+def _open_transformers(folder: pathlib.Path) -> SourceCheckpoint:
+  if is_decoder(folder):
+    return read_decoder(folder)
+  return _with_vocab(huggingface_source(folder), folder)
 
 
 def _with_vocab(source: SourceCheckpoint, *folders: pathlib.Path) -> SourceCheckpoint:
@@ -138,7 +145,7 @@ def _open_hub(address: str) -> SourceCheckpoint:
       "name and the network. Without a network, set HF_HUB_OFFLINE=1 to use earlier "
       "downloads, or give a local folder."
     ) from error
-  source = _with_vocab(huggingface_source(pathlib.Path(folder)), pathlib.Path(folder))
+  source = _open_transformers(pathlib.Path(folder))
   # In the cache, the folder of a snapshot has the name of its commit.
   commit = pathlib.Path(folder).name
   return dataclasses.replace(source, where=f"{HF}{repository}@{commit}")

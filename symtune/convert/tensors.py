@@ -11,8 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from symtune.errors import SymtuneError
-from symtune.model.config import T5Config
-from symtune.model.network import Transformer, param_shapes
+from symtune.model.networks import Config, make_network, param_shapes
 
 _MAX_NAMED = 20
 
@@ -52,38 +51,31 @@ class SourceCheckpoint:
     where: what to call it in messages.
     config: the network's settings.
     tensors: parameters by slash-joined path, with the paths and shapes of
-      `symtune.model.network.init_params`; in the file's order, the cheapest to read.
+      `symtune.model.networks.init_params`; in the file's order, the cheapest to read.
     step: training step, or None if the format does not record it.
-    vocab: the SentencePiece model found with the checkpoint, or None.
+    vocab: the vocabulary found with the checkpoint, or None: a SentencePiece model or a
+      tokenizer.json.
     left_out: what else the file holds besides the parameters, for information.
   """
 
   where: str
-  config: T5Config
+  config: Config
   tensors: Mapping[str, LazyTensor]
   step: int | None = None
   vocab: pathlib.Path | None = None
   left_out: tuple[str, ...] = ()
 
 
-def expected_shapes(config: T5Config) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
   """The shape of every parameter of a network, by slash-joined path."""
-  # All layers of a stack are alike, so that one of each is enough to know.
-  small = dataclasses.replace(config, num_encoder_layers=1, num_decoder_layers=1)
   tree: Mapping[str, Any] = dict(
-    flatten_dict(param_shapes(Transformer(small)), sep="/")
+    flatten_dict(param_shapes(make_network(config)), sep="/")
   )
-  counts = {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers}
-  shapes: dict[str, tuple[int, ...]] = {}
-  for name, leaf in tree.items():
-    stack, layer, rest = name.partition("/layers_0/")
-    for i in range(counts[stack] if layer else 1):
-      shapes[f"{stack}/layers_{i}/{rest}" if layer else name] = tuple(leaf.shape)
-  return shapes
+  return {path: tuple(leaf.shape) for path, leaf in tree.items()}
 
 
 def check_tensors(
-  where: str, tensors: Mapping[str, LazyTensor], config: T5Config
+  where: str, tensors: Mapping[str, LazyTensor], config: Config
 ) -> None:
   """Refuses parameters that do not match those of the network exactly.
 

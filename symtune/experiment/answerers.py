@@ -22,14 +22,17 @@ from symtune.convert.source import HF
 from symtune.convert.tokenizer.read import check_rows, read_vocab
 from symtune.data.text.vocab import Vocab, have_same_ids
 from symtune.errors import SymtuneError
-from symtune.experiment.inquiry import Reader
 from symtune.experiment.start import Start, find_start
+from symtune.experiment.tokens import Reader
 from symtune.files import CACHE_FILE
-from symtune.model.config import T5Config
-from symtune.model.network import Params, Transformer
+from symtune.model.decoder.config import DecoderConfig
+from symtune.model.decoder.network import Decoder
+from symtune.model.network import Params
+from symtune.model.networks import Config, Network, make_network
 from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
 from symtune.probe.answer.cache import DiskCache, MemoryCache, ScoreCache
 from symtune.probe.answer.model_scorer import ModelScorer
+from symtune.probe.answer.native_decoder import NativeDecoder
 from symtune.probe.answer.native_model import NativeModel, native_runtime
 from symtune.probe.answer.scorers import (
   make_random_scorer,
@@ -147,7 +150,7 @@ def open_answerers(
 def native_answerer(
   reader: Reader,
   label: CheckpointLabel,
-  network: Transformer,
+  network: Network,
   params: Params,
   out: pathlib.Path | None,
 ) -> Answerer:
@@ -171,7 +174,10 @@ def native_answerer(
       f"the {vocab.num_ids} ids of the vocabulary. Give the vocabulary that "
       f"the network was trained with as --vocab."
     )
-  model = NativeModel(network, params)
+  if isinstance(network, Decoder):
+    model = NativeDecoder(network, params)
+  else:
+    model = NativeModel(network, params)
   scorer = ModelScorer(
     model,
     reader.tokenizer,
@@ -193,8 +199,12 @@ def _cache(out: pathlib.Path | None) -> ScoreCache:
   return MemoryCache() if out is None else DiskCache(out / CACHE_FILE)
 
 
-def _family(config: T5Config, vocab: str) -> str:
+def _family(config: Config, vocab: str) -> str:
   """What networks of several sizes have in common: `ResultRow.family`."""
+  if isinstance(config, DecoderConfig):
+    output = "tied" if config.logits_via_embedding else "untied"
+    parts = (config.positions, config.block, config.norm, config.activation)
+    return f"decoder {' '.join(parts)} {output}, vocabulary {vocab[:8]}"
   layer = "-".join(config.mlp_activations)
   output = "tied" if config.logits_via_embedding else "untied"
   return f"t5 {layer} {output}, vocabulary {vocab[:8]}"
@@ -249,6 +259,7 @@ def _transformers(
       folder,
       max_inputs=reader.max_inputs,
       max_targets=reader.max_targets,
+      tokens_per_batch=reader.tokens_per_batch,
       dtype=dtype or "float32",
       vocab=reader.vocab,
       cache=_cache(out),
@@ -311,7 +322,7 @@ def _native(
   dtype: np.dtype | None,
 ) -> Callable[[], Answerer]:
   def read() -> Answerer:
-    network = Transformer(config=start.source.config)
+    network = make_network(start.source.config)
     params = load_params(start.source, dtype=dtype or np.float32)
     return native_answerer(reader, label, network, params, out)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symtune.cards.card import Task
@@ -12,7 +12,7 @@ from symtune.cards.resources import path_in_data, resource_dir
 from symtune.convert.tokenizer.read import read_vocab
 from symtune.data.batches.batch import BatchStream, HostShard
 from symtune.data.batches.feed import FeedSettings, prefetched_windows
-from symtune.data.batches.windows import build_window
+from symtune.data.batches.windows import PromptsAt
 from symtune.data.ingredients import Ingredient, Instructions, Skill
 from symtune.data.mixture import Mixture
 from symtune.data.text.instructions import read_instructions
@@ -31,18 +31,22 @@ from symtune.data.text.symbols import (
   read_synonyms,
 )
 from symtune.data.text.vocab import Vocab
-from symtune.data.tokens.stream import TokenStream
-from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
-from symtune.experiment.inquiry import Inquiry, Reader
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.start import Start, find_start
-from symtune.model.network import Transformer
+from symtune.experiment.tokens import (
+  Reader,
+  check_kinds,
+  check_targets,
+  layout_of,
+  make_stream,
+)
+from symtune.model.networks import Network, make_network
 from symtune.probe.answer.model_scorer import tokenize_item
 from symtune.probe.catalog import make_probes
 from symtune.probe.probe import ProbeSettings
-from symtune.probe.questions import Questions
+from symtune.probe.questions import Inquiry, Questions
 from symtune.progress import Progress
 
 
@@ -70,13 +74,13 @@ class Experiment:
   recipe: Recipe
   vocab: Vocab
   mixture: Mixture | None
-  stream: TokenStream | None
+  stream: PromptsAt | None
   questions: Questions
   reader: Reader
   leaks: tuple[Leak, ...]
   left_out: Mapping[str, int]
   absent: str | None
-  network: Transformer
+  network: Network
   start: Start | None
   config_hash: str
   feed: FeedSettings
@@ -106,7 +110,8 @@ def build_experiment(
     recipe: all settings.
     data_dir: folder with `<rows>.jsonl` files, local or gs://; the microworld needs
       none, and probes with files of their own need a local one.
-    vocab_path: a SentencePiece model; None takes the recipe's own, or the one that lies
+    vocab_path: a SentencePiece model, or the tokenizer.json of a decoder-only model or
+      its folder; None takes the recipe's own, or the one that lies
       beside its checkpoint.
     feed: how batches are built ahead; not at all unless given.
     tunes: whether it is going to: if so, the first batches are built, as a trial.
@@ -122,10 +127,11 @@ def build_experiment(
   """
   start = None if recipe.checkpoint is None else find_start(recipe.checkpoint)
   vocab = _load_vocab(recipe, vocab_path, start)
+  check_kinds(recipe, vocab)
   _check_rows(recipe, vocab, start)
   tuning_pool, evaluation_pool = _make_pools(recipe, vocab)
   if tunes:
-    _check_targets(tuning_pool.all_symbols(), vocab, recipe)
+    check_targets(tuning_pool.all_symbols(), vocab, recipe)
   probe_tasks = load_suite(recipe.probe.suite, data_dir)
   mixture, leaks, absent = None, (), None
   if not needs_tuning_rows:
@@ -140,6 +146,7 @@ def build_experiment(
     kind=recipe.probe.answers,
     many_shots=recipe.probe.many_shots,
     also_generate=recipe.probe.also_generate,
+    exemplars=recipe.probe.exemplars,
   )
   probes = make_probes(recipe.probe.probes, _local(data_dir))
   fingerprints = [] if mixture is None else [*mixture.fingerprints]
@@ -151,11 +158,14 @@ def build_experiment(
   if recipe.symbols.synonyms is not None:
     fingerprints.append(str(sorted(tuning_pool.synonyms.items())))
   feed = feed or FeedSettings()
+  stream = None
+  if tunes and mixture is not None:
+    stream = make_stream(recipe, mixture, vocab, feed.cache_dir)
   experiment = Experiment(
     recipe=recipe,
     vocab=vocab,
     mixture=mixture,
-    stream=(_make_stream(recipe, mixture, vocab, feed) if tunes and mixture else None),
+    stream=stream,
     questions=Questions(probes, probe_tasks, asked),
     reader=Reader(
       vocab=vocab,
@@ -170,7 +180,7 @@ def build_experiment(
       if task.left_out
     },
     absent=absent,
-    network=Transformer(config=recipe.model),
+    network=make_network(recipe.model),
     start=start,
     config_hash=config_hash(recipe, fingerprints, vocab.fingerprint),
     feed=feed,
@@ -204,23 +214,14 @@ def make_batches(
   ahead = None
   if feed.workers:
     ahead = prefetched_windows(stream, shape, seed=seed, workers=feed.workers)
-  return BatchStream(stream, shape, seed=seed, shard=shard, windows=ahead)
-
-
-def _make_stream(
-  recipe: Recipe, mixture: Mixture, vocab: Vocab, feed: FeedSettings
-) -> TokenStream:
-  """Tokenizes the tuning tasks, and packs one window as a trial."""
-  settings = recipe.mixture
-  tokenizer = PromptTokenizer(
-    vocab,
-    max_inputs=settings.batches.input_length,
-    max_targets=settings.batches.target_length,
-    min_exemplars_per_class=settings.min_exemplars_per_class,
+  return BatchStream(
+    stream,
+    shape,
+    seed=seed,
+    shard=shard,
+    windows=ahead,
+    lay_out_rows=layout_of(experiment.vocab),
   )
-  stream = TokenStream(mixture, tokenizer, feed.cache_dir)
-  build_window(stream, settings.batches, seed=recipe.seed, number=0)
-  return stream
 
 
 def _load_vocab(
@@ -243,11 +244,12 @@ def _check_rows(recipe: Recipe, vocab: Vocab, start: Start | None) -> None:
   """Refuses a network with fewer rows than the vocabulary has ids."""
   if recipe.model.vocab_size >= vocab.num_ids:
     return
-  advice = f"Set --gin.T5Config.vocab_size={vocab.size}."
+  setting = f"--gin.{type(recipe.model).__name__}.vocab_size"
+  advice = f"Set {setting}={vocab.size}."
   if start is not None:
     rows = start.source.config.vocab_size
     advice = (
-      f"Set --gin.T5Config.vocab_size={rows}, the rows of {start.source.where}."
+      f"Set {setting}={rows}, the rows of {start.source.where}."
       if rows >= vocab.num_ids
       else f"{start.source.where} has {rows} rows: give the vocabulary that it was "
       "trained with as --vocab."
@@ -333,7 +335,7 @@ def _make_mixture(
       suite = tasks_by_suite[i.suite]
       tasks = apply_policy(suite, leaks_by_suite[i.suite], settings.leaks)
       words = [word for task in tasks for word in task.card.labels]
-      _check_targets(words if isinstance(i, Ingredient) else (), vocab, recipe)
+      check_targets(words if isinstance(i, Ingredient) else (), vocab, recipe)
     ingredients.append((i, tasks))
   mixture = Mixture(
     ingredients,
@@ -344,15 +346,3 @@ def _make_mixture(
     reserved=[label for task in probe_tasks for label in task.card.labels],
   )
   return mixture, tuple(leaks)
-
-
-def _check_targets(words: Iterable[str], vocab: Vocab, recipe: Recipe) -> None:
-  """Refuses label words that would stop tuning when their turn comes."""
-  limit = recipe.mixture.batches.target_length
-  for word in words:
-    tokens = len(vocab.encode(word)) + 1
-    if tokens > limit:
-      raise SymtuneError(
-        f"recipe {recipe.name}: label word {word!r} has {tokens} tokens with EOS, "
-        f"expected at most target_length, {limit}. Raise mixture.target_length."
-      )

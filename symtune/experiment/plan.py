@@ -3,8 +3,8 @@
 Memory of one device, in bytes:
 
   parameters   float32, sharded by the partitioning rules
-  gradients    as large as the parameters; with micro-batches twice that, for the sum
-               so far and the newest term
+  gradients    as large as the parameters that are trained; with micro-batches twice
+               that, for the sum so far and the newest term
   optimizer    moments with a parameter's shape are sharded like it; factored ones are
                small and replicated on every device
   activations  what `jax.vjp` keeps of one micro-batch for the backward pass
@@ -19,19 +19,22 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from symtune.errors import SymtuneError
+from symtune.experiment.costs import (
+  local_config,
+  row_activation_bytes,
+  step_flops,
+  tree_bytes,
+)
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.slices import Slice
 from symtune.model.axes import DATA_AXIS, MODEL_AXIS
-from symtune.model.config import T5Config
-from symtune.model.loss import sum_losses
-from symtune.model.network import Transformer, param_axes, param_shapes
-from symtune.train.optim import make_optimizer
+from symtune.model.decoder.config import DecoderConfig
+from symtune.model.networks import make_network, param_axes, param_shapes
+from symtune.train.optim import make_optimizer, split_params
 from symtune.train.partition import Layout, layout_rules
 
 # A T5 of size large reached 36% of an A100's peak in T5X; see docs/tpu_pods.md.
@@ -99,13 +102,13 @@ class Workload:
 
   def __init__(self, recipe: Recipe):
     """Traces the network; allocates nothing."""
-    network = Transformer(config=recipe.model)
+    network = make_network(recipe.model)
     self.recipe = recipe
     self.shapes = param_shapes(network)
     self.axes = param_axes(network)
     optimizer = make_optimizer(recipe.optimizer, self.shapes)
     self.opt_state = jax.eval_shape(optimizer.init, self.shapes)
-    self.step_flops = _step_flops(recipe, self.shapes)
+    self.step_flops = step_flops(recipe, self.shapes)
     self._row_bytes: dict[int, int] = {}
 
   def row_bytes(self, model_devices: int) -> int:
@@ -141,21 +144,21 @@ def make_plan(
     raise SymtuneError(f"plan: got mfu {mfu}, expected more than 0 and at most 1.")
   recipe = work.recipe
   _check_layout(recipe, target, layout)
-  param_bytes, optimizer_bytes = _local_bytes(work, target, layout)
+  param_bytes, trained_bytes, optimizer_bytes = _local_bytes(work, target, layout)
   data_devices = target.devices // layout.model_devices
   rows = recipe.mixture.batches.batch_size // data_devices // layout.microbatches
   seconds = work.step_flops / (target.devices * target.flops * mfu)
   return Plan(
     parameters=sum(math.prod(s.shape) for s in jax.tree.leaves(work.shapes)),
     param_bytes=param_bytes,
-    gradient_bytes=param_bytes * (2 if layout.microbatches > 1 else 1),
+    gradient_bytes=trained_bytes * (2 if layout.microbatches > 1 else 1),
     optimizer_bytes=optimizer_bytes,
     activation_bytes=rows * work.row_bytes(layout.model_devices),
     device_bytes=int(target.memory * USABLE_SHARE),
     step_flops=work.step_flops,
     step_seconds=seconds,
     hours=seconds * recipe.train.steps / 3600,
-    checkpoint_bytes=_bytes(work.shapes) + _bytes(work.opt_state),
+    checkpoint_bytes=tree_bytes(work.shapes) + tree_bytes(work.opt_state),
     rows_per_device=rows,
   )
 
@@ -195,7 +198,10 @@ def _check_layout(recipe: Recipe, target: Slice, layout: Layout) -> None:
       f"share parameters must be on one host. Lower --model-devices to that number, "
       f"and add --shard-params."
     )
-  for name in ("num_heads", "mlp_dim", "vocab_size"):
+  divided = ["num_heads", "mlp_dim", "vocab_size"]
+  if isinstance(model, DecoderConfig):
+    divided.append("num_kv_heads")
+  for name in divided:
     if getattr(model, name) % count:
       raise SymtuneError(
         f"the network's {name}, {getattr(model, name)}, does not divide among {count} "
@@ -217,8 +223,8 @@ def _check_layout(recipe: Recipe, target: Slice, layout: Layout) -> None:
     )
 
 
-def _local_bytes(work: Workload, target: Slice, layout: Layout) -> tuple[int, int]:
-  """Bytes of parameters and of optimizer state on one device.
+def _local_bytes(work: Workload, target: Slice, layout: Layout) -> tuple[int, int, int]:
+  """Bytes of parameters, of trained ones and of optimizer state on one device.
 
   They are sharded as by `symtune.train.partition.state_shardings`.
   """
@@ -242,104 +248,13 @@ def _local_bytes(work: Workload, target: Slice, layout: Layout) -> tuple[int, in
     for start in range(len(path)):
       shape, cut = by_path.get(path[start:], (None, 1))
       if shape == leaf.shape:
-        return _bytes(leaf) // cut
-    return _bytes(leaf)
+        return tree_bytes(leaf) // cut
+    return tree_bytes(leaf)
 
   with_path = jax.tree_util.tree_map_with_path
-  trees = (with_path(local, tree) for tree in (work.shapes, work.opt_state))
-  params, optimizer = (sum(jax.tree.leaves(tree)) for tree in trees)
-  return params, optimizer
-
-
-def local_config(config: T5Config, model_devices: int) -> T5Config:
-  """The network with one device's share of heads, mlp and vocabulary."""
-  return config.replace(  # pyright: ignore[reportAttributeAccessIssue]
-    num_heads=config.num_heads // model_devices,
-    mlp_dim=config.mlp_dim // model_devices,
-    vocab_size=config.vocab_size // model_devices,
+  trained, _ = split_params(work.shapes, work.recipe.optimizer.trainable)
+  trees = (work.shapes, trained, work.opt_state)
+  params, trained, optimizer = (
+    sum(jax.tree.leaves(with_path(local, tree))) for tree in trees
   )
-
-
-def row_activation_bytes(config: T5Config, enc_length: int, dec_length: int) -> int:
-  """Bytes that one packed row keeps for the backward pass.
-
-  Args:
-    config: the network of one device.
-    enc_length: input slots of a packed row.
-    dec_length: target slots of a packed row.
-  """
-
-  def of_depth(encoder_layers: int, decoder_layers: int) -> int:
-    shallow = config.replace(  # pyright: ignore[reportAttributeAccessIssue]
-      num_encoder_layers=encoder_layers, num_decoder_layers=decoder_layers
-    )
-    one, two = (_residual_bytes(shallow, n, enc_length, dec_length) for n in (1, 2))
-    return two - one  # parameters do not grow with rows; they are counted elsewhere
-
-  # The layers of a stack are alike, so shallow networks show what each one adds.
-  base = of_depth(1, 1)
-  per_encoder, per_decoder = of_depth(2, 1) - base, of_depth(1, 2) - base
-  return (
-    base
-    + (config.num_encoder_layers - 1) * per_encoder
-    + (config.num_decoder_layers - 1) * per_decoder
-  )
-
-
-def _residual_bytes(
-  config: T5Config, rows: int, enc_length: int, dec_length: int
-) -> int:
-  network = Transformer(config=config)
-  inputs = jax.ShapeDtypeStruct((rows, enc_length), jnp.int32)
-  targets = jax.ShapeDtypeStruct((rows, dec_length), jnp.int32)
-
-  def pullback(params, inputs, targets):
-    def loss(params):
-      logits = network.apply(
-        {"params": params},
-        inputs,
-        targets,
-        targets,
-        encoder_segment_ids=inputs,
-        decoder_segment_ids=targets,
-        enable_dropout=True,
-        rngs={"dropout": jax.random.key(0)},
-      )
-      assert isinstance(logits, jax.Array)
-      return sum_losses(logits, targets, targets, targets).loss
-
-    return jax.vjp(loss, params)[1]
-
-  return _bytes(jax.eval_shape(pullback, param_shapes(network), inputs, targets))
-
-
-def _step_flops(recipe: Recipe, shapes: Any) -> float:
-  """Multiplications and additions of one step; backward costs twice the forward pass.
-
-  Dense layers cost 2 per parameter and token, attention 4 per pair of tokens and unit
-  of inner width (logits and weighted sum); other work is left out.
-  """
-  batches, model = recipe.mixture.batches, recipe.model
-  enc, dec = batches.input_length, batches.target_length
-  dense = 0.0
-  for keys, shape in jax.tree_util.tree_leaves_with_path(shapes):
-    path = tuple(key.key for key in keys)
-    if path[-1] == "kernel":
-      dense += 2.0 * math.prod(shape.shape) * _positions(path, enc, dec)
-  if model.logits_via_embedding:
-    dense += 2.0 * model.vocab_size * model.emb_dim * dec
-  pairs = model.num_encoder_layers * enc * enc
-  pairs += model.num_decoder_layers * dec * (dec + enc)
-  attention = 4.0 * pairs * model.num_heads * model.head_dim
-  return 3.0 * batches.batch_size * (dense + attention)
-
-
-def _positions(path: tuple[str, ...], enc: int, dec: int) -> int:
-  """The number of slots of a packed row that a dense layer is applied to."""
-  reads_encoder = "encoder_decoder_attention" in path and path[-2] in ("key", "value")
-  return enc if path[0] == "encoder" or reads_encoder else dec
-
-
-def _bytes(tree: Any) -> int:
-  leaves = jax.tree.leaves(tree)
-  return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+  return params, trained, optimizer

@@ -20,12 +20,13 @@ from symtune.data.limits import DEFAULT_OVERLAP
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.text.leaks import LeakPolicy
 from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
+from symtune.data.tokens.causal import LossOn
 from symtune.errors import SymtuneError
 from symtune.experiment.settings import MixtureSettings, ProbePlan, SymbolSettings
-from symtune.model.config import T5Config
 from symtune.model.loss import LossNormalizer
+from symtune.model.networks import Config
 from symtune.probe.answer.calibrate import Calibration
-from symtune.probe.probe import MANY_SHOTS, AnswerKind
+from symtune.probe.probe import MANY_SHOTS, AnswerKind, ExemplarSets
 from symtune.train.loop import TrainSettings
 from symtune.train.optim import OptimizerName, OptimSettings, ScheduleName
 from symtune.train.step import LossSettings
@@ -38,11 +39,13 @@ class Recipe:
   Attributes:
     name: name of the recipe, used in reports.
     seed: root seed of all random data choices; `train.seed` is that of the weights.
-    vocab: SentencePiece model inside `tasks/`; None requires --vocab.
+    vocab: SentencePiece model inside `tasks/`; None requires --vocab, or a checkpoint
+      that has its vocabulary beside it.
     checkpoint: what the network starts from: hf://..., gs://..., a folder of
       Transformers, T5X or another run, or a weights file, which may lie inside `tasks/`
       (symtune/convert/source.py); None initialises the parameters at random.
-    model: sizes of the network; its `vocab_size` must cover the vocabulary.
+    model: settings of the network, an encoder-decoder's or those of a decoder-only
+      model; its `vocab_size` must cover the vocabulary.
     mixture: tuning data.
     symbols: tuning and evaluation symbols.
     optimizer: optimizer and schedule.
@@ -55,7 +58,7 @@ class Recipe:
   seed: int = 0
   vocab: str | None = None
   checkpoint: str | None = None
-  model: T5Config
+  model: Config
   mixture: MixtureSettings
   symbols: SymbolSettings
   optimizer: OptimSettings
@@ -77,14 +80,17 @@ def mixture(
   min_exemplars_per_class: int = 1,
   leaks: str = "refuse",
   leak_overlap: float | None = DEFAULT_OVERLAP,
+  loss_on: str = "last",
 ) -> MixtureSettings:
   """The tuning data; the paper packs batches of 32 with lengths 2048 and 512.
 
   Args:
     ingredients: what is mixed.
     batch_size: packed rows per global batch.
-    input_length: input tokens per packed row.
-    target_length: target tokens per packed row.
+    input_length: input tokens per packed row; for a decoder-only model, all tokens of
+      a row: prompts with their labels.
+    target_length: target tokens per packed row; for a decoder-only model, the tokens of
+      a row that the loss may score.
     pack: whether prompts share rows.
     window: number of consecutive prompts that are packed together.
     mixing: "proportional" to each task's rows, or "uniform".
@@ -94,6 +100,8 @@ def mixture(
       "drop" them.
     leak_overlap: lowest share of common word n-grams at which two texts count as the
       same; None takes equal texts only.
+    loss_on: for decoder-only models: the loss scores the "last" label of each prompt,
+      as in the paper, or "every" label, those of the exemplars too.
 
   Returns:
     The typed settings.
@@ -115,6 +123,7 @@ def mixture(
     min_exemplars_per_class=min_exemplars_per_class,
     leaks=parse_choice(LeakPolicy, leaks, "mixture.leaks"),
     leak_overlap=leak_overlap,
+    loss_on=parse_choice(LossOn, loss_on, "mixture.loss_on"),
   )
 
 
@@ -166,6 +175,7 @@ def optimizer(
   total_steps: int | None = None,
   weight_decay: float = 0.0,
   clip_global_norm: float | None = None,
+  trainable: str = ".*",
 ) -> OptimSettings:
   """Optimizer and schedule by name; see `OptimSettings` for what each setting means.
 
@@ -180,6 +190,7 @@ def optimizer(
     total_steps=total_steps,
     weight_decay=weight_decay,
     clip_global_norm=clip_global_norm,
+    trainable=trainable,
   )
 
 
@@ -215,6 +226,7 @@ def probe(
   max_inputs: int,
   max_targets: int = 64,
   tokens_per_batch: int = 8192,
+  exemplars: str = "per_query",
 ) -> ProbePlan:
   """The probes; 4 exemplars per class and 100 queries per task as in the paper.
 
@@ -235,6 +247,10 @@ def probe(
     max_targets: longest label word in tokens, EOS included.
     tokens_per_batch: input tokens scored at once; bounds the memory. Accelerators need
       many; a CPU scores 2,048 a quarter faster than 4,096 thanks to its caches.
+    exemplars: "per_query" draws exemplars, their order, the format and the symbols anew
+      for each query, as in the paper. "per_seed" draws them once for all queries of a
+      task and seed; a decoder-only model then reads them once, which is several times
+      as fast.
 
   Returns:
     The typed settings.
@@ -258,6 +274,7 @@ def probe(
     max_inputs=max_inputs,
     max_targets=max_targets,
     tokens_per_batch=tokens_per_batch,
+    exemplars=parse_choice(ExemplarSets, exemplars, "probe.exemplars"),
   )
 
 

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from symtune.data.draw.words import DRAWS_VERSION
+from symtune.data.tokens.causal import LossOn
 from symtune.experiment.recipe import Recipe
+from symtune.probe.probe import ExemplarSets
+from symtune.train.optim import EVERYTHING
 
 
 def recipe_to_json(recipe: Recipe) -> str:
@@ -21,6 +24,14 @@ def recipe_to_json(recipe: Recipe) -> str:
 def to_plain_json(settings: Any) -> str:
   """The same for any settings: enums by name, dataclasses as objects."""
   return json.dumps(settings, sort_keys=True, default=_plain, indent=2)
+
+
+# Settings that came later, with the value that older runs had without having them.
+_LATER = {
+  ("probe", "exemplars"): ExemplarSets.PER_QUERY,
+  ("mixture", "loss_on"): LossOn.LAST,
+  ("optimizer", "trainable"): EVERYTHING,
+}
 
 
 def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
@@ -37,8 +48,11 @@ def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
   """
   plan = dataclasses.replace(recipe.probe, probes=())
   # The path of a checkpoint says nothing about its content; its fingerprint does.
-  plain = recipe_to_json(dataclasses.replace(recipe, probe=plan, checkpoint=None))
-  text = json.dumps([DRAWS_VERSION, plain, list(fingerprints), vocab])
+  plain = dataclasses.asdict(dataclasses.replace(recipe, probe=plan, checkpoint=None))
+  for (part, name), default in _LATER.items():
+    if plain[part][name] == default:
+      del plain[part][name]
+  text = json.dumps([DRAWS_VERSION, to_plain_json(plain), list(fingerprints), vocab])
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

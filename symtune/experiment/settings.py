@@ -9,9 +9,10 @@ from symtune.data.limits import DEFAULT_OVERLAP
 from symtune.data.prompts import PromptFormat
 from symtune.data.text.leaks import LeakPolicy
 from symtune.data.text.symbols import ALL_CATEGORIES, SymbolCategory, SymbolRules
+from symtune.data.tokens.causal import LossOn
 from symtune.errors import SymtuneError
 from symtune.probe.answer.calibrate import Calibration
-from symtune.probe.probe import AnswerKind
+from symtune.probe.probe import AnswerKind, ExemplarSets
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class MixtureSettings:
   min_exemplars_per_class: int
   leaks: LeakPolicy
   leak_overlap: float | None = DEFAULT_OVERLAP
+  loss_on: LossOn = LossOn.LAST
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,7 @@ class ProbePlan:
   max_inputs: int
   max_targets: int
   tokens_per_batch: int
+  exemplars: ExemplarSets = ExemplarSets.PER_QUERY
 
   def __post_init__(self):
     # ProbeSettings checks the rest.

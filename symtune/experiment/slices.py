@@ -40,6 +40,12 @@ _CHIPS: Mapping[str, Chip] = {
   "a100": Chip(memory=80 * _GB, flops=312e12),
   "h100": Chip(memory=80 * _GB, flops=989e12),
   "h200": Chip(memory=141 * _GB, flops=989e12),
+  # Cards of workstations and small servers; sums are kept in float32.
+  "l4": Chip(memory=24 * _GB, flops=121e12),
+  "a10": Chip(memory=24 * _GB, flops=125e12),
+  "rtx3090": Chip(memory=24 * _GB, flops=71e12),
+  "rtx4090": Chip(memory=24 * _GB, flops=165e12),
+  "rtx5090": Chip(memory=32 * _GB, flops=209e12),
 }
 
 

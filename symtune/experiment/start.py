@@ -10,7 +10,8 @@ from symtune.cards.resources import resource_dir
 from symtune.convert.load import check_config, fingerprint, load_params
 from symtune.convert.source import open_checkpoint
 from symtune.convert.tensors import SourceCheckpoint
-from symtune.model.network import Params, Transformer, init_params
+from symtune.model.network import Params
+from symtune.model.networks import Network, init_params
 from symtune.train import partition
 
 _SHIPPED_VOCAB = "vocab.model"  # beside the weights files of `tasks/`
@@ -53,7 +54,7 @@ def find_start(name: str) -> Start:
 
 
 def load_start(
-  start: Start | None, network: Transformer, seed: int, shardings: Any = None
+  start: Start | None, network: Network, seed: int, shardings: Any = None
 ) -> Params:
   """The parameters before the first step.
 

@@ -19,8 +19,8 @@ from symtune.data.draw.index import Shots
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.text.symbols import SymbolCategory
 from symtune.errors import SymtuneError
-from symtune.experiment.inquiry import symbol_pool
 from symtune.lab.episodes import LabEpisode
+from symtune.lab.inquiry import symbol_pool
 from symtune.probe.ask import Asker
 from symtune.probe.probe import ProbeSettings
 

@@ -1,6 +1,5 @@
 """Greedy and sampled generation with a decode cache."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +8,7 @@ from jaxtyping import Array, Bool, Int, Key, UInt32
 
 from symtune.errors import SymtuneError
 from symtune.model.network import Params, Transformer
+from symtune.model.sampling import Choose, likeliest, make_sampler
 
 PAD_ID = 0
 EOS_ID = 1
@@ -81,7 +81,7 @@ def generate_greedy(
   Raises:
     SymtuneError: max_length is not positive.
   """
-  return _generate(network, params, inputs, max_length, _likeliest)
+  return _generate(network, params, inputs, max_length, likeliest)
 
 
 def generate_sampled(
@@ -116,33 +116,14 @@ def generate_sampled(
     SymtuneError: max_length, temperature or top_k is not positive, or top_k exceeds the
       vocabulary.
   """
-  if not temperature > 0.0:
-    raise SymtuneError(
-      f"temperature is {temperature}; expected above 0. To take the likeliest token, "
-      "use generate_greedy."
-    )
-  if top_k is not None and not 1 <= top_k <= network.config.vocab_size:
-    raise SymtuneError(
-      f"top_k is {top_k}; expected 1 to {network.config.vocab_size}, the vocabulary."
-    )
-  row_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(
-    rng_key, jnp.arange(inputs.shape[0])
+  draw = make_sampler(
+    rng_key,
+    rows=len(inputs),
+    vocab_size=network.config.vocab_size,
+    temperature=temperature,
+    top_k=top_k,
   )
-
-  def draw(logits: jax.Array, step: jax.Array) -> jax.Array:
-    scaled = logits / temperature
-    if top_k is not None:
-      lowest = jax.lax.top_k(scaled, top_k)[0][:, -1:]
-      scaled = jnp.where(scaled < lowest, -jnp.inf, scaled)
-    keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(row_keys, step)
-    return jax.vmap(jax.random.categorical)(keys, scaled)
-
   return _generate(network, params, inputs, max_length, draw)
-
-
-def _likeliest(logits: jax.Array, step: jax.Array) -> jax.Array:
-  del step
-  return jnp.argmax(logits, axis=-1)
 
 
 def _generate(
@@ -150,7 +131,7 @@ def _generate(
   params: Params,
   inputs: Int[Array, "batch enc_length"],
   max_length: int,
-  choose: Callable[[jax.Array, jax.Array], jax.Array],
+  choose: Choose,
 ) -> Int[Array, "batch max_length"]:
   """Runs the decoder step by step; `choose` turns (logits, step) into tokens."""
   if max_length < 1:

@@ -26,6 +26,7 @@ candidates would take seven positions.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -73,7 +74,8 @@ def make_tree(candidates: Sequence[Sequence[int]]) -> TokenTree:
   """Builds the tree of complete targets.
 
   Args:
-    candidates: token ids of each candidate, ending in EOS; at least one candidate.
+    candidates: token ids of each candidate with what ends it: EOS, or for a
+      decoder-only network a blank line; at least one candidate.
 
   Returns:
     The tree; `members[i]` belongs to `candidates[i]`.
@@ -115,8 +117,13 @@ def make_tree(candidates: Sequence[Sequence[int]]) -> TokenTree:
 
 
 def padded_nodes(trees: Sequence[TokenTree]) -> int:
-  """The size to which these trees are padded in a batch: 8, 12, 16, 24, 32, 48, ..."""
-  largest = max(len(tree.tokens) for tree in trees)
+  """The size to which these trees are padded in a batch: 8, 12, 16, 24, 32, 48, ...
+
+  Twice as many edges fit, too: many one-token candidates are edges of one node.
+  """
+  largest = max(
+    max(len(tree.tokens), math.ceil(len(tree.edge_nodes) / 2)) for tree in trees
+  )
   nodes = _FEWEST_NODES
   while nodes < largest:
     nodes *= 2
@@ -126,9 +133,6 @@ def padded_nodes(trees: Sequence[TokenTree]) -> int:
 
 def batch_trees(trees: Sequence[TokenTree], rows: int, nodes: int) -> TreeBatch:
   """Pads trees: arrays of nodes to [rows, nodes], of edges to [rows, 2 * nodes].
-
-  A tree of n nodes has fewer than 2 n edges: one into each node but the first, and at
-  most one EOS from each node.
 
   Args:
     trees: at most `rows` of them.

@@ -9,13 +9,13 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import numpy as np
 
 from symtune.cards.card import Example, Task
 from symtune.data.draw.draw import Asked, Drawn, draw, read_draw
-from symtune.data.draw.index import Shots, check_shots, most_shots
+from symtune.data.draw.index import Shots, TaskIndex, check_shots, most_shots
 from symtune.data.draw.tables import DrawTables, Entry
 from symtune.data.episodes import Episode
 from symtune.data.ingredients import Ingredient
@@ -23,9 +23,8 @@ from symtune.data.prompts import ALL_FORMATS, PromptFormat, render_prompt
 from symtune.data.remap import LabelMap, remap_labels
 from symtune.data.rng import keyed_generator, stream_key
 from symtune.data.text.symbols import SymbolCategory
+from symtune.errors import SymtuneError
 from symtune.probe.probe import AnswerKind, ProbeItem, ProbeSettings
-
-_Query = TypeVar("_Query")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +52,10 @@ class Question:
   kind: AnswerKind | None = None
 
 
+# Stands for the row of a query in what is drawn for all queries of a seed.
+EVERY_QUERY = 0
+
+
 class Asker:
   """Draws a task's queries, episodes and symbols, and renders questions."""
 
@@ -69,23 +72,27 @@ class Asker:
     self.settings = settings
     self._shots = shots or settings.shots
     self._index = settings.index_of(task)
-    check_shots(self._index, task.card, self._shots)
+    _check_shots(self._index, task, self._shots, settings)
     self._tables: dict[SymbolCategory | None, DrawTables] = {}
     self._drawn: dict[tuple[int, SymbolCategory | None, int], Drawn] = {}
 
   @functools.cached_property
   def queries(self) -> tuple[Example, ...]:
-    """At most `max_queries` queries; see `draw_queries`."""
-    count = self.settings.max_queries
-    return draw_queries(self.task.queries, self.task.fingerprint, count)
+    """The queries that are asked."""
+    return self.settings.queries_of(self.task)
 
   def episode(self, seed: int, query: Example) -> Episode:
     """The exemplars of (seed, query), with the task's own label words."""
     return self._draw(seed, query).episode
 
   def rng(self, seed: int, query: Example, use: str) -> np.random.Generator:
-    """A generator keyed with (seed, task, query) and one use."""
-    return question_generator(seed, self.task.fingerprint, query.row, use)
+    """A generator keyed with (seed, task, query) and one use.
+
+    The query does not count where all queries of a seed follow the same exemplars: what
+    is drawn changes exemplars.
+    """
+    row = EVERY_QUERY if self.settings.shares_exemplars else query.row
+    return question_generator(seed, self.task.fingerprint, row, use)
 
   def with_symbols(
     self, episode: Episode, seed: int, category: SymbolCategory | None = None
@@ -142,8 +149,10 @@ class Asker:
     tables = self._tables[category]
     numbers = {e.row: number for number, e in enumerate(self.task.examples)}
     rows = sorted(query.row for query in self.queries)
+    # At one position everything is drawn alike, since no query's group has exemplars.
+    positions = [EVERY_QUERY] * len(rows) if self.settings.shares_exemplars else rows
     asked = Asked(
-      positions=np.asarray(rows, np.int64),
+      positions=np.asarray(positions, np.int64),
       entries=np.zeros(len(rows), np.int64),
       queries=np.asarray([numbers[row] for row in rows], np.int64),
     )
@@ -162,6 +171,22 @@ class Asker:
       formats=ALL_FORMATS,
     )
     return DrawTables([entry])
+
+
+def _check_shots(
+  index: TaskIndex, task: Task, shots: Shots, settings: ProbeSettings
+) -> None:
+  try:
+    check_shots(index, task.card, shots)
+  except SymtuneError as error:
+    if not settings.shares_exemplars:
+      raise
+    raise SymtuneError(
+      f"{error} With probe.exemplars 'per_seed', rows that share a text with any of "
+      f"the {len(settings.queries_of(task))} queries are left out of the exemplars: "
+      "ask fewer (--gin.probe.max_queries), or draw exemplars for each query "
+      "(--gin.probe.exemplars per_query)."
+    ) from error
 
 
 class TaskProbe(abc.ABC):
@@ -233,14 +258,6 @@ def with_generated(
   return [*questions, *again]
 
 
-def draw_queries(
-  queries: Sequence[_Query], fingerprint: str, max_queries: int
-) -> tuple[_Query, ...]:
-  """At most `max_queries` of a task's queries, drawn at random by its fingerprint."""
-  order = keyed_generator(fingerprint, "queries").permutation(len(queries))
-  return tuple(queries[int(i)] for i in order[:max_queries])
-
-
 def question_generator(
   seed: int, fingerprint: str, query: int, use: str
 ) -> np.random.Generator:
@@ -249,7 +266,7 @@ def question_generator(
   Args:
     seed: seed of the question.
     fingerprint: fingerprint of the task.
-    query: row of the query in the task's file.
+    query: row of the query in the task's file, or `EVERY_QUERY`.
     use: what is drawn.
   """
   return keyed_generator(seed, fingerprint, query, use)

@@ -13,13 +13,24 @@ import dataclasses
 import enum
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from symtune.cards.card import Task
-from symtune.data.draw.index import EVALUATION_SHOTS, Shots, TaskIndex, index_task
+import numpy as np
+
+from symtune.cards.card import Example, Task
+from symtune.data.draw.index import (
+  EVALUATION_SHOTS,
+  Shots,
+  TaskIndex,
+  index_task,
+  without_groups,
+)
 from symtune.data.prompts import Prompt
+from symtune.data.rng import keyed_generator
 from symtune.data.text.symbols import SymbolPool
 from symtune.errors import SymtuneError
+
+_Query = TypeVar("_Query")
 
 MANY_SHOTS = 16  # exemplars per class in Wei et al. 2023, arXiv 2303.03846
 
@@ -29,6 +40,13 @@ class AnswerKind(enum.StrEnum):
 
   RANK = "rank"  # the likeliest choice
   GENERATE = "generate"  # greedily generated text, which has to equal a choice
+
+
+class ExemplarSets(enum.StrEnum):
+  """For what exemplars, their order, the format and the symbols are drawn anew."""
+
+  PER_QUERY = "per_query"  # each prompt has its own, as in the paper
+  PER_SEED = "per_seed"  # all queries of a task follow one set, which is read once
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,6 +152,9 @@ class ProbeSettings:
     kind: how questions with several choices are answered.
     also_generate: whether probes of arXiv 2303.03846 that need it also have answers
       generated where `kind` ranks choices.
+    exemplars: whether each query has its own exemplars or each seed one set of them, in
+      which nothing shares a group with any query that is asked. Scores of one set vary
+      together, so that PER_SEED needs more seeds for the same certainty.
   """
 
   pool: SymbolPool
@@ -143,6 +164,7 @@ class ProbeSettings:
   seeds: tuple[int, ...] = (0, 1, 2)
   kind: AnswerKind = AnswerKind.RANK
   also_generate: bool = True
+  exemplars: ExemplarSets = ExemplarSets.PER_QUERY
 
   def __post_init__(self):
     if self.many_shots < 1:
@@ -158,11 +180,28 @@ class ProbeSettings:
     if len(set(self.seeds)) != len(self.seeds):
       raise SymtuneError(f"probe: got seeds {self.seeds}, expected each once.")
 
+  @property
+  def shares_exemplars(self) -> bool:
+    """Whether all queries of a task and seed follow one set of exemplars."""
+    return self.exemplars is ExemplarSets.PER_SEED
+
+  def queries_of(self, task: Task) -> tuple[Example, ...]:
+    """At most `max_queries` queries; see `draw_queries`."""
+    return draw_queries(task.queries, task.fingerprint, self.max_queries)
+
   def index_of(self, task: Task) -> TaskIndex:
     """The task's rows as numbers, made once however many probes ask about it."""
     if id(task) not in self._indices:
-      self._indices[id(task)] = (task, index_task(task))
+      self._indices[id(task)] = (task, self._make_index(task))
     return self._indices[id(task)][1]
+
+  def _make_index(self, task: Task) -> TaskIndex:
+    index = index_task(task)
+    if not self.shares_exemplars:
+      return index
+    asked = {query.row for query in self.queries_of(task)}
+    numbers = [n for n, example in enumerate(task.examples) if example.row in asked]
+    return without_groups(index, np.asarray(numbers, np.int64))
 
   @functools.cached_property
   def _indices(self) -> dict[int, tuple[Task, TaskIndex]]:
@@ -186,6 +225,14 @@ class Probe(Protocol):
   def items(self, subject: Any, settings: ProbeSettings) -> Iterator[ProbeItem]:
     """All items about one subject, in a fixed order on which resuming relies."""
     ...
+
+
+def draw_queries(
+  queries: Sequence[_Query], fingerprint: str, max_queries: int
+) -> tuple[_Query, ...]:
+  """At most `max_queries` of a task's queries, drawn at random by its fingerprint."""
+  order = keyed_generator(fingerprint, "queries").permutation(len(queries))
+  return tuple(queries[int(i)] for i in order[:max_queries])
 
 
 def parse_answer(text: str, choices: tuple[str, ...]) -> int | None:

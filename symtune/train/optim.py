@@ -2,12 +2,18 @@
 
 import dataclasses
 import enum
+import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from symtune.errors import SymtuneError
+
+EVERYTHING = ".*"  # a pattern: all parameters are trained
+_SHOWN = 8
 
 
 class OptimizerName(enum.StrEnum):
@@ -50,6 +56,8 @@ class OptimSettings:
       1 - (t + 1) ** -c of their value (Adafactor paper, section 7.2).
     beta1: AdamW's decay of the first moment.
     beta2: AdamW's decay of the second moment.
+    trainable: a regular expression for the whole slash-joined path of each parameter
+      that is trained; the others are frozen and need no optimizer state.
   """
 
   name: OptimizerName = OptimizerName.ADAFACTOR
@@ -62,6 +70,7 @@ class OptimSettings:
   decay_rate: float = 0.8
   beta1: float = 0.9
   beta2: float = 0.999
+  trainable: str = EVERYTHING
 
   def __post_init__(self):
     if not self.learning_rate > 0.0:
@@ -139,15 +148,20 @@ def make_schedule(settings: OptimSettings) -> optax.Schedule:
 def make_optimizer(settings: OptimSettings, params) -> optax.GradientTransformation:
   """Builds the optimizer: (gradients, state, params) -> (updates, state).
 
+  It is initialised with all parameters; updates are of the trained ones
+  (`split_params`).
+
   Args:
     settings: which optimizer, its schedule and its constants.
     params: the parameters to optimize, or their shapes; used to check dtypes.
 
   Raises:
     SymtuneError: a parameter is not float32. Bfloat16 weights lose updates of 1e-3
-      relative size: keep the weights in float32, even if you compute in bfloat16.
+      relative size: keep the weights in float32, even if you compute in bfloat16. Or
+      `trainable` matches no parameter.
   """
   _check_float32(params)
+  _check_trainable(settings.trainable, params)
   steps = []
   if settings.clip_global_norm is not None:
     steps.append(optax.clip_by_global_norm(settings.clip_global_norm))
@@ -156,7 +170,69 @@ def make_optimizer(settings: OptimSettings, params) -> optax.GradientTransformat
       steps.append(_adafactor(settings))
     case OptimizerName.ADAMW:
       steps.append(_adamw(settings))
-  return optax.chain(*steps)
+  return _of_trained(optax.chain(*steps), settings.trainable)
+
+
+def _of_trained(
+  optimizer: optax.GradientTransformation, trainable: str
+) -> optax.GradientTransformation:
+  """The optimizer, which has a state for the trained parameters only."""
+
+  def init(params):
+    return optimizer.init(split_params(params, trainable)[0])
+
+  return optax.GradientTransformation(init, optimizer.update)
+
+
+def split_params(params: Any, trainable: str) -> tuple[Any, Any]:
+  """Parameters that are trained, and frozen ones.
+
+  Args:
+    params: nested dict of arrays or shapes.
+    trainable: a regular expression that matches the whole slash-joined path of each
+      parameter to train, such as ".*/attention/value/.*".
+
+  Returns:
+    Two nested dicts, which `join_params` joins again.
+  """
+  if trainable == EVERYTHING:
+    return params, {}
+  pattern = re.compile(trainable)
+  flat = flatten_dict(params, sep="/")
+  trained = {path: leaf for path, leaf in flat.items() if pattern.fullmatch(str(path))}
+  frozen = {path: leaf for path, leaf in flat.items() if path not in trained}
+  return unflatten_dict(trained, sep="/"), unflatten_dict(frozen, sep="/")
+
+
+def join_params(trained: Any, frozen: Any) -> Any:
+  """The parameters of which `split_params` made two parts."""
+  if not frozen:
+    return trained
+  flat = {**flatten_dict(trained, sep="/"), **flatten_dict(frozen, sep="/")}
+  return unflatten_dict(flat, sep="/")
+
+
+def _check_trainable(trainable: str, params: Any) -> None:
+  """Refuses a pattern that is no regular expression, or matches no parameter.
+
+  Raises:
+    SymtuneError: names some of the parameters.
+  """
+  try:
+    trained, _ = split_params(params, trainable)
+  except re.error as error:
+    raise SymtuneError(
+      f"optimizer.trainable: got {trainable!r}, which is no regular expression "
+      f"({error}). An example is '.*/attention/value/.*'."
+    ) from error
+  if not flatten_dict(trained):
+    paths = sorted(flatten_dict(params, sep="/"))
+    shown = paths[:: max(1, len(paths) // _SHOWN)][:_SHOWN]
+    raise SymtuneError(
+      f"optimizer.trainable: {trainable!r} matches none of the {len(paths)} "
+      f"parameters, such as {', '.join(shown)}. It has to match a whole path: put .* "
+      "before and after."
+    )
 
 
 def _check_float32(params) -> None:

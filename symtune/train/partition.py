@@ -193,7 +193,7 @@ def batch_putter(mesh: Mesh) -> Callable[[Batch], dict[str, jax.Array]]:
   sharding = NamedSharding(mesh, PartitionSpec(DATA_AXIS))
 
   def put(batch: Batch) -> dict[str, jax.Array]:
-    check_rows(len(batch["encoder_input_tokens"]), mesh)
+    check_rows(len(batch["decoder_input_tokens"]), mesh)
     return {
       name: jax.make_array_from_process_local_data(sharding, value)
       for name, value in batch.items()

@@ -19,7 +19,9 @@ from jax.sharding import Mesh
 
 from symtune.errors import SymtuneError
 from symtune.model.axes import DEFAULT_RULES, Rules
+from symtune.model.forward import Scored, score_batch
 from symtune.model.loss import LossNormalizer, sum_losses
+from symtune.train.optim import EVERYTHING, join_params, split_params
 from symtune.train.state import TrainState
 
 StepFn = Callable[[TrainState, Mapping[str, jax.Array]], tuple[TrainState, "Metrics"]]
@@ -55,7 +57,7 @@ class Metrics(flax.struct.PyTreeNode):
     correct_tokens: number of those that have the largest logit, with dropout on.
     real_tokens: encoder and decoder positions that are not padding.
     token_slots: all encoder and decoder positions.
-    grad_norm: norm of the gradient over all parameters, before clipping.
+    grad_norm: norm of the gradient over all trained parameters, before clipping.
     learning_rate: the schedule's value at this step.
   """
 
@@ -78,6 +80,7 @@ def train_step(
   optimizer: optax.GradientTransformation,
   schedule: optax.Schedule,
   loss_settings: LossSettings,
+  trainable: str = EVERYTHING,
   num_microbatches: int = 1,
 ) -> tuple[TrainState, Metrics]:
   """Makes one update.
@@ -88,11 +91,14 @@ def train_step(
 
   Args:
     state: the state before the step.
-    batch: a `Batch` (data/batches/batch.py) on the devices, int32 [batch, length] each.
-    network: a `symtune.model.network.Transformer`, or a module with the same call.
+    batch: a `Batch` (data/batches/batch.py) or a `CausalBatch` (causal_batch.py) on the
+      devices, int32 [batch, length] each.
+    network: a `symtune.model.network.Transformer`, or a module with the same call; with
+      a `CausalBatch` a `symtune.model.decoder.network.Decoder`.
     optimizer: updates the parameters.
     schedule: step -> learning rate; only for the metrics, the optimizer has its own.
     loss_settings: what is minimised.
+    trainable: which parameters are trained (`OptimSettings.trainable`).
     num_microbatches: the batch is processed in this many parts, one after another, to
       save memory.
 
@@ -103,8 +109,9 @@ def train_step(
     SymtuneError: the number of rows is not a multiple of num_microbatches.
   """
   key = jax.random.fold_in(state.rng, state.step)
+  trained, frozen = split_params(state.params, trainable)
   summed = functools.partial(
-    _summed_gradients, state.params, network=network, settings=loss_settings
+    _summed_gradients, trained, frozen, network=network, settings=loss_settings
   )
   if num_microbatches == 1:
     grads, divisor, metrics = summed(batch, key)
@@ -115,13 +122,13 @@ def train_step(
   # A batch without targets has a zero gradient, not 0 / 0.
   divisor = jnp.where(divisor > 0.0, divisor, 1.0)
   grads = jax.tree.map(lambda grad: grad / divisor, grads)
-  updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+  updates, opt_state = optimizer.update(grads, state.opt_state, trained)
   metrics = metrics.replace(
     grad_norm=optax.tree.norm(grads), learning_rate=schedule(state.step)
   )
   new_state = state.replace(
     step=state.step + 1,
-    params=optax.apply_updates(state.params, updates),
+    params=join_params(optax.apply_updates(trained, updates), frozen),
     opt_state=opt_state,
   )
   return new_state, metrics
@@ -133,6 +140,7 @@ def jit_train_step(
   optimizer: optax.GradientTransformation,
   schedule: optax.Schedule,
   loss_settings: LossSettings,
+  trainable: str = EVERYTHING,
   num_microbatches: int = 1,
   mesh: Mesh | None = None,
   rules: Rules = DEFAULT_RULES,
@@ -145,6 +153,7 @@ def jit_train_step(
     optimizer: see `train_step`.
     schedule: see `train_step`.
     loss_settings: see `train_step`.
+    trainable: see `train_step`.
     num_microbatches: see `train_step`.
     mesh: the devices to shard arrays over (`symtune.train.partition`); None: just one.
     rules: where the network's activations lie on the mesh.
@@ -156,6 +165,7 @@ def jit_train_step(
     optimizer=optimizer,
     schedule=schedule,
     loss_settings=loss_settings,
+    trainable=trainable,
     num_microbatches=num_microbatches,
   )
   if mesh is None:
@@ -170,7 +180,8 @@ def jit_train_step(
 
 
 def _summed_gradients(
-  params: Any,
+  trained: Any,
+  frozen: Any,
   batch: Mapping[str, jax.Array],
   key: jax.Array,
   *,
@@ -179,32 +190,20 @@ def _summed_gradients(
 ) -> tuple[Any, jax.Array, Metrics]:
   """Returns the gradient of the summed loss, its divisor, and the metrics so far."""
 
-  def loss(params):
-    logits = network.apply(
-      {"params": params},
-      batch["encoder_input_tokens"],
-      batch["decoder_input_tokens"],
-      batch["decoder_target_tokens"],
-      encoder_segment_ids=batch["encoder_segment_ids"],
-      decoder_segment_ids=batch["decoder_segment_ids"],
-      encoder_positions=batch["encoder_positions"],
-      decoder_positions=batch["decoder_positions"],
-      enable_dropout=True,
-      rngs={"dropout": key},
-    )
-    assert isinstance(logits, jax.Array)  # not a tuple: no collection is mutable
+  def loss(trained):
+    scored = score_batch(network, join_params(trained, frozen), batch, key)
     sums = sum_losses(
-      logits,
-      batch["decoder_target_tokens"],
-      batch["decoder_loss_weights"],
-      batch["decoder_segment_ids"],
+      scored.logits,
+      scored.targets,
+      scored.weights,
+      scored.segment_ids,
       normalizer=settings.normalizer,
       label_smoothing=settings.label_smoothing,
       z_loss=settings.z_loss,
     )
-    return sums.loss, (sums, logits)
+    return sums.loss, (sums, scored)
 
-  grads, (sums, logits) = jax.grad(loss, has_aux=True)(params)
+  grads, (sums, scored) = jax.grad(loss, has_aux=True)(trained)
   zero = jnp.zeros((), jnp.float32)
   metrics = Metrics(
     loss_nats=sums.loss - sums.z_loss,
@@ -212,22 +211,22 @@ def _summed_gradients(
     loss_weight=sums.weight,
     grad_norm=zero,
     learning_rate=zero,
-    **_token_counts(batch, logits),
+    **_token_counts(batch, scored),
   )
   return grads, sums.normalizer, metrics
 
 
 def _token_counts(
-  batch: Mapping[str, jax.Array], logits: jax.Array
+  batch: Mapping[str, jax.Array], scored: Scored
 ) -> dict[str, jax.Array]:
-  inputs, targets = batch["encoder_input_tokens"], batch["decoder_target_tokens"]
-  scored = batch["decoder_loss_weights"] > 0
-  correct = scored & (jnp.argmax(logits, axis=-1) == targets)
+  has_weight = scored.weights > 0
+  correct = has_weight & (jnp.argmax(scored.logits, axis=-1) == scored.targets)
+  segments = [ids for name, ids in batch.items() if name.endswith("_segment_ids")]
   return {
-    "target_tokens": _count(scored),
+    "target_tokens": _count(has_weight),
     "correct_tokens": _count(correct),
-    "real_tokens": _count(inputs > 0) + _count(targets > 0),
-    "token_slots": jnp.float32(inputs.size + targets.size),
+    "real_tokens": sum((_count(ids > 0) for ids in segments), jnp.float32(0.0)),
+    "token_slots": jnp.float32(sum(ids.size for ids in segments)),
   }
 
 
@@ -246,7 +245,7 @@ def _accumulate(
   Micro-batch i takes the rows i, i + n, i + 2n, ...: the rows of each device are spread
   evenly over the micro-batches, so no row moves to another device.
   """
-  rows = batch["encoder_input_tokens"].shape[0]
+  rows = batch["decoder_input_tokens"].shape[0]
   if num_microbatches < 1 or rows % num_microbatches:
     raise SymtuneError(
       f"num_microbatches is {num_microbatches}; it must divide the number of rows of a "

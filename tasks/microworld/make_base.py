@@ -1,10 +1,12 @@
 """Makes the microworld's two base models from the folders of their runs.
 
 Usage: make_base.py NAME RUN HOURS
+       make_base.py NAME
 
 NAME is a key of BASES: base or base_at_chance. RUN is the run folder of the last of its
 recipes, each of which goes on from the one before. Writes NAME.safetensors and its
-card, NAME.yaml, beside this file.
+card, NAME.yaml, beside this file. Without RUN, only measures the base again and writes
+the accuracies into its card.
 """
 
 import hashlib
@@ -36,7 +38,7 @@ BASES = {
   "base_at_chance": (*_NAMING, "microworld_base_at_chance"),
 }
 # Fewer queries than the recipe's: a test asks them again.
-MAX_QUERIES = 5
+MAX_QUERIES = 2
 ABOUT = """\
 # Card of {name}.safetensors by make_base.py; a test measures its numbers again.
 #
@@ -65,9 +67,10 @@ def measure(name: str) -> dict[str, dict[str, float | int]]:
       f"Recipe.checkpoint='microworld/{name}.safetensors'",
       f"probe.max_queries={MAX_QUERIES}",
       "probe.seeds=(0,)",
+      "probe.tokens_per_batch=1024",  # so few questions would fill a batch with padding
     ],
   )
-  experiment = build_experiment(recipe, data_dir=None, vocab_path=None)
+  experiment = build_experiment(recipe, data_dir=None, vocab_path=None, tunes=False)
   with tempfile.TemporaryDirectory() as folder:
     label = CheckpointLabel(name=BEFORE, step=0)
     console = rich.console.Console(quiet=True)
@@ -109,9 +112,23 @@ def main(name: str, source: str, hours: float) -> None:
     "vocabulary": experiment.vocab.fingerprint,
     "settings": measure(name),
   }
+  write_card(name, card)
+
+
+def measure_again(name: str) -> None:
+  """Replaces the accuracies in the card of a shipped base."""
+  card = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+  write_card(name, card | {"settings": measure(name)})
+
+
+def write_card(name: str, card: dict) -> None:
+  """Writes a base's card, with the comment that says what it is."""
   about = ABOUT.format(name=name, more=_MORE[name])
   write_whole(FOLDER / f"{name}.yaml", about + yaml.safe_dump(card, sort_keys=False))
 
 
 if __name__ == "__main__":
-  main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+  if len(sys.argv) == 2:
+    measure_again(sys.argv[1])
+  else:
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]))

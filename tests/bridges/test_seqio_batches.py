@@ -7,20 +7,28 @@ from symtune.data.batches.batch import Batch, HostShard
 from symtune.data.batches.windows import BatchShape
 from symtune.errors import SymtuneError
 
-MIXTURE = "symtune_microworld_train_natural"
+PROMPTS = 32
+LENGTH = 256  # SeqIO packs that many examples at a time
 
 
 @pytest.fixture
 def make(seqio, tasks, monkeypatch):
-  """Batches of one task, so that mixing does not take the test's time."""
+  """Batches of one task, so that mixing does not take the test's time.
+
+  Nor does shuffling: SeqIO would first fill a buffer of 1,000 examples.
+  """
   from symtune.bridges.seqio_batches import SeqioBatches
   from symtune.cards.load import load_suite
 
-  name = load_suite("microworld_train", None)[0].card.name
-  monkeypatch.setenv("SYMTUNE_PROMPTS", "64")
+  name = f"symtune_{load_suite('microworld_train', None)[0].card.name}_symbols"
+  monkeypatch.setenv("SYMTUNE_PROMPTS", str(PROMPTS))
+  buffered = seqio.get_mixture_or_task(name)
+  monkeypatch.setattr(buffered, "_shuffle_buffer_size", PROMPTS)
 
-  def make_batches(mixture=f"symtune_{name}_symbols", pack=True, size=4, **options):
-    shape = BatchShape(batch_size=size, input_length=256, target_length=24, pack=pack)
+  def make_batches(mixture=name, pack=True, size=4, **options):
+    shape = BatchShape(
+      batch_size=size, input_length=LENGTH, target_length=24, pack=pack
+    )
     return SeqioBatches(mixture, shape, seed=1, **options)
 
   return make_batches
@@ -32,7 +40,7 @@ def test_batches_have_every_native_feature(make, pack):
   assert batch.keys() == Batch.__annotations__.keys()
   for name, value in batch.items():
     assert value.dtype == np.int32
-    assert value.shape == (4, 256 if name.startswith("encoder") else 24)
+    assert value.shape == (4, LENGTH if name.startswith("encoder") else 24)
   segments = batch["encoder_segment_ids"]
   assert (segments > 0).sum() == (batch["encoder_input_tokens"] > 0).sum()
   assert (segments.max() > 1) == pack
@@ -56,7 +64,7 @@ def test_a_restored_position_goes_on_alike(make):
 def test_hosts_read_different_rows(make):
   shares = [next(make(shard=HostShard(index=i, count=2))) for i in (0, 1)]
   tokens = [share["encoder_input_tokens"] for share in shares]
-  assert tokens[0].shape == (2, 256)
+  assert tokens[0].shape == (2, LENGTH)
   assert not (tokens[0] == tokens[1]).all()
 
 

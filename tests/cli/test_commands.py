@@ -4,6 +4,7 @@ import json
 import re
 import sys
 
+import family_tokenizers
 import pytest
 
 from symtune.cards.load import load_card, load_suite
@@ -54,6 +55,28 @@ def test_preview_shows_prompt_labels_and_tokens(run_cli):
   assert "tokens: " in printed
   assert "▁the" in printed
   assert "target: ▁" in printed
+
+
+@pytest.mark.parametrize("family", ["smollm2", "llama2"])
+def test_words_are_shown_and_checked_as_a_decoder_reads_them(
+  run_cli, own_card, tmp_path, family
+):
+  for name, content in family_tokenizers.make_files(family).items():
+    (tmp_path / name).write_text(json.dumps(content))
+  vocab = ("--vocab", str(tmp_path))
+  data = ("--data", str(own_card), "--labels", "natural", "--count", "1")
+  printed = run_cli("preview", str(own_card / "mine.yaml"), *data, *vocab)
+  assert "▁ is a space, ↵ a newline" in printed
+  targets = {
+    "smollm2": "target: ▁№ ▁ 1 ↵ ↵ target: ▁ N o ▁ 1 ↵ ↵",
+    "llama2": "target: ▁№ ▁1 <0x0A> <0x0A> target: ▁ <0x4E> o ▁1 <0x0A> <0x0A>",
+  }
+  assert targets[family] in printed
+  check = ("symbols", "check", *vocab, "--size", "5")
+  suite = ("--suite", str(own_card / "my_suite.yaml"))
+  printed = run_cli(*check, *suite, "--category", "integers")
+  assert "the contract holds" in printed
+  assert "tasks whose label words are alike to the model: 0" in printed
 
 
 def test_preview_of_natural_labels_with_instruction(run_cli):

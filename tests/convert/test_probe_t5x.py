@@ -14,6 +14,7 @@ import sentencepiece
 QUICK = (
   *("--probes", "flipped_labels", "--gin.probe.max_queries=1"),
   *("--gin.probe.shots=1", "--gin.probe.max_inputs=256"),
+  "--gin.probe.tokens_per_batch=1024",
   *("--gin.Recipe.checkpoint=None", "--gin.mixture.window=16"),
   *("--gin.probe.max_targets=16", "--gin.mixture.input_length=512"),
 )

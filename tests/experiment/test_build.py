@@ -24,7 +24,7 @@ from symtune.experiment.run import train_model
 from symtune.experiment.start import find_start, load_start
 from symtune.model.network import param_shapes
 from symtune.probe.ask import Asker
-from symtune.probe.probe import ProbeSettings
+from symtune.probe.probe import ExemplarSets, ProbeSettings
 from symtune.train import checkpoint
 from symtune.train.weights import save_weights
 
@@ -118,6 +118,16 @@ def test_more_probes_may_be_asked_in_the_same_folder():
   plan = dataclasses.replace(recipe.probe, max_queries=2)
   other = dataclasses.replace(recipe, probe=plan)
   assert config_hash(other, ["f"], "v") != config_hash(recipe, ["f"], "v")
+
+
+def test_shared_exemplars_are_another_experiment():
+  recipe, _ = load_recipe("microworld", SMALL)
+  assert recipe.probe.exemplars is ExemplarSets.PER_QUERY
+  shared, _ = load_recipe("microworld", [*SMALL, "probe.exemplars='per_seed'"])
+  assert shared.probe.exemplars is ExemplarSets.PER_SEED
+  assert config_hash(shared, ["f"], "v") != config_hash(recipe, ["f"], "v")
+  with pytest.raises(SymtuneError, match="expected one of 'per_query', 'per_seed'"):
+    load_recipe("microworld", [*SMALL, "probe.exemplars='shared'"])
 
 
 def test_hash_depends_on_the_version_of_the_draws(monkeypatch):

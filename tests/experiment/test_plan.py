@@ -12,12 +12,8 @@ from symtune.cli.gin_config import load_recipe
 from symtune.cli.plan import layout_options
 from symtune.data.batches.windows import BatchShape
 from symtune.errors import SymtuneError
-from symtune.experiment.plan import (
-  Workload,
-  find_layout,
-  make_plan,
-  row_activation_bytes,
-)
+from symtune.experiment.costs import row_activation_bytes
+from symtune.experiment.plan import Workload, find_layout, make_plan
 from symtune.experiment.slices import find_slice
 from symtune.model.config import T5Config
 from symtune.model.loss import sum_losses

@@ -61,6 +61,7 @@ SETTINGS = (
   "recipe.mixture.window = 32",
   "recipe.probe.max_queries = 1",
   "recipe.probe.shots = 1",
+  "recipe.probe.tokens_per_batch = 512",
   "recipe.probe.probes = ('flipped_labels',)",
 )
 STOP = 4

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import tarfile
 
+import family_tokenizers
 import jax
 import optax
 
@@ -80,6 +81,10 @@ SAMPLES = {
   "vocab": Sample(
     "vocab.model", "symbols check --vocab {here}/vocab.model --size 50", is_text=False
   ),
+  "byte pairs": Sample(
+    "decoder/tokenizer.json",
+    "symbols check --vocab {here}/decoder/tokenizer.json --size 50",
+  ),
   "weights": Sample(
     "base.safetensors", "convert {here}/base.safetensors {out}", is_text=False
   ),
@@ -126,6 +131,9 @@ def make_samples(here: pathlib.Path) -> None:
   micro = resource_dir("tasks") / "microworld"
   shutil.copyfile(micro / "vocab.model", here / "vocab.model")
   shutil.copyfile(micro / "base.safetensors", here / "base.safetensors")
+  (here / "decoder").mkdir()
+  for name, content in family_tokenizers.make_files("llama3").items():
+    (here / "decoder" / name).write_text(json.dumps(content))
   with tarfile.open(GOLDEN / "huggingface_models.tar.xz") as archive:
     archive.extractall(here, filter="data")
   with tarfile.open(GOLDEN / "t5x_checkpoints.tar.xz") as archive:

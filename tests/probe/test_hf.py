@@ -106,7 +106,7 @@ def test_every_answered_item_is_told(causal, tokenizer, items):
   scorer.on_answered = told.append
   scorer([*items, items[0]])
   assert sum(told) == len(items) + 1
-  assert len(told) > 3
+  assert len(told) > 1
 
 
 def test_causal_scores_equal_one_pass_per_candidate(causal, tokenizer, items):

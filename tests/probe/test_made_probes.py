@@ -26,7 +26,7 @@ from symtune.probe.answer.scorers import (
 )
 from symtune.probe.catalog import PROBES, make_probes
 from symtune.probe.made import fixed_rules
-from symtune.probe.probe import AnswerKind
+from symtune.probe.probe import AnswerKind, ExemplarSets
 from symtune.probe.probes.bbh import Bbh
 from symtune.probe.probes.linear_classification import (
   LinearClassification,
@@ -342,6 +342,28 @@ def test_mmlu_shows_the_five_of_its_subject(data_dir, settings):
     assert item.prompt.choices == ("A", "B", "C", "D")
     number = int(re.findall(r"(\d)\?", item.prompt.turns[-1][-2])[0])
     assert item.prompt.answer == number % 4
+
+
+@pytest.mark.parametrize("probe", [Mmlu, Bbh])
+def test_queries_of_a_seed_can_follow_the_same_exemplars(probe, data_dir, settings):
+  settings = dataclasses.replace(
+    settings, exemplars=ExemplarSets.PER_SEED, max_queries=2
+  )
+  shown = collections.defaultdict(set)
+  for item in _items(probe(data_dir), settings):
+    *exemplars, query = item.prompt.turns
+    found = re.findall(r"Subject: (law|logic)", "".join(query))
+    shown[item.task, item.seed, *found].add(tuple(exemplars))
+    assert query[-2] not in {turn[-3] for turn in exemplars}
+  assert {len(sets) for sets in shown.values()} == {1}
+
+
+def test_bbh_says_if_no_question_is_left_to_be_shown(data_dir, settings):
+  settings = dataclasses.replace(
+    settings, exemplars=ExemplarSets.PER_SEED, max_queries=10_000
+  )
+  with pytest.raises(SymtuneError, match=r"got 0 questions that are not asked"):
+    _items(Bbh(data_dir), settings)
 
 
 def test_bbh_ranks_options_and_generates_the_rest(data_dir, settings):

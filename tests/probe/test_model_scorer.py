@@ -10,6 +10,7 @@ from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
 from symtune.probe.answer.cache import DiskCache
 from symtune.probe.answer.model_scorer import ModelScorer
+from symtune.probe.answer.padded_batches import PaddedBatches
 from symtune.probe.probe import AnswerKind, ProbeSettings, TellsProgress
 from symtune.probe.probes.settings import FourSettings
 
@@ -101,8 +102,9 @@ def test_few_shapes_and_bounded_batches(items, toy_vocab):
   [(1, 64), (64, 64), (65, 80), (129, 160), (512, 512), (523, 640), (5000, 4096)],
 )
 def test_rows_have_four_lengths_per_doubling(toy_vocab, tokens, length):
-  scorer = _scorer(_Fake(), toy_vocab, max_inputs=4096)
-  assert scorer._row_length(tokens) == length
+  tokenizer = PromptTokenizer(toy_vocab, max_inputs=4096, max_targets=8)
+  batches = PaddedBatches(_Fake(), tokenizer, tokens_per_batch=512)
+  assert batches.row_length(tokens) == length
 
 
 def test_equal_questions_are_asked_once(items, toy_vocab):

@@ -15,7 +15,7 @@ from symtune.experiment.build import build_experiment
 from symtune.experiment.run import check_trainable, run_experiment
 from symtune.experiment.sweep import Sweep, SweepRun, plan_runs
 from symtune.files import RESULTS_FILE, write_whole
-from symtune.model.network import param_shapes
+from symtune.model.networks import param_shapes
 from symtune.probe.results import read_results
 from symtune.report.results import pair_rows
 from symtune.report.sizes import SizeResult, check_comparable, draw_sizes, size_table

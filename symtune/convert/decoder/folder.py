@@ -7,11 +7,9 @@ of a tokenizer, which are copied as they are.
 import dataclasses
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 from symtune.bounded import read_bytes
 from symtune.convert.decoder.families import Family, family_of
@@ -35,6 +33,7 @@ from symtune.convert.model_folder import (
   TOKENIZER,
   TOKENIZER_CONFIG,
   read_model_folder,
+  read_object,
 )
 from symtune.convert.shards import (
   SHARD_BYTES,
@@ -43,14 +42,18 @@ from symtune.convert.shards import (
   write_object,
   write_shards,
 )
-from symtune.convert.tensors import LazyTensor, check_shapes
+from symtune.convert.tensors import (
+  LazyTensor,
+  SourceCheckpoint,
+  check_shapes,
+  expected_shapes,
+)
 from symtune.errors import SymtuneError
 from symtune.files import write_whole
 from symtune.model.decoder.config import DecoderConfig
-from symtune.model.decoder.network import Decoder, param_shapes
 
 # Files of a tokenizer that mean the same beside any copy of the model.
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
   TOKENIZER,
   TOKENIZER_CONFIG,
   ADDED_TOKENS,
@@ -68,25 +71,18 @@ _BUFFERS = re.compile(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DecoderCheckpoint:
-  """An opened decoder-only model: settings are known, arrays are not read yet.
+class DecoderCheckpoint(SourceCheckpoint):
+  """An opened decoder-only model of Transformers, or what is written as one.
 
   Attributes:
-    where: what to call it in messages.
     config: the network's settings.
-    tensors: parameters by slash-joined path, with the paths and shapes of
-      `symtune.model.decoder.network.init_params`.
     ids: ids of its control tokens.
     tokenizer: the files of its tokenizer.
-    left_out: what else the folder holds, for information.
   """
 
-  where: str
   config: DecoderConfig
-  tensors: Mapping[str, LazyTensor]
   ids: SpecialIds = dataclasses.field(default_factory=SpecialIds)
   tokenizer: tuple[pathlib.Path, ...] = ()
-  left_out: tuple[str, ...] = ()
 
 
 def read_decoder(folder: pathlib.Path) -> DecoderCheckpoint:
@@ -103,28 +99,56 @@ def read_decoder(folder: pathlib.Path) -> DecoderCheckpoint:
   config, ids = read_config(str(folder / CONFIG), opened.config)
   family = Family(opened.config["model_type"])
   found, left_out = _parameters(folder, family, config)
-  shapes = decoder_shapes(config)
+  shapes = expected_shapes(config)
   stored = stored_tensors(family, list(shapes))
   expected = {tensor.name: stored_shape(tensor, shapes) for tensor in stored}
   check_shapes(str(folder), found, expected)
   tensors: dict[str, LazyTensor] = {}
   for tensor in stored:
     tensors |= split_stored(tensor, found[tensor.name], heads=config.num_heads)
-  files = (local_file(folder, name) for name in _TOKENIZER_FILES)
   return DecoderCheckpoint(
     where=str(folder),
     config=config,
     tensors=tensors,
+    vocab=local_file(folder, TOKENIZER),
     ids=ids,
-    tokenizer=tuple(file for file in files if file is not None),
+    tokenizer=_tokenizer_files(folder),
     left_out=left_out,
   )
 
 
-def decoder_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
-  """The shape of every parameter of a network, by slash-joined path."""
-  flat: Mapping[str, Any] = dict(flatten_dict(param_shapes(Decoder(config)), sep="/"))
-  return {path: tuple(leaf.shape) for path, leaf in flat.items()}
+def is_decoder(folder: pathlib.Path) -> bool:
+  """Whether a folder of Transformers says that it holds a decoder-only model."""
+  if local_file(folder, CONFIG) is None:
+    return False
+  return read_object(folder / CONFIG).get("model_type") in list(Family)
+
+
+def as_transformers(source: SourceCheckpoint) -> DecoderCheckpoint:
+  """A decoder-only model of any format, with what Transformers needs besides arrays.
+
+  The files of the tokenizer, and the ids of control tokens, are those of the folder in
+  which `source.vocab` lies.
+
+  Raises:
+    SymtuneError: that folder's config.json is damaged.
+  """
+  if isinstance(source, DecoderCheckpoint):
+    return source
+  assert isinstance(source.config, DecoderConfig), "not a decoder-only model"
+  ids, files = SpecialIds(), ()
+  if source.vocab is not None:
+    folder = source.vocab.parent
+    files = _tokenizer_files(folder)
+    if is_decoder(folder):
+      _, ids = read_config(str(folder / CONFIG), read_object(folder / CONFIG))
+  fields = {f.name: getattr(source, f.name) for f in dataclasses.fields(source)}
+  return DecoderCheckpoint(**fields, ids=ids, tokenizer=files)
+
+
+def _tokenizer_files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
+  files = (local_file(folder, name) for name in TOKENIZER_FILES)
+  return tuple(file for file in files if file is not None)
 
 
 def _parameters(
@@ -179,7 +203,7 @@ def write_decoder(
   """
   config = checkpoint.config
   content = write_config(config, dtype=dtype.name, ids=checkpoint.ids)
-  stored = stored_tensors(family_of(config), list(decoder_shapes(config)))
+  stored = stored_tensors(family_of(config), list(expected_shapes(config)))
   named = {
     tensor.name: join_stored(tensor, checkpoint.tensors, heads=config.num_heads)
     for tensor in stored

@@ -1,6 +1,7 @@
-"""The files of a T5's tokenizer -> SentencePieceVocab, with the tokens a user added.
+"""The files of a tokenizer -> SentencePieceVocab or CausalVocab, with added tokens.
 
-Besides the SentencePiece model, such a tokenizer may consist of tokenizer.json,
+A decoder-only model's is read in `causal.py`. A T5's is read here: besides the
+SentencePiece model, it may consist of tokenizer.json,
 tokenizer_config.json, added_tokens.json and special_tokens_map.json. All of them are
 read: a token that is added in one of them changes the ids of every text it occurs in.
 """
@@ -21,6 +22,7 @@ from symtune.convert.model_folder import (
   read_object,
 )
 from symtune.convert.tensors import SourceCheckpoint
+from symtune.convert.tokenizer.causal import is_byte_pairs, read_causal_vocab
 from symtune.convert.tokenizer.unigram import pieces_of, sentencepiece_model
 from symtune.data.text.added_tokens import AddedToken
 from symtune.data.text.vocab import EXTRA_IDS, SentencePieceVocab, Vocab
@@ -41,7 +43,7 @@ _MORE_SPECIAL = ("additional_special_tokens", "extra_special_tokens")
 
 
 def find_vocab(folder: pathlib.Path) -> pathlib.Path | None:
-  """The file in a folder that holds a T5's vocabulary, or None if there is none.
+  """The file in a folder that holds a vocabulary, or None if there is none.
 
   Raises:
     SymtuneError: it is a link that leads out of the folder, or no regular file.
@@ -62,13 +64,34 @@ def vocab_file(path: pathlib.Path) -> pathlib.Path:
   if found is None:
     raise SymtuneError(
       f"vocabulary: {path} has no {MODELS[0]} and no {TOKENIZER}, expected one of "
-      "them. Give a SentencePiece model, such as T5's spiece.model, with --vocab."
+      "them. Give a SentencePiece model, such as T5's spiece.model, or a decoder-only "
+      "model's tokenizer.json with --vocab."
     )
   return found
 
 
-def read_vocab(path: str | pathlib.Path) -> SentencePieceVocab:
-  """Opens a vocabulary, with the added tokens that lie beside it.
+def read_vocab(path: str | pathlib.Path) -> Vocab:
+  """Opens a vocabulary of either kind of model, with the added tokens beside it.
+
+  Args:
+    path: a SentencePiece model, a tokenizer.json, or the folder of either.
+
+  Returns:
+    A `CausalVocab` for a tokenizer.json with a byte-pair encoding, as decoder-only
+    models have it; otherwise a `SentencePieceVocab`.
+
+  Raises:
+    SymtuneError: there is no vocabulary, it is not supported, or its files disagree;
+      names the file and the token.
+  """
+  path = vocab_file(pathlib.Path(path))
+  if path.name == TOKENIZER and is_byte_pairs(content := read_object(path)):
+    return read_causal_vocab(path, content)
+  return read_t5_vocab(path)
+
+
+def read_t5_vocab(path: str | pathlib.Path) -> SentencePieceVocab:
+  """Opens a T5's vocabulary, with the added tokens that lie beside it.
 
   Args:
     path: a SentencePiece model, a T5's tokenizer.json, or the folder of either.
@@ -99,7 +122,7 @@ def checkpoint_vocab(source: SourceCheckpoint) -> SentencePieceVocab | None:
   """
   if source.vocab is None:
     return None
-  vocab = read_vocab(source.vocab)
+  vocab = read_t5_vocab(source.vocab)
   check_rows(source, vocab, str(source.vocab))
   return vocab
 

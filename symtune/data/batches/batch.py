@@ -83,6 +83,74 @@ class HostShard:
       )
 
 
+def lay_out(rows: Sequence[PackedRow], input_length: int, target_length: int) -> Batch:
+  """Lays out several rows at once, each as drawn above.
+
+  Args:
+    rows: the tokens of each row; they must fit.
+    input_length: input slots of a row.
+    target_length: target slots of a row.
+
+  Returns:
+    The rows of every feature, int32, padded with zeros.
+  """
+  inputs, input_segments, input_positions = fill_rows(
+    [row.inputs for row in rows], [row.input_lengths for row in rows], input_length
+  )
+  targets, target_segments, target_positions = fill_rows(
+    [row.targets for row in rows], [row.target_lengths for row in rows], target_length
+  )
+  shifted = np.zeros_like(targets)
+  shifted[:, 1:] = targets[:, :-1]
+  shifted[target_positions == 0] = 0
+  return Batch(
+    encoder_input_tokens=inputs,
+    encoder_segment_ids=input_segments,
+    encoder_positions=input_positions,
+    decoder_target_tokens=targets,
+    decoder_input_tokens=shifted,
+    decoder_loss_weights=(target_segments > 0).astype(np.int32),
+    decoder_segment_ids=target_segments,
+    decoder_positions=target_positions,
+  )
+
+
+def fill_rows(
+  tokens: Sequence[np.ndarray], lengths: Sequence[np.ndarray], slots: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Lays rows of several sequences out, one after another.
+
+  Args:
+    tokens: the numbers of each row, concatenated; they must fit.
+    lengths: how many of them each sequence of the row has.
+    slots: numbers that a row can hold.
+
+  Returns:
+    The numbers; the sequence of each, from 1; and its place in that, from 0. All are
+    int32 of shape (rows, slots), padded with zeros.
+  """
+  per_row = np.asarray([len(row) for row in lengths])
+  flat = np.concatenate(lengths)
+  first = np.repeat(np.cumsum(per_row) - per_row, per_row)
+  numbers = np.arange(1, len(flat) + 1) - first
+  starts = np.cumsum(flat) - flat
+  out = np.zeros((3, len(tokens), slots), np.int32)
+  segments = np.repeat(numbers.astype(np.int32), flat)
+  positions = np.arange(len(segments), dtype=np.int32)
+  positions -= np.repeat(starts.astype(np.int32), flat)
+  stop = 0
+  for row, ids in enumerate(tokens):  # copying slices beats a mask of the whole batch
+    start, stop = stop, stop + len(ids)
+    out[0, row, : len(ids)] = ids
+    out[1, row, : len(ids)] = segments[start:stop]
+    out[2, row, : len(ids)] = positions[start:stop]
+  return out[0], out[1], out[2]
+
+
+# (rows, input slots, target slots) -> the arrays of a batch.
+LayOut = Callable[[Sequence[PackedRow], int, int], Any]
+
+
 class BatchStream:
   """An endless iterator of batches whose position can be saved and restored."""
 
@@ -94,6 +162,7 @@ class BatchStream:
     seed: int,
     shard: HostShard | None = None,
     windows: Callable[[int], Iterator[Window]] | None = None,
+    lay_out_rows: LayOut = lay_out,
   ):
     """Starts at the beginning of the stream.
 
@@ -105,6 +174,8 @@ class BatchStream:
       shard: this host's share of every batch; None takes all of it.
       windows: yields the windows of the first three arguments from a given number on;
         None builds them in this process, one by one (see data/batches/feed.py).
+      lay_out_rows: makes the batch; `lay_out`, or `lay_out_sequences` of
+        data/batches/causal_batch.py.
 
     Raises:
       SymtuneError: the batch does not divide among the hosts.
@@ -112,13 +183,14 @@ class BatchStream:
     self._shape = shape
     self._shard = shard or HostShard()
     self._shard.check(shape.batch_size)
+    self._lay_out = lay_out_rows
     self._open = windows or windows_in_process(prompts_at, shape, seed=seed)
     self._go_to(0, 0, StreamCounts())
 
   def __iter__(self) -> "BatchStream":
     return self
 
-  def __next__(self) -> Batch:
+  def __next__(self) -> Any:
     rows: list[PackedRow] = []
     for i in range(self._shape.batch_size):
       while self._row == self._window.num_rows:
@@ -128,7 +200,7 @@ class BatchStream:
       if i * self._shard.count // self._shape.batch_size == self._shard.index:
         rows.append(self._window.row(self._row))
       self._row += 1
-    return lay_out(rows, self._shape.input_length, self._shape.target_length)
+    return self._lay_out(rows, self._shape.input_length, self._shape.target_length)
 
   @property
   def counts(self) -> StreamCounts:
@@ -177,57 +249,3 @@ def _read_position(state: Any) -> tuple[int, int, StreamCounts]:
     f"data position: got {state!r:.200}, expected window, row and counts as whole "
     "numbers. The checkpoint is damaged: remove it to resume from an older one."
   )
-
-
-def lay_out(rows: Sequence[PackedRow], input_length: int, target_length: int) -> Batch:
-  """Lays out several rows at once, each as drawn above.
-
-  Args:
-    rows: the tokens of each row; they must fit.
-    input_length: input slots of a row.
-    target_length: target slots of a row.
-
-  Returns:
-    The rows of every feature, int32, padded with zeros.
-  """
-  inputs, input_segments, input_positions = _fill(
-    [row.inputs for row in rows], [row.input_lengths for row in rows], input_length
-  )
-  targets, target_segments, target_positions = _fill(
-    [row.targets for row in rows], [row.target_lengths for row in rows], target_length
-  )
-  shifted = np.zeros_like(targets)
-  shifted[:, 1:] = targets[:, :-1]
-  shifted[target_positions == 0] = 0
-  return Batch(
-    encoder_input_tokens=inputs,
-    encoder_segment_ids=input_segments,
-    encoder_positions=input_positions,
-    decoder_target_tokens=targets,
-    decoder_input_tokens=shifted,
-    decoder_loss_weights=(target_segments > 0).astype(np.int32),
-    decoder_segment_ids=target_segments,
-    decoder_positions=target_positions,
-  )
-
-
-def _fill(
-  tokens: Sequence[np.ndarray], lengths: Sequence[np.ndarray], slots: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Ids, segments and positions of rows, each (rows, slots)."""
-  per_row = np.asarray([len(row) for row in lengths])
-  flat = np.concatenate(lengths)
-  first = np.repeat(np.cumsum(per_row) - per_row, per_row)
-  numbers = np.arange(1, len(flat) + 1) - first
-  starts = np.cumsum(flat) - flat
-  out = np.zeros((3, len(tokens), slots), np.int32)
-  segments = np.repeat(numbers.astype(np.int32), flat)
-  positions = np.arange(len(segments), dtype=np.int32)
-  positions -= np.repeat(starts.astype(np.int32), flat)
-  stop = 0
-  for row, ids in enumerate(tokens):  # copying slices beats a mask of the whole batch
-    start, stop = stop, stop + len(ids)
-    out[0, row, : len(ids)] = ids
-    out[1, row, : len(ids)] = segments[start:stop]
-    out[2, row, : len(ids)] = positions[start:stop]
-  return out[0], out[1], out[2]

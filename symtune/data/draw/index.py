@@ -134,6 +134,15 @@ def _link_equals(keys: Sequence[str]) -> _Links:
   return np.arange(len(keys)), np.asarray(firsts, np.int64)
 
 
+def without_groups(
+  index: TaskIndex, examples: Int64[np.ndarray, "examples"]
+) -> TaskIndex:
+  """The same task, with nothing of some examples' groups among its exemplars."""
+  groups = np.unique(index.groups[examples])
+  kept = tuple(e[~np.isin(index.groups[e], groups)] for e in index.exemplars)
+  return dataclasses.replace(index, exemplars=kept)
+
+
 def most_shots(index: TaskIndex) -> int:
   """The most exemplars per class that every query can be shown."""
   return min(len(e) - _most_blocked(index, e) for e in index.exemplars)

@@ -265,7 +265,7 @@ def _encode_all(pool: SymbolPool) -> list[Int32[np.ndarray, "_tokens"]]:
   """Ids of every symbol of a pool that has rules; empty ones where it has none."""
   if pool.rules is None or pool.vocab is None:
     return [np.zeros(0, np.int32)] * len(pool.folded)
-  return [pool.vocab.encode(symbol) for symbol in pool.all_symbols()]
+  return [pool.vocab.encode_label(symbol) for symbol in pool.all_symbols()]
 
 
 def _pad(

@@ -87,7 +87,7 @@ def check_contract(
       unknown: list[str] = []
       lengths: collections.Counter[int] = collections.Counter()
       for symbol in symbols:
-        ids = vocab.encode(symbol)
+        ids = vocab.encode_label(symbol)
         lengths[len(ids)] += 1
         if not len(ids) or (ids == vocab.unk_id).any():
           unknown.append(symbol)

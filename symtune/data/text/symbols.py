@@ -206,8 +206,10 @@ def match_lengths(pool: SymbolPool, like: SymbolPool, vocab: Vocab) -> SymbolPoo
   """
   symbols: dict[SymbolCategory, tuple[str, ...]] = {}
   for category, group in pool.symbols.items():
-    wanted = collections.Counter(len(vocab.encode(s)) for s in like.symbols[category])
-    lengths = [len(vocab.encode(s)) for s in group]
+    wanted = collections.Counter(
+      len(vocab.encode_label(s)) for s in like.symbols[category]
+    )
+    lengths = [len(vocab.encode_label(s)) for s in group]
     there = collections.Counter(lengths)
     shares = [there[n] / count for n, count in wanted.items() if there[n]]
     if not shares:
@@ -288,7 +290,7 @@ def check_disjoint(tuning: SymbolPool, evaluation: SymbolPool, vocab: Vocab) -> 
 
 def _encode_all(pool: SymbolPool, vocab: Vocab) -> Iterable[tuple[bytes, str]]:
   for symbol in pool.all_symbols():
-    ids = vocab.encode(symbol)
+    ids = vocab.encode_label(symbol)
     if not len(ids) or (ids == vocab.unk_id).any():
       raise SymtuneError(
         f"{pool.split} symbol {symbol!r} has a piece that is not in the vocabulary. "

@@ -44,12 +44,18 @@ class Vocab(Protocol):
   fingerprint: str
 
   def encode(self, text: str, *, sentinels: bool = False) -> Int[np.ndarray, "tokens"]:
-    """Ids of `text` as int32, without EOS; ignores white space at both ends.
+    """Ids of `text` as int32, without EOS.
+
+    T5's vocabularies ignore white space at both ends.
 
     Args:
       text: what a row or a prompt says. No part of it becomes a control token.
       sentinels: whether `<extra_id_0>` in it is the sentinel all the same.
     """
+    ...
+
+  def encode_label(self, word: str) -> Int[np.ndarray, "tokens"]:
+    """Ids of a label word as it stands in a prompt, as int32, without EOS."""
     ...
 
   def decode(self, ids: Iterable[SupportsInt]) -> str:
@@ -155,6 +161,10 @@ class SentencePieceVocab:
     for part in self._splitters[sentinels].split(text):
       ids += self._model.encode(part) if isinstance(part, str) else [part]
     return np.asarray(ids, np.int32)
+
+  def encode_label(self, word: str) -> Int[np.ndarray, "tokens"]:
+    """Ids of a label word; white space before it makes no difference."""
+    return self.encode(word)
 
   def decode(self, ids: Iterable[SupportsInt]) -> str:
     """The text of `ids` with sentinels and added tokens; without padding and EOS."""
@@ -330,6 +340,10 @@ class ToyVocab:
     """One id per word of `text`, without EOS; there are no sentinels."""
     del sentinels
     return np.asarray([self._ids.get(w, self.unk_id) for w in text.split()], np.int32)
+
+  def encode_label(self, word: str) -> Int[np.ndarray, "tokens"]:
+    """Ids of a label word."""
+    return self.encode(word)
 
   def decode(self, ids: Iterable[SupportsInt]) -> str:
     """The words of `ids`; padding and EOS are left out."""

@@ -55,9 +55,9 @@ def vocab_label_problem(
   Args:
     words: the label words that one prompt may offer.
     vocab: the model's vocabulary.
-    encode: gives the same ids as `vocab.encode`, from memory.
+    encode: gives the same ids as `vocab.encode_label`, from memory.
   """
-  ids = [(encode or vocab.encode)(word) for word in words]
+  ids = [(encode or vocab.encode_label)(word) for word in words]
   known = np.unique(np.concatenate([np.zeros(0, np.int64), *ids]))
   pieces = zip(known.tolist(), vocab.pieces(known), strict=True)
   blank = [i for i, piece in pieces if piece == _MARKER]
@@ -73,7 +73,7 @@ def check_label_ids(
     owner: whose words they are, such as "task rte".
     words: the label words that one prompt may offer.
     vocab: the model's vocabulary.
-    encode: gives the same ids as `vocab.encode`, from memory.
+    encode: gives the same ids as `vocab.encode_label`, from memory.
 
   Raises:
     SymtuneError: two words have the same ids, or nothing of a word is in the

@@ -74,13 +74,14 @@ class GroupedAttention(nn.Module):
 
     Args:
       x: One vector per token.
-      mask: Which token attends to which token, or with a cache to which slot.
+      mask: Which token attends to which token; with a cache, to which slot; with a
+        cache but no slot, to which slot and then which token.
       rotation: Rotations of the tokens; None: positions do not enter here.
       cache: Earlier tokens of this layer.
-      slot: The first slot for the tokens, given with a cache.
+      slot: The first slot for the tokens; None keeps them out of the cache.
 
     Returns:
-      One vector per token, and the cache with the tokens.
+      One vector per token, and the cache, with the tokens if they have slots.
     """
     cfg = self.config
     query = self._heads("query", x, cfg.num_heads)
@@ -99,6 +100,8 @@ class GroupedAttention(nn.Module):
     if cache is not None and slot is not None:
       cache = cache.put(key, value, slot)
       key, value = cache
+    elif cache is not None:
+      key, value = cache.before(key, value)
     found = grouped_attention(query, key, value, mask, scale=cfg.logit_scale)
     joined = found.reshape(*x.shape[:2], cfg.num_heads * cfg.head_dim)
     kernel_axes = (axes.JOINED_KV, axes.EMBED)

@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from symtune.model.decoder.config import DecoderConfig
 
 
 class LayerCache(NamedTuple):
   """What one layer keeps; keys are rotated already.
+
+  A cache of one row may stand before the tokens of many rows.
 
   Attributes:
     keys: Key vectors, by slot.
@@ -35,6 +37,17 @@ class LayerCache(NamedTuple):
     return LayerCache(
       keys=jax.lax.dynamic_update_slice_in_dim(self.keys, keys, slot, axis=1),
       values=jax.lax.dynamic_update_slice_in_dim(self.values, values, slot, axis=1),
+    )
+
+  def before(
+    self,
+    keys: Float[Array, "batch length kv_heads kv"],
+    values: Float[Array, "batch length kv_heads kv"],
+  ) -> "LayerCache":
+    """What stands in the slots, and then new tokens; the cache stays as it is."""
+    return LayerCache(
+      keys=jnp.concatenate([for_rows(self.keys, len(keys)), keys], axis=1),
+      values=jnp.concatenate([for_rows(self.values, len(values)), values], axis=1),
     )
 
 
@@ -75,6 +88,13 @@ def empty_cache(config: DecoderConfig, *, batch: int, slots: int) -> Cache:
   )
 
 
+def for_rows(
+  x: Shaped[Array, "_rows *rest"], rows: int
+) -> Shaped[Array, "{rows} *rest"]:
+  """What each of some rows has of a cache, which is their own or one for all."""
+  return jnp.broadcast_to(x, (rows, *x.shape[1:]))
+
+
 def place_tokens(
   cache: Cache,
   positions: Int[Array, "batch length"],
@@ -90,6 +110,24 @@ def place_tokens(
     ),
     used=cache.used + positions.shape[1],
   )
+
+
+def branch_mask(
+  cache: Cache, mask: Bool[Array, "batch length length"]
+) -> Bool[Array, "batch length _places"]:
+  """Which places tokens of a branch attend to: filled slots, and each other by `mask`.
+
+  Args:
+    cache: What stands before the tokens, for each row or for all.
+    mask: Which of the tokens attends to which.
+
+  Returns:
+    The mask over all slots, and then the tokens.
+  """
+  batch, length, _ = mask.shape
+  earlier = for_rows(cache.is_filled, batch)[:, None, :]
+  earlier = jnp.broadcast_to(earlier, (batch, length, earlier.shape[2]))
+  return jnp.concatenate([earlier, mask], axis=2)
 
 
 def slot_mask(

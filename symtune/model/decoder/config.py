@@ -74,6 +74,18 @@ class Positions(enum.StrEnum):
   NONE = "none"
 
 
+class PromptAttention(enum.StrEnum):
+  """What the tokens of a prompt attend to.
+
+  Members:
+    CAUSAL: themselves and earlier tokens; how these models are pre-trained.
+    PREFIX: all tokens of the prompt, in both directions; answers stay causal.
+  """
+
+  CAUSAL = "causal"
+  PREFIX = "prefix"
+
+
 class RotaryScaling(enum.StrEnum):
   """How frequencies are lowered for rows longer than those of pre-training.
 
@@ -202,6 +214,7 @@ class DecoderConfig:
     windowed_layers: Numbers of the windowed layers, from 0, rising.
     scales_embedding: Whether embeddings are multiplied by sqrt(emb_dim); Gemma.
     logits_via_embedding: Use the embedding as output layer ("tied").
+    attention: What a prompt's tokens attend to, in tuning and in scoring alike.
     remat_policy: As in `symtune.model.config.T5Config`.
 
   Raises:
@@ -235,6 +248,7 @@ class DecoderConfig:
   windowed_layers: Sequence[int] = ()
   scales_embedding: bool = False
   logits_via_embedding: bool = False
+  attention: PromptAttention | str = PromptAttention.CAUSAL
   remat_policy: str = "none"
 
   def __post_init__(self):
@@ -283,6 +297,7 @@ _COUNTS = (
 )
 _CHOICES = {
   "activation": Activation,
+  "attention": PromptAttention,
   "block": Block,
   "norm": Norm,
   "positions": Positions,

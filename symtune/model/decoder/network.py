@@ -31,7 +31,13 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Key, UInt32
 from symtune.errors import SymtuneError
 from symtune.model import axes
 from symtune.model.decoder.block import remat_block
-from symtune.model.decoder.cache import Cache, place_tokens, slot_mask
+from symtune.model.decoder.cache import (
+  Cache,
+  branch_mask,
+  for_rows,
+  place_tokens,
+  slot_mask,
+)
 from symtune.model.decoder.config import DecoderConfig, Positions
 from symtune.model.decoder.layers import Embed, Normalize, Output
 from symtune.model.decoder.masks import row_mask, window_mask
@@ -167,6 +173,33 @@ class Decoder(nn.Module):
     fits = placed.used <= cache.positions.shape[1]
     x = jnp.where(fits, self.final_norm(x), jnp.asarray(jnp.nan, x.dtype))
     return self.logits(_selected(x, select)), placed._replace(layers=tuple(layers))
+
+  def branch(
+    self,
+    tokens: Int[Array, "batch length"],
+    cache: Cache,
+    positions: Int[Array, "batch length"],
+    mask: Bool[Array, "batch length length"],
+  ) -> Float[Array, "batch length embed"]:
+    """Reads tokens after a cache, which stays as it is, up to the output layer.
+
+    Args:
+      tokens: Token ids.
+      cache: What stands before the tokens: one row for each, or one for all.
+      positions: Position of each token, counted with what stands before it.
+      mask: Which of the tokens attends to which. Padding is what no token attends to.
+
+    Returns:
+      One normalised vector per token, for `logits`.
+    """
+    x, rotations = self._embed(tokens, positions)
+    earlier = for_rows(cache.positions, len(tokens))
+    places = jnp.concatenate([earlier, positions], axis=1)
+    masks = self._masks(branch_mask(cache, mask), positions, places)
+    for i, layer in enumerate(self.layers):
+      kind = self._is_windowed(i)
+      x, _ = layer(x, masks[kind], rotations[kind], cache.layers[i])
+    return self.final_norm(x)
 
   def logits(
     self, vectors: Float[Array, "batch length embed"]

@@ -1,70 +1,29 @@
-"""A model answers a probe: complete targets with EOS, one encoder pass per prompt.
+"""A model answers a probe: log-likelihoods of complete answers, or generated text.
 
-Equal questions are asked only once. Prompts of similar length are batched and padded to
-one of four lengths per doubling and one of two numbers of rows, so that few shapes are
-compiled. The batches depend only on the questions, never on the cache: a batch is
-skipped only if all its answers are in the cache. So a resumed run gives the same
-numbers as an uninterrupted one.
+Equal questions are asked only once. How they are batched depends on the kind of model
+(`padded_batches.py`, `decoder_batches.py`), and on the questions alone, never on the
+cache: a batch is skipped only if all its answers are in the cache. So a resumed run
+gives the same numbers as an uninterrupted one.
 """
 
 import collections
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
+from symtune.data.tokens.causal import CausalTokenizer
 from symtune.data.tokens.tokenizer import PromptTokenizer, TokenizedPrompt
 from symtune.errors import SymtuneError
-from symtune.model.token_tree import (
-  TokenTree,
-  TreeBatch,
-  batch_trees,
-  make_tree,
-  padded_nodes,
-)
+from symtune.probe.answer.batches import Batch, Question
 from symtune.probe.answer.cache import MemoryCache, ScoreCache, question_key
+from symtune.probe.answer.decoder_batches import ArrayDecoder, DecoderBatches
+from symtune.probe.answer.padded_batches import ArrayModel, PaddedBatches
 from symtune.probe.probe import AnswerKind, ProbeItem, Score, tell_nobody
-
-_SHORTEST_ROW = 64
-_STEPS_PER_OCTAVE = 4
-
-
-@runtime_checkable
-class ArrayModel(Protocol):
-  """What the scorer needs from a model: functions of arrays, with padding 0.
-
-  Attributes:
-    identity: hash of weights, settings and precision; part of the cache's keys.
-  """
-
-  identity: str
-
-  def score(
-    self, inputs: Int[np.ndarray, "prompts length"], trees: TreeBatch
-  ) -> Float[np.ndarray, "prompts edges"]:
-    """Log p(token) of each edge, in nats (`model.score.score_trees`)."""
-    ...
-
-  def generate(
-    self, inputs: Int[np.ndarray, "prompts length"], max_length: int
-  ) -> Int[np.ndarray, "prompts max_length"]:
-    """Greedily generated tokens, with EOS (`model.generate.generate_greedy`)."""
-    ...
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Question:
-  """A question that is asked once, for all items that share it."""
-
-  key: bytes
-  kind: AnswerKind
-  prompt: TokenizedPrompt
 
 
 class ModelScorer:
-  """Answers items through an `ArrayModel`.
+  """Answers items through an `ArrayModel` or an `ArrayDecoder`.
 
   Attributes:
     on_answered: called after each batch with the number of items that it answers.
@@ -72,8 +31,8 @@ class ModelScorer:
 
   def __init__(
     self,
-    model: ArrayModel,
-    tokenizer: PromptTokenizer,
+    model: ArrayModel | ArrayDecoder,
+    tokenizer: PromptTokenizer | CausalTokenizer,
     *,
     tokens_per_batch: int,
     cache: ScoreCache | None = None,
@@ -84,18 +43,17 @@ class ModelScorer:
     Args:
       model: the model, as functions of arrays.
       tokenizer: has the model's vocabulary and its longest input.
-      tokens_per_batch: number of input positions in a batch; limits the memory.
+      tokens_per_batch: number of tokens in a batch; limits the memory.
       cache: cache of answers; None keeps them in memory.
       runtime: what else the last digits of an answer depend on, such as versions; part
         of the cache's keys.
     """
     self._model = model
     self._tokenizer = tokenizer
-    self._tokens_per_batch = tokens_per_batch
     self._cache = cache or MemoryCache()
     self._runtime = runtime
     self.on_answered: Callable[[int], Any] = tell_nobody
-    self._trees: dict[tuple[bytes, ...], TokenTree] = {}
+    self._batches = _batches(model, tokenizer, tokens_per_batch)
 
   def __call__(self, items: Sequence[ProbeItem]) -> list[Score]:
     """Answers items.
@@ -118,106 +76,36 @@ class ModelScorer:
     counts = collections.Counter(q.key for q in questions)
     answers: dict[bytes, np.ndarray] = {}
     for batch in self._batches(list(distinct.values())):
-      answers.update(self._answer(*batch))
-      self.on_answered(sum(counts[q.key] for q in batch[0]))
+      answers.update(self._answer(batch))
+      self.on_answered(sum(counts[q.key] for q in batch.questions))
     return [
       self._to_score(item, q, answers[q.key])
       for item, q in zip(items, questions, strict=True)
     ]
 
-  def _question(self, item: ProbeItem, prompt: TokenizedPrompt) -> _Question:
+  def _question(self, item: ProbeItem, prompt: TokenizedPrompt) -> Question:
     if item.kind is AnswerKind.RANK:
       asked = prompt.choices
     else:
       asked = (np.asarray([self._tokenizer.max_targets], np.int32),)
     identity = f"{item.kind} {self._model.identity} {self._runtime}"
     key = question_key(identity, prompt.inputs, asked)
-    return _Question(key=key, kind=item.kind, prompt=prompt)
+    return Question(key=key, kind=item.kind, prompt=prompt)
 
-  def _batches(
-    self, questions: list[_Question]
-  ) -> list[tuple[list[_Question], tuple[int, int], int]]:
-    """Yields (questions, shape of inputs, nodes of trees), shortest prompts first."""
-    groups: dict[tuple[str, int], list[tuple[int, _Question]]] = {}
-    for question in questions:
-      is_ranked = question.kind is AnswerKind.RANK
-      nodes = padded_nodes([self._tree(question)]) if is_ranked else 0
-      length = self._row_length(len(question.prompt.inputs))
-      groups.setdefault((question.kind, length), []).append((nodes, question))
-    batches = []
-    for (_, length), group in sorted(groups.items()):
-      group.sort(key=lambda sized: (sized[0], sized[1].key))
-      size = max(1, self._tokens_per_batch // length)
-      for start in range(0, len(group), size):
-        part = group[start : start + size]
-        # Two row counts for each length: few shapes to compile, little padding.
-        height = size if len(part) > size // 4 else max(1, size // 4)
-        nodes = part[-1][0]
-        batches.append(([q for _, q in part], (height, length), nodes))
-    return batches
-
-  def _row_length(self, tokens: int) -> int:
-    """The next of 64, 80, 96, 112, 128, 160, ..., 2048, 2560, ..."""
-    length = _SHORTEST_ROW
-    while length < tokens:
-      octave = 1 << (length.bit_length() - 1)
-      length += octave // _STEPS_PER_OCTAVE
-    return min(length, self._tokenizer.max_inputs)
-
-  def _answer(
-    self, questions: list[_Question], shape: tuple[int, int], nodes: int
-  ) -> dict[bytes, np.ndarray]:
-    keys = [q.key for q in questions]
+  def _answer(self, batch: Batch) -> dict[bytes, np.ndarray]:
+    keys = [q.key for q in batch.questions]
     known = self._cache.get(keys)
     if len(known) == len(keys):
       return known
-    inputs = np.zeros(shape, np.int32)
-    for row, question in enumerate(questions):
-      inputs[row, : len(question.prompt.inputs)] = question.prompt.inputs
-    if questions[0].kind is AnswerKind.RANK:
-      values = self._rank(questions, inputs, nodes)
-    else:
-      values = self._generate(questions, inputs)
-    fresh = dict(zip(keys, values, strict=True))
+    fresh = dict(zip(keys, batch.answer(), strict=True))
     self._cache.put(fresh)
     return {**fresh, **known}
 
-  def _rank(
-    self, questions: list[_Question], inputs: np.ndarray, nodes: int
-  ) -> list[np.ndarray]:
-    trees = [self._tree(question) for question in questions]
-    batch = batch_trees(trees, len(inputs), nodes)
-    edges = np.asarray(self._model.score(inputs, batch), np.float64)
-    return [
-      # Not a matrix product: 0 times NaN or infinity would spread to other candidates.
-      np.array([row[: len(m)][m].sum() for m in tree.members])
-      for tree, row in zip(trees, edges, strict=False)
-    ]
-
-  def _generate(
-    self, questions: list[_Question], inputs: np.ndarray
-  ) -> list[np.ndarray]:
-    ids = np.asarray(self._model.generate(inputs, self._tokenizer.max_targets))
-    return [row.astype(np.float64) for row in ids[: len(questions)]]
-
-  def _tree(self, question: _Question) -> TokenTree:
-    """The tree of a question's choices, cached because label words repeat."""
-    choices = question.prompt.choices
-    key = tuple(ids.tobytes() for ids in choices)
-    tree = self._trees.get(key)
-    if tree is None:
-      tree = self._trees[key] = make_tree([ids.tolist() for ids in choices])
-    return tree
-
-  def _to_score(
-    self, item: ProbeItem, question: _Question, values: np.ndarray
-  ) -> Score:
+  def _to_score(self, item: ProbeItem, question: Question, values: np.ndarray) -> Score:
     exemplars = question.prompt.exemplars_kept
     if item.kind is AnswerKind.GENERATE:
-      vocab = self._tokenizer.vocab
       ids = values.astype(np.int64).tolist()
-      end = ids.index(vocab.eos_id) if vocab.eos_id in ids else len(ids)
-      return Score(text=vocab.decode(ids[:end]), exemplars=exemplars)
+      return Score(text=self._batches.text(ids), exemplars=exemplars)
     if not np.isfinite(values).all():
       raise SymtuneError(
         f"{item.where}: got scores {values.tolist()}, expected finite ones. The "
@@ -231,7 +119,21 @@ class ModelScorer:
     )
 
 
-def tokenize_item(tokenizer: PromptTokenizer, item: ProbeItem) -> TokenizedPrompt:
+def _batches(
+  model: ArrayModel | ArrayDecoder,
+  tokenizer: PromptTokenizer | CausalTokenizer,
+  tokens_per_batch: int,
+) -> PaddedBatches | DecoderBatches:
+  if isinstance(model, ArrayDecoder):
+    assert isinstance(tokenizer, CausalTokenizer)
+    return DecoderBatches(model, tokenizer, tokens_per_batch=tokens_per_batch)
+  assert isinstance(tokenizer, PromptTokenizer)
+  return PaddedBatches(model, tokenizer, tokens_per_batch=tokens_per_batch)
+
+
+def tokenize_item(
+  tokenizer: PromptTokenizer | CausalTokenizer, item: ProbeItem
+) -> TokenizedPrompt:
   """An item's prompt as ids.
 
   Raises:

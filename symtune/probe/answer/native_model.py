@@ -9,6 +9,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from jaxtyping import Float, Int
 
+from symtune.model.config import T5Config
+from symtune.model.decoder.config import DecoderConfig
 from symtune.model.generate import generate_greedy
 from symtune.model.network import Params, Transformer
 from symtune.model.score import score_trees
@@ -30,7 +32,7 @@ class NativeModel:
     """Wraps a network and its parameters, which may be on the host or on devices."""
     self._network = network
     self._params = jax.device_put(params)
-    self.identity = _fingerprint(network, params)
+    self.identity = fingerprint(network.config, params)
     self.num_parameters = count_parameters(params)
 
   def score(
@@ -57,8 +59,9 @@ def count_parameters(params: Any) -> int:
   return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
 
 
-def _fingerprint(network: Transformer, params: Params) -> str:
-  digest = hashlib.sha256(repr(dataclasses.asdict(network.config)).encode())
+def fingerprint(config: T5Config | DecoderConfig, params: Params) -> str:
+  """SHA-256 of a network's settings and parameters, in hexadecimal."""
+  digest = hashlib.sha256(repr(dataclasses.asdict(config)).encode())
   for path, leaf in sorted(flatten_dict(params, sep="/").items()):
     digest.update(f"{path} {leaf.shape} {leaf.dtype}".encode())
     digest.update(np.ascontiguousarray(jax.device_get(leaf)).tobytes())

@@ -19,10 +19,15 @@ from symtune.cards.card import Task
 from symtune.cards.questions import QuestionTask, load_questions
 from symtune.data.prompts import PromptFormat
 from symtune.errors import SymtuneError
-from symtune.probe.ask import draw_queries, question_generator
+from symtune.probe.ask import EVERY_QUERY, question_generator
 from symtune.probe.data_files import find_data
 from symtune.probe.made import fixed_rules, open_prompt
-from symtune.probe.probe import AnswerKind, ProbeItem, ProbeSettings
+from symtune.probe.probe import (
+  AnswerKind,
+  ProbeItem,
+  ProbeSettings,
+  draw_queries,
+)
 
 
 class Bbh:
@@ -61,8 +66,18 @@ class Bbh:
     questions = subject.questions
     chosen = draw_queries(questions, subject.fingerprint, settings.max_queries)
     for seed, asked in itertools.product(settings.seeds, chosen):
-      rng = question_generator(seed, subject.fingerprint, asked.row, "exemplars")
-      others = [(q.input, q.target) for q in questions if q.input != asked.input]
+      is_shared = settings.shares_exemplars
+      row = EVERY_QUERY if is_shared else asked.row
+      rng = question_generator(seed, subject.fingerprint, row, "exemplars")
+      hidden = {q.input for q in (chosen if is_shared else (asked,))}
+      others = [(q.input, q.target) for q in questions if q.input not in hidden]
+      if len(others) < self.shots:
+        raise SymtuneError(
+          f"bbh_{subject.name}: got {len(others)} questions that are not asked, "
+          f"expected {self.shots}, the exemplars of all others. Ask fewer "
+          "(--gin.probe.max_queries), or draw exemplars for each query "
+          "(--gin.probe.exemplars per_query)."
+        )
       shown = [others[int(i)] for i in rng.permutation(len(others))[: self.shots]]
       prompt = open_prompt(shown, asked.input, asked.target, PromptFormat.Q_A)
       if asked.choices:

@@ -17,9 +17,9 @@ from symtune.cards.load import load_card
 from symtune.data.episodes import Episode
 from symtune.data.prompts import PromptFormat, render_prompt
 from symtune.data.text.leaks import text_keys
-from symtune.probe.ask import draw_queries, question_generator
+from symtune.probe.ask import EVERY_QUERY, question_generator
 from symtune.probe.data_files import find_data
-from symtune.probe.probe import ProbeItem, ProbeSettings
+from symtune.probe.probe import ProbeItem, ProbeSettings, draw_queries
 
 
 class Mmlu:
@@ -53,7 +53,8 @@ class Mmlu:
     queries = [e for e in subject.examples if e.split in card.query_splits]
     chosen = draw_queries(queries, subject.fingerprint, settings.max_queries)
     for seed, query in itertools.product(settings.seeds, chosen):
-      rng = question_generator(seed, subject.fingerprint, query.row, "exemplars")
+      row = EVERY_QUERY if settings.shares_exemplars else query.row
+      rng = question_generator(seed, subject.fingerprint, row, "exemplars")
       of_subject = by_name[query.fields["subject"]]
       key, *keys = text_keys([card.input_text(e) for e in (query, *of_subject)])
       others = [e for e, other in zip(of_subject, keys, strict=True) if other != key]

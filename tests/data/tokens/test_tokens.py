@@ -107,6 +107,9 @@ def test_each_part_is_tokenized_once(toy_task, toy_vocab):
       calls.append(text)
       return toy_vocab.encode(text, sentinels=sentinels)
 
+    def encode_label(self, word):
+      return self.encode(word)
+
     def decode(self, ids):
       return toy_vocab.decode(ids)
 

@@ -2,7 +2,8 @@
 
 The prompt runs once; its candidates then run as one batch on its encoder output or its
 key-value cache. A causal model without such a cache runs the whole text of each
-candidate instead.
+candidate instead. Prompts of a causal model run in batches (`batched.py`) where that
+gives the same numbers.
 """
 
 import inspect
@@ -11,7 +12,6 @@ from typing import Any
 
 ScoreTargets = Callable[[Any, list[int], list[list[int]]], list[float]]
 
-# Largest difference of two ways to compute a number, in shares of its size.
 _TOLERANCE = 1e-3
 _COARSE = 5e-2  # of types with fewer bits than float32
 _NOTHING = 1e-5  # what a causal model does not see changes nothing at all
@@ -34,7 +34,7 @@ def score_encoder_decoder(
   count = len(targets)
   # The encoder's own kind of output: Switch Transformers' decoder reads more of it.
   encoded["last_hidden_state"] = encoded.last_hidden_state.expand(count, -1, -1)
-  labels = _padded(model, targets)
+  labels = padded(model, targets)
   first = model.generation_config.decoder_start_token_id
   start = labels.new_full((count, 1), first)
   logits = model(
@@ -43,7 +43,7 @@ def score_encoder_decoder(
     decoder_input_ids=torch.cat([start, labels[:, :-1]], dim=1),
     use_cache=False,
   ).logits
-  return _sum_log_p(logits, labels, targets)
+  return sum_log_p(logits, labels, targets)
 
 
 def score_with_cache(
@@ -59,16 +59,16 @@ def score_with_cache(
   import torch
 
   # The output layer of a prompt's other positions can cost more than the network.
-  last = {"logits_to_keep": 1} if _takes(model, "logits_to_keep") else {}
+  last = {"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}
   first = model(input_ids=tensor(model, [prompt]), use_cache=True, **last)
-  labels = _padded(model, targets)
+  labels = padded(model, targets)
   start = first.logits[:, -1:].expand(len(targets), -1, -1)
   if labels.shape[1] == 1:
-    return _sum_log_p(start, labels, targets)
+    return sum_log_p(start, labels, targets)
   cache = first.past_key_values
   cache.batch_repeat_interleave(len(targets))
   rest = model(input_ids=labels[:, :-1], past_key_values=cache).logits
-  return _sum_log_p(torch.cat([start, rest], dim=1), labels, targets)
+  return sum_log_p(torch.cat([start, rest], dim=1), labels, targets)
 
 
 def score_without_cache(
@@ -79,7 +79,7 @@ def score_without_cache(
   for target in targets:
     row = tensor(model, [[*prompt, *target]])
     logits = model(input_ids=row[:, :-1]).logits[:, len(prompt) - 1 :]
-    found += _sum_log_p(logits, row[:, len(prompt) :], [target])
+    found += sum_log_p(logits, row[:, len(prompt) :], [target])
   return found
 
 
@@ -104,7 +104,7 @@ def choose_causal(model: Any, sample: list[int]) -> ScoreTargets:
     except Exception:  # a cache that takes one token at a time, as Falcon-H1's
       return score_without_cache
   pairs = zip(found, expected, strict=True)
-  close = all(abs(a - b) <= _tolerance(model) * max(1, abs(b)) for a, b in pairs)
+  close = all(abs(a - b) <= tolerance(model) * max(1, abs(b)) for a, b in pairs)
   return score_with_cache if close else score_without_cache
 
 
@@ -176,12 +176,13 @@ def tensor(model: Any, rows: list[list[int]]) -> Any:
   return torch.tensor(rows, dtype=torch.int64, device=model.device)
 
 
-def _padded(model: Any, rows: list[list[int]]) -> Any:
+def padded(model: Any, rows: list[list[int]]) -> Any:
+  """Rows of ids, padded on the right with 0."""
   length = max(map(len, rows))
   return tensor(model, [[*row, *[0] * (length - len(row))] for row in rows])
 
 
-def _sum_log_p(logits: Any, labels: Any, targets: list[list[int]]) -> list[float]:
+def sum_log_p(logits: Any, labels: Any, targets: list[list[int]]) -> list[float]:
   """Log p of each complete target; padding does not count."""
   log_p = logits.float().log_softmax(-1).gather(-1, labels[:, :, None])[:, :, 0]
   return [
@@ -190,9 +191,11 @@ def _sum_log_p(logits: Any, labels: Any, targets: list[list[int]]) -> list[float
   ]
 
 
-def _takes(model: Any, name: str) -> bool:
+def takes(model: Any, name: str) -> bool:
+  """Whether a model's forward pass has an argument of this name."""
   return name in inspect.signature(model.forward).parameters
 
 
-def _tolerance(model: Any) -> float:
+def tolerance(model: Any) -> float:
+  """Largest difference of two ways to compute a number, in shares of its size."""
   return _TOLERANCE if str(model.dtype) == "torch.float32" else _COARSE

@@ -87,6 +87,7 @@ def load_scorer(
   *,
   max_inputs: int,
   max_targets: int,
+  tokens_per_batch: int = 2048,
   dtype: str = "float32",
   vocab: Vocab | None = None,
   cache: ScoreCache | None = None,
@@ -97,6 +98,7 @@ def load_scorer(
     folder: from `find_folder`.
     max_inputs: length of the longest prompt in tokens; longer prompts lose exemplars.
     max_targets: largest number of tokens to generate.
+    tokens_per_batch: as of `HfScorer`.
     dtype: type of parameters and activations, whatever the stored type.
     vocab: a T5 with as many pieces must have these; None compares nothing.
     cache: cache of answers; None keeps them in memory.
@@ -115,7 +117,12 @@ def load_scorer(
     _check_pieces(folder, tokenizer, vocab)
   try:
     scorer = HfScorer(
-      model, tokenizer, max_inputs=max_inputs, max_targets=max_targets, cache=cache
+      model,
+      tokenizer,
+      max_inputs=max_inputs,
+      max_targets=max_targets,
+      tokens_per_batch=tokens_per_batch,
+      cache=cache,
     )
   except SymtuneError:
     raise

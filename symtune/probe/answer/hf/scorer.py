@@ -6,11 +6,12 @@ a prompt that is too long go in the order that every answerer uses
 (`symtune.data.tokens.tokenizer.dropping_order`).
 """
 
+import collections
 import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from symtune.data.tokens.label_ids import label_error, label_problem
 from symtune.data.tokens.tokenizer import dropping_order
 from symtune.errors import SymtuneError
 from symtune.probe.answer.cache import MemoryCache, ScoreCache, question_key
-from symtune.probe.answer.hf import forward
+from symtune.probe.answer.hf import batched, forward
 from symtune.probe.answer.hf.tokens import SAMPLE, TextTokenizer
 from symtune.probe.probe import AnswerKind, ProbeItem, Score, tell_nobody
 
@@ -39,14 +40,19 @@ class _Question:
   """An item as ids.
 
   Attributes:
+    item: the item, or the first of several that ask the same.
     prompt: ids of the prompt.
     targets: ids of each choice; empty if text is to be generated.
     exemplars: number of exemplars in the prompt.
   """
 
+  item: ProbeItem
   prompt: list[int]
   targets: list[list[int]]
   exemplars: int
+
+
+_Key = tuple[AnswerKind, tuple[tuple[str, ...], ...], tuple[str, ...]]
 
 
 class HfScorer:
@@ -69,6 +75,7 @@ class HfScorer:
     *,
     max_inputs: int,
     max_targets: int,
+    tokens_per_batch: int = 2048,
     cache: ScoreCache | None = None,
   ):
     """Wraps a model.
@@ -79,6 +86,8 @@ class HfScorer:
       max_inputs: length of the longest prompt in tokens; the model's own positions
         bound it too.
       max_targets: largest number of tokens to generate.
+      tokens_per_batch: tokens of the prompts in a batch, each counted once for each of
+        its choices; limits the memory. Models that cannot batch prompts ignore it.
       cache: cache of answers; None keeps them in memory.
     """
     import torch
@@ -96,6 +105,9 @@ class HfScorer:
       if self._is_causal
       else forward.score_encoder_decoder
     )
+    self._can_batch = self._rank is forward.score_with_cache and batched.can_batch(
+      model, self.sample
+    )
     # Tokens that are removed from an answer. Sentinels are kept, as for our own models:
     # a model that fills in blanks has not answered, whatever the text between them.
     self._around = {
@@ -107,10 +119,12 @@ class HfScorer:
     self.on_answered: Callable[[int], Any] = tell_nobody
     self._max_inputs = max_inputs
     self._max_targets = max_targets
+    self._tokens_per_batch = tokens_per_batch
     self._cache = cache or MemoryCache()
     self.dtype = str(model.dtype).removeprefix("torch.")
     self.identity = _fingerprint(model, self.tokens)
-    self._computed_by = f"{self.identity} {_runtime(model)} {self._rank.__name__}"
+    way = "score_batch" if self._can_batch else self._rank.__name__
+    self._computed_by = f"{self.identity} {_runtime(model)} {way}"
     self.family = _family(model, tokenizer)
     self.num_parameters = sum(p.numel() for p in model.parameters())
 
@@ -129,69 +143,83 @@ class HfScorer:
     """
     import torch
 
-    known: dict[tuple[Any, ...], Score] = {}
-    scores = []
+    keys = [(item.kind, item.prompt.turns, item.prompt.choices) for item in items]
+    counts = collections.Counter(keys)
+    distinct = dict(zip(reversed(keys), reversed(items), strict=True))
+    questions = {key: self._fit(distinct[key]) for key in counts}
+    known: dict[_Key, Score] = {}
     with torch.inference_mode():
-      for item in items:
-        prompt = item.prompt
-        key = (item.kind, prompt.turns, prompt.choices)
-        if key not in known:
-          known[key] = self._answer(item)
-        scores.append(known[key])
-        self.on_answered(1)
-    return scores
+      for batch in self._batches(questions):
+        values = self._values([questions[key] for key in batch])
+        for key, value in zip(batch, values, strict=True):
+          known[key] = self._to_score(questions[key], value)
+        self.on_answered(sum(counts[key] for key in batch))
+    return [known[key] for key in keys]
 
-  def _answer(self, item: ProbeItem) -> Score:
-    question = self._fit(item)
-    exemplars = question.exemplars
+  def _batches(self, questions: Mapping[_Key, _Question]) -> list[list[_Key]]:
+    """Questions that run together: their prompts are of similar length, longest first.
+
+    They depend on the questions alone, so that a resumed run gives the same numbers.
+    """
+    if not self._can_batch:
+      return [[key] for key in questions]
+    sizes = {key: len(question.prompt) for key, question in questions.items()}
+    batches, room = [], 0
+    order = sorted(questions, key=lambda key: (len(questions[key].targets), sizes[key]))
+    for key in reversed(order):
+      count = len(questions[key].targets)
+      is_same = batches and count == len(questions[batches[-1][0]].targets)
+      if count and is_same and len(batches[-1]) < room:
+        batches[-1].append(key)
+      else:  # each choice has a copy of the prompt's cache
+        room = self._tokens_per_batch // max(1, count * sizes[key])
+        batches.append([key])
+    return batches
+
+  def _values(self, questions: Sequence[_Question]) -> list[list[float]]:
+    """Cached answers, or computed ones, which are cached; ids come as numbers."""
+    keys = []
+    for q in questions:
+      targets = q.targets or [[self._max_targets]]
+      arrays = [np.array(row, np.int32) for row in (q.prompt, *targets)]
+      name = f"{q.item.kind} {self._computed_by}"
+      keys.append(question_key(name, arrays[0], arrays[1:]))
+    known = self._cache.get(keys)
+    if len(known) < len(keys):
+      values = [np.array(value, np.float64) for value in self._run(questions)]
+      fresh = dict(zip(keys, values, strict=True))
+      self._cache.put(fresh)
+      known = {**fresh, **known}
+    return [known[key].tolist() for key in keys]
+
+  def _run(self, questions: Sequence[_Question]) -> Sequence[Sequence[Any]]:
+    first = questions[0]
+    try:
+      if first.item.kind is AnswerKind.GENERATE:
+        return [self._generate(q.prompt) for q in questions]
+      if len(questions) == 1:
+        return [self._rank(self._model, first.prompt, first.targets)]
+      prompts, targets = zip(*((q.prompt, q.targets) for q in questions), strict=True)
+      return batched.score_batch(self._model, prompts, targets)
+    except Exception as error:  # a model's own limits can fail anywhere in its code
+      raise SymtuneError(
+        f"{first.item.where}: {type(self._model).__name__} fails on {len(questions)} "
+        f"prompt(s) of at most {len(first.prompt)} tokens ({describe(error)}). If they "
+        "are too long for the model or for the memory, lower --gin.probe.max_inputs or "
+        "--gin.probe.tokens_per_batch; otherwise leave the task or the model out."
+      ) from error
+
+  def _to_score(self, question: _Question, values: list[float]) -> Score:
+    item, exemplars = question.item, question.exemplars
     if item.kind is AnswerKind.GENERATE:
-      output = self._cached(
-        item, question.prompt, [[self._max_targets]], self._generate
-      )
-      return Score(text=self._decode([int(i) for i in output]), exemplars=exemplars)
-    targets = question.targets
-    values = self._cached(
-      item, question.prompt, targets, lambda ids: self._rank(self._model, ids, targets)
-    )
+      return Score(text=self._decode([int(i) for i in values]), exemplars=exemplars)
     if not all(math.isfinite(value) for value in values):
       raise SymtuneError(
         f"{item.where}: got scores {values}, expected finite ones. The model is "
         f"broken, or its activations overflow: use --dtype float32."
       )
-    lengths = tuple(len(target) for target in targets)
+    lengths = tuple(len(target) for target in question.targets)
     return Score(log_likelihoods=tuple(values), tokens=lengths, exemplars=exemplars)
-
-  def _cached(
-    self,
-    item: ProbeItem,
-    ids: list[int],
-    asked: list[list[int]],
-    compute: Callable[[list[int]], Sequence[float]],
-  ) -> list[float]:
-    """Returns the cached value for these tokens, or computes it and caches it."""
-    arrays = [np.array(row, np.int32) for row in (ids, *asked)]
-    key = question_key(f"{item.kind} {self._computed_by}", arrays[0], arrays[1:])
-    known = self._cache.get([key])
-    if key not in known:
-      known = {key: self._run(item, ids, compute)}
-      self._cache.put(known)
-    return known[key].tolist()
-
-  def _run(
-    self,
-    item: ProbeItem,
-    ids: list[int],
-    compute: Callable[[list[int]], Sequence[float]],
-  ) -> np.ndarray:
-    try:
-      return np.array(compute(ids), np.float64)
-    except Exception as error:  # a model's own limits can fail anywhere in its code
-      raise SymtuneError(
-        f"{item.where}: {type(self._model).__name__} fails on this prompt of "
-        f"{len(ids)} tokens ({describe(error)}). If it is too long for the model or "
-        "for the memory, lower --gin.probe.max_inputs; otherwise leave the task or the "
-        "model out."
-      ) from error
 
   def _fit(self, item: ProbeItem) -> _Question:
     """The item as ids; drops exemplars until it fits."""
@@ -234,7 +262,7 @@ class HfScorer:
       ids = self.tokens.encoder_prompt(text)
       targets = [self.tokens.decoder_target(choice, eos) for choice in choices]
     kept = len(prompt.exemplar_labels) - len(dropped)
-    return _Question(prompt=ids, targets=targets, exemplars=kept)
+    return _Question(item=item, prompt=ids, targets=targets, exemplars=kept)
 
   def _limit(self, question: _Question) -> int:
     """The longest prompt in tokens, whose answer must have positions too."""

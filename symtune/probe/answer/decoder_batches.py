@@ -1,0 +1,216 @@
+"""Batches for a decoder-only model: what prompts have in common is read once.
+
+Questions whose prompts have the same exemplars form a group: the exemplars are read
+once, and the queries are read after them in rows of similar length. A prompt that
+shares its exemplars with no other is read whole.
+
+Rows have one of eight lengths per doubling, and batches one number of rows per
+doubling, so that few shapes are compiled.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from symtune.data.prompts import TURN_SEPARATOR
+from symtune.data.tokens.causal import CausalPrompt, CausalTokenizer
+from symtune.model.decoder.config import PromptAttention
+from symtune.model.decoder.generate import NO_TOKEN, Ends
+from symtune.model.decoder.score import TreeRows, row_length, tree_rows
+from symtune.model.token_tree import padded_nodes
+from symtune.probe.answer.batches import Batch, Question, Trees, choice_scores
+from symtune.probe.probe import AnswerKind
+
+_FINEST = 8  # rows and prefixes are multiples of this many tokens
+_ROW_STEPS, _SLOT_STEPS = 8, 2  # lengths per doubling
+_WORD = "a"  # what stands around a blank line
+
+
+@runtime_checkable
+class ArrayDecoder(Protocol):
+  """What the scorer needs from a decoder-only model: functions of arrays.
+
+  Attributes:
+    identity: hash of weights, settings and precision; part of the cache's keys.
+    attention: what a prompt's tokens attend to.
+  """
+
+  identity: str
+  attention: PromptAttention
+
+  def read_prefix(
+    self, tokens: Int[np.ndarray, "1 length"], count: int, slots: int
+  ) -> Any:
+    """Reads `count` tokens that several prompts begin with; 0 slots: none."""
+    ...
+
+  def score(self, prefix: Any, rows: TreeRows) -> Float[np.ndarray, "rows edges"]:
+    """Log p(token) of each edge, in nats (`model.decoder.score.score_rows`)."""
+    ...
+
+  def generate(
+    self,
+    inputs: Int[np.ndarray, "prompts length"],
+    lengths: Int[np.ndarray, " prompts"],
+    ends: Ends,
+    max_length: int,
+  ) -> Int[np.ndarray, "prompts max_length"]:
+    """Greedily generated tokens (`model.decoder.generate.generate_greedy`)."""
+    ...
+
+
+class DecoderBatches:
+  """Batches of prompts behind their prefix, which depend on the questions alone."""
+
+  def __init__(
+    self, model: ArrayDecoder, tokenizer: CausalTokenizer, *, tokens_per_batch: int
+  ):
+    """Wraps a model.
+
+    Args:
+      model: the model, as functions of arrays.
+      tokenizer: has the model's vocabulary, and says where queries start.
+      tokens_per_batch: number of tokens in a batch; limits the memory.
+    """
+    self._model = model
+    self._tokenizer = tokenizer
+    self._tokens_per_batch = tokens_per_batch
+    self._trees = Trees()
+    vocab = tokenizer.vocab
+    blank_line = vocab.encode_between(_WORD, TURN_SEPARATOR, _WORD)
+    self._ends = Ends(vocab.eos_id, tuple(blank_line.tolist()))
+
+  def __call__(self, questions: Sequence[Question]) -> list[Batch]:
+    """Batches, prefix by prefix; what has none in common with others comes first."""
+    ranked = [q for q in questions if q.kind is AnswerKind.RANK]
+    batches = []
+    groups = _by_prefix(ranked)
+    if self._model.attention is PromptAttention.PREFIX:
+      groups = [(np.zeros(0, np.int32), ranked)]  # exemplars see the query, too
+    for prefix, group in groups:
+      start = len(prefix)
+      sizes = [row_length(q.prompt.inputs[start:], self._trees.of(q)) for q in group]
+      rank = functools.partial(self._rank, _Once(lambda p=prefix: self._read(p)), start)
+      batches += self._cut(group, sizes, rank)
+    others = [q for q in questions if q.kind is AnswerKind.GENERATE]
+    sizes = [len(q.prompt.inputs) for q in others]
+    return [*batches, *self._cut(others, sizes, self._generate)]
+
+  def text(self, ids: Sequence[int]) -> str:
+    """The text before EOS or a blank line."""
+    vocab = self._tokenizer.vocab
+    end = ids.index(vocab.eos_id) if vocab.eos_id in ids else len(ids)
+    return vocab.decode(ids[:end]).strip().split(TURN_SEPARATOR)[0]
+
+  def _cut(
+    self,
+    questions: Sequence[Question],
+    sizes: Sequence[int],
+    answer: Callable[[list[Question], int, int], list[np.ndarray]],
+  ) -> list[Batch]:
+    """Questions in batches, longest first, with the rows and length of each batch."""
+    order = sorted(range(len(questions)), key=lambda i: (-sizes[i], questions[i].key))
+    batches, done = [], 0
+    while done < len(order):
+      length = padded_length(sizes[order[done]], _ROW_STEPS)
+      rows = _count_rows(self._tokens_per_batch // length, len(order) - done)
+      part = [questions[i] for i in order[done : done + rows]]
+      batches.append(
+        Batch(questions=part, answer=functools.partial(answer, part, rows, length))
+      )
+      done += rows
+    return batches
+
+  def _read(self, prefix: Int[np.ndarray, " start"]) -> Any:
+    length = padded_length(len(prefix), _ROW_STEPS) if len(prefix) else 0
+    tokens = np.zeros((1, length), np.int32)
+    tokens[0, : len(prefix)] = prefix
+    slots = padded_length(length, _SLOT_STEPS) if length else 0
+    return self._model.read_prefix(tokens, len(prefix), slots)
+
+  def _rank(
+    self,
+    prefix: "_Once",
+    start: int,
+    questions: list[Question],
+    rows: int,
+    length: int,
+  ) -> list[np.ndarray]:
+    trees = [self._trees.of(question) for question in questions]
+    batch = tree_rows(
+      [question.prompt.inputs[start:] for question in questions],
+      trees,
+      start=start,
+      rows=rows,
+      length=length,
+      nodes=padded_nodes(trees),
+      attention=self._model.attention,
+    )
+    return choice_scores(trees, self._model.score(prefix.value, batch))
+
+  def _generate(
+    self, questions: list[Question], rows: int, length: int
+  ) -> list[np.ndarray]:
+    inputs, lengths = np.zeros((rows, length), np.int32), np.ones(rows, np.int32)
+    for row, question in enumerate(questions):
+      lengths[row] = len(question.prompt.inputs)
+      inputs[row, : lengths[row]] = question.prompt.inputs
+    limit = self._tokenizer.max_targets
+    ids = np.asarray(self._model.generate(inputs, lengths, self._ends, limit))
+    return [row[row != NO_TOKEN].astype(np.float64) for row in ids[: len(questions)]]
+
+
+class _Once:
+  """A prefix, read when the first of its batches is asked, and not before."""
+
+  def __init__(self, read: Callable[[], Any]):
+    self._read = read
+
+  @functools.cached_property
+  def value(self) -> Any:
+    return self._read()
+
+
+def _by_prefix(
+  questions: Sequence[Question],
+) -> list[tuple[Int[np.ndarray, " _start"], list[Question]]]:
+  """Groups of at least two questions with the same prefix, and all others without."""
+  groups: dict[bytes, list[Question]] = {}
+  for question in questions:
+    groups.setdefault(_prefix(question).tobytes(), []).append(question)
+  alone = groups.pop(b"", [])
+  alone += [group[0] for group in groups.values() if len(group) == 1]
+  shared = [groups[key] for key in sorted(groups) if len(groups[key]) > 1]
+  nothing = np.zeros(0, np.int32)
+  return [(nothing, alone), *((_prefix(group[0]), group) for group in shared)]
+
+
+def _prefix(question: Question) -> Int[np.ndarray, " _start"]:
+  prompt = question.prompt
+  assert isinstance(prompt, CausalPrompt)
+  return prompt.inputs[: prompt.query_start]
+
+
+def padded_length(tokens: int, steps: int) -> int:
+  """The next multiple of 8 with few significant digits.
+
+  Args:
+    tokens: at least 1.
+    steps: lengths per doubling, at most 8. With 8 steps, lengths are 8, 16, ..., 64,
+      72, ..., 128, 144, ...
+  """
+  step = _FINEST
+  while step * steps * 2 <= tokens:
+    step *= 2
+  return -(-tokens // step) * step
+
+
+def _count_rows(most: int, questions: int) -> int:
+  """A power of two: at most `most`, and at most a third more than the questions."""
+  rows = 1
+  while 2 * rows <= most and 3 * 2 * rows <= 4 * questions:
+    rows *= 2
+  return rows

@@ -1,0 +1,157 @@
+"""Candidates in a tree behind a prefix score as each candidate does in a whole row."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from symtune.model.decoder import score
+from symtune.model.decoder.cache import empty_cache
+from symtune.model.decoder.score import read_prefix, row_length, score_rows, tree_rows
+from symtune.model.token_tree import make_tree, padded_nodes
+
+CLOSE = {"atol": 2e-5, "rtol": 0}
+_SCORE = jax.jit(score_rows, static_argnums=0)
+_READ = jax.jit(read_prefix, static_argnums=(0, 4))
+
+
+def _whole(read, network, params, prompt, candidate) -> float:
+  """Log p(candidate | prompt), from one row without a cache."""
+  row = np.zeros((1, 12), np.int32)  # as long as a row of learned positions
+  ids = [*prompt, *candidate]
+  row[0, : len(ids)] = ids
+  log_p = jax.nn.log_softmax(read(network, params, row)[0])
+  places = np.arange(len(prompt) - 1, len(ids) - 1)
+  return float(log_p[places, np.asarray(candidate)].sum())
+
+
+def _score(network, params, prefix, rests, candidates, *, is_padded=True):
+  """Log p of each candidate of each prompt, behind a prefix that all share.
+
+  With padding, all calls have the same shapes, so that little is compiled.
+  """
+  trees = [make_tree(some) for some in candidates]
+  rests = [np.asarray(rest, np.int32) for rest in rests]
+  start, nodes = len(prefix), padded_nodes(trees)
+  rows, length = len(rests), max(map(row_length, rests, trees))
+  tokens, slots = np.asarray([prefix], np.int32), start
+  if is_padded:
+    rows, length, nodes, slots = 4, 24, 16, 9
+    tokens = np.full((1, 6), 9, np.int32)
+    tokens[0, :start] = prefix
+  cache = empty_cache(network.config, batch=1, slots=0)
+  if start:
+    cache = _READ(network, params, jnp.asarray(tokens), jnp.int32(start), slots)
+  batch = tree_rows(rests, trees, start=start, rows=rows, length=length, nodes=nodes)
+  edges = np.asarray(_SCORE(network, params, cache, batch))
+  return [
+    [float(row[: len(m)][m].sum()) for m in tree.members]
+    for tree, row in zip(trees, edges, strict=False)
+  ]
+
+
+def test_rows_are_those_drawn():
+  tree = make_tree([[8, 9, 1], [8, 7, 1], [9, 1]])
+  rest = np.asarray([3, 4], np.int32)
+  rows = tree_rows([rest], [tree], start=2, rows=2, length=7, nodes=8)
+  assert row_length(rest, tree) == 6
+  assert rows.tokens.tolist() == [[3, 4, 8, 9, 7, 9, 0], [0] * 7]
+  assert rows.positions[0, :6].tolist() == [2, 3, 4, 5, 5, 4]
+  assert rows.visible[0].astype(int).tolist() == [
+    [1, 0, 0, 0, 0, 0, 0],
+    [1, 1, 0, 0, 0, 0, 0],
+    [1, 1, 1, 0, 0, 0, 0],
+    [1, 1, 1, 1, 0, 0, 0],
+    [1, 1, 1, 0, 1, 0, 0],
+    [1, 1, 0, 0, 0, 1, 0],
+    [0, 0, 0, 0, 0, 0, 1],
+  ]
+  assert rows.visible[1].tolist() == np.eye(7, dtype=bool).tolist()
+  assert rows.places[0, :5].tolist() == [1, 2, 3, 4, 5]
+  predicted = rows.places[0][rows.edge_nodes[0, :7]]
+  assert predicted.tolist() == [1, 2, 3, 2, 4, 1, 5]
+  assert rows.edge_tokens[0, :7].tolist() == [8, 9, 1, 7, 1, 9, 1]
+
+
+@pytest.mark.parametrize("start", [0, 4])
+def test_a_tree_scores_as_whole_rows_do(family, read, start):
+  network, params = family
+  prefix = [5, 6, 7, 8][:start]
+  rests = [[3, 4, 2], [9, 10, 11, 12, 3]]
+  candidates = [[[8, 9, 1], [8, 7, 1], [9, 1], [1]], [[2, 1], [4, 1, 1]]]
+  found = _score(network, params, prefix, rests, candidates)
+  for rest, some, scores in zip(rests, candidates, found, strict=True):
+    expected = [
+      _whole(read, network, params, [*prefix, *rest], candidate) for candidate in some
+    ]
+    np.testing.assert_allclose(scores, expected, **CLOSE)
+
+
+_IDS = st.integers(2, 31)
+_CANDIDATES = st.lists(
+  st.lists(_IDS, max_size=3).map(lambda ids: [*ids, 1]), min_size=1, max_size=5
+)
+
+
+@given(
+  prefix=st.lists(_IDS, max_size=5),
+  prompts=st.lists(
+    st.tuples(st.lists(_IDS, min_size=1, max_size=5), _CANDIDATES),
+    min_size=1,
+    max_size=3,
+  ),
+)
+@settings(max_examples=8)
+def test_neither_company_nor_padding_nor_sharing_changes_a_score(
+  make_family, prefix, prompts
+):
+  network, params = make_family("gemma3")
+  rests, candidates = map(list, zip(*prompts, strict=True))
+  together = _score(network, params, prefix, rests, candidates)
+  for rest, some, scores in zip(rests, candidates, together, strict=True):
+    (alone,) = _score(network, params, [], [[*prefix, *rest]], [some])
+    np.testing.assert_allclose(scores, alone, **CLOSE)
+
+
+def test_probabilities_of_all_tokens_sum_to_one(make_family):
+  network, params = make_family("llama")
+  every = [[token] for token in range(network.config.vocab_size)]
+  (scores,) = _score(network, params, [5, 6], [[7, 8]], [every], is_padded=False)
+  assert np.exp(scores).sum() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_few_logits_exist_at_once_and_change_nothing(make_family, monkeypatch):
+  network, params = make_family("qwen3")
+  asked = functools.partial(
+    _score,
+    network,
+    params,
+    [4],
+    [[i + 3, i] for i in range(6)],
+    [[[5, 1], [6, 1]]] * 6,
+    is_padded=False,
+  )
+  whole = asked()
+  monkeypatch.setattr(score, "_MOST_LOGITS", 2 * 8 * network.config.vocab_size)
+  jax.clear_caches()
+  text = str(
+    jax.make_jaxpr(lambda *rows: score_rows(network, params, *rows))(
+      empty_cache(network.config, batch=1, slots=0),
+      tree_rows(
+        [np.asarray([1, 2], np.int32)] * 6,
+        [make_tree([[5, 1]])] * 6,
+        start=0,
+        rows=6,
+        length=8,
+        nodes=8,
+      ),
+    )
+  )
+  assert "f32[2,8,32]" in text
+  assert "f32[6,8,32]" not in text
+  np.testing.assert_allclose(asked(), whole, **CLOSE)
+  jax.clear_caches()
