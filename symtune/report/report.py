@@ -113,13 +113,13 @@ def write_report(
     SymtuneError: there are no results, files are damaged, or checkpoints were not asked
       the same questions.
   """
+  texts = read_questions(run_dir / QUESTIONS_FILE)  # refused before anything is written
   content = make_content(run_dir, rule, order)
   for section in content.sections:
     for part in section.parts:
       if isinstance(part, Drawing):
         write_whole(run_dir / part.file, part.draw("png"))
   write_whole(run_dir / REPORT_FILE, content_to_markdown(content))
-  texts = read_questions(run_dir / QUESTIONS_FILE)
   write_page(run_dir / PAGE_FILE, content, texts)
   tables = [content.sections[0].parts[0], *_group_tables(content.results)[:1]]
   return tuple(to_terminal(table) for table in tables if isinstance(table, Table))
