@@ -1,4 +1,4 @@
-"""The commands that look without a recipe: ask, show."""
+"""The commands that look without a recipe: ask, show, preview --probe."""
 
 import pathlib
 from typing import Annotated
@@ -159,6 +159,31 @@ def show(
   console.print(found)
   if not found:
     console.print("no such episodes")
+
+
+def preview_probe(
+  name: str, data: str | None, probe: str, *, shots: int, count: int, seed: int
+) -> None:
+  """Prints what a probe asks about a task: every setting, of `count` queries.
+
+  Raises:
+    SymtuneError: an unknown task or probe, or one that does not ask about tasks.
+  """
+  from symtune.lab import tasks
+  from symtune.lab.inquiry import AskSettings, make_inquiry
+  from symtune.report.lab.show import item_to_terminal
+
+  task = tasks.task(name, data=data)
+  settings = AskSettings(
+    shots=shots, max_queries=count, seeds=(seed,), categories=task.categories
+  )
+  local = None if data is None or "://" in data else pathlib.Path(data)
+  inquiry = make_inquiry([task.task], [probe], settings, [], local)
+  console = rich.console.Console(highlight=False)
+  items = [item for _, items in inquiry.questions for item in items]
+  of_task = [item for item in items if item.task == task.name]
+  for item in of_task or items[:count]:
+    console.print(item_to_terminal(item))
 
 
 def _split(text: str) -> list[str]:

@@ -194,6 +194,10 @@ def preview(
     str | None,
     typer.Option(help="Whose tasks lend label words to --labels borrowed."),
   ] = None,
+  probe: Annotated[
+    str | None,
+    typer.Option(help="Instead: what this probe asks about the task, by setting."),
+  ] = None,
   instruction: Annotated[
     bool, typer.Option(help="Show the task's instruction.")
   ] = False,
@@ -205,6 +209,9 @@ def preview(
   """Show rendered prompts, remapped labels and the tokens that the model sees."""
   from symtune.cli import cards
 
+  if probe is not None:
+    look.preview_probe(task, data, probe, shots=shots, count=count, seed=seed)
+    return
   cards.preview(
     task,
     data,

@@ -106,3 +106,19 @@ def test_show_needs_results_and_known_names(run):
     code, printed = run("show", "out", *options)
     assert code == 2
     assert message in printed
+
+
+def test_preview_shows_what_a_probe_asks(run):
+  name = "micro_bird_fish"
+  code, printed = run("preview", name, "--probe", "flipped_labels", "--count", "2")
+  assert code == 0, printed
+  assert printed.count("flipped labels, micro_bird_fish") == 2
+  assert "the meaning implies" in printed
+  code, printed = run("preview", name, "--probe", "settings", "--count", "1")
+  for setting in ("instruction + labels", "neither, fixed format"):
+    assert f"{setting}, {name}" in printed
+  code, printed = run("preview", name, "--probe", "linear_classification")
+  assert code == 0, printed
+  code, printed = run("preview", name, "--probe", "moods")
+  assert code == 2
+  assert "expected some of settings" in printed
