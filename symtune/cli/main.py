@@ -150,16 +150,23 @@ def sweep(
 
 @app.command()
 def report(
-  run_dir: Annotated[pathlib.Path, typer.Argument(help="Folder of a run.")],
+  run_dirs: Annotated[
+    list[pathlib.Path],
+    typer.Argument(metavar="RUN_DIR...", help="Folder of a run, or of several."),
+  ],
   rule: Annotated[
     str,
     typer.Option(help="sum, token, byte, pmi, contextual, domain or batch."),
   ] = "sum",
+  out: Annotated[
+    pathlib.Path | None,
+    typer.Option(help="New folder for the joined results of several runs."),
+  ] = None,
 ) -> None:
-  """Write report.md, report.html and report.png of a run, and print the table."""
+  """Write report.md, report.html and figures of a run, or of several joined runs."""
   from symtune.cli import experiments
 
-  experiments.report(run_dir, rule)
+  experiments.report_runs(run_dirs, out, rule)
 
 
 app.command()(look.ask)

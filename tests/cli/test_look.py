@@ -122,3 +122,17 @@ def test_preview_shows_what_a_probe_asks(run):
   code, printed = run("preview", name, "--probe", "moods")
   assert code == 2
   assert "expected some of settings" in printed
+
+
+def test_several_runs_become_one_report(run, tmp_path):
+  assert _ask(run, *TABLE, models=["baseline:majority"])[0] == 0
+  (tmp_path / "out").rename(tmp_path / "a")
+  assert _ask(run, *TABLE, models=["baseline:copy"])[0] == 0
+  code, printed = run("report", "a", "out")
+  assert code == 2
+  assert "expected --out" in printed
+  code, printed = run("report", "a", "out", "--out", "both")
+  assert code == 0, printed
+  text = (tmp_path / "both" / "report.md").read_text()
+  assert "baseline:majority" in text
+  assert "baseline:copy" in text
