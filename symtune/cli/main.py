@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # commands import what they need, so that help appears at onc
 app = typer.Typer(
   name="symtune",
   cls=Commands,
-  help="Symbol tuning and in-context-learning probes for T5 models.",
+  help="Symbol tuning and in-context-learning probes for T5 and decoder-only models.",
   no_args_is_help=True,
   add_completion=False,
   pretty_exceptions_enable=False,
@@ -128,12 +128,13 @@ def probe(
   )
 
 
-@app.command()
+@app.command(context_settings=_WITH_GIN)
 def sweep(
   name: Annotated[
     str, typer.Argument(help="A .gin file, or a name from gin_configs/sweeps.")
   ],
   out: options.Out,
+  overrides: options.Overrides = None,
   only: Annotated[
     list[str] | None,
     typer.Option(help="Run this arm only; may be repeated. The tables have all arms."),
@@ -145,7 +146,8 @@ def sweep(
   from symtune.cli.sweep.arms import Inputs
   from symtune.cli.sweep.sweep import sweep as run_sweep
 
-  run_sweep(name, out, only or [], Inputs(data=data, vocab=vocab))
+  inputs = Inputs(overrides=overrides or [], data=data, vocab=vocab)
+  run_sweep(name, out, only or [], inputs)
 
 
 @app.command()
@@ -283,7 +285,9 @@ def t5x(
 def convert(
   source: Annotated[
     str,
-    typer.Argument(help="hf://ORG/MODEL[@REVISION], gs://..., a folder or a file."),
+    typer.Argument(
+      help="hf://ORG/MODEL[@REVISION], gs://..., a folder, or a file, also .gguf."
+    ),
   ],
   dest: Annotated[
     pathlib.Path,
@@ -301,7 +305,7 @@ def convert(
     typer.Option(help="MLP activations of a T5X network if unusual: silu,linear."),
   ] = None,
 ) -> None:
-  """Convert a checkpoint between Transformers, T5X and symtune."""
+  """Convert a checkpoint between Transformers, T5X and symtune; reads GGUF too."""
   from symtune.cli import convert as command
 
   command.run(

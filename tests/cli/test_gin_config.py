@@ -135,7 +135,7 @@ def test_bad_overrides_are_one_message(binding, message):
 
 MISTYPED = {
   "TrainSettings.steps=1.5": "TrainSettings.steps: got 1.5 (float), expected int",
-  "TrainSettings.steps='abc'": "a setting of TrainSettings is a text, expected a number",
+  "TrainSettings.steps='abc'": "setting of TrainSettings is a text, expected a number",
   "TrainSettings.log_every=True": "TrainSettings.log_every: got True (bool)",
   "Recipe.seed='x'": "Recipe.seed: got 'x' (str), expected int",
   "Recipe.model=None": "Recipe.model: got None (NoneType), expected T5Config",
