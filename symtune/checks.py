@@ -68,11 +68,8 @@ def _fits(value: Any, hint: type) -> bool:
 
 def _describe(value: Any, hint: Any, name: str) -> str:
   names = [h.__name__ for h in typing.get_args(hint) if isinstance(h, type)]
-  is_union = (
-    isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
-  )
   expected = hint.__name__ if isinstance(hint, type) else str(hint)
-  if is_union and len(names) == len(typing.get_args(hint)):
+  if isinstance(hint, types.UnionType) and len(names) == len(typing.get_args(hint)):
     expected = " | ".join(name.replace("NoneType", "None") for name in names)
   shown = repr(value)
   shown = shown if len(shown) <= 100 else f"{shown[:97]}..."

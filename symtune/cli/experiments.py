@@ -28,6 +28,7 @@ from symtune.experiment.run import (
 )
 from symtune.files import RUN_FILE
 from symtune.probe.run import CheckpointLabel
+from symtune.report.lab.join import join_runs
 from symtune.report.report import PAGE_FILE, write_report
 from symtune.report.rules import Rule
 from symtune.train import checkpoint, hosts
@@ -141,6 +142,24 @@ def probe(
     label = CheckpointLabel(name=_name(chosen, experiment), step=chosen)
     probe_model(experiment, inputs.out, label, console)
     report(inputs.out)
+
+
+def report_runs(
+  run_dirs: Sequence[pathlib.Path], out: pathlib.Path | None, rule: str
+) -> None:
+  """Write and print the report of a run, or of several in a folder of their own.
+
+  Raises:
+    SymtuneError: several runs without --out, or runs that cannot be joined.
+  """
+  if len(run_dirs) == 1 and out is None:
+    report(run_dirs[0], rule)
+    return
+  if out is None:
+    raise SymtuneError("got several runs, expected --out with a new folder for them.")
+  parse_choice(Rule, rule, "--rule")
+  join_runs(run_dirs, out)
+  report(out, rule)
 
 
 def report(

@@ -1,4 +1,4 @@
-"""The commands that look without a recipe: ask, show."""
+"""The commands that look without a recipe: ask, show, preview --probe."""
 
 import pathlib
 from typing import Annotated
@@ -67,6 +67,12 @@ def ask(
   answers: Annotated[
     str, typer.Option(help="rank takes the likeliest choice, generate decodes.")
   ] = "rank",
+  exemplars: Annotated[
+    str,
+    typer.Option(
+      help="per_query draws them for each query, per_seed for all of a seed at once."
+    ),
+  ] = "per_query",
   calibration: Annotated[
     str, typer.Option(help="Calibration prompts to ask: pmi,contextual,domain.")
   ] = "",
@@ -81,7 +87,7 @@ def ask(
   from symtune.cli import experiments
   from symtune.convert.tokenizer.read import read_vocab
   from symtune.experiment.answerers import open_answerers
-  from symtune.experiment.inquiry import Reader
+  from symtune.experiment.tokens import Reader
   from symtune.lab import tasks
   from symtune.lab.ask import ask as ask_models
   from symtune.lab.models import LabModel
@@ -119,6 +125,7 @@ def ask(
     max_queries=queries,
     seeds=_numbers(seeds),
     answers=answers,
+    exemplars=exemplars,
     calibration=_split(calibration),
     symbols=None if symbols is None else _split(symbols),
     data=data,
@@ -152,6 +159,31 @@ def show(
   console.print(found)
   if not found:
     console.print("no such episodes")
+
+
+def preview_probe(
+  name: str, data: str | None, probe: str, *, shots: int, count: int, seed: int
+) -> None:
+  """Prints what a probe asks about a task: every setting, of `count` queries.
+
+  Raises:
+    SymtuneError: an unknown task or probe, or one that does not ask about tasks.
+  """
+  from symtune.lab import tasks
+  from symtune.lab.inquiry import AskSettings, make_inquiry
+  from symtune.report.lab.show import item_to_terminal
+
+  task = tasks.task(name, data=data)
+  settings = AskSettings(
+    shots=shots, max_queries=count, seeds=(seed,), categories=task.categories
+  )
+  local = None if data is None or "://" in data else pathlib.Path(data)
+  inquiry = make_inquiry([task.task], [probe], settings, [], local)
+  console = rich.console.Console(highlight=False)
+  items = [item for _, items in inquiry.questions for item in items]
+  of_task = [item for item in items if item.task == task.name]
+  for item in of_task or items[:count]:
+    console.print(item_to_terminal(item))
 
 
 def _split(text: str) -> list[str]:

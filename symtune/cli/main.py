@@ -152,16 +152,23 @@ def sweep(
 
 @app.command()
 def report(
-  run_dir: Annotated[pathlib.Path, typer.Argument(help="Folder of a run.")],
+  run_dirs: Annotated[
+    list[pathlib.Path],
+    typer.Argument(metavar="RUN_DIR...", help="Folder of a run, or of several."),
+  ],
   rule: Annotated[
     str,
     typer.Option(help="sum, token, byte, pmi, contextual, domain or batch."),
   ] = "sum",
+  out: Annotated[
+    pathlib.Path | None,
+    typer.Option(help="New folder for the joined results of several runs."),
+  ] = None,
 ) -> None:
-  """Write report.md, report.html and report.png of a run, and print the table."""
+  """Write report.md, report.html and figures of a run, or of several joined runs."""
   from symtune.cli import experiments
 
-  experiments.report(run_dir, rule)
+  experiments.report_runs(run_dirs, out, rule)
 
 
 app.command()(look.ask)
@@ -196,6 +203,10 @@ def preview(
     str | None,
     typer.Option(help="Whose tasks lend label words to --labels borrowed."),
   ] = None,
+  probe: Annotated[
+    str | None,
+    typer.Option(help="Instead: what this probe asks about the task, by setting."),
+  ] = None,
   instruction: Annotated[
     bool, typer.Option(help="Show the task's instruction.")
   ] = False,
@@ -207,6 +218,9 @@ def preview(
   """Show rendered prompts, remapped labels and the tokens that the model sees."""
   from symtune.cli import cards
 
+  if probe is not None:
+    look.preview_probe(task, data, probe, shots=shots, count=count, seed=seed)
+    return
   cards.preview(
     task,
     data,

@@ -22,8 +22,8 @@ from symtune.convert.source import HF
 from symtune.convert.tokenizer.read import check_rows, read_vocab
 from symtune.data.text.vocab import Vocab, have_same_ids
 from symtune.errors import SymtuneError, did_you_mean
-from symtune.experiment.inquiry import Reader
 from symtune.experiment.start import Start, find_start
+from symtune.experiment.tokens import Reader
 from symtune.files import CACHE_FILE
 from symtune.model.decoder.config import DecoderConfig
 from symtune.model.decoder.network import Decoder
@@ -175,6 +175,7 @@ def native_answerer(
       f"the network was trained with as --vocab."
     )
   if isinstance(network, Decoder):
+    reader = _within_positions(reader, network)
     model = NativeDecoder(network, params)
   else:
     model = NativeModel(network, params)
@@ -193,6 +194,13 @@ def native_answerer(
     dtype=np.dtype(network.config.dtype).name,
   )
   return Answerer(label=sized, score=scorer)
+
+
+def _within_positions(reader: Reader, network: Decoder) -> Reader:
+  """The reader, whose prompts lose exemplars rather than exceed a model's positions."""
+  if reader.max_inputs <= network.config.max_positions:
+    return reader
+  return dataclasses.replace(reader, max_inputs=network.config.max_positions)
 
 
 def _cache(out: pathlib.Path | None) -> ScoreCache:

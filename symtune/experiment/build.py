@@ -32,11 +32,11 @@ from symtune.data.text.symbols import (
 )
 from symtune.data.text.vocab import Vocab
 from symtune.errors import SymtuneError
-from symtune.experiment.inquiry import Inquiry, Reader
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.start import Start, find_start
 from symtune.experiment.tokens import (
+  Reader,
   check_kinds,
   check_targets,
   layout_of,
@@ -46,7 +46,7 @@ from symtune.model.networks import Network, make_network
 from symtune.probe.answer.model_scorer import tokenize_item
 from symtune.probe.catalog import make_probes
 from symtune.probe.probe import ProbeSettings
-from symtune.probe.questions import Questions
+from symtune.probe.questions import Inquiry, Questions
 from symtune.progress import Progress
 
 

@@ -22,13 +22,13 @@ from symtune.errors import SymtuneError
 from symtune.experiment.answerers import Answerer, native_answerer
 from symtune.experiment.build import Experiment, make_batches
 from symtune.experiment.folder import git_commit
-from symtune.experiment.inquiry import Inquiry
 from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.start import load_start
 from symtune.files import DATA_FILE, RESULTS_FILE, write_whole
 from symtune.model.axes import Rules
 from symtune.model.network import Params
 from symtune.model.networks import param_axes, param_shapes
+from symtune.probe.questions import Inquiry
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
 from symtune.train import checkpoint, hosts, partition
 from symtune.train.loop import CHECKPOINTS, FitResult, fit

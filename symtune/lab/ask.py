@@ -14,20 +14,20 @@ from symtune.data.text.symbols import SymbolCategory
 from symtune.errors import SymtuneError
 from symtune.experiment import run
 from symtune.experiment.folder import claim_folder
-from symtune.experiment.inquiry import (
+from symtune.experiment.recipe_json import to_plain_json
+from symtune.experiment.tokens import Reader
+from symtune.lab.inquiry import (
   AskSettings,
-  Inquiry,
-  Reader,
   check_questions,
   make_inquiry,
 )
-from symtune.experiment.recipe_json import to_plain_json
 from symtune.lab.models import LabModel, load
 from symtune.lab.results import LabResults
 from symtune.lab.tasks import LabTask
 from symtune.lab.tasks import task as find_task
 from symtune.probe.answer.calibrate import Calibration
-from symtune.probe.probe import AnswerKind, Probe
+from symtune.probe.probe import AnswerKind, ExemplarSets, Probe
+from symtune.probe.questions import Inquiry
 
 NAME = "ask"  # what stands for the recipe in a folder's run.json
 
@@ -44,6 +44,7 @@ def ask(
   answers: str = "rank",
   also_generate: bool = True,
   calibration: Sequence[str] = (),
+  exemplars: str = "per_query",
   symbols: Sequence[str] | None = None,
   data: str | os.PathLike[str] | None = None,
   out: str | os.PathLike[str] | None = None,
@@ -62,6 +63,8 @@ def ask(
     answers: "rank" takes the likeliest choice, "generate" decodes an answer.
     also_generate: whether probes that need it also decode answers.
     calibration: calibration prompts to ask: "pmi", "contextual", "domain".
+    exemplars: "per_query" draws them for each query; "per_seed" gives all queries of a
+      task and seed the same ones, which decoder-only models read once.
     symbols: categories of symbols; None takes those that all models know.
     data: folder for probes with data files of their own.
     out: folder of the results, where an interrupted call goes on; None keeps them until
@@ -86,6 +89,7 @@ def ask(
     answers=parse_choice(AnswerKind, answers, "answers"),
     also_generate=also_generate,
     calibration=tuple(parse_choice(Calibration, c, "calibration") for c in calibration),
+    exemplars=parse_choice(ExemplarSets, exemplars, "exemplars"),
     categories=None
     if symbols is None
     else tuple(parse_choice(SymbolCategory, c, "symbols") for c in symbols),

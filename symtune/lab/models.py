@@ -14,7 +14,7 @@ from symtune.data.prompts import Prompt
 from symtune.data.text.vocab import Vocab, unknown_words
 from symtune.errors import SymtuneError
 from symtune.experiment.answerers import Answerer, Opened, open_answerers
-from symtune.experiment.inquiry import Reader
+from symtune.experiment.tokens import Reader
 from symtune.lab.scores import ScoreRow, Scores, as_tuple
 from symtune.probe.probe import AnswerKind, ProbeItem
 from symtune.report.outcomes import judge

@@ -18,6 +18,7 @@ from symtune.probe.results import Results, read_results
 from symtune.probe.texts import read_questions
 from symtune.report.figures import accuracy_figure
 from symtune.report.lab.episodes import AnsweredEpisode, Change, Wanted, find_episodes
+from symtune.report.lab.join import keep_paired
 from symtune.report.lab.page import write_page
 from symtune.report.lab.show import episode_to_html, episode_to_terminal, table_to_html
 from symtune.report.report import make_content
@@ -81,7 +82,7 @@ class LabResults:
     return pandas.DataFrame(lines, columns=pandas.Index(_COLUMNS))
 
   def paired(self, rule: str = "sum") -> PairedResults:
-    """The same questions side by side.
+    """The questions that every model was asked, side by side.
 
     Args:
       rule: how log-likelihoods become answers: sum, token, byte, pmi, contextual,
@@ -90,9 +91,8 @@ class LabResults:
     Raises:
       SymtuneError: an unknown rule, or one whose calibration was not asked.
     """
-    return pair_rows(
-      apply_rule(self._rows, parse_choice(Rule, rule, "rule")), self.order
-    )
+    rows = keep_paired(self._rows).rows
+    return pair_rows(apply_rule(rows, parse_choice(Rule, rule, "rule")), self.order)
 
   def table(self, rule: str = "sum") -> "LabTable":
     """Accuracy by setting with 95% intervals, and differences from the first model."""

@@ -19,8 +19,8 @@ from symtune.data.draw.index import Shots
 from symtune.data.prompts import ALL_FORMATS, PromptFormat
 from symtune.data.text.symbols import SymbolCategory
 from symtune.errors import SymtuneError
-from symtune.experiment.inquiry import symbol_pool
 from symtune.lab.episodes import LabEpisode
+from symtune.lab.inquiry import symbol_pool
 from symtune.probe.ask import Asker
 from symtune.probe.probe import ProbeSettings
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 _SHOWN_ROWS = 3
-# The only symbols that the vocabulary of the microworld's models knows.
+# What recipe.symbols.categories of gin_configs/recipes/microworld.gin says.
 _MICROWORLD = (SymbolCategory.NONCE,)
 
 
@@ -52,6 +52,11 @@ class LabTask:
   def labels(self) -> tuple[str, ...]:
     """What prompts call the classes."""
     return self.task.card.labels
+
+  @property
+  def categories(self) -> tuple[SymbolCategory, ...] | None:
+    """The categories of symbols that suit its models; None stands for all."""
+    return _MICROWORLD if self.name.startswith(MICROWORLD_PREFIX) else None
 
   @property
   def frame(self) -> "pandas.DataFrame":
@@ -94,7 +99,7 @@ class LabTask:
         f"{max(rows)}."
       )
     settings = ProbeSettings(
-      pool=symbol_pool([], _MICROWORLD if self._is_microworld else None),
+      pool=symbol_pool([], self.categories),
       shots=Shots(minimum=k, maximum=k),
       seeds=(seed,),
       max_queries=100 if query is None else len(rows),
@@ -158,10 +163,6 @@ class LabTask:
   def _repr_html_(self) -> str:
     shown = self.frame.head(_SHOWN_ROWS)._repr_html_()
     return f"<b>{html.escape(self._title())}</b>{shown}"
-
-  @property
-  def _is_microworld(self) -> bool:
-    return self.name.startswith(MICROWORLD_PREFIX)
 
   def _title(self) -> str:
     counts = self.frame["label"].value_counts()

@@ -34,6 +34,7 @@ from symtune.report.lab.content import (
   content_to_markdown,
   of_table,
 )
+from symtune.report.lab.join import keep_paired
 from symtune.report.lab.page import write_page
 from symtune.report.notes import write_notes
 from symtune.report.open_answers import generated_table, rule_table
@@ -110,16 +111,16 @@ def write_report(
     For the terminal: the headline table, and the table of groups if there are several.
 
   Raises:
-    SymtuneError: there are no results, files are damaged, or checkpoints were not asked
-      the same questions.
+    SymtuneError: there are no results, files are damaged, or no question was asked of
+      all checkpoints. Questions that only some were asked are left out, and counted.
   """
+  texts = read_questions(run_dir / QUESTIONS_FILE)  # refused before anything is written
   content = make_content(run_dir, rule, order)
   for section in content.sections:
     for part in section.parts:
       if isinstance(part, Drawing):
         write_whole(run_dir / part.file, part.draw("png"))
   write_whole(run_dir / REPORT_FILE, content_to_markdown(content))
-  texts = read_questions(run_dir / QUESTIONS_FILE)
   write_page(run_dir / PAGE_FILE, content, texts)
   tables = [content.sections[0].parts[0], *_group_tables(content.results)[:1]]
   return tuple(to_terminal(table) for table in tables if isinstance(table, Table))
@@ -134,6 +135,8 @@ def make_content(
   about = _read_object(run_dir / RUN_FILE, ("recipe", "config_hash"))
   data = _read_data(run_dir / DATA_FILE)
   try:
+    paired = keep_paired(rows)
+    rows = paired.rows
     results = pair_rows(apply_rule(rows, rule), order)
   except SymtuneError as error:
     raise SymtuneError(f"{results_path}: {error}") from error
@@ -162,7 +165,7 @@ def make_content(
   ]
   return Content(
     title="Report" if about is None else about["recipe"],
-    remarks=_head(about, rule),
+    remarks=(*_head(about, rule), *([paired.remark] if paired.remark else [])),
     sections=tuple(sections),
     results=results,
   )

@@ -69,11 +69,6 @@ def test_a_bare_text_needs_no_quotes():
   assert recipe.probe.seeds == (0, 1)
 
 
-def test_a_bare_text_in_the_place_of_a_number_is_named():
-  with pytest.raises(SymtuneError, match="a setting of TrainSettings is a text"):
-    load_recipe("microworld", ["TrainSettings.steps=O1"])
-
-
 def test_names_that_are_nearly_right_get_a_hint():
   with pytest.raises(SymtuneError, match="Did you mean 'microworld'"):
     load_recipe("microwrld")
@@ -110,7 +105,7 @@ def test_second_recipe_does_not_see_the_first_one():
     ("Recipe.seed=[1,", r"--gin\.Recipe\.seed: got '\[1,', .*ends too early"),
     ("Recipe.seed=(", r"--gin\.Recipe\.seed: .*ends too early"),
     ("Recipe.seed=" + "[" * 3_000, r"--gin\.Recipe\.seed: .*ends too early"),
-    ("Recipe.seed=1bc", r"parse token '1bc'.* \"--gin\.Recipe\.seed='text'\""),
+    ("Recipe.seed=1bc", r"got '1bc', which .* \"--gin\.Recipe\.seed='text'\""),
     ("Recipe.seed=abc", r"Recipe\.seed: got 'abc' \(str\), expected int"),
     ("Recipe.seed={[1]: 2}", r"--gin\.Recipe\.seed: unhashable type: 'list'"),
     ("Recipe.seed=@os.system()", r"--gin\.Recipe\.seed: No configurable matching"),
@@ -140,7 +135,7 @@ def test_bad_overrides_are_one_message(binding, message):
 
 MISTYPED = {
   "TrainSettings.steps=1.5": "TrainSettings.steps: got 1.5 (float), expected int",
-  "TrainSettings.steps='abc'": "not supported between instances of 'str' and 'int'",
+  "TrainSettings.steps='abc'": "setting of TrainSettings is a text, expected a number",
   "TrainSettings.log_every=True": "TrainSettings.log_every: got True (bool)",
   "Recipe.seed='x'": "Recipe.seed: got 'x' (str), expected int",
   "Recipe.model=None": "Recipe.model: got None (NoneType), expected T5Config",

@@ -1,6 +1,5 @@
 """`symtune ask`, `show` and `data import`: no recipe, no tuning rows."""
 
-import re
 import sys
 
 import pytest
@@ -18,6 +17,7 @@ def run(tmp_path, monkeypatch, capsys):
   lines = [f"text {i},{('bad', 'good')[i % 2]}" for i in range(40)]
   (tmp_path / "reviews.csv").write_text("\n".join(["review,stars", *lines]))
   monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv("COLUMNS", "160")
 
   def run(*arguments):
     monkeypatch.setattr(sys, "argv", ["symtune", *arguments])
@@ -43,7 +43,6 @@ def test_own_table_to_report_and_episodes(run, tmp_path):
   assert {r.choices for r in rows if r.setting == "poor, fine"} == {("poor", "fine")}
   code, printed = run("show", "out", "--probe", "flipped_labels", "--limit", "1")
   assert code == 0
-  printed = re.sub(r"[\s│]+", " ", printed)  # lines of 80 characters
   for words in ("follows context", "follows prior", "log p(bad)", "reviews"):
     assert words in printed
   code, printed = run("show", "out", "--changed", "wrong-right")
@@ -107,3 +106,33 @@ def test_show_needs_results_and_known_names(run):
     code, printed = run("show", "out", *options)
     assert code == 2
     assert message in printed
+
+
+def test_preview_shows_what_a_probe_asks(run):
+  name = "micro_bird_fish"
+  code, printed = run("preview", name, "--probe", "flipped_labels", "--count", "2")
+  assert code == 0, printed
+  assert printed.count("flipped labels, micro_bird_fish") == 2
+  assert "the meaning implies" in printed
+  code, printed = run("preview", name, "--probe", "settings", "--count", "1")
+  for setting in ("instruction + labels", "neither, fixed format"):
+    assert f"{setting}, {name}" in printed
+  code, printed = run("preview", name, "--probe", "linear_classification")
+  assert code == 0, printed
+  code, printed = run("preview", name, "--probe", "moods")
+  assert code == 2
+  assert "expected some of settings" in printed
+
+
+def test_several_runs_become_one_report(run, tmp_path):
+  assert _ask(run, *TABLE, models=["baseline:majority"])[0] == 0
+  (tmp_path / "out").rename(tmp_path / "a")
+  assert _ask(run, *TABLE, models=["baseline:copy"])[0] == 0
+  code, printed = run("report", "a", "out")
+  assert code == 2
+  assert "expected --out" in printed
+  code, printed = run("report", "a", "out", "--out", "both")
+  assert code == 0, printed
+  text = (tmp_path / "both" / "report.md").read_text()
+  assert "baseline:majority" in text
+  assert "baseline:copy" in text

@@ -13,7 +13,7 @@ from symtune.convert.source import open_checkpoint
 from symtune.errors import SymtuneError
 from symtune.experiment import answerers
 from symtune.experiment.answerers import BASELINES, open_answerers
-from symtune.experiment.inquiry import Reader
+from symtune.experiment.tokens import Reader
 from symtune.model.config import T5Config
 from symtune.model.network import Transformer, init_params
 from symtune.probe.answer.native_model import count_parameters

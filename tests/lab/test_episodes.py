@@ -5,7 +5,7 @@ import rich.console
 
 from symtune.data.draw.index import Shots
 from symtune.errors import SymtuneError
-from symtune.experiment.inquiry import symbol_pool
+from symtune.lab.inquiry import symbol_pool
 from symtune.lab.models import load
 from symtune.probe.probe import ProbeSettings
 from symtune.probe.probes.flipped_labels import FlippedLabels

@@ -10,6 +10,7 @@ import rich.table
 import rich.text
 
 from symtune.data.prompts import TURN_SEPARATOR
+from symtune.probe.probe import AnswerKind, ProbeItem
 from symtune.report.lab.episodes import Answer, AnsweredEpisode
 from symtune.report.results import checkpoint_title, setting_title
 
@@ -79,6 +80,25 @@ def episode_to_html(episode: AnsweredEpisode) -> str:
     f'<p style="opacity:.7">{html.escape(describe_hypotheses(episode))}</p>'
     f"{table}</div>"
   )
+
+
+def item_to_terminal(item: ProbeItem) -> rich.console.RenderableType:
+  """A question that nobody has answered yet: the prompt and what is right."""
+  prompt = item.prompt
+  words = [
+    f"right: {prompt.choices[prompt.answer]}",
+    f"choices: {', '.join(prompt.choices)}" if len(prompt.choices) > 1 else "open",
+    "generated" if item.kind is AnswerKind.GENERATE else "ranked",
+  ]
+  if item.prior is not None and item.prior != item.context:
+    words.append(f"the meaning implies {prompt.choices[item.prior]}")
+  setting = setting_title(item.probe, item.setting)
+  title = f"{setting}, {item.task}, seed {item.seed}, query {item.query}"
+  body = rich.console.Group(
+    prompt_to_terminal(prompt.turns),
+    rich.text.Text("\n" + "; ".join(words), style="dim"),
+  )
+  return rich.panel.Panel(body, title=rich.text.Text(title), title_align="left")
 
 
 def table_to_html(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

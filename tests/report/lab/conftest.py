@@ -1,9 +1,12 @@
 """A folder with the answers of two baselines, and its lab report."""
 
+import dataclasses
+
 import pytest
 
 import symtune as st
 from symtune.lab.tasks import LabTask
+from symtune.probe.results import read_results, to_json
 
 TASKS = (("animal", "fruit"), ("animal", "tool"), ("fruit", "tool"))
 
@@ -21,3 +24,15 @@ def asked(make_task, tmp_path_factory):
     out=tmp_path_factory.mktemp("asked") / "out",
     quiet=True,
   )
+
+
+@pytest.fixture(scope="session")
+def rename():
+  """Gives all checkpoints of a folder one name."""
+
+  def rename(folder, name):
+    path = folder / "results.jsonl"
+    rows = [dataclasses.replace(row, checkpoint=name) for row in read_results(path)]
+    path.write_text("".join(to_json(row) + "\n" for row in rows))
+
+  return rename

@@ -1,10 +1,6 @@
-"""What is asked and how it is read, apart from what is tuned.
-
-An experiment with a recipe has both parts; `symtune ask` and notebooks have only these.
-"""
+"""(tasks, probes, settings) -> Inquiry: what is asked where no recipe says it."""
 
 import dataclasses
-import functools
 import hashlib
 import json
 import pathlib
@@ -13,7 +9,6 @@ from collections.abc import Sequence
 from symtune.cards.card import Task
 from symtune.data.draw.index import Shots
 from symtune.data.draw.words import DRAWS_VERSION
-from symtune.data.text.causal_vocab import CausalVocab
 from symtune.data.text.symbols import (
   ALL_CATEGORIES,
   PoolSplit,
@@ -22,61 +17,23 @@ from symtune.data.text.symbols import (
   make_pool,
 )
 from symtune.data.text.vocab import Vocab
-from symtune.data.tokens.causal import CausalTokenizer
-from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
+from symtune.experiment.tokens import Tokenizer
 from symtune.probe.answer.calibrate import Calibration
 from symtune.probe.answer.model_scorer import tokenize_item
 from symtune.probe.catalog import make_probes
-from symtune.probe.probe import MANY_SHOTS, AnswerKind, Probe, ProbeSettings
-from symtune.probe.questions import Questions
+from symtune.probe.probe import (
+  MANY_SHOTS,
+  AnswerKind,
+  ExemplarSets,
+  Probe,
+  ProbeSettings,
+)
+from symtune.probe.questions import Inquiry, Questions
 
 # Evaluation symbols of each category: more than any probe of a few tasks draws, and few
 # enough to be checked against a vocabulary at once.
 POOL_SIZE = 5000
-
-Tokenizer = PromptTokenizer | CausalTokenizer
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Reader:
-  """How models read prompts.
-
-  Attributes:
-    vocab: the vocabulary that all of them share; None takes each model's own.
-    max_inputs: longest prompt in tokens; longer ones lose exemplars.
-    max_targets: longest label word or generated text in tokens, EOS included.
-    tokens_per_batch: input tokens scored at once; bounds the memory.
-  """
-
-  vocab: Vocab | None = None
-  max_inputs: int = 2048
-  max_targets: int = 64
-  tokens_per_batch: int = 4096
-
-  @functools.cached_property
-  def tokenizer(self) -> Tokenizer:
-    """The tokenizer of the shared vocabulary, which remembers the ids of texts."""
-    assert self.vocab is not None, "each model has a vocabulary of its own"
-    limits = (self.max_inputs, self.max_targets)
-    if isinstance(self.vocab, CausalVocab):
-      return CausalTokenizer(self.vocab, max_inputs=limits[0], max_targets=limits[1])
-    return PromptTokenizer(self.vocab, max_inputs=limits[0], max_targets=limits[1])
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Inquiry:
-  """What every answerer is asked.
-
-  Attributes:
-    questions: the questions.
-    calibration: calibration prompts that are asked beside ranked ones.
-    config_hash: identifies settings, data and vocabulary; part of every result row.
-  """
-
-  questions: Questions
-  calibration: tuple[Calibration, ...]
-  config_hash: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,6 +48,7 @@ class AskSettings:
     answers: whether choices are ranked or answers generated.
     also_generate: see `ProbeSettings`.
     calibration: calibration prompts to ask.
+    exemplars: whether each query or each seed has exemplars of its own.
     categories: kinds of symbols; None takes all that the vocabularies know.
   """
 
@@ -101,6 +59,7 @@ class AskSettings:
   answers: AnswerKind = AnswerKind.RANK
   also_generate: bool = True
   calibration: tuple[Calibration, ...] = ()
+  exemplars: ExemplarSets = ExemplarSets.PER_QUERY
   categories: tuple[SymbolCategory, ...] | None = None
 
 
@@ -142,6 +101,7 @@ def make_inquiry(
     seeds=settings.seeds,
     kind=settings.answers,
     also_generate=settings.also_generate,
+    exemplars=settings.exemplars,
   )
   named = [probe for probe in probes if isinstance(probe, str)]
   made = [probe for probe in probes if not isinstance(probe, str)]
