@@ -17,12 +17,15 @@ pass, which compiles, is left out, and the best of the repeats counts.
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +35,7 @@ SHOTS = 4
 
 def main() -> None:
   """Runs both sides and prints the figures."""
-  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser = argparse.ArgumentParser(description="Scores per second, ours and lm-eval's.")
   parser.add_argument("folder", type=pathlib.Path)
   parser.add_argument("--data", type=pathlib.Path, required=True)
   parser.add_argument("--prompts", type=int, default=40)
@@ -109,12 +112,13 @@ def score_ours(args: argparse.Namespace) -> dict:
       def score(items=items):
         return ModelScorer(model, tokenizer, tokens_per_batch=args.tokens)(items)
 
-      seconds, first, scores = best_seconds(score, args.repeats)
+      timing = best_time(score, args.repeats)
       found[f"{labels} {exemplars}"] = {
-        "seconds": seconds,
-        "compiling": first - seconds,
+        "seconds": timing.seconds,
+        "processor_seconds": timing.processor_seconds,
+        "compiling": timing.first_seconds - timing.seconds,
         "prompts": len(items),
-        "scores": [score.log_likelihoods for score in scores],
+        "scores": [score.log_likelihoods for score in timing.result],
       }
   return {"found": found, "megabytes": peak_megabytes()}
 
@@ -149,27 +153,41 @@ def score_theirs(args: argparse.Namespace) -> dict:
           return harness._loglikelihood_tokens(asked, disable_tqdm=True)
 
         # Nothing is compiled, so that the first pass counts, too.
-        seconds, _, answers = best_seconds(score, args.repeats - 1)
-        values = iter(answers)
+        timing = best_time(score, args.repeats - 1)
+        values = iter(timing.result)
         found[f"{labels} {exemplars} {batch}"] = {
-          "seconds": seconds,
+          "seconds": timing.seconds,
+          "processor_seconds": timing.processor_seconds,
           "prompts": len(items),
           "scores": [[next(values)[0] for _ in p.choices] for p in prompts],
         }
   return {"found": found, "megabytes": peak_megabytes()}
 
 
-def best_seconds(score, repeats: int):
-  """The best of the repeats, the first pass, and its result."""
-  start = time.perf_counter()
-  result = score()
-  first = time.perf_counter() - start
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Timing:
+  """What a work took: the best time, that of the processors, and its result."""
+
+  seconds: float
+  processor_seconds: float
+  first_seconds: float
+  result: Any
+
+
+def best_time(work: Callable[[], Any], repeats: int) -> Timing:
+  """Does it once more than the repeats; the first time counts if there are none."""
   times = []
-  for _ in range(repeats):
-    start = time.perf_counter()
-    score()
-    times.append(time.perf_counter() - start)
-  return min(times, default=first), first, result
+  for _ in range(repeats + 1):
+    start = time.perf_counter(), time.process_time()
+    result = work()
+    times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+  counted = times[1:] or times
+  return Timing(
+    seconds=min(wall for wall, _ in counted),
+    processor_seconds=min(processor for _, processor in counted),
+    first_seconds=times[0][0],
+    result=result,
+  )
 
 
 def forget_peak() -> None:
@@ -180,7 +198,8 @@ def forget_peak() -> None:
 def peak_megabytes() -> float:
   """The largest memory since then."""
   status = pathlib.Path("/proc/self/status").read_text()
-  return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1e3
+  (kilobytes,) = re.findall(r"VmHWM:\s+(\d+)", status)
+  return int(kilobytes) / 1e3
 
 
 def report(args: argparse.Namespace, ours: dict, theirs: dict) -> None:
@@ -198,21 +217,35 @@ def report(args: argparse.Namespace, ours: dict, theirs: dict) -> None:
 def show(labels: int, exemplars: str, batches: tuple[int, ...], ours, theirs) -> None:
   """Prints the speeds of both sides at one kind of exemplars."""
   mine = ours[f"{labels} {exemplars}"]
-  speed = mine["prompts"] / mine["seconds"]
   print(
-    f"  {exemplars}: symtune {speed:.2f} prompts/s ({mine['seconds']:.2f} s, and "
-    f"{mine['compiling']:.1f} s of compiling)"
+    f"  {exemplars}: symtune {speeds(mine)}; {mine['compiling']:.1f} s of compiling"
   )
-  best, worst = 0.0, 0.0
-  for batch in batches:
-    peer = theirs[f"{labels} {exemplars} {batch}"]
-    their_speed = peer["prompts"] / peer["seconds"]
-    best = max(best, their_speed)
-    pairs = zip(mine["scores"], peer["scores"], strict=False)
-    worst = max(worst, *(np.abs(np.subtract(a, b)).max() for a, b in pairs))
-    print(f"    lm-eval, batch size {batch}: {their_speed:.2f} prompts/s")
-  print(f"    symtune is {speed / best:.1f}x; log-likelihoods differ by {worst:.1e}")
+  peers = [theirs[f"{labels} {exemplars} {batch}"] for batch in batches]
+  for batch, peer in zip(batches, peers, strict=True):
+    print(f"    lm-eval, batch size {batch}: {speeds(peer)}")
+  wall, processor = (
+    min(peer[key] / peer["prompts"] for peer in peers) * mine["prompts"] / mine[key]
+    for key in ("seconds", "processor_seconds")
+  )
+  worst = max(
+    np.abs(np.subtract(a, b)).max()
+    for peer in peers
+    for a, b in zip(mine["scores"], peer["scores"], strict=False)
+  )
+  print(
+    f"    symtune is {wall:.1f}x ({processor:.1f}x by the processors' time); "
+    f"log-likelihoods differ by at most {worst:.1e}"
+  )
   assert worst < 1e-3, "the scores differ: these are not the same numbers"
+
+
+def speeds(side: dict[str, Any]) -> str:
+  """Prompts per second, and the seconds that they are from."""
+  speed = side["prompts"] / side["seconds"]
+  return (
+    f"{speed:.2f} prompts/s ({side['prompts']} in {side['seconds']:.2f} s, "
+    f"{side['processor_seconds']:.2f} s of the processors)"
+  )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import types
 import typing
 from typing import Any, TypeVar
 
-from symtune.errors import SymtuneError
+from symtune.errors import SymtuneError, did_you_mean
 
 _Choice = TypeVar("_Choice", bound=enum.Enum)
 
@@ -81,7 +81,10 @@ def _fits(value: Any, hint: type) -> bool:
 
 
 def _describe(value: Any, hint: Any, name: str) -> str:
+  names = [h.__name__ for h in typing.get_args(hint) if isinstance(h, type)]
   expected = hint.__name__ if isinstance(hint, type) else str(hint)
+  if isinstance(hint, types.UnionType) and len(names) == len(typing.get_args(hint)):
+    expected = " | ".join(name.replace("NoneType", "None") for name in names)
   shown = repr(value)
   shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
   return f"{name}: got {shown} ({type(value).__name__}), expected {expected}"
@@ -102,4 +105,7 @@ def parse_choice(choices: type[_Choice], value: object, where: str) -> _Choice:
     return choices(value)
   except ValueError as error:
     known = ", ".join(repr(str(member.value)) for member in choices)
-    raise SymtuneError(f"{where}: got {value!r}, expected one of {known}.") from error
+    hint = did_you_mean(str(value), (str(member.value) for member in choices))
+    raise SymtuneError(
+      f"{where}: got {value!r}, expected one of {known}.{hint}"
+    ) from error

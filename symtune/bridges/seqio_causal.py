@@ -1,4 +1,4 @@
-"""A suite as a SeqIO task for decoder-only models: prompts in, labels as targets.
+"""A suite in SeqIO for decoder-only models: prompts are inputs, labels are targets.
 
 SeqIO's DecoderFeatureConverter joins both and scores the targets alone, which are the
 last label with its space and the blank line behind it. SeqIO puts a 0 in the place of
@@ -42,16 +42,16 @@ from symtune.errors import SymtuneError
 _FEATURES = ("inputs", "targets")
 
 
-def causal_task(
+def register_causal_task(
   suite: str,
   *,
   vocab: str | os.PathLike[str],
   labels: LabelStyle | str = LabelStyle.SYMBOLS,
   instruction: bool = False,
-) -> seqio.Task:
-  """The tuning prompts of a suite for a decoder-only model; not registered.
+) -> str:
+  """The tuning prompts of a suite for a decoder-only model, as a SeqIO task.
 
-  Give it to T5X's DatasetConfig in the place of a name. It has the split "train" only.
+  It has the split "train" only. The settings are those at the time of this call.
 
   Args:
     suite: a suite of cards, such as "symbol_tuning_train".
@@ -60,7 +60,7 @@ def causal_task(
     instruction: whether prompts carry the task's instruction.
 
   Returns:
-    The task; its rows are read now, its prompts are made when they are asked for.
+    The task's registered name.
 
   Raises:
     SymtuneError: suite, rows or vocabulary are missing, damaged or do not fit.
@@ -74,18 +74,23 @@ def causal_task(
   feature = seqio.Feature(
     seqio.PassThroughVocabulary(known.size, known.eos_id), add_eos=False
   )
-  return seqio.Task(
-    f"symtune_{suite}_{style}{'_instruction' if instruction else ''}_causal",
+  setting = f"{style}{'_instruction' if instruction else ''}"
+  name = f"symtune_{suite}_{setting}_causal_{known.fingerprint[:8]}"
+  task = seqio.Task(
+    name,
     source=_Positions(settings.prompts),
     preprocessors=[functools.partial(_tokenize, mixture=mixture, vocab=known)],
     output_features=dict.fromkeys(_FEATURES, feature),
     metric_fns=[],
   )
+  seqio.TaskRegistry.remove(name)  # one made with other settings, if there is any
+  seqio.TaskRegistry.add_provider(name, task)
+  return name
 
 
-def task_vocabulary(task: seqio.Task) -> seqio.Vocabulary:
-  """The vocabulary that T5X's model needs: that of its task."""
-  return task.output_features["targets"].vocabulary
+def vocabulary_of(name: str) -> seqio.Vocabulary:
+  """The vocabulary that T5X's model needs: that of a registered task."""
+  return seqio.get_mixture_or_task(name).output_features["targets"].vocabulary
 
 
 class _Positions(seqio.DataSource):

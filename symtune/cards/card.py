@@ -71,6 +71,10 @@ class Source:
   download: Download | None = None
 
 
+# The source of rows of one's own; their cards need no keys `source` and `licence`.
+PRIVATE = Source(hub=None, config=None, reference="private", wording="given")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Example:
   """One row of a task.
@@ -119,6 +123,8 @@ class TaskCard:
       independent (`stats.shared`).
     passage: The field that several rows may share, such as the text that questions are
       about; rows that share the query's are never its exemplars. None if there is none.
+    label_sets: Other words for the classes with the same meaning, such as synonyms,
+      emoji or another language, by a name; the probe `label_semantics` asks with each.
 
   Raises:
     SymtuneError: If a value is invalid or contradicts another; names the key.
@@ -140,6 +146,7 @@ class TaskCard:
   licence: str
   shares: tuple[str, ...] = ()
   passage: str | None = None
+  label_sets: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     for key, problem in (
@@ -148,6 +155,7 @@ class TaskCard:
       ("fields", _fields_problem(self.fields)),
       ("template", _template_problem(self.template, self.fields)),
       ("labels", _labels_problem(self.labels)),
+      ("label_sets", _label_sets_problem(self.label_sets, self.labels)),
       ("passage", _passage_problem(self.passage, self.fields)),
       ("label_names", _label_names_problem(self.label_names, self.labels)),
       ("instruction", _line_problem(self.instruction)),
@@ -216,7 +224,7 @@ def read_card(path: str | os.PathLike[str]) -> TaskCard:
   """
   path = pathlib.Path(path)
   keys = strict_yaml.read_yaml(path)
-  optional = ("shares", "passage")
+  optional = ("shares", "passage", "label_sets", "source", "licence")
   names = [field.name for field in dataclasses.fields(TaskCard)]
   keys.check_keys([name for name in names if name not in optional], optional)
   values = {
@@ -232,10 +240,11 @@ def read_card(path: str | os.PathLike[str]) -> TaskCard:
     "exemplar_splits": keys.texts("exemplar_splits"),
     "query_splits": keys.texts("query_splits"),
     "rows": keys.text("rows"),
-    "source": _source(keys),
-    "licence": keys.text("licence"),
+    "source": _source(keys) if "source" in keys.values else PRIVATE,
+    "licence": keys.text("licence") if "licence" in keys.values else "private",
     "shares": keys.texts("shares") if "shares" in keys.values else (),
     "passage": keys.text("passage") if "passage" in keys.values else None,
+    "label_sets": _label_sets(keys) if "label_sets" in keys.values else {},
   }
   try:
     return TaskCard(**values)
@@ -259,6 +268,11 @@ def _source(keys: strict_yaml.Section) -> Source:
     fields, labels = keys.texts("fields"), keys.texts("labels")
     values["download"] = read_download(source.section("download"), fields, len(labels))
   return Source(**values)
+
+
+def _label_sets(keys: strict_yaml.Section) -> dict[str, tuple[str, ...]]:
+  sets = keys.section("label_sets")
+  return {str(name): sets.texts(name) for name in sets.values}
 
 
 def _task_type(keys: strict_yaml.Section) -> TaskType:
@@ -342,6 +356,18 @@ def _labels_problem(labels: tuple[str, ...]) -> str | None:
       return _line_problem(label)
     if labels.count(label) > 1:
       return f"the label {label!r} occurs twice; each class needs its own word"
+  return None
+
+
+def _label_sets_problem(
+  label_sets: Mapping[str, tuple[str, ...]], labels: tuple[str, ...]
+) -> str | None:
+  for name, words in label_sets.items():
+    if len(words) != len(labels):
+      return f"{name!r} has {len(words)} words for {len(labels)} labels; give one each"
+    problem = _labels_problem(words)
+    if problem:
+      return f"{name!r}: {problem}"
   return None
 
 

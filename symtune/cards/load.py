@@ -7,7 +7,6 @@ reports then show apart.
 """
 
 import dataclasses
-import difflib
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +16,10 @@ from symtune.cards import microworld, strict_yaml
 from symtune.cards.card import Task, TaskCard
 from symtune.cards.examples import read_task
 from symtune.cards.resources import data_path, resource_dir
-from symtune.errors import SymtuneError
+from symtune.errors import SymtuneError, did_you_mean
 
+MICROWORLD_PREFIX = "micro_"
+MICROWORLD_SUITES = ("microworld_train", "microworld_eval")
 _CARD_FOLDERS = ("train", "eval")
 
 
@@ -141,6 +142,38 @@ def load_suite(
   )
 
 
+def load_task(
+  name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
+) -> Task:
+  """Returns one task with its rows.
+
+  Args:
+    name: The name of a card or of a microworld task, or the path of a card.
+    data_dir: The folder with its rows; None takes the folder of the card's file. Tasks
+      of the microworld need none.
+
+  Raises:
+    SymtuneError: If there is no such task, or its card or rows are not valid.
+  """
+  text = os.fspath(name)
+  if text.startswith(MICROWORLD_PREFIX) and not text.endswith(".yaml"):
+    tasks = {t.card.name: t for s in MICROWORLD_SUITES for t in load_suite(s, None)}
+    if text not in tasks:
+      raise SymtuneError(
+        f"unknown microworld task {text!r}. To list the known ones, run: symtune tasks "
+        f"--suite {MICROWORLD_SUITES[1]}."
+      )
+    return tasks[text]
+  card = load_card(name)
+  if data_dir is None and text.endswith(".yaml"):
+    data_dir = pathlib.Path(text).resolve().parent
+  if data_dir is None:
+    raise SymtuneError(
+      f"task {text} needs rows: give the folder of {card.rows}.jsonl with --data."
+    )
+  return read_task(card, data_path(data_dir))
+
+
 def _card_paths() -> dict[str, pathlib.Path]:
   root = resource_dir("tasks")
   return _yaml_files(root / folder for folder in _CARD_FOLDERS)
@@ -172,10 +205,9 @@ def _path(
     return path_by_name[text]
   if text.endswith(".yaml"):
     return pathlib.Path(text)
-  close = difflib.get_close_matches(text, path_by_name, n=3)
-  hint = f"did you mean {' or '.join(close)}?" if close else "no name is similar."
   raise SymtuneError(
-    f"unknown {kind} {text!r}: {hint} There are: {', '.join(sorted(path_by_name))}. "
+    f"unknown {kind} {text!r}.{did_you_mean(text, path_by_name)} There are: "
+    f"{', '.join(sorted(path_by_name))}. "
     "To use a file of your own, give a path that ends in .yaml"
   )
 
@@ -243,6 +275,5 @@ def _check_group(groups: strict_yaml.Section, name: object) -> None:
 
 
 def _unknown_task(entry: str, names: Sequence[str]) -> str:
-  close = difflib.get_close_matches(entry, names, n=1)
-  hint = f"did you mean {close[0]!r}? " if close else ""
-  return f"got {entry!r}; {hint}expected one of 'tasks': {', '.join(names)}"
+  hint = did_you_mean(entry, names)
+  return f"got {entry!r}, expected one of 'tasks': {', '.join(names)}.{hint}"

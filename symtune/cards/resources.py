@@ -2,11 +2,12 @@
 
 import os
 import pathlib
+import re
 from typing import Literal
 
 from etils import epath
 
-from symtune.errors import SymtuneError
+from symtune.errors import SymtuneError, did_you_mean
 
 PACKAGE_DIR = pathlib.Path(__file__).resolve().parents[1]
 
@@ -37,6 +38,30 @@ def resource_dir(
   raise SymtuneError(
     f"the folder {name!r} is neither at {checkout} (a checkout) nor at {installed} "
     "(an installed wheel): reinstall symtune, or run it from a whole checkout"
+  )
+
+
+def find_config(path: str, folder: str) -> pathlib.Path:
+  """The gin file at a path, or of a name.
+
+  Args:
+    path: a file, or the name of one in the folder.
+    folder: a folder of `gin_configs`, such as "recipes".
+
+  Raises:
+    SymtuneError: there is none; the message lists the names.
+  """
+  file = pathlib.Path(path)
+  if file.is_file():
+    return file
+  files = resource_dir("gin_configs") / folder
+  named = files / f"{path}.gin"
+  if re.fullmatch(r"\w+", path) and named.is_file():
+    return named
+  known = sorted(p.stem for p in files.glob("*.gin"))
+  raise SymtuneError(
+    f"no {folder.removesuffix('s')} at {path!r}, expected a .gin file or one of: "
+    f"{', '.join(known)}.{did_you_mean(path, known)}"
   )
 
 

@@ -3,22 +3,23 @@
 import collections
 import pathlib
 
-import numpy as np
 import rich.console
 import rich.markup
 import rich.table
 
 from symtune.cards.card import Task, TaskCard
-from symtune.cards.examples import read_task
 from symtune.cards.load import (
+  MICROWORLD_PREFIX,
+  MICROWORLD_SUITES,
   is_for_evaluation,
   list_cards,
   list_suites,
   load_card,
   load_suite,
+  load_task,
   read_suite,
 )
-from symtune.cards.resources import data_path, resource_dir
+from symtune.cards.resources import resource_dir
 from symtune.checks import parse_choice
 from symtune.data.ingredients import Ingredient, LabelStyle
 from symtune.data.mixture import Mixture, label_pool, text_pool
@@ -31,15 +32,13 @@ from symtune.data.text.symbols import (
   SymbolPool,
   make_pool,
 )
-from symtune.data.text.vocab import Vocab
+from symtune.data.text.vocab import Vocab, unknown_words
 from symtune.data.tokens.causal import CausalTokenizer
 from symtune.data.tokens.label_ids import check_label_ids
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
 
 _MICROWORLD_VOCAB = "microworld/vocab.model"
-_MICROWORLD_PREFIX = "micro_"
-_MICROWORLD_SUITES = ("microworld_train", "microworld_eval")
 # Where a task that is in several suites borrows label words. Tuning tasks do not borrow
 # the words of evaluation tasks.
 _EVALUATION_SUITES = ("symbol_tuning_eval", "microworld_eval")
@@ -63,7 +62,7 @@ def list_tasks(suite: str | None, vocab_path: pathlib.Path | None) -> None:
   else:
     cards = _suite_cards(suite)
     groups = _suite_groups(suite)
-  is_microworld = all(card.name.startswith(_MICROWORLD_PREFIX) for card in cards)
+  is_microworld = all(card.name.startswith(MICROWORLD_PREFIX) for card in cards)
   table = rich.table.Table("task", "type", "classes", "label words", "licence")
   for card in cards:
     table.add_row(
@@ -125,8 +124,8 @@ def preview(
       vocabulary.
   """
   style = parse_choice(LabelStyle, labels, "--labels")
-  task = _find_task(name, data)
-  vocab = _find_vocab(vocab_path, is_microworld=name.startswith(_MICROWORLD_PREFIX))
+  task = load_task(name, data)
+  vocab = _find_vocab(vocab_path, is_microworld=name.startswith(MICROWORLD_PREFIX))
   if pool is None:
     split = PoolSplit.EVALUATION if _is_asked(name) else PoolSplit.TUNING
   else:
@@ -157,14 +156,14 @@ def preview(
 
 def _is_asked(name: str) -> bool:
   """Whether probes ask about a task; all others are for tuning."""
-  if name.startswith(_MICROWORLD_PREFIX):
-    return any(card.name == name for card in _suite_cards(_MICROWORLD_SUITES[1]))
+  if name.startswith(MICROWORLD_PREFIX):
+    return any(card.name == name for card in _suite_cards(MICROWORLD_SUITES[1]))
   return is_for_evaluation(name)
 
 
 def _symbols(name: str, split: PoolSplit) -> SymbolPool:
   """The symbols that recipes draw for a task."""
-  is_microworld = name.startswith(_MICROWORLD_PREFIX)
+  is_microworld = name.startswith(MICROWORLD_PREFIX)
   return make_pool(split, MICROWORLD_CATEGORIES if is_microworld else ALL_CATEGORIES)
 
 
@@ -189,23 +188,6 @@ def _borrowed(task: Task, suite: str | None) -> SymbolPool:
     f"--labels borrowed: task {task.card.name} is in no suite of symtune, so no other "
     f"task lends it label words. Name a suite or its file with --suite."
   )
-
-
-def _find_task(name: str, data: str | None) -> Task:
-  if name.startswith(_MICROWORLD_PREFIX):
-    tasks = {t.card.name: t for s in _MICROWORLD_SUITES for t in load_suite(s, None)}
-    if name not in tasks:
-      raise SymtuneError(
-        f"unknown microworld task {name!r}. To list the known ones, run: symtune tasks "
-        f"--suite {_MICROWORLD_SUITES[1]}."
-      )
-    return tasks[name]
-  card = load_card(name)
-  if data is None:
-    raise SymtuneError(
-      f"task {name} needs rows: give the folder of {card.rows}.jsonl with --data."
-    )
-  return read_task(card, data_path(data))
 
 
 def _find_vocab(path: pathlib.Path | None, *, is_microworld: bool) -> Vocab | None:
@@ -255,8 +237,7 @@ def _show_tokens(
 
 def _warn_unknown(console: rich.console.Console, prompt: Prompt, vocab: Vocab) -> None:
   """Warns about words with pieces that are not in the vocabulary."""
-  words = dict.fromkeys(" ".join((prompt.inputs, *prompt.choices)).split())
-  unknown = [w for w in words if np.any(vocab.encode(w) == vocab.unk_id)]
+  unknown = unknown_words((prompt.inputs, *prompt.choices), vocab)
   if unknown:
     shown = rich.markup.escape(", ".join(repr(w) for w in unknown[:10]))
     console.print(

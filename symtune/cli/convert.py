@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import rich.console
 
 from symtune.checks import parse_choice
-from symtune.convert.convert import WEIGHTS_SUFFIX, Destination, Format, convert
+from symtune.convert.convert import (
+  WEIGHTS_SUFFIX,
+  Destination,
+  Format,
+  check_new,
+  convert,
+)
+from symtune.convert.decoder.gguf_file import find_gguf, opened_gguf
 from symtune.convert.model_folder import TOKENIZER_CONFIG, list_added
 from symtune.convert.source import open_checkpoint
 from symtune.convert.t5x.tree import GATED, PLAIN
@@ -32,7 +39,26 @@ def run(
   console = rich.console.Console(stderr=True, highlight=False)
   destination = Destination(path=dest, format=_format(to, dest), dtype=dtype, step=step)
   names = None if activations is None else activations.split(",")
-  opened = open_checkpoint(source, mlp_activations=names)
+  file = find_gguf(source)
+  if file is None:
+    _convert(open_checkpoint(source, mlp_activations=names), destination, vocab)
+    return
+  if destination.format is not Format.HUGGINGFACE:
+    raise SymtuneError(
+      f"{file}: got --to {destination.format}, expected {Format.HUGGINGFACE}, as "
+      "only a folder holds the tokenizer too. Convert it to a folder, and that further."
+    )
+  check_new(dest)  # before the long work
+  place = dest.with_name(f".{dest.name}.gguf")
+  with opened_gguf(file, dtype=destination.dtype.name, place=place) as opened:
+    console.print(opened.note, soft_wrap=True)
+    _convert(opened, destination, vocab)
+
+
+def _convert(
+  opened: SourceCheckpoint, destination: Destination, vocab: pathlib.Path | None
+) -> None:
+  console = rich.console.Console(stderr=True, highlight=False)
   if vocab is not None:
     opened = dataclasses.replace(opened, vocab=_given_vocab(vocab, opened))
   numbers = sum(tensor.size for tensor in opened.tensors.values())

@@ -1,5 +1,6 @@
-"""The commands on data folders: data get, verify, stats, leaks."""
+"""The commands on data folders: data get, import, verify, stats, leaks."""
 
+import pathlib
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -58,6 +59,45 @@ def get(
     GetSettings(seed=seed, max_training_rows=max_rows, root=hub, unescape=unescape),
     console.print,
   )
+
+
+@app.command("import")
+def import_table(
+  table: Annotated[
+    pathlib.Path, typer.Argument(help="A .csv, .tsv, .jsonl, .json or .parquet file.")
+  ],
+  to: options.DataFolderTo,
+  text: Annotated[
+    list[str], typer.Option(help="Column with the text; several are shown in order.")
+  ],
+  label: Annotated[str, typer.Option(help="Column with the label.")],
+  words: Annotated[
+    str | None,
+    typer.Option(help="What prompts call the classes: 'awful,bad,good,great'."),
+  ] = None,
+  split: Annotated[
+    str | None,
+    typer.Option(help="Column that says train (exemplars) or validation (queries)."),
+  ] = None,
+  name: Annotated[
+    str | None, typer.Option(help="Name of the task; default: the file's.")
+  ] = None,
+) -> None:
+  """Make a private card and a row file from a table of labelled texts."""
+  from symtune.lab import tasks
+
+  made = tasks.task(
+    table,
+    text=text,
+    labels=label,
+    words=None if words is None else [word.strip() for word in words.split(",")],
+    split=split,
+    name=name,
+  )
+  card = made.save(to)
+  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console.print(made)
+  console.print(f"card: {card}\nask about it: symtune ask --task {card} ...")
 
 
 @app.command()

@@ -13,7 +13,7 @@ _EXTRAS = {
   "seqio": ("seqio", "tensorflow", "tensorflow_text"),
   "t5x": ("t5x", "airio", "jestimator", "clu", "fiddle", "grain"),
   "hub": ("huggingface_hub",),
-  "hf": ("lm_eval", "torch", "transformers"),
+  "hf": ("gguf", "lm_eval", "torch", "transformers"),
   "dev": ("beartype", "hypothesis", "pytest"),
 }
 

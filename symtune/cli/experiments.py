@@ -28,7 +28,8 @@ from symtune.experiment.run import (
 )
 from symtune.files import RUN_FILE
 from symtune.probe.run import CheckpointLabel
-from symtune.report.report import write_report
+from symtune.report.lab.join import join_runs
+from symtune.report.report import PAGE_FILE, write_report
 from symtune.report.rules import Rule
 from symtune.train import checkpoint, hosts
 from symtune.train.loop import CHECKPOINTS
@@ -127,11 +128,12 @@ def probe(
     inputs, console, probes, tunes=False, needs_tuning_rows=not checkpoints
   )
   if checkpoints:
-    opened = open_answerers(checkpoints, experiment, inputs.out, dtype)
+    opened = open_answerers(checkpoints, experiment.reader, inputs.out, dtype)
     with claim(experiment, gin_text, inputs.out):
-      for _, read in opened:
-        ask(experiment, read(), inputs.out, console)
-      report(inputs.out, order=[(label.name, label.step) for label, _ in opened])
+      for one in opened:
+        answerer = one.read()
+        ask(experiment.inquiry, answerer, experiment.vocab, inputs.out, console)
+      report(inputs.out, order=[(o.label.name, o.label.step) for o in opened])
     return
   newest = checkpoint.latest_step(inputs.out / CHECKPOINTS) or 0
   chosen = newest if step is None else step
@@ -140,6 +142,24 @@ def probe(
     label = CheckpointLabel(name=_name(chosen, experiment), step=chosen)
     probe_model(experiment, inputs.out, label, console)
     report(inputs.out)
+
+
+def report_runs(
+  run_dirs: Sequence[pathlib.Path], out: pathlib.Path | None, rule: str
+) -> None:
+  """Write and print the report of a run, or of several in a folder of their own.
+
+  Raises:
+    SymtuneError: several runs without --out, or runs that cannot be joined.
+  """
+  if len(run_dirs) == 1 and out is None:
+    report(run_dirs[0], rule)
+    return
+  if out is None:
+    raise SymtuneError("got several runs, expected --out with a new folder for them.")
+  parse_choice(Rule, rule, "--rule")
+  join_runs(run_dirs, out)
+  report(out, rule)
 
 
 def report(
@@ -154,6 +174,8 @@ def report(
     console.print(table)
     console.line()
   console.print(f"run folder: {run_dir}")
+  link = (run_dir / PAGE_FILE).resolve().as_uri()
+  console.print(f"lab report: {link}", soft_wrap=True, highlight=False)
 
 
 def _name(step: int, experiment: Experiment) -> str:

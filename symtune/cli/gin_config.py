@@ -25,9 +25,9 @@ import gin
 import gin.config
 
 from symtune.bounded import read_text
-from symtune.cards.resources import resource_dir
+from symtune.cards.resources import find_config, resource_dir
 from symtune.checks import find_mistyped
-from symtune.errors import SymtuneError
+from symtune.errors import SymtuneError, did_you_mean
 from symtune.experiment.arms import Arms, check_arms
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.sweep import Sweep
@@ -49,6 +49,7 @@ _GIN_ERRORS = (
 _MAX_BYTES = 1_000_000
 _MAX_FILES = 100
 _MAX_REFERENCES = 10_000
+_BARE_TEXT = re.compile(r"[^\W\d][\w./~:@+ -]*|[./~][\w./~:@+ -]+")
 _BUILTINS = ("gin.macro", "gin.constant", "gin.singleton")
 
 
@@ -128,7 +129,7 @@ def load_settings(
   Raises:
     SymtuneError: no such file, bad syntax, an unknown name or a bad value.
   """
-  file = _find_recipe(path, folder)
+  file = find_config(path, folder)
   gin.clear_config()
   with _one_message(file), _fenced(file):
     with _quiet_logging():
@@ -136,6 +137,7 @@ def load_settings(
       if include is not None:
         gin.parse_config_file(include)
     _check_macros(file, bindings)
+    bindings = [_quoted(binding) for binding in bindings]
     for binding in bindings:
       _override(binding)
     _check_expansion(file)
@@ -209,6 +211,23 @@ def _check_effect(bindings: Sequence[str], operative: str) -> None:
     )
 
 
+def _macros() -> list[str]:
+  """The macros that the recipe sets."""
+  return [scope for scope, selector in gin.config._CONFIG if selector == "gin.macro"]
+
+
+def _quoted(binding: str) -> str:
+  """The binding with quotes around a bare text, so that shells need none of their own.
+
+  A text begins with a letter or as a path does: x/y.model, but not 1e-4, [1] or @f().
+  """
+  name, _, value = binding.partition("=")
+  value = value.strip()
+  if not _BARE_TEXT.fullmatch(value) or value in ("True", "False", "None"):
+    return binding
+  return f"{name}= {value!r}"
+
+
 def _override(binding: str) -> None:
   """Applies an override; each one alone, so that a message names its option."""
   option = f"{OVERRIDE_PREFIX}{binding.partition('=')[0].strip()}"
@@ -244,6 +263,9 @@ def _one_message(file: pathlib.Path) -> Iterator[None]:
         f"uses %{unset[1]}, which is never set. Write {unset[1]} = ... into the "
         f"recipe, or give {OVERRIDE_PREFIX}{unset[1]}=VALUE."
       )
+    mixed = re.search(r"instances of 'str' and .* configurable '(\w+)'", text)
+    if mixed:
+      text = f"a setting of {mixed[1]} is a text, expected a number. Change it."
     raise SymtuneError(f"{file}: {text}") from error
 
 
@@ -352,19 +374,6 @@ def _quiet_logging() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def _find_recipe(path: str, folder: str) -> pathlib.Path:
-  file = pathlib.Path(path)
-  if file.is_file():
-    return file
-  recipes = resource_dir("gin_configs") / folder
-  named = recipes / f"{path}.gin"
-  if re.fullmatch(r"\w+", path) and named.is_file():
-    return named
-  kind = folder.removesuffix("s")
-  known = ", ".join(sorted(p.stem for p in recipes.glob("*.gin")))
-  raise SymtuneError(f"no {kind} at {path!r}, expected a .gin file or one of: {known}.")
-
-
 def _check_macros(file: pathlib.Path, bindings: Sequence[str]) -> None:
   """Refuses unknown macros, which are often misspelt; gin silently accepts them."""
   for binding in bindings:
@@ -374,6 +383,7 @@ def _check_macros(file: pathlib.Path, bindings: Sequence[str]) -> None:
         gin.query_parameter(f"%{name}")
       except ValueError as error:
         raise SymtuneError(
-          f"--gin.{name}: {file} has no macro {name!r}. Use a macro of the recipe, or "
-          f"Function.parameter, for example --gin.TrainSettings.steps=10."
+          f"--gin.{name}: {file} has no macro {name!r}.{did_you_mean(name, _macros())} "
+          f"Use a macro of the recipe, or Function.parameter, for example "
+          f"--gin.TrainSettings.steps=10."
         ) from error

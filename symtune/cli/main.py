@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from symtune.cli import data, options, symbols
+from symtune.cli import data, look, options, symbols
 from symtune.cli.interrupts import Commands
 from symtune.cli.regression import app as regression
 from symtune.errors import SymtuneError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # commands import what they need, so that help appears at onc
 app = typer.Typer(
   name="symtune",
   cls=Commands,
-  help="Symbol tuning and in-context-learning probes for T5 models.",
+  help="Symbol tuning and in-context-learning probes for T5 and decoder-only models.",
   no_args_is_help=True,
   add_completion=False,
   pretty_exceptions_enable=False,
@@ -130,12 +130,13 @@ def probe(
   )
 
 
-@app.command()
+@app.command(context_settings=_WITH_GIN)
 def sweep(
   name: Annotated[
     str, typer.Argument(help="A .gin file, or a name from gin_configs/sweeps.")
   ],
   out: options.Out,
+  overrides: options.Overrides = None,
   only: Annotated[
     list[str] | None,
     typer.Option(help="Run this arm only; may be repeated. The tables have all arms."),
@@ -144,24 +145,36 @@ def sweep(
   vocab: options.Vocab = None,
 ) -> None:
   """Run several sizes of network, or arms with several seeds, and compare them."""
-  from symtune.cli import sweeps
-  from symtune.cli.arms import Inputs
+  from symtune.cli.sweep.arms import Inputs
+  from symtune.cli.sweep.sweep import sweep as run_sweep
 
-  sweeps.sweep(name, out, only or [], Inputs(data=data, vocab=vocab))
+  inputs = Inputs(overrides=overrides or [], data=data, vocab=vocab)
+  run_sweep(name, out, only or [], inputs)
 
 
 @app.command()
 def report(
-  run_dir: Annotated[pathlib.Path, typer.Argument(help="Folder of a run.")],
+  run_dirs: Annotated[
+    list[pathlib.Path],
+    typer.Argument(metavar="RUN_DIR...", help="Folder of a run, or of several."),
+  ],
   rule: Annotated[
     str,
     typer.Option(help="sum, token, byte, pmi, contextual, domain or batch."),
   ] = "sum",
+  out: Annotated[
+    pathlib.Path | None,
+    typer.Option(help="New folder for the joined results of several runs."),
+  ] = None,
 ) -> None:
-  """Write report.md and report.png of a run, and print the table."""
+  """Write report.md, report.html and figures of a run, or of several joined runs."""
   from symtune.cli import experiments
 
-  experiments.report(run_dir, rule)
+  experiments.report_runs(run_dirs, out, rule)
+
+
+app.command()(look.ask)
+app.command()(look.show)
 
 
 @app.command()
@@ -192,6 +205,10 @@ def preview(
     str | None,
     typer.Option(help="Whose tasks lend label words to --labels borrowed."),
   ] = None,
+  probe: Annotated[
+    str | None,
+    typer.Option(help="Instead: what this probe asks about the task, by setting."),
+  ] = None,
   instruction: Annotated[
     bool, typer.Option(help="Show the task's instruction.")
   ] = False,
@@ -203,6 +220,9 @@ def preview(
   """Show rendered prompts, remapped labels and the tokens that the model sees."""
   from symtune.cli import cards
 
+  if probe is not None:
+    look.preview_probe(task, data, probe, shots=shots, count=count, seed=seed)
+    return
   cards.preview(
     task,
     data,
@@ -267,7 +287,9 @@ def t5x(
 def convert(
   source: Annotated[
     str,
-    typer.Argument(help="hf://ORG/MODEL[@REVISION], gs://..., a folder or a file."),
+    typer.Argument(
+      help="hf://ORG/MODEL[@REVISION], gs://..., a folder, or a file, also .gguf."
+    ),
   ],
   dest: Annotated[
     pathlib.Path,
@@ -285,7 +307,7 @@ def convert(
     typer.Option(help="MLP activations of a T5X network if unusual: silu,linear."),
   ] = None,
 ) -> None:
-  """Convert a checkpoint between Transformers, T5X and symtune."""
+  """Convert a checkpoint between Transformers, T5X and symtune; reads GGUF too."""
   from symtune.cli import convert as command
 
   command.run(

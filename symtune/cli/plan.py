@@ -7,8 +7,8 @@ import rich.table
 
 from symtune.cli.gin_config import load_recipe, split_overrides
 from symtune.errors import SymtuneError
-from symtune.experiment.plan import Plan, Workload, find_layout, make_plan
-from symtune.experiment.slices import Slice, find_slice
+from symtune.experiment.planning.plan import Plan, Workload, find_layout, make_plan
+from symtune.experiment.planning.slices import Slice, find_slice
 from symtune.train.partition import Layout
 
 

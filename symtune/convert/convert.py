@@ -103,8 +103,7 @@ def convert(
   step = destination.step if destination.step is not None else source.step or 0
   if destination.format is Format.T5X:
     path = path / f"checkpoint_{step}"
-  if path.exists():
-    raise SymtuneError(f"{path} exists already. Choose another path, or remove it.")
+  check_new(path)
   if source.vocab is not None and not source.vocab.is_file():
     raise SymtuneError(
       f"{source.where}: its tokenizer is no longer at {source.vocab}. Put it back, or "
@@ -124,6 +123,12 @@ def convert(
   with _temporary(path, is_folder=not is_weights) as place:
     _write(source, vocab, destination, place, step, console)
   return path
+
+
+def check_new(path: pathlib.Path) -> None:
+  """Raises SymtuneError if something exists at a path."""
+  if path.exists():
+    raise SymtuneError(f"{path} exists already. Choose another path, or remove it.")
 
 
 def _write(

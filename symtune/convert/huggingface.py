@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from symtune.convert.hf_card import model_card
+from symtune.convert.hf_card import CARD, t5_card
 from symtune.convert.hf_config import (
   check_ids,
   config_from_huggingface,
@@ -176,5 +176,5 @@ def write_huggingface(
     write_for_transformers(folder, vocab)
   ids = ("decoder_start_token_id", "eos_token_id", "pad_token_id")
   write_object(folder / "generation_config.json", {name: config[name] for name in ids})
-  write_whole(folder / "README.md", model_card(checkpoint, dtype.name))
+  write_whole(folder / CARD, t5_card(checkpoint, dtype.name))
   write_object(folder / CONFIG, config)

@@ -20,6 +20,7 @@ from symtune.errors import SymtuneError
 from symtune.files import cache_folder, write_whole
 
 HF, GS = "hf://", "gs://"
+GGUF = ".gguf"
 _HUB_FILES = (
   *(CONFIG, GENERATION, ADAPTER, "*.safetensors", "*.safetensors.index.json"),
   *dict.fromkeys((*FILES, *TOKENIZER_FILES)),
@@ -62,6 +63,11 @@ def open_checkpoint(
       "this machine with that storage's own tool, and give its path."
     )
   path = pathlib.Path(text).expanduser()
+  if path.suffix.lower() == GGUF:
+    raise SymtuneError(
+      f"{text}: a GGUF file is read by one command only, which turns it into a folder: "
+      f"symtune convert {text} FOLDER. Then give that folder."
+    )
   if path.is_file() and path.name != "checkpoint":
     return _with_vocab(weights_source(path), path.parent)
   if path.is_file():

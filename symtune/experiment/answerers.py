@@ -20,17 +20,17 @@ import numpy as np
 from symtune.convert.load import float_dtype, load_params
 from symtune.convert.source import HF
 from symtune.convert.tokenizer.read import check_rows, read_vocab
-from symtune.data.text.vocab import have_same_ids
-from symtune.errors import SymtuneError
-from symtune.experiment.build import Experiment
+from symtune.data.text.vocab import Vocab, have_same_ids
+from symtune.errors import SymtuneError, did_you_mean
 from symtune.experiment.start import Start, find_start
+from symtune.experiment.tokens import Reader
 from symtune.files import CACHE_FILE
 from symtune.model.decoder.config import DecoderConfig
 from symtune.model.decoder.network import Decoder
 from symtune.model.network import Params
 from symtune.model.networks import Config, Network, make_network
 from symtune.probe.answer.baselines import score_by_neighbours, score_by_svm
-from symtune.probe.answer.cache import DiskCache
+from symtune.probe.answer.cache import DiskCache, MemoryCache, ScoreCache
 from symtune.probe.answer.model_scorer import ModelScorer
 from symtune.probe.answer.native_decoder import NativeDecoder
 from symtune.probe.answer.native_model import NativeModel, native_runtime
@@ -76,28 +76,46 @@ class Answerer:
   score: ScoreFn
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Opened:
+  """An answerer whose weights are not read yet.
+
+  Attributes:
+    label: its name and step; the size is not known yet.
+    read: reads the weights.
+    vocab: the vocabulary that it reads with; None if it has none, or brings its own
+      tokenizer (transformers:).
+  """
+
+  label: CheckpointLabel
+  read: Callable[[], Answerer]
+  vocab: Vocab | None = None
+
+
 def open_answerers(
   names: Sequence[str],
-  experiment: Experiment,
-  out: pathlib.Path,
+  reader: Reader,
+  out: pathlib.Path | None,
   dtype: str | None = None,
-) -> list[tuple[CheckpointLabel, Callable[[], Answerer]]]:
+) -> list[Opened]:
   """Checks every name before any weights are read.
 
   Args:
     names: in the forms that the module's docstring lists.
-    experiment: vocabulary, lengths and probes.
-    out: folder of the results; holds the cache of scores.
+    reader: the vocabulary, if all share one, and lengths.
+    out: folder of the results, which holds the cache of scores; None keeps scores in
+      memory.
     dtype: dtype of parameters and activations, float32 or bfloat16; None means float32
       parameters and the activation dtype of the checkpoint's settings, which for
       transformers: is float32 too, whatever the stored type.
 
   Returns:
-    For each name, a label without the size and a function that reads the weights.
+    What each name stands for.
 
   Raises:
     SymtuneError: an unknown name, two names for one checkpoint, a dtype that T5 cannot
-      use, or a checkpoint whose tokenizer is not the experiment's.
+      use, a checkpoint whose tokenizer is not the reader's, or one without a known
+      tokenizer.
   """
   kind_of_numbers = None if dtype is None else float_dtype(dtype, "--dtype")
   titles = _titles(names)
@@ -106,19 +124,21 @@ def open_answerers(
     kind, _, rest = name.partition(":")
     if kind == "baseline":
       label = CheckpointLabel(name=title, step=0)
-      opened.append((label, _baseline(label, rest)))
+      opened.append(Opened(label=label, read=_baseline(label, rest)))
     elif kind == "transformers":
       label = CheckpointLabel(name=_with_dtype(title, dtype), step=0)
-      opened.append((label, _transformers(label, rest, experiment, out, dtype)))
+      read = _transformers(label, rest, reader, out, dtype)
+      opened.append(Opened(label=label, read=read))
     else:
       start = _find(name)
       label = CheckpointLabel(
         name=_with_dtype(title, dtype), step=start.source.step or 0
       )
-      _check_vocab(name, start, experiment)
+      mine = _with_vocab(name, start, reader)
       start = _in_dtype(start, kind_of_numbers)
-      opened.append((label, _native(label, start, experiment, out, kind_of_numbers)))
-  known = [(label.name, label.step) for label, _ in opened]
+      read = _native(label, start, mine, out, kind_of_numbers)
+      opened.append(Opened(label=label, read=read, vocab=mine.vocab))
+  known = [(o.label.name, o.label.step) for o in opened]
   if len(set(known)) < len(known):
     raise SymtuneError(
       f"--checkpoint: got {list(names)}, two of which are the same checkpoint. Give "
@@ -128,50 +148,63 @@ def open_answerers(
 
 
 def native_answerer(
-  experiment: Experiment,
+  reader: Reader,
   label: CheckpointLabel,
   network: Network,
   params: Params,
-  out: pathlib.Path,
+  out: pathlib.Path | None,
 ) -> Answerer:
   """A network with its parameters.
 
   Args:
-    experiment: vocabulary and lengths.
+    reader: vocabulary and lengths.
     label: its name and step.
-    network: the network; its vocabulary must cover the experiment's.
+    network: the network; its vocabulary must cover the reader's.
     params: its parameters.
-    out: folder of the results; holds the cache of scores.
+    out: folder of the results, which holds the cache of scores; None keeps them in
+      memory.
 
   Raises:
     SymtuneError: the network's vocabulary is too small.
   """
-  size = network.config.vocab_size
-  if size < experiment.vocab.num_ids:
+  size, vocab = network.config.vocab_size, reader.tokenizer.vocab
+  if size < vocab.num_ids:
     raise SymtuneError(
       f"checkpoint {label.name}: got a network for {size} tokens, expected at least "
-      f"the {experiment.vocab.num_ids} ids of the vocabulary. Give the vocabulary that "
+      f"the {vocab.num_ids} ids of the vocabulary. Give the vocabulary that "
       f"the network was trained with as --vocab."
     )
   if isinstance(network, Decoder):
+    reader = _within_positions(reader, network)
     model = NativeDecoder(network, params)
   else:
     model = NativeModel(network, params)
   scorer = ModelScorer(
     model,
-    experiment.probe_tokenizer,
-    tokens_per_batch=experiment.recipe.probe.tokens_per_batch,
-    cache=DiskCache(out / CACHE_FILE),
+    reader.tokenizer,
+    tokens_per_batch=reader.tokens_per_batch,
+    cache=_cache(out),
     runtime=native_runtime(),
   )
   sized = dataclasses.replace(
     label,
     parameters=model.num_parameters,
     identity=model.identity,
-    family=_family(network.config, experiment.vocab.fingerprint),
+    family=_family(network.config, vocab.fingerprint),
     dtype=np.dtype(network.config.dtype).name,
   )
   return Answerer(label=sized, score=scorer)
+
+
+def _within_positions(reader: Reader, network: Decoder) -> Reader:
+  """The reader, whose prompts lose exemplars rather than exceed a model's positions."""
+  if reader.max_inputs <= network.config.max_positions:
+    return reader
+  return dataclasses.replace(reader, max_inputs=network.config.max_positions)
+
+
+def _cache(out: pathlib.Path | None) -> ScoreCache:
+  return MemoryCache() if out is None else DiskCache(out / CACHE_FILE)
 
 
 def _family(config: Config, vocab: str) -> str:
@@ -212,6 +245,7 @@ def _baseline(label: CheckpointLabel, name: str) -> Callable[[], Answerer]:
   if name not in BASELINES:
     raise SymtuneError(
       f"--checkpoint baseline:{name}: expected one of {', '.join(BASELINES)}."
+      f"{did_you_mean(name, BASELINES)}"
     )
   named = dataclasses.replace(label, identity=f"baseline:{name}")
   return lambda: Answerer(label=named, score=BASELINES[name])
@@ -220,25 +254,24 @@ def _baseline(label: CheckpointLabel, name: str) -> Callable[[], Answerer]:
 def _transformers(
   label: CheckpointLabel,
   name: str,
-  experiment: Experiment,
-  out: pathlib.Path,
+  reader: Reader,
+  out: pathlib.Path | None,
   dtype: str | None,
 ) -> Callable[[], Answerer]:
   from symtune.probe.answer.hf import load
 
   load.check_installed()
   folder = load.find_folder(name)
-  plan = experiment.recipe.probe
 
   def read() -> Answerer:
     scorer = load.load_scorer(
       folder,
-      max_inputs=plan.max_inputs,
-      max_targets=plan.max_targets,
-      tokens_per_batch=plan.tokens_per_batch,
+      max_inputs=reader.max_inputs,
+      max_targets=reader.max_targets,
+      tokens_per_batch=reader.tokens_per_batch,
       dtype=dtype or "float32",
-      vocab=experiment.vocab,
-      cache=DiskCache(out / CACHE_FILE),
+      vocab=reader.vocab,
+      cache=_cache(out),
     )
     sized = dataclasses.replace(
       label,
@@ -252,14 +285,28 @@ def _transformers(
   return read
 
 
-def _check_vocab(name: str, start: Start, experiment: Experiment) -> None:
-  """Refuses a checkpoint whose token ids stand for other pieces."""
+def _with_vocab(name: str, start: Start, reader: Reader) -> Reader:
+  """The reader with a vocabulary: the shared one, which has to fit, or the model's own.
+
+  Raises:
+    SymtuneError: the checkpoint's token ids stand for other pieces, or no vocabulary is
+      known.
+  """
   path = start.source.vocab
+  if reader.vocab is None:
+    if path is None:
+      raise SymtuneError(
+        f"--checkpoint {name}: no tokenizer lies beside it. Give the vocabulary that "
+        "it was trained with, such as T5's spiece.model, as --vocab."
+      )
+    vocab = read_vocab(path)
+    check_rows(start.source, vocab, f"the vocabulary {path} beside {name}")
+    return dataclasses.replace(reader, vocab=vocab)
   if path is None:  # all that is known of its tokenizer is the size of its table
-    check_rows(start.source, experiment.vocab, f"the vocabulary of --checkpoint {name}")
-    return
-  if have_same_ids(read_vocab(path), experiment.vocab):
-    return
+    check_rows(start.source, reader.vocab, f"the vocabulary of --checkpoint {name}")
+    return reader
+  if have_same_ids(read_vocab(path), reader.vocab):
+    return reader
   raise SymtuneError(
     f"--checkpoint {name}: its tokenizer, {path}, is not the one that this experiment "
     "uses, so its answers would be meaningless. Give the checkpoint's own with "
@@ -279,14 +326,14 @@ def _in_dtype(start: Start, dtype: np.dtype | None) -> Start:
 def _native(
   label: CheckpointLabel,
   start: Start,
-  experiment: Experiment,
-  out: pathlib.Path,
+  reader: Reader,
+  out: pathlib.Path | None,
   dtype: np.dtype | None,
 ) -> Callable[[], Answerer]:
   def read() -> Answerer:
     network = make_network(start.source.config)
     params = load_params(start.source, dtype=dtype or np.float32)
-    return native_answerer(experiment, label, network, params, out)
+    return native_answerer(reader, label, network, params, out)
 
   return read
 

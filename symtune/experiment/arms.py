@@ -100,6 +100,19 @@ def check_arms(arms: Arms) -> None:
         )
 
 
+def with_overrides(arms: Arms, overrides: Sequence[str]) -> Arms:
+  """The same experiment with more settings for every arm, after the arm's own.
+
+  Args:
+    arms: an experiment.
+    overrides: gin bindings, such as "TrainSettings.steps=10".
+  """
+  changed = tuple(
+    dataclasses.replace(arm, settings=(*arm.settings, *overrides)) for arm in arms.arms
+  )
+  return dataclasses.replace(arms, arms=changed)
+
+
 def plan_arms(arms: Arms, out: pathlib.Path) -> tuple[ArmRun, ...]:
   """One run per arm and seed: all arms with the first seed, then with the second, ...
 

@@ -36,18 +36,17 @@ from symtune.experiment.recipe import Recipe
 from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.start import Start, find_start
 from symtune.experiment.tokens import (
-  Tokenizer,
+  Reader,
   check_kinds,
   check_targets,
   layout_of,
-  make_probe_tokenizer,
   make_stream,
 )
 from symtune.model.networks import Network, make_network
 from symtune.probe.answer.model_scorer import tokenize_item
 from symtune.probe.catalog import make_probes
 from symtune.probe.probe import ProbeSettings
-from symtune.probe.questions import Questions
+from symtune.probe.questions import Inquiry, Questions
 from symtune.progress import Progress
 
 
@@ -61,7 +60,7 @@ class Experiment:
     mixture: the tuning prompts, by position; None where their rows are absent.
     stream: the tuning prompts as ids, by position; None where nothing is tuned.
     questions: what is asked.
-    probe_tokenizer: the tokenizer of the questions, which remembers the ids of texts.
+    reader: how the questions are read.
     leaks: texts that tuning shared with evaluation before they were dropped.
     left_out: number of rows that were not read, by task; see `Task.left_out`.
     absent: a file of tuning rows that is not there, so that nobody knows whether they
@@ -77,7 +76,7 @@ class Experiment:
   mixture: Mixture | None
   stream: PromptsAt | None
   questions: Questions
-  probe_tokenizer: Tokenizer
+  reader: Reader
   leaks: tuple[Leak, ...]
   left_out: Mapping[str, int]
   absent: str | None
@@ -85,6 +84,15 @@ class Experiment:
   start: Start | None
   config_hash: str
   feed: FeedSettings
+
+  @property
+  def inquiry(self) -> Inquiry:
+    """What is asked, apart from what is tuned."""
+    return Inquiry(
+      questions=self.questions,
+      calibration=self.recipe.probe.calibration,
+      config_hash=self.config_hash,
+    )
 
 
 def build_experiment(
@@ -159,7 +167,12 @@ def build_experiment(
     mixture=mixture,
     stream=stream,
     questions=Questions(probes, probe_tasks, asked),
-    probe_tokenizer=make_probe_tokenizer(recipe, vocab),
+    reader=Reader(
+      vocab=vocab,
+      max_inputs=recipe.probe.max_inputs,
+      max_targets=recipe.probe.max_targets,
+      tokens_per_batch=recipe.probe.tokens_per_batch,
+    ),
     leaks=leaks,
     left_out={
       task.card.name: task.left_out
@@ -177,7 +190,7 @@ def build_experiment(
   with Progress("checking questions", count, unit="groups") as progress:
     for _, items in experiment.questions:
       for item in items:
-        tokenize_item(experiment.probe_tokenizer, item)
+        tokenize_item(experiment.reader.tokenizer, item)
       progress.advance()
   return experiment
 

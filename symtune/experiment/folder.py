@@ -18,6 +18,7 @@ _LOCK_FILE = ".lock"
 _GIN_FILE = "config.gin"
 # Made when a folder is opened for answers, and worth nothing without results.
 _EMPTY_FILES = (CACHE_FILE,)
+_SHOWN = 5  # settings that differ, in a message
 
 
 @contextlib.contextmanager
@@ -42,7 +43,7 @@ def claim_folder(
     SymtuneError: the folder holds another run or other files, or another process is
       writing to it.
   """
-  check_free(path, recipe, config_hash)
+  check_free(path, recipe, config_hash, config)
   path.mkdir(parents=True, exist_ok=True)
   with (path / _LOCK_FILE).open("w") as lock:
     try:
@@ -52,7 +53,7 @@ def claim_folder(
         f"{path} is in use by another symtune process. Wait for it, or choose another "
         f"folder with --out."
       ) from error
-    check_free(path, recipe, config_hash)  # another run may have come and gone
+    check_free(path, recipe, config_hash, config)  # another run may have come and gone
     is_new = not (path / RUN_FILE).exists()
     if is_new:
       if gin:
@@ -107,13 +108,16 @@ def _git(folder: pathlib.Path, *command: str) -> str:
   return done.stdout.strip()
 
 
-def check_free(path: pathlib.Path, recipe: str, config_hash: str) -> None:
+def check_free(
+  path: pathlib.Path, recipe: str, config_hash: str, config: str = "{}"
+) -> None:
   """Refuses a folder that a configuration cannot use; writes nothing.
 
   Args:
     path: the folder; need not exist.
     recipe: name of the recipe, for messages.
     config_hash: identifies settings, data and vocabulary.
+    config: all settings as JSON, to say which of them differ.
 
   Raises:
     SymtuneError: the folder holds another run or other files, or is damaged.
@@ -147,8 +151,35 @@ def check_free(path: pathlib.Path, recipe: str, config_hash: str) -> None:
       f"Choose another folder with --out, or remove this one."
     )
   if found_hash != config_hash:
+    how = _describe_differences(found.get("config"), json.loads(config))
     raise SymtuneError(
       f"{path} holds another run: recipe {name}, configuration {found_hash}; this is "
-      f"recipe {recipe}, configuration {config_hash}. Settings, data or vocabulary "
-      f"differ. Choose another folder with --out, or remove this one."
+      f"recipe {recipe}, configuration {config_hash}. {how} Choose another folder with "
+      f"--out, or remove this one."
     )
+
+
+def _describe_differences(before: object, now: object) -> str:
+  """Which settings of two runs differ, as a sentence."""
+  left, right = _flat(before), _flat(now)
+  paths = [p for p in {**left, **right} if left.get(p) != right.get(p)]
+  if not right or not paths:
+    return "Data, vocabulary or the checkpoint that it starts from differ."
+  shown = [f"{p} was {left.get(p)!r}, now {right.get(p)!r}" for p in paths[:_SHOWN]]
+  more = f", and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+  return f"These settings differ: {'; '.join(shown)}{more}."
+
+
+def _flat(value: object, path: str = "") -> dict[str, object]:
+  """The numbers and texts of nested objects and lists, by their dotted path."""
+  if isinstance(value, dict):
+    items = [(str(key), inner) for key, inner in value.items()]
+  elif isinstance(value, list):
+    items = [(str(i), inner) for i, inner in enumerate(value)]
+  else:
+    return {path: value}
+  return {
+    name: leaf
+    for key, inner in items
+    for name, leaf in _flat(inner, f"{path}.{key}" if path else key).items()
+  }

@@ -18,7 +18,12 @@ from symtune.train.optim import EVERYTHING
 
 def recipe_to_json(recipe: Recipe) -> str:
   """Canonical JSON of every setting: sorted keys, enums by name."""
-  return _to_json(dataclasses.asdict(recipe))
+  return to_plain_json(dataclasses.asdict(recipe))
+
+
+def to_plain_json(settings: Any) -> str:
+  """The same for any settings: enums by name, dataclasses as objects."""
+  return json.dumps(settings, sort_keys=True, default=_plain, indent=2)
 
 
 # Settings that came later, with the value that older runs had without having them.
@@ -47,12 +52,8 @@ def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
   for (part, name), default in _LATER.items():
     if plain[part][name] == default:
       del plain[part][name]
-  text = json.dumps([DRAWS_VERSION, _to_json(plain), list(fingerprints), vocab])
+  text = json.dumps([DRAWS_VERSION, to_plain_json(plain), list(fingerprints), vocab])
   return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _to_json(settings: dict[str, Any]) -> str:
-  return json.dumps(settings, sort_keys=True, default=_plain, indent=2)
 
 
 def _plain(value: object) -> object:
@@ -60,4 +61,6 @@ def _plain(value: object) -> object:
     return value.name
   if isinstance(value, np.dtype):
     return value.name
+  if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    return dataclasses.asdict(value)
   raise TypeError(f"no JSON form for {value!r}")

@@ -17,6 +17,7 @@ from symtune.convert.load import check_config
 from symtune.data.batches.batch import HostShard
 from symtune.data.batches.windows import StreamCounts
 from symtune.data.instruction_prompts import InstructionMaker
+from symtune.data.text.vocab import Vocab
 from symtune.errors import SymtuneError
 from symtune.experiment.answerers import Answerer, native_answerer
 from symtune.experiment.build import Experiment, make_batches
@@ -27,6 +28,7 @@ from symtune.files import DATA_FILE, RESULTS_FILE, write_whole
 from symtune.model.axes import Rules
 from symtune.model.network import Params
 from symtune.model.networks import param_axes, param_shapes
+from symtune.probe.questions import Inquiry
 from symtune.probe.run import CheckpointLabel, RunContext, run_probes
 from symtune.train import checkpoint, hosts, partition
 from symtune.train.loop import CHECKPOINTS, FitResult, fit
@@ -178,21 +180,24 @@ def probe_model(
     SymtuneError: the checkpoint does not exist, or results.jsonl is damaged.
   """
   params = _load_params(experiment, run_dir, label.step)
-  answerer = native_answerer(experiment, label, experiment.network, params, run_dir)
-  ask(experiment, answerer, run_dir, console)
+  reader, network = experiment.reader, experiment.network
+  answerer = native_answerer(reader, label, network, params, run_dir)
+  ask(experiment.inquiry, answerer, reader.vocab, run_dir, console)
 
 
 def ask(
-  experiment: Experiment,
+  inquiry: Inquiry,
   answerer: Answerer,
+  vocab: Vocab | None,
   run_dir: pathlib.Path,
   console: rich.console.Console,
 ) -> None:
   """Asks one answerer every probe; questions with results are not asked again.
 
   Args:
-    experiment: tasks, probes and settings.
+    inquiry: the questions.
     answerer: a checkpoint or a baseline.
+    vocab: the vocabulary that the questions are read with; None if that is not known.
     run_dir: gets results.jsonl.
     console: shows progress.
 
@@ -201,16 +206,16 @@ def ask(
   """
   run_probes(
     answerer.score,
-    experiment.questions,
+    inquiry.questions,
     results_path=run_dir / RESULTS_FILE,
     label=answerer.label,
     context=RunContext(
-      config_hash=experiment.config_hash,
-      vocab_hash=experiment.vocab.fingerprint[:16],
+      config_hash=inquiry.config_hash,
+      vocab_hash="" if vocab is None else vocab.fingerprint[:16],
       git_commit=git_commit(),
     ),
     console=console,
-    calibration=experiment.recipe.probe.calibration,
+    calibration=inquiry.calibration,
   )
 
 

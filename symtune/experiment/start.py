@@ -14,6 +14,8 @@ from symtune.model.network import Params
 from symtune.model.networks import Network, init_params
 from symtune.train import partition
 
+_SHIPPED_VOCAB = "vocab.model"  # beside the weights files of `tasks/`
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Start:
@@ -45,6 +47,9 @@ def find_start(name: str) -> Start:
   shipped = resource_dir("tasks") / name
   is_shipped = not pathlib.Path(name).exists() and shipped.is_file()
   source = open_checkpoint(shipped if is_shipped else name)
+  vocab = shipped.with_name(_SHIPPED_VOCAB)
+  if is_shipped and source.vocab is None and vocab.is_file():
+    source = dataclasses.replace(source, vocab=vocab)
   return Start(source=source, fingerprint=fingerprint(source))
 
 

@@ -1,5 +1,7 @@
 """Stage 5 of an experiment, for an encoder-decoder's vocabulary or a decoder-only's."""
 
+import dataclasses
+import functools
 from collections.abc import Iterable
 
 from symtune.data.batches.batch import LayOut, lay_out
@@ -17,6 +19,35 @@ from symtune.experiment.recipe import Recipe
 from symtune.model.decoder.config import DecoderConfig, PromptAttention
 
 Tokenizer = PromptTokenizer | CausalTokenizer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reader:
+  """How models read the questions that they are asked.
+
+  Attributes:
+    vocab: the vocabulary that all of them share; None takes each model's own.
+    max_inputs: longest prompt in tokens; longer ones lose exemplars.
+    max_targets: longest label word or generated text in tokens, with its end.
+    tokens_per_batch: tokens scored at once; bounds the memory.
+  """
+
+  vocab: Vocab | None = None
+  max_inputs: int = 2048
+  max_targets: int = 64
+  tokens_per_batch: int = 4096
+
+  @functools.cached_property
+  def tokenizer(self) -> Tokenizer:
+    """The tokenizer of the shared vocabulary, which remembers the ids of texts."""
+    assert self.vocab is not None, "each model has a vocabulary of its own"
+    if isinstance(self.vocab, CausalVocab):
+      return CausalTokenizer(
+        self.vocab, max_inputs=self.max_inputs, max_targets=self.max_targets
+      )
+    return PromptTokenizer(
+      self.vocab, max_inputs=self.max_inputs, max_targets=self.max_targets
+    )
 
 
 def check_kinds(recipe: Recipe, vocab: Vocab) -> None:
@@ -47,15 +78,6 @@ def check_kinds(recipe: Recipe, vocab: Vocab) -> None:
       "only one of them: in a prompt that is read in both directions, each label sees "
       "itself. Use loss_on 'last', or attention 'causal'."
     )
-
-
-def make_probe_tokenizer(recipe: Recipe, vocab: Vocab) -> Tokenizer:
-  """The tokenizer of the questions, which remembers the ids of texts."""
-  plan = recipe.probe
-  longest = (plan.max_inputs, plan.max_targets)
-  if isinstance(vocab, CausalVocab):
-    return CausalTokenizer(vocab, max_inputs=longest[0], max_targets=longest[1])
-  return PromptTokenizer(vocab, max_inputs=longest[0], max_targets=longest[1])
 
 
 def make_stream(

@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Callable, Sequence
 
-from symtune.errors import SymtuneError
+from symtune.errors import SymtuneError, did_you_mean
 from symtune.probe.probe import Probe
 from symtune.probe.probes.bbh import Bbh
 from symtune.probe.probes.flip_share import FlipShare
@@ -60,8 +60,8 @@ def make_probes(
   unknown = [name for name in names if name not in (*PROBES, ALL)]
   if unknown or not names:
     raise SymtuneError(
-      f"probes: got {unknown or 'none'}, expected some of {', '.join(PROBES)}, or "
-      f"{ALL}."
+      f"probes: got {', '.join(unknown) or 'none'}, expected some of "
+      f"{', '.join(PROBES)}, or {ALL}.{did_you_mean(''.join(unknown[:1]), PROBES)}"
     )
   chosen = [
     name

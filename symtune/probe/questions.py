@@ -1,10 +1,12 @@
 """(probes, tasks, settings) -> Questions: what every checkpoint of a run is asked."""
 
 import collections
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from symtune.cards.card import Task
+from symtune.probe.answer.calibrate import Calibration
 from symtune.probe.probe import AnswerKind, Probe, ProbeItem, ProbeSettings
 
 # Items that are kept to be asked again, of about 5 kB each. The others are made again.
@@ -57,3 +59,18 @@ class Questions:
       if number not in self._counts:
         self._counts[number] = collections.Counter(item.kind for item in items)
       yield probe.name, items
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inquiry:
+  """All that every answerer of a run is asked.
+
+  Attributes:
+    questions: the questions.
+    calibration: calibration prompts that are asked beside ranked ones.
+    config_hash: identifies settings, data and vocabulary; part of every result row.
+  """
+
+  questions: Questions
+  calibration: tuple[Calibration, ...]
+  config_hash: str

@@ -20,6 +20,7 @@ import rich.console
 import symtune
 from symtune.data.draw.words import DRAWS_VERSION
 from symtune.errors import SymtuneError
+from symtune.files import QUESTIONS_FILE
 from symtune.probe.answer.calibrate import (
   Calibration,
   CalibrationScores,
@@ -42,6 +43,7 @@ from symtune.probe.results import (
   read_results,
   to_json,
 )
+from symtune.probe.texts import QuestionFile
 from symtune.progress import Progress
 
 _Key = tuple[str, str, str, int, int]  # of a question, as ProbeItem.key
@@ -120,7 +122,8 @@ def run_probes(
   Args:
     score: the model, or a baseline.
     questions: what to ask.
-    results_path: results.jsonl; created if missing.
+    results_path: results.jsonl; created if missing, and so is questions.jsonl.gz
+      beside it, which keeps the text of every question once.
     label: the checkpoint that gives the answers.
     context: what identifies the run.
     console: shows progress.
@@ -133,6 +136,7 @@ def run_probes(
   """
   _drop_torn_line(results_path)
   done = _read_done(results_path, label)
+  texts = QuestionFile(results_path.with_name(QUESTIONS_FILE))
   extra = count_prompts(calibration)
   total = _count_prompts(questions.count(), extra)
   with Progress(
@@ -145,6 +149,7 @@ def run_probes(
       progress.describe(f"{label.name}, {probe}, {items[0].task}")
       prompts = _count_prompts(collections.Counter(i.kind for i in items), extra)
       _check_data(done, items)
+      texts.add(items, prompt_hash)
       if _is_done(done, items):
         progress.skip(prompts)
         continue

@@ -5,7 +5,7 @@ panel. The same summaries give the same bytes: no date and no user style.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import matplotlib
 import matplotlib.patheffects
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from symtune.probe.run import CheckpointLabel
-from symtune.report.canvas import draw_png
+from symtune.report.canvas import draw_figure
 from symtune.report.results import checkpoint_title, setting_title
 from symtune.report.summary import Summary
 
@@ -27,14 +27,25 @@ _MAX_NUMBERED = 3  # more bars in a group leave no room for their numbers
 
 
 def draw_accuracy(
-  summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
+  summaries: Sequence[Summary],
+  checkpoints: Sequence[CheckpointLabel],
+  form: str = "png",
 ) -> bytes:
-  """A PNG of every probe's accuracies with 95% intervals and chance levels.
+  """A figure of every probe's accuracies with 95% intervals and chance levels.
 
   Args:
     summaries: one per setting (`summary.summarize_settings`), at least one.
     checkpoints: in the order of the summaries' estimates.
+    form: one of `canvas.FORMS`.
   """
+  draw, size = accuracy_figure(summaries, checkpoints)
+  return draw_figure(draw, size=size, dpi=150, font_size=11, title_size=12, form=form)
+
+
+def accuracy_figure(
+  summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
+) -> tuple[Callable[[Figure], None], tuple[float, float]]:
+  """What draws that figure, and its width and height in inches."""
   panels: dict[str, list[Summary]] = {}
   for summary in summaries:
     panels.setdefault(summary.probe, []).append(summary)
@@ -63,13 +74,8 @@ def draw_accuracy(
       frameon=False,
     )
 
-  return draw_png(
-    draw,
-    size=(max(5.0, 1.2 + 0.6 * max(map(len, rows)) + 1.55 * widest), 4.6 * len(rows)),
-    dpi=150,
-    font_size=11,
-    title_size=12,
-  )
+  width = max(5.0, 1.2 + 0.6 * max(map(len, rows)) + 1.55 * widest)
+  return draw, (width, 4.6 * len(rows))
 
 
 def _wrap(panels: list[tuple[str, list[Summary]]]) -> list[list[tuple]]:

@@ -1,5 +1,6 @@
-"""A run folder -> report.md and report.png, with accuracies from results.jsonl."""
+"""A run folder -> report.md, report.html and figures, all from results.jsonl."""
 
+import functools
 import pathlib
 import textwrap
 from collections.abc import Sequence
@@ -11,14 +12,30 @@ import rich.table
 from symtune.bounded import read_json
 from symtune.checksums import check_object
 from symtune.errors import SymtuneError
-from symtune.files import DATA_FILE, RESULTS_FILE, RUN_FILE, write_whole
+from symtune.files import (
+  DATA_FILE,
+  QUESTIONS_FILE,
+  RESULTS_FILE,
+  RUN_FILE,
+  write_whole,
+)
 from symtune.probe.probes.format_sensitivity import FormatSensitivity
 from symtune.probe.probes.order_sensitivity import OrderSensitivity
 from symtune.probe.results import Results, read_results
 from symtune.probe.run import CheckpointLabel
+from symtune.probe.texts import read_questions
 from symtune.report.contrasts import compare_settings, contrast_table
 from symtune.report.figures import draw_accuracy
 from symtune.report.hypotheses import agreement, hypothesis_table
+from symtune.report.lab.content import (
+  Content,
+  Drawing,
+  Section,
+  content_to_markdown,
+  of_table,
+)
+from symtune.report.lab.join import keep_paired
+from symtune.report.lab.page import write_page
 from symtune.report.notes import write_notes
 from symtune.report.open_answers import generated_table, rule_table
 from symtune.report.results import PairedResults, keep_common_tasks, pair_rows
@@ -44,19 +61,16 @@ from symtune.report.tables import (
   headline_table,
   show_percent,
   task_table,
-  to_markdown,
   to_terminal,
 )
 
 REPORT_FILE = "report.md"
+PAGE_FILE = "report.html"
 FIGURE_FILE = "report.png"
-
 SCALING_FILE = "scaling.png"
 
 _MAX_BYTES = 100_000_000
 _STATISTICS = """\
-## How to read the numbers
-
 - Accuracy over tasks is the mean of the tasks' accuracies: every task weighs the same.
 - n is the number of answers of each checkpoint. Chance is a uniform guesser's accuracy;
   an open answer has none, so a table shows how often rules without insight are right.
@@ -85,10 +99,11 @@ _STATISTICS = """\
 def write_report(
   run_dir: pathlib.Path, rule: Rule = Rule.SUM, order: Sequence[tuple[str, int]] = ()
 ) -> tuple[rich.table.Table, ...]:
-  """Writes report.md, report.png and, for several model sizes, scaling.png.
+  """Writes report.md, report.html, report.png and, for several sizes, scaling.png.
 
   Args:
-    run_dir: holds results.jsonl; run.json and data.json are used when they exist.
+    run_dir: holds results.jsonl; run.json, data.json and the texts of the questions
+      are used when they exist.
     rule: how log-likelihoods become answers.
     order: order of the checkpoints by name and step, see `pair_rows`.
 
@@ -96,58 +111,73 @@ def write_report(
     For the terminal: the headline table, and the table of groups if there are several.
 
   Raises:
-    SymtuneError: there are no results, files are damaged, or checkpoints were not asked
-      the same questions.
+    SymtuneError: there are no results, files are damaged, or no question was asked of
+      all checkpoints. Questions that only some were asked are left out, and counted.
   """
+  texts = read_questions(run_dir / QUESTIONS_FILE)  # refused before anything is written
+  content = make_content(run_dir, rule, order)
+  for section in content.sections:
+    for part in section.parts:
+      if isinstance(part, Drawing):
+        write_whole(run_dir / part.file, part.draw("png"))
+  write_whole(run_dir / REPORT_FILE, content_to_markdown(content))
+  write_page(run_dir / PAGE_FILE, content, texts)
+  tables = [content.sections[0].parts[0], *_group_tables(content.results)[:1]]
+  return tuple(to_terminal(table) for table in tables if isinstance(table, Table))
+
+
+def make_content(
+  run_dir: pathlib.Path, rule: Rule = Rule.SUM, order: Sequence[tuple[str, int]] = ()
+) -> Content:
+  """What report.md and report.html of a run say; see `write_report`."""
   results_path = run_dir / RESULTS_FILE
   rows = read_results(results_path)
   about = _read_object(run_dir / RUN_FILE, ("recipe", "config_hash"))
   data = _read_data(run_dir / DATA_FILE)
   try:
+    paired = keep_paired(rows)
+    rows = paired.rows
     results = pair_rows(apply_rule(rows, rule), order)
   except SymtuneError as error:
     raise SymtuneError(f"{results_path}: {error}") from error
   settings = summarize_settings(results)
-  headline = headline_table(settings, results.checkpoints)
-  groups = _group_tables(results)
-  by_task = task_table(summarize_tasks(results), results.checkpoints)
-  write_whole(run_dir / FIGURE_FILE, draw_accuracy(settings, results.checkpoints))
   slopes = fit_slopes(results) if has_sizes(results) else ()
-  if slopes:
-    figure = draw_scaling(slopes, results.checkpoints)
-    write_whole(run_dir / SCALING_FILE, figure)
-  parts = [
-    *_head(about, rule),
-    f"## {headline.title}\n",
-    to_markdown(headline),
+  accuracy = Drawing(
+    file=FIGURE_FILE,
+    alt="Accuracy by setting and checkpoint, with chance levels",
+    draw=functools.partial(draw_accuracy, settings, results.checkpoints),
+  )
+  sections = [
+    of_table(headline_table(settings, results.checkpoints)),
     *_describe_changes(settings, results.checkpoints),
-    *(part for table in groups for part in (f"## {table.title}\n", to_markdown(table))),
-    f"![Accuracy by setting and checkpoint, with chance levels]({FIGURE_FILE})\n",
+    *map(of_table, _group_tables(results)),
+    Section(parts=(accuracy,)),
     *_describe_notes(write_notes(rows, results.checkpoints, rule)),
-    _STATISTICS,
+    Section(title="How to read the numbers", parts=(_STATISTICS,)),
     *_describe_common_tasks(results),
     *_describe_contrasts(results),
     *_describe_hypotheses(results),
     *_describe_generated(results),
     *_describe_slopes(slopes, results.checkpoints),
-    "## Probe prompts\n",
-    _describe_shortened(rows),
-    *([] if data is None else ["## Tuning data\n", data]),
-    f"## {by_task.title}\n",
-    to_markdown(by_task),
+    Section(title="Probe prompts", parts=(_describe_shortened(rows),)),
+    *([] if data is None else [Section(title="Tuning data", parts=(data,))]),
+    of_table(task_table(summarize_tasks(results), results.checkpoints)),
   ]
-  write_whole(run_dir / REPORT_FILE, "\n".join(parts))
-  return tuple(map(to_terminal, (headline, *groups[:1])))
+  return Content(
+    title="Report" if about is None else about["recipe"],
+    remarks=(*_head(about, rule), *([paired.remark] if paired.remark else [])),
+    sections=tuple(sections),
+    results=results,
+  )
 
 
-def _head(about: dict[str, Any] | None, rule: Rule) -> list[str]:
-  title = "Report" if about is None else about["recipe"]
-  parts = [f"# {title}\n"]
+def _head(about: dict[str, Any] | None, rule: Rule) -> tuple[str, ...]:
+  parts = []
   if about is not None:
     parts.append(f"Configuration `{about['config_hash']}`.\n")
   if rule is not Rule.SUM:
     parts.append(f"Answers follow the rule `{rule}`, not `sum`.\n")
-  return parts
+  return tuple(parts)
 
 
 def _group_tables(results: PairedResults) -> list[Table]:
@@ -164,7 +194,7 @@ def _group_tables(results: PairedResults) -> list[Table]:
   return tables
 
 
-def _describe_common_tasks(results: PairedResults) -> list[str]:
+def _describe_common_tasks(results: PairedResults) -> list[Section]:
   """Where settings of a probe have different tasks: accuracy on the common tasks."""
   common = keep_common_tasks(results)
   if not common.settings:
@@ -174,62 +204,61 @@ def _describe_common_tasks(results: PairedResults) -> list[str]:
     common.checkpoints,
     "Accuracy in % on the tasks that all settings of a probe share [95% interval]",
   )
-  return [f"## {table.title}\n", to_markdown(table)]
+  return [of_table(table)]
 
 
-def _describe_contrasts(results: PairedResults) -> list[str]:
+def _describe_contrasts(results: PairedResults) -> list[Section]:
   """What labels and instructions add to one checkpoint's accuracy."""
   table = contrast_table(compare_settings(results))
-  return [f"## {table.title}\n", to_markdown(table)] if table.rows else []
+  return [of_table(table)] if table.rows else []
 
 
-def _describe_hypotheses(results: PairedResults) -> list[str]:
+def _describe_hypotheses(results: PairedResults) -> list[Section]:
   """What answers follow, and how stable they are across orders and formats."""
   table = hypothesis_table(results)
-  parts = [f"## {table.title}\n", to_markdown(table)] if table.rows else []
+  parts = [of_table(table)] if table.rows else []
   lines = [
     f"- {probe}, {checkpoint}: {show_percent(share)}% of pairs.\n"
     for probe in (OrderSensitivity.name, FormatSensitivity.name)
     for checkpoint, share in agreement(results, probe)
   ]
   if lines:
-    parts += ["## Same answer in another order or format\n", "".join(lines)]
+    title = "Same answer in another order or format"
+    parts.append(Section(title=title, parts=("".join(lines),)))
   return parts
 
 
-def _describe_generated(results: PairedResults) -> list[str]:
+def _describe_generated(results: PairedResults) -> list[Section]:
   """What generated answers are, and what fixed rules would have answered."""
   tables = [table(results) for table in (rule_table, generated_table)]
-  return [
-    part
-    for table in tables
-    if table.rows
-    for part in (f"## {table.title}\n", to_markdown(table))
-  ]
+  return [of_table(table) for table in tables if table.rows]
 
 
 def _describe_changes(
   summaries: Sequence[Summary], checkpoints: Sequence[CheckpointLabel]
-) -> list[str]:
+) -> list[Section]:
   """A table of differences, if there are more than two checkpoints."""
   if len(checkpoints) < 3:
     return []
-  table = change_table(summaries, checkpoints)
-  return [f"## {table.title}\n", to_markdown(table)]
+  return [of_table(change_table(summaries, checkpoints))]
 
 
 def _describe_slopes(
   slopes: tuple[Slope, ...], checkpoints: Sequence[CheckpointLabel]
-) -> list[str]:
+) -> list[Section]:
   """A table and a figure of slopes, and why some models have none."""
   table = slope_table(slopes, checkpoints)
-  figure = f"![Accuracy by model size]({SCALING_FILE})\n"
-  parts = [to_markdown(table), figure] if slopes else []
+  figure = Drawing(
+    file=SCALING_FILE,
+    alt="Accuracy by model size",
+    draw=functools.partial(draw_scaling, slopes, checkpoints),
+  )
+  parts = [table, figure] if slopes else []
   parts += [f"{reason}\n" for reason in why_no_slope(checkpoints)]
-  return [f"## {table.title}\n", *parts] if parts else []
+  return [Section(title=table.title, parts=tuple(parts))] if parts else []
 
 
-def _describe_notes(notes: Sequence[str]) -> list[str]:
+def _describe_notes(notes: Sequence[str]) -> list[Section]:
   """What to know of these answers, and where they deviate from the papers."""
   wrap = textwrap.TextWrapper(
     width=88,
@@ -239,7 +268,7 @@ def _describe_notes(notes: Sequence[str]) -> list[str]:
     break_on_hyphens=False,
   )
   lines = "".join(wrap.fill(note) + "\n" for note in notes)
-  return ["## Notes\n", lines] if lines else []
+  return [Section(title="Notes", parts=(lines,))] if lines else []
 
 
 def _describe_shortened(rows: Results) -> str:

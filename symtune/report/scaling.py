@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from symtune.probe.run import CheckpointLabel
-from symtune.report.canvas import draw_png
+from symtune.report.canvas import draw_figure
 from symtune.report.results import (
   PairedResults,
   SettingRows,
@@ -166,14 +166,15 @@ def slope_table(
 
 
 def draw_scaling(
-  slopes: Sequence[Slope], checkpoints: Sequence[CheckpointLabel]
+  slopes: Sequence[Slope], checkpoints: Sequence[CheckpointLabel], form: str = "png"
 ) -> bytes:
-  """A PNG: one panel per setting, accuracies with intervals, lines and slopes.
+  """A figure: one panel per setting, accuracies with intervals, lines and slopes.
 
   Args:
     slopes: from `fit_slopes`, at least one.
     checkpoints: in the order of their estimates; those without a size are drawn as
       horizontal lines.
+    form: one of `canvas.FORMS`.
   """
   panels: dict[tuple[str, str], list[Slope]] = {}
   for slope in slopes:
@@ -192,12 +193,13 @@ def draw_scaling(
     shown = axes.flat[0].get_legend_handles_labels()
     figure.legend(*shown, loc="outside upper center", ncols=3, fontsize=8)
 
-  return draw_png(
+  return draw_figure(
     draw,
     size=(1.0 + 3.1 * columns, 1.0 + 2.7 * rows),
     dpi=130,
     font_size=10,
     title_size=10,
+    form=form,
   )
 
 

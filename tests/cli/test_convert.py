@@ -13,6 +13,7 @@ from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.source import open_checkpoint
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.convert.tokenizer.read import read_vocab
+from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
 from symtune.model.network import Transformer, init_params
 
@@ -181,3 +182,31 @@ def test_a_stopped_conversion_says_that_nothing_is_there(
   assert code == 130
   assert "Nothing of the new checkpoint is kept" in printed
   assert not list(tmp_path.iterdir())
+
+
+def test_a_gguf_file_names_the_extra_that_it_needs(run_cli, tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, "gguf", None)  # as where it is not installed
+  file = tmp_path / "tiny.gguf"
+  file.write_bytes(b"GGUF")
+  for source in (file, tmp_path):
+    code, printed = run_cli(source, tmp_path / "out")
+    assert code == 2
+    assert f"error: {file}: GGUF files need PyTorch, Transformers and gguf" in printed
+    assert "pip install 'symtune[hf]'" in printed
+  assert {path.name for path in tmp_path.iterdir()} == {"tiny.gguf"}
+
+
+def test_gguf_files_that_cannot_be_meant(run_cli, tmp_path):
+  for name in ("a.gguf", "b.gguf"):
+    (tmp_path / name).write_bytes(b"GGUF")
+  for arguments, message in (
+    ((tmp_path, tmp_path / "out"), "several GGUF files, expected one: a.gguf; b.gguf"),
+    ((tmp_path / "c.gguf", tmp_path / "out"), "c.gguf; expected a GGUF file"),
+    ((tmp_path / "a.gguf", tmp_path / "w.safetensors"), "got --to symtune"),
+    ((tmp_path / "a.gguf", tmp_path), "exists already"),
+  ):
+    code, printed = run_cli(*arguments)
+    assert code == 2
+    assert message in printed
+  with pytest.raises(SymtuneError, match=r"symtune convert .*a\.gguf FOLDER"):
+    open_checkpoint(tmp_path / "a.gguf")

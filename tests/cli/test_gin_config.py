@@ -52,6 +52,28 @@ def test_recipe_includes_files_beside_it(tmp_path):
   assert load_recipe(str(tmp_path / "mine.gin"))[0].seed == 4
 
 
+def test_a_bare_text_needs_no_quotes():
+  recipe, _ = load_recipe(
+    "microworld",
+    [
+      "Recipe.checkpoint=hf://google/flan-t5-small@main",
+      "recipe.mixture.mixing = uniform",
+      "recipe.optimizer.learning_rate=1e-3",
+      "recipe.probe.seeds=(0, 1)",
+      "Recipe.vocab='microworld/vocab.model'",
+    ],
+  )
+  assert recipe.checkpoint == "hf://google/flan-t5-small@main"
+  assert recipe.mixture.mixing.value == "uniform"
+  assert recipe.optimizer.learning_rate == 1e-3
+  assert recipe.probe.seeds == (0, 1)
+
+
+def test_names_that_are_nearly_right_get_a_hint():
+  with pytest.raises(SymtuneError, match="Did you mean 'microworld'"):
+    load_recipe("microwrld")
+
+
 def test_overrides_win():
   recipe, operative = load_recipe(
     "microworld",
@@ -83,7 +105,8 @@ def test_second_recipe_does_not_see_the_first_one():
     ("Recipe.seed=[1,", r"--gin\.Recipe\.seed: got '\[1,', .*ends too early"),
     ("Recipe.seed=(", r"--gin\.Recipe\.seed: .*ends too early"),
     ("Recipe.seed=" + "[" * 3_000, r"--gin\.Recipe\.seed: .*ends too early"),
-    ("Recipe.seed=abc", r"parse token 'abc'.* \"--gin\.Recipe\.seed='text'\""),
+    ("Recipe.seed=1bc", r"got '1bc', which .* \"--gin\.Recipe\.seed='text'\""),
+    ("Recipe.seed=abc", r"Recipe\.seed: got 'abc' \(str\), expected int"),
     ("Recipe.seed={[1]: 2}", r"--gin\.Recipe\.seed: unhashable type: 'list'"),
     ("Recipe.seed=@os.system()", r"--gin\.Recipe\.seed: No configurable matching"),
     ("Recipe.seed=1\nimport os", "import os' would run code of os"),
@@ -112,7 +135,7 @@ def test_bad_overrides_are_one_message(binding, message):
 
 MISTYPED = {
   "TrainSettings.steps=1.5": "TrainSettings.steps: got 1.5 (float), expected int",
-  "TrainSettings.steps='abc'": "not supported between instances of 'str' and 'int'",
+  "TrainSettings.steps='abc'": "setting of TrainSettings is a text, expected a number",
   "TrainSettings.log_every=True": "TrainSettings.log_every: got True (bool)",
   "Recipe.seed='x'": "Recipe.seed: got 'x' (str), expected int",
   "Recipe.model=None": "Recipe.model: got None (NoneType), expected T5Config",

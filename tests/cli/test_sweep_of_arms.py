@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import re
 import sqlite3
 import sys
 
@@ -151,6 +152,41 @@ def test_arms_are_run_once_compared_and_kept_apart(folder, run_sweep):
     assert "holds another run" in said.replace("\n", " ")
     assert "null" in said
   assert (_files(out), table.read_text()) == (files, text)
+
+
+def test_settings_of_the_command_line_hold_for_every_arm(folder, run_sweep):
+  out, steps = folder / "out", "--gin.TrainSettings.steps=1"
+  code, _, said = run_sweep("--only", "null", steps)
+  assert code == 0, said
+  assert "TrainSettings.steps = 1\n" in (
+    out / "null" / "seed_4" / "config.gin"
+  ).read_text().replace("loop.", "")
+
+  # Other settings are refused before the arm that is not started yet.
+  for options in ((), ("--gin.TrainSettings.steps=3",)):
+    code, _, said = run_sweep(*options)
+    assert code == 2
+    assert "holds another run" in " ".join(said.split())
+    assert not (out / "symbols").exists()
+
+  files = _files(out)
+  assert run_sweep("--only", "null", steps)[0] == 0
+  assert _files(out) == files
+
+
+def test_bad_settings_of_the_command_line_are_refused(folder, run_sweep):
+  labels = "symbols/ingredients.Ingredient.labels"
+  for option, message in (
+    ("--gin.TrainSettings.stepz=1", "arm 'symbols': TrainSettings.stepz"),
+    ("--gin.TrainSettings.steps=2", "arm 'symbols': .* changes nothing"),
+    ("--gin.Recipe.seed=2", "arm 'symbols': .* changes nothing"),
+    (f"--gin.{labels}='flipped'", "arm 'null': .*'scrambled'.* changes nothing"),
+    ("--stepz=2", "got argument '--stepz=2', expected options"),
+  ):
+    code, _, said = run_sweep(option)
+    assert code == 2
+    assert re.search(message, " ".join(said.split())), said
+  assert not (folder / "out").exists()
 
 
 def test_what_cannot_run_is_refused_before_the_first_run(folder, run_sweep):

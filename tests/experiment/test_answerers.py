@@ -10,11 +10,10 @@ import pytest
 
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.source import open_checkpoint
-from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
 from symtune.experiment import answerers
 from symtune.experiment.answerers import BASELINES, open_answerers
-from symtune.experiment.build import Experiment
+from symtune.experiment.tokens import Reader
 from symtune.model.config import T5Config
 from symtune.model.network import Transformer, init_params
 from symtune.probe.answer.native_model import count_parameters
@@ -37,25 +36,9 @@ def config(toy_vocab):
   )
 
 
-@dataclasses.dataclass
-class _Plan:
-  tokens_per_batch: int = 512
-
-
-@dataclasses.dataclass
-class _Recipe:
-  probe: _Plan
-
-
 @pytest.fixture
-def experiment(toy_vocab):
-  """An experiment that has what answerers read, and no data."""
-  made = object.__new__(Experiment)
-  object.__setattr__(made, "recipe", _Recipe(probe=_Plan()))
-  object.__setattr__(made, "vocab", toy_vocab)
-  tokenizer = PromptTokenizer(toy_vocab, max_inputs=64, max_targets=8)
-  object.__setattr__(made, "probe_tokenizer", tokenizer)
-  return made
+def reader(toy_vocab):
+  return Reader(vocab=toy_vocab, max_inputs=64, max_targets=8, tokens_per_batch=512)
 
 
 @pytest.fixture
@@ -67,12 +50,12 @@ def weights(tmp_path, config):
 
 
 def test_a_weights_file_answers_and_knows_its_size(
-  weights, experiment, toy_task, toy_pools, tmp_path
+  weights, reader, toy_task, toy_pools, tmp_path
 ):
   path, params = weights
-  ((label, read),) = open_answerers([str(path)], experiment, tmp_path)
-  assert (label.name, label.step) == ("small.safetensors", 0)
-  answerer = read()
+  (opened,) = open_answerers([str(path)], reader, tmp_path)
+  assert (opened.label.name, opened.label.step) == ("small.safetensors", 0)
+  answerer = opened.read()
   assert answerer.label.parameters == count_parameters(params)
   settings = ProbeSettings(pool=toy_pools[1], max_queries=2)
   items = list(FlippedLabels().items(toy_task, settings))
@@ -82,23 +65,21 @@ def test_a_weights_file_answers_and_knows_its_size(
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
-def test_bfloat16_weights_answer(
-  dtype, weights, experiment, toy_task, toy_pools, tmp_path
-):
+def test_bfloat16_weights_answer(dtype, weights, reader, toy_task, toy_pools, tmp_path):
   half = tmp_path / "half.safetensors"
   place = Destination(path=half, format=Format.SYMTUNE, dtype="bfloat16")
   convert(open_checkpoint(weights[0]), place)
-  ((_, read),) = open_answerers([str(half)], experiment, tmp_path, dtype)
+  (opened,) = open_answerers([str(half)], reader, tmp_path, dtype)
   settings = ProbeSettings(pool=toy_pools[1], max_queries=1)
-  scores = read().score(list(FlippedLabels().items(toy_task, settings)))
+  scores = opened.read().score(list(FlippedLabels().items(toy_task, settings)))
   assert all(np.isfinite(s.log_likelihoods).all() for s in scores)
 
 
-def test_a_damaged_weights_file_is_named(weights, experiment, tmp_path):
+def test_a_damaged_weights_file_is_named(weights, reader, tmp_path):
   path, _ = weights
   path.write_bytes(path.read_bytes()[:-40])
   with pytest.raises(SymtuneError, match=path.name):
-    open_answerers([str(path)], experiment, tmp_path)
+    open_answerers([str(path)], reader, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -106,26 +87,26 @@ def test_a_damaged_weights_file_is_named(weights, experiment, tmp_path):
   [(10_000, "expected at most"), (20, "it is another network's vocabulary")],
 )
 def test_a_vocabulary_of_another_size_is_refused(
-  weights, experiment, tmp_path, ids, message
+  weights, reader, tmp_path, ids, message
 ):
   path, _ = weights
-  experiment.vocab.num_ids = ids
+  reader.vocab.num_ids = ids
   with pytest.raises(SymtuneError, match=message):
-    open_answerers([str(path)], experiment, tmp_path)
+    open_answerers([str(path)], reader, tmp_path)
 
 
 def test_another_tokenizer_beside_the_checkpoint_is_refused(
-  weights, experiment, small_vocab, small_vocab_path, tmp_path
+  weights, reader, small_vocab, small_vocab_path, tmp_path
 ):
   path, _ = weights
   shutil.copyfile(small_vocab_path, path.parent / "spiece.model")
   with pytest.raises(SymtuneError, match=r"its tokenizer, .*--vocab .*spiece\.model"):
-    open_answerers([str(path)], experiment, tmp_path)
-  object.__setattr__(experiment, "vocab", small_vocab)
-  assert open_answerers([str(path)], experiment, tmp_path)
+    open_answerers([str(path)], reader, tmp_path)
+  reader = dataclasses.replace(reader, vocab=small_vocab)
+  assert open_answerers([str(path)], reader, tmp_path)
 
 
-def test_the_type_is_chosen_at_load(weights, experiment, tmp_path, monkeypatch):
+def test_the_type_is_chosen_at_load(weights, reader, tmp_path, monkeypatch):
   path, _ = weights
   made = []
   make = answerers.native_answerer
@@ -136,24 +117,24 @@ def test_the_type_is_chosen_at_load(weights, experiment, tmp_path, monkeypatch):
 
   monkeypatch.setattr(answerers, "native_answerer", spy)
   for dtype in (None, "bfloat16"):
-    ((label, read),) = open_answerers([str(path)], experiment, tmp_path, dtype)
-    read()
-  assert label.name == "small.safetensors (bfloat16)"
+    (opened,) = open_answerers([str(path)], reader, tmp_path, dtype)
+    opened.read()
+  assert opened.label.name == "small.safetensors (bfloat16)"
   (plain, floats), (rounded, halves) = made
   assert (plain.config.dtype, rounded.config.dtype) == (jnp.float32, jnp.bfloat16)
   assert {leaf.dtype.name for leaf in jax.tree.leaves(floats)} == {"float32"}
   assert {leaf.dtype.name for leaf in jax.tree.leaves(halves)} == {"bfloat16"}
   with pytest.raises(SymtuneError, match="--dtype: got float16"):
-    open_answerers([str(path)], experiment, tmp_path, "float16")
+    open_answerers([str(path)], reader, tmp_path, "float16")
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_baselines_by_name(name, experiment, tmp_path):
-  ((label, read),) = open_answerers([f"baseline:{name}"], experiment, tmp_path)
-  assert label.name == f"baseline:{name}"
-  assert read().score is BASELINES[name]
-  assert read().label.parameters is None
-  assert read().label.identity == f"baseline:{name}"
+def test_baselines_by_name(name, reader, tmp_path):
+  (opened,) = open_answerers([f"baseline:{name}"], reader, tmp_path)
+  assert opened.label.name == f"baseline:{name}"
+  assert opened.read().score is BASELINES[name]
+  assert opened.read().label.parameters is None
+  assert opened.read().label.identity == f"baseline:{name}"
 
 
 @pytest.mark.parametrize(
@@ -166,12 +147,10 @@ def test_baselines_by_name(name, experiment, tmp_path):
     (["run@5"], "got step 5, expected one of"),
   ],
 )
-def test_names_that_stand_for_nothing(
-  names, message, experiment, tmp_path, monkeypatch
-):
+def test_names_that_stand_for_nothing(names, message, reader, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   with pytest.raises(SymtuneError, match=message):
-    open_answerers(names, experiment, tmp_path)
+    open_answerers(names, reader, tmp_path)
 
 
 def test_titles_are_short_where_that_tells_them_apart():
@@ -183,14 +162,14 @@ def test_titles_are_short_where_that_tells_them_apart():
 
 
 def test_who_answers_is_known_by_the_weights_not_by_the_name(
-  weights, config, experiment, tmp_path
+  weights, config, reader, tmp_path
 ):
   path, params = weights
-  ((_, read),) = open_answerers([str(path)], experiment, tmp_path)
-  first = read().label.identity
+  (opened,) = open_answerers([str(path)], reader, tmp_path)
+  first = opened.read().label.identity
   assert len(first) == 64
-  assert read().label.identity == first
+  assert opened.read().label.identity == first
   save_weights(path, jax.tree.map(lambda x: x + 1.0, params), config)
-  ((label, read),) = open_answerers([str(path)], experiment, tmp_path)
-  assert label.name == path.name
-  assert read().label.identity != first
+  (opened,) = open_answerers([str(path)], reader, tmp_path)
+  assert opened.label.name == path.name
+  assert opened.read().label.identity != first

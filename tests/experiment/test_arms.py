@@ -4,9 +4,9 @@ import pathlib
 
 import pytest
 
-from symtune.cli.arms import Inputs
 from symtune.cli.gin_config import load_recipe, load_sweep
-from symtune.cli.sweeps import sweep
+from symtune.cli.sweep.arms import Inputs
+from symtune.cli.sweep.sweep import sweep
 from symtune.data.ingredients import Ingredient, LabelStyle
 from symtune.errors import SymtuneError
 from symtune.experiment.arms import Arm, Arms, plan_arms

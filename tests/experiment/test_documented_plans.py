@@ -9,13 +9,19 @@ import pytest
 
 from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_recipe
-from symtune.experiment.plan import Workload, make_plan
-from symtune.experiment.slices import find_slice
+from symtune.experiment.planning.plan import Workload, make_plan
+from symtune.experiment.planning.slices import find_slice
 from symtune.train.partition import Layout
 
 GIN = resource_dir("gin_configs")
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPES = sorted((GIN / "recipes").rglob("*.gin"))
+DECODERS = [path.stem for path in RECIPES if "models/decoder" in path.read_text()]
+PLANNED = [
+  *(f"flan_t5_{size}" for size in ("small", "base", "large", "xl", "xxl")),
+  *(name for name in DECODERS if not name.endswith("_cpu")),
+]
+NAMES = f"(?:{'|'.join(PLANNED)})"
 LAYOUT = {"--model-devices": "model_devices", "--microbatches": "microbatches"}
 
 
@@ -24,7 +30,7 @@ def commands(verb):
   found = collections.defaultdict(list)
   for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *RECIPES]:
     text = path.read_text().replace("\\\n", " ")
-    for line in re.findall(rf"symtune {verb} (flan_t5_\w+[^\n\"`]*)", text):
+    for line in re.findall(rf"symtune {verb} ({NAMES}\b[^\n\"`]*)", text):
       words = shlex.split(line.split(",")[0].split(" &")[0])
       found[words[0]].append(words[1:])
   return found
@@ -35,11 +41,10 @@ def layout_of(words):
   return Layout(shard_params="--shard-params" in words, **values)
 
 
-@pytest.mark.parametrize("size", ["small", "base", "large", "xl", "xxl"])
-def test_documented_plans_fit(size):
-  name = f"flan_t5_{size}"
+@pytest.mark.parametrize("name", PLANNED)
+def test_documented_plans_fit(name):
   plans = commands("plan")[name]
-  assert len(plans) >= 2  # a TPU slice and GPUs
+  assert len(plans) >= (2 if name.startswith("flan_t5") else 1)  # a TPU slice and GPUs
   work = Workload(load_recipe(name)[0])
   for words in plans:
     target = find_slice(words[words.index("--slice") + 1])
@@ -57,6 +62,12 @@ def test_documented_runs_on_many_devices_have_a_planned_layout():
   for name, words in runs:
     planned = [layout_of(plan) for plan in commands("plan")[name]]
     assert layout_of(words) in planned, (name, words)
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_documented_runs_have_no_layout(name):
+  for words in commands("run")[name]:  # symtune train and plan take one
+    assert not {*LAYOUT, "--shard-params", "--distributed"} & {*words}, words
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: f"{p.parent.name}/{p.stem}")

@@ -43,6 +43,24 @@ def test_folder_of_another_run_is_refused_and_left_alone(tmp_path):
   assert sorted(p.name for p in path.iterdir()) == before
 
 
+def test_another_run_is_told_by_its_settings(tmp_path):
+  def claim(steps, config_hash):
+    config = json.dumps({"seed": 0, "train": {"steps": steps, "rates": [1.0, 2.0]}})
+    return claim_folder(
+      tmp_path, recipe="toy", config_hash=config_hash, config=config, gin=""
+    )
+
+  with claim(10, "a"):
+    pass
+  with (
+    pytest.raises(SymtuneError, match=r"differ: train\.steps was 10, now 20\. Choose"),
+    claim(20, "b"),
+  ):
+    pass
+  with pytest.raises(SymtuneError, match="Data, vocabulary or"), claim(10, "b"):
+    pass
+
+
 @pytest.mark.parametrize("version", [1, DRAWS_VERSION + 1])
 def test_folder_of_other_draws_is_refused_with_the_reason(tmp_path, version):
   with _claim(tmp_path / "run") as path:

@@ -12,10 +12,14 @@ from symtune.cli.gin_config import load_recipe
 from symtune.cli.plan import layout_options
 from symtune.data.batches.windows import BatchShape
 from symtune.errors import SymtuneError
-from symtune.experiment.costs import row_activation_bytes
-from symtune.experiment.plan import Workload, find_layout, make_plan
-from symtune.experiment.slices import find_slice
+from symtune.experiment.planning.costs import row_activation_bytes
+from symtune.experiment.planning.plan import Workload, find_layout, make_plan
+from symtune.experiment.planning.slices import find_slice
 from symtune.model.config import T5Config
+from symtune.model.decoder.config import DecoderConfig
+from symtune.model.decoder.network import Decoder
+from symtune.model.decoder.network import param_shapes as decoder_shapes
+from symtune.model.forward import score_batch
 from symtune.model.loss import sum_losses
 from symtune.model.network import Transformer, param_shapes
 from symtune.train.optim import OptimizerName
@@ -30,6 +34,16 @@ TINY = T5Config(
   head_dim=4,
   mlp_dim=32,
   mlp_activations=("gelu", "linear"),
+)
+
+DECODER = DecoderConfig(
+  vocab_size=64,
+  emb_dim=16,
+  num_layers=2,
+  num_heads=2,
+  num_kv_heads=1,
+  head_dim=4,
+  mlp_dim=32,
 )
 
 
@@ -65,6 +79,17 @@ def test_flops_of_a_step_by_hand():
   dec = 2 * 6 * (4 * 128 + 3 * 512 + 2 * 128 + 1024) + 2 * 12 * (2 * 128)
   pairs = 4 * 8 * (12 * 12 + 6 * (6 + 12))
   assert Workload(make_recipe()).step_flops == 3 * 8 * (enc + dec + pairs)
+
+
+def test_flops_of_a_decoders_step_by_hand():
+  # Per row of 12 slots, 6 of them scored: query and out 16x8, key and value 16x4, mlp 3
+  # of 16x32; the output, 16x64, at the scored slots alone. Two layers.
+  for is_tied in (False, True):
+    model = dataclasses.replace(DECODER, logits_via_embedding=is_tied)
+    layer = 2 * 12 * (2 * 16 * 8 + 2 * 16 * 4 + 3 * 16 * 32) + 4 * 8 * 12 * 12
+    output = 2 * 6 * 16 * 64
+    work = Workload(make_recipe(model=model))
+    assert work.step_flops == 3 * 8 * (2 * layer + output)
 
 
 def test_time_is_work_over_peak():
@@ -172,6 +197,29 @@ def test_activations_are_near_what_the_compiler_sets_aside(rows):
   assert 0.4 < temporary / estimate < 2.5
 
 
+@pytest.mark.parametrize("rows", [4, 8])
+def test_activations_of_a_decoder_are_near_what_the_compiler_sets_aside(rows):
+  config = dataclasses.replace(DECODER, emb_dim=64, mlp_dim=256, head_dim=16)
+  network = Decoder(config)
+  tokens = jax.ShapeDtypeStruct((rows, 64), jnp.int32)
+  slots = jax.ShapeDtypeStruct((rows, 16), jnp.int32)
+  features = (
+    *("input_tokens", "target_tokens", "loss_weights"),
+    *("segment_ids", "positions", "causal_attention"),
+  )
+  batch = {**{f"decoder_{name}": tokens for name in features}, "scored_slots": slots}
+
+  def loss(params, batch):
+    found = score_batch(network, params, batch, jax.random.key(0))
+    return sum_losses(found.logits, found.targets, found.weights).loss
+
+  shapes = decoder_shapes(network)
+  compiled = jax.jit(jax.grad(loss)).lower(shapes, batch).compile()
+  temporary = compiled.memory_analysis().temp_size_in_bytes
+  estimate = rows * row_activation_bytes(config, 64, 16)
+  assert 0.4 < temporary / estimate < 2.5
+
+
 def test_what_cannot_fit_is_refused_with_a_layout_that_does(capsys):
   from symtune.cli.plan import plan
 
@@ -218,3 +266,12 @@ def test_the_layout_found_fits_and_is_named():
   assert layout_options(Layout()) == "the defaults"
   named = layout_options(Layout(model_devices=2, shard_params=True, microbatches=4))
   assert named == "--model-devices 2 --shard-params --microbatches 4"
+
+
+def test_cores_of_this_machine_are_one_device():
+  two, four = find_slice("cpu-2"), find_slice("cpu-4")
+  assert two.devices == four.devices == 1
+  assert four.flops == 2 * two.flops
+  assert make_plan(Workload(make_recipe()), two, Layout()).fits
+  with pytest.raises(SymtuneError, match="Did you mean 'h100'"):
+    find_slice("h10-8")

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from family_tokenizers import make_files
 
 from symtune.cards.load import list_cards, load_card
 from symtune.cards.resources import resource_dir
@@ -11,19 +12,32 @@ from symtune.cli.gin_config import load_recipe
 from symtune.data.prompts import ALL_FORMATS
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.experiment.build import _make_pools, build_experiment, make_batches
-from symtune.model.network import param_shapes
+from symtune.model.config import T5Config
+from symtune.model.networks import param_shapes
 
 RECIPES = sorted((resource_dir("gin_configs") / "recipes").glob("*.gin"))
-TOY = [
+DECODERS = [
+  path
+  for path in RECIPES
+  if "models/decoder" in path.read_text() and not path.stem.endswith("_cpu")
+]
+TOY = ["mixture.batch_size=2", "mixture.window=32", "probe.max_queries=1"]
+TOY_T5 = [
   "T5Config.emb_dim=8",
   "T5Config.num_heads=2",
   "T5Config.head_dim=4",
   "T5Config.mlp_dim=16",
   "T5Config.num_encoder_layers=1",
   "T5Config.num_decoder_layers=1",
-  "mixture.batch_size=2",
-  "mixture.window=32",
-  "probe.max_queries=1",
+]
+TOY_DECODER = [
+  "DecoderConfig.vocab_size=512",
+  "DecoderConfig.emb_dim=8",
+  "DecoderConfig.num_layers=1",
+  "DecoderConfig.num_heads=2",
+  "DecoderConfig.num_kv_heads=1",
+  "DecoderConfig.head_dim=8",
+  "DecoderConfig.mlp_dim=16",
 ]
 # What a recipe for real text needs beside, where only toy rows and pieces are.
 TOY_TEXT = [
@@ -56,20 +70,39 @@ def toy_rows(tmp_path_factory, question_files):
   return folder
 
 
+@pytest.fixture(scope="module")
+def toy_tokenizer(tmp_path_factory):
+  """The folder of a decoder-only model's tokenizer."""
+  folder = tmp_path_factory.mktemp("tokenizer")
+  for name, content in make_files("smollm2").items():
+    (folder / name).write_text(json.dumps(content))
+  return folder
+
+
+def toy_settings(model):
+  """Settings that shrink a network of this kind."""
+  if isinstance(model, T5Config):
+    return TOY_T5
+  layers = ["DecoderConfig.windowed_layers=[0]"] if model.windowed_layers else []
+  return TOY_DECODER + layers
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
-def test_recipe_builds_as_a_toy(path, toy_rows, small_vocab_path):
+def test_recipe_builds_as_a_toy(path, toy_rows, small_vocab_path, toy_tokenizer):
   whole = load_recipe(str(path))[0]
-  is_text = whole.vocab is None
+  is_text, is_t5 = whole.vocab is None, isinstance(whole.model, T5Config)
   # A toy does not start from the weights of a real network.
   start = ["Recipe.checkpoint=None"] if hasattr(whole, "checkpoint") else []
-  recipe, _ = load_recipe(str(path), TOY + start + (TOY_TEXT if is_text else []))
+  settings = TOY + toy_settings(whole.model) + start + (TOY_TEXT if is_text else [])
+  recipe, _ = load_recipe(str(path), settings)
   experiment = build_experiment(
     recipe,
     data_dir=toy_rows if is_text else None,
-    vocab_path=small_vocab_path if is_text else None,
+    vocab_path=(small_vocab_path if is_t5 else toy_tokenizer) if is_text else None,
   )
   batch = next(make_batches(experiment))
-  assert batch["encoder_input_tokens"].shape == (2, recipe.mixture.batches.input_length)
+  inputs = batch["encoder_input_tokens" if is_t5 else "decoder_input_tokens"]
+  assert inputs.shape == (2, recipe.mixture.batches.input_length)
   assert batch["decoder_loss_weights"].sum() > 0
   embedding = param_shapes(experiment.network)["token_embedder"]["embedding"]
   assert embedding.shape == (recipe.model.vocab_size, 8)
@@ -93,6 +126,22 @@ def test_flan_t5_recipes_are_the_papers():
       "adafactor",
       "constant",
     )
+
+
+@pytest.mark.parametrize("path", DECODERS, ids=lambda p: p.stem)
+def test_recipes_of_decoder_only_models_have_the_papers_data_and_dose(path):
+  recipe, _ = load_recipe(str(path))
+  batches = recipe.mixture.batches
+  assert (batches.batch_size, batches.input_length, batches.target_length) == (
+    32,
+    2048,
+    256,
+  )
+  assert recipe.train.steps == 4000
+  assert (recipe.mixture.loss_on, recipe.model.attention) == ("last", "causal")
+  paper, _ = load_recipe("flan_t5_small")
+  assert recipe.mixture.ingredients == paper.mixture.ingredients
+  assert recipe.probe == paper.probe
 
 
 @pytest.mark.parametrize("size", ["small", "base", "large", "xl", "xxl"])

@@ -5,6 +5,8 @@ import pathlib
 import pytest
 
 from symtune.cli.gin_config import load_recipe, load_sweep
+from symtune.cli.sweep.arms import Inputs
+from symtune.cli.sweep.sweep import sweep as run_sweep
 from symtune.errors import SymtuneError
 from symtune.experiment.build import build_experiment
 from symtune.experiment.sweep import Sweep, plan_runs
@@ -37,6 +39,17 @@ def test_a_size_changes_the_network_not_how_it_is_trained():
       load_recipe(stage, include=model)[0].model.dropout_rate for model in sweep.models
     }
     assert rates == {alone.model.dropout_rate}
+
+
+def test_settings_hold_for_every_stage_and_keep_the_chain(tmp_path):
+  out = tmp_path / "out"
+  for overrides, message in (
+    (["--gin.TrainSettings.stepz=1"], "stepz"),
+    (["--gin.Recipe.checkpoint='x'"], "microworld_naming starts from the stage before"),
+  ):
+    with pytest.raises(SymtuneError, match=message):
+      run_sweep("microworld_sizes", out, [], Inputs(overrides=overrides))
+  assert not out.exists()
 
 
 def test_an_unknown_sweep_is_named():

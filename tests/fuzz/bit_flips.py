@@ -103,7 +103,9 @@ class Subject:
         return [self.probe_from_scores]
       case "run.json":
         return [self.train, self.report]
-      case "data.json" | "report.md" | "report.png":
+      case "data.json" | "report.md" | "report.html" | "report.png":
+        return [self.report]
+      case "questions.jsonl.gz":
         return [self.report]
       case _:  # metrics.jsonl, timing.jsonl, config.gin, .lock
         return [self.train]

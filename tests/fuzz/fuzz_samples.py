@@ -1,6 +1,7 @@
 """Valid files of every type that symtune reads, and a command that reads each."""
 
 import dataclasses
+import gzip
 import json
 import pathlib
 import shutil
@@ -113,6 +114,18 @@ SAMPLES = {
   "metadata": Sample("run/checkpoints/0/run/metadata", "convert {here}/run {out}"),
   "results": Sample("run/results.jsonl", "report {here}/run"),
   "data": Sample("run/data.json", "report {here}/run", unread=NO_FILE),
+  "questions": Sample(
+    "run/questions.jsonl.gz",
+    "report {here}/run",
+    is_text=False,
+    # Texts of questions are optional, and a killed run leaves the last ones cut.
+    unread=(*NO_FILE, "empty", "half", "start"),
+  ),
+  "table": Sample(
+    "table.csv",
+    "data import {here}/table.csv --to {out} --text text --label label_name",
+    is_text=False,
+  ),
 }
 
 
@@ -122,6 +135,8 @@ def make_samples(here: pathlib.Path) -> None:
   (here / "own.yaml").write_text(SUITE)
   for name in ("mine.jsonl", "sst2.jsonl"):
     (here / name).write_text("".join(json.dumps(r) + "\n" for r in rows()))
+  table = ["text,label_name", *(f"{r['text']},{r['label_name']}" for r in rows())]
+  (here / "table.csv").write_text("\n".join(table) + "\n")
   (here / "recipe.gin").write_text(RECIPE)
   (here / "part.gin").write_text("include 'recipes/microworld.gin'\n")
   sweeps = resource_dir("gin_configs") / "sweeps"
@@ -176,6 +191,9 @@ def make_run(folder: pathlib.Path) -> None:
   about["prompts"] |= {"skipped": 0}
   about |= {"leaks_dropped": [], "instructions_left_out": {}}
   (folder / "data.json").write_text(json.dumps(about))
+  asked = {"prompt_hash": 0, "turns": [["a"]], "choices": ["a", "b"]}
+  line = json.dumps(asked | {"exemplar_labels": []}) + "\n"
+  (folder / "questions.jsonl.gz").write_bytes(gzip.compress(line.encode()))
 
 
 def result_row(query: int) -> ResultRow:

@@ -32,7 +32,10 @@ SETTINGS = (
   "--gin.probe.shots=1",
 )
 LAST = 8
-SAME = ("run.json", "data.json", "metrics.jsonl", "results.jsonl", "report.md")
+SAME = (
+  *("run.json", "data.json", "metrics.jsonl", "results.jsonl", "questions.jsonl.gz"),
+  *("report.md", "report.html"),
+)
 PATIENCE = 300.0  # seconds until a run that does not end counts as hanging
 
 

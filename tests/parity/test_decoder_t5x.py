@@ -44,16 +44,18 @@ def make_rows(t5x, tmp_path_factory):
   """Packed rows of a microworld suite with a family's tokenizer, and its BOS."""
   import seqio
 
-  from symtune.bridges.seqio_causal import causal_task
+  from symtune.bridges.seqio_causal import register_causal_task
   from symtune.convert.tokenizer.causal import read_causal_vocab
 
   def make(family):
     folder = tmp_path_factory.mktemp(family)
     for name, content in family_tokenizers.make_files(family).items():
       (folder / name).write_text(json.dumps(content))
-    task = causal_task("microworld_train", vocab=folder)
+    name = register_causal_task("microworld_train", vocab=folder)
     short = {"inputs": LENGTH // 2, "targets": 32}  # two prompts or more in a row
-    prompts = task.get_dataset(short, split="train", shuffle=False)
+    prompts = seqio.get_mixture_or_task(name).get_dataset(
+      short, split="train", shuffle=False
+    )
     lengths = {"inputs": LENGTH - 32, "targets": 32}
     rows = seqio.DecoderFeatureConverter(pack=True)(prompts, lengths)
     batches = rows.batch(ROWS).take(STEPS).as_numpy_iterator()

@@ -86,7 +86,11 @@ def _same_exemplars(items):
   ]
 
 
-_READ = jax.jit(Decoder.apply, static_argnums=0)
+def _read(network, params, row, **about):
+  return network.apply({"params": params}, row, **about)
+
+
+_READ = jax.jit(_read, static_argnums=0)
 
 
 def _whole_row(network, params, tokenizer, item):
@@ -97,7 +101,7 @@ def _whole_row(network, params, tokenizer, item):
     row = np.concatenate([prompt.inputs, choice])
     padded = np.zeros((1, 400), np.int32)
     padded[0, : len(row)] = row
-    log_p = jax.nn.log_softmax(_READ(network, {"params": params}, padded)[0])
+    log_p = jax.nn.log_softmax(_READ(network, params, padded)[0])
     places = np.arange(len(prompt.inputs) - 1, len(row) - 1)
     scores.append(float(log_p[places, choice].sum()))
   return scores
@@ -179,7 +183,7 @@ def test_a_prompt_that_is_seen_both_ways_shares_nothing(model, vocab, items):
     size = len(prompt.inputs)
     row[0, : size + len(choice)] = [*prompt.inputs, *choice]
     is_prefix = jax.numpy.arange(400)[None] < size
-    logits = _READ(network, {"params": params}, row, is_prefix=is_prefix)
+    logits = _READ(network, params, row, is_prefix=is_prefix)
     log_p = jax.nn.log_softmax(logits[0])
     expected = log_p[np.arange(size - 1, size + len(choice) - 1), choice].sum()
     np.testing.assert_allclose(score.log_likelihoods[0], expected, **CLOSE)
@@ -248,7 +252,7 @@ def test_generated_text_is_that_of_an_argmax_loop(model, vocab, items):
   row[0, : len(inputs)] = inputs
   ids = []
   for place in range(len(inputs), len(inputs) + 12):
-    row[0, place] = int(_READ(network, {"params": params}, row)[0, place - 1].argmax())
+    row[0, place] = int(_READ(network, params, row)[0, place - 1].argmax())
     ids.append(int(row[0, place]))
   end = ids.index(EOS) if EOS in ids else len(ids)
   assert score.text == vocab.decode(ids[:end]).strip().split("\n\n")[0]
@@ -262,6 +266,7 @@ def test_generated_text_is_that_of_an_argmax_loop(model, vocab, items):
     (65, 8, 72),
     (129, 8, 144),
     (1025, 8, 1152),
+    (257, 16, 272),
     (9, 2, 16),
     (65, 2, 96),
     (97, 2, 128),

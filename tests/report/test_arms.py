@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from symtune.cli.arms import compare_runs
+from symtune.cli.sweep.arms import compare_runs
 from symtune.errors import SymtuneError
 from symtune.experiment.arms import Arm, Arms
 from symtune.report.arms.compare import ALL_TASKS, ArmResults, compare_arms

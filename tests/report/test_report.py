@@ -41,6 +41,7 @@ def test_second_report_is_equal_and_leaves_no_temporary_files(run_dir):
   assert {p.name: p.read_bytes() for p in run_dir.iterdir()} == first
   assert set(first) == {
     "data.json",
+    "report.html",
     "report.md",
     "report.png",
     "results.jsonl",
@@ -96,10 +97,22 @@ def test_empty_results_are_an_error_that_names_the_file(run_dir):
     write_report(run_dir)
 
 
-def test_a_half_probed_checkpoint_is_an_error_and_writes_nothing(run_dir):
+def test_a_half_probed_checkpoint_is_reported_for_what_it_has(run_dir):
   path = run_dir / "results.jsonl"
   path.write_text("".join(path.read_text().splitlines(keepends=True)[:-3]))
-  with pytest.raises(SymtuneError, match=r"results\.jsonl: got 3 of 66 questions"):
+  write_report(run_dir)
+  for name in ("report.md", "report.html"):
+    text = (run_dir / name).read_text()
+    assert "3 of 66 questions were not asked of every checkpoint" in text
+
+
+def test_checkpoints_with_nothing_in_common_are_an_error(run_dir):
+  path = run_dir / "results.jsonl"
+  lines = path.read_text().splitlines(keepends=True)
+  before = [x for x in lines if '"before"' in x and "flipped" in x]
+  after = [x for x in lines if '"after"' in x and "flipped" not in x]
+  path.write_text("".join(before + after))
+  with pytest.raises(SymtuneError, match=r"results\.jsonl: got \d+ questions, none"):
     write_report(run_dir)
   assert not (run_dir / "report.md").exists()
 

@@ -25,6 +25,7 @@ from symtune.convert.decoder.tensors import (
 )
 from symtune.convert.decoder.write_config import write_config
 from symtune.convert.folders import local_file
+from symtune.convert.hf_card import CARD, decoder_card
 from symtune.convert.model_folder import (
   ADDED_TOKENS,
   CONFIG,
@@ -78,11 +79,13 @@ class DecoderCheckpoint(SourceCheckpoint):
     config: the network's settings.
     ids: ids of its control tokens.
     tokenizer: the files of its tokenizer.
+    note: what people who use its weights have to know, or empty; goes into the card.
   """
 
   config: DecoderConfig
   ids: SpecialIds = dataclasses.field(default_factory=SpecialIds)
   tokenizer: tuple[pathlib.Path, ...] = ()
+  note: str = ""
 
 
 def read_decoder(folder: pathlib.Path) -> DecoderCheckpoint:
@@ -134,7 +137,9 @@ def as_transformers(source: SourceCheckpoint) -> DecoderCheckpoint:
     SymtuneError: that folder's config.json is damaged.
   """
   if isinstance(source, DecoderCheckpoint):
-    return source
+    if source.tokenizer or source.vocab is None:
+      return source
+    return dataclasses.replace(source, tokenizer=_tokenizer_files(source.vocab.parent))
   assert isinstance(source.config, DecoderConfig), "not a decoder-only model"
   ids, files = SpecialIds(), ()
   if source.vocab is not None:
@@ -214,4 +219,6 @@ def write_decoder(
   ids = ("bos_token_id", "eos_token_id", "pad_token_id")
   stated = {name: content[name] for name in ids if content[name] is not None}
   write_object(folder / GENERATION, stated)
+  card = decoder_card(checkpoint, dtype.name, checkpoint.note)
+  write_whole(folder / CARD, card)
   write_object(folder / CONFIG, content)

@@ -311,6 +311,12 @@ def have_same_ids(left: Vocab, right: Vocab) -> bool:
   return left.pieces(range(left.num_ids)) == right.pieces(range(right.num_ids))
 
 
+def unknown_words(texts: Iterable[str], vocab: Vocab) -> tuple[str, ...]:
+  """The words of some texts that have pieces which are not in the vocabulary."""
+  words = dict.fromkeys(" ".join(texts).split())
+  return tuple(w for w in words if np.any(vocab.encode(w) == vocab.unk_id))
+
+
 def _added(vocab: Vocab) -> tuple[AddedToken, ...]:
   return vocab.added if isinstance(vocab, SentencePieceVocab) else ()
 

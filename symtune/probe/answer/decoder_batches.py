@@ -4,7 +4,7 @@ Questions whose prompts have the same exemplars form a group: the exemplars are 
 once, and the queries are read after them in rows of similar length. A prompt that
 shares its exemplars with no other is read whole.
 
-Rows have one of eight lengths per doubling, and batches one number of rows per
+Rows have at most sixteen lengths per doubling, and batches one number of rows per
 doubling, so that few shapes are compiled.
 """
 
@@ -25,7 +25,8 @@ from symtune.probe.answer.batches import Batch, Question, Trees, choice_scores
 from symtune.probe.probe import AnswerKind
 
 _FINEST = 8  # rows and prefixes are multiples of this many tokens
-_ROW_STEPS, _SLOT_STEPS = 8, 2  # lengths per doubling
+_ROW_STEPS, _SLOT_STEPS = 16, 2  # lengths per doubling
+_SIMILAR = 0.75  # rows that are shorter are no reason to make a batch larger
 _WORD = "a"  # what stands around a blank line
 
 
@@ -116,7 +117,8 @@ class DecoderBatches:
     batches, done = [], 0
     while done < len(order):
       length = padded_length(sizes[order[done]], _ROW_STEPS)
-      rows = _count_rows(self._tokens_per_batch // length, len(order) - done)
+      similar = sum(_SIMILAR * length <= sizes[i] for i in order[done:])
+      rows = _count_rows(self._tokens_per_batch // length, max(1, similar))
       part = [questions[i] for i in order[done : done + rows]]
       batches.append(
         Batch(questions=part, answer=functools.partial(answer, part, rows, length))
@@ -199,8 +201,8 @@ def padded_length(tokens: int, steps: int) -> int:
 
   Args:
     tokens: at least 1.
-    steps: lengths per doubling, at most 8. With 8 steps, lengths are 8, 16, ..., 64,
-      72, ..., 128, 144, ...
+    steps: most lengths per doubling. With 8 steps, lengths are 8, 16, ..., 64, 72, ...,
+      128, 144, ...
   """
   step = _FINEST
   while step * steps * 2 <= tokens:

@@ -2,8 +2,9 @@
 
 The same exemplars and query with seven to nine kinds of label words: the task's own, a
 synonym of each, its own words swapped (a derangement, expected answers too), another
-task's words, nonce words, and symbols of each category. Natural labels minus symbols is
-what meaning adds; swapped labels show what unlearning it costs.
+task's words, nonce words, and symbols of each category; and every label set of the
+card, such as emoji or another language. Natural labels minus symbols is what meaning
+adds; swapped labels show what unlearning it costs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,8 @@ from symtune.cards.card import Task
 from symtune.data.episodes import Episode
 from symtune.data.remap import LabelMap, remap_labels, with_words
 from symtune.data.rng import keyed_generator
-from symtune.data.text.symbols import SymbolPool, draw_nonce_words
+from symtune.data.text.symbols import ALL_CATEGORIES, SymbolPool, draw_nonce_words
+from symtune.errors import SymtuneError
 from symtune.probe.ask import Asker, Question, ask_each, derange
 from symtune.probe.probe import ProbeItem, ProbeSettings
 
@@ -55,6 +57,9 @@ SYNONYMS = {
   "false": "wrong",
 }
 
+# Settings that every task has; a label set called "synonym" replaces the shipped words.
+_TAKEN = ("natural", "swapped", "other task", "nonce", *map(str, ALL_CATEGORIES))
+
 
 class LabelSemantics:
   """Accuracy by what the label words mean."""
@@ -92,9 +97,18 @@ def _meaningful(asker: Asker, seed: int, episode: Episode) -> list[Question]:
   """Natural, synonym and swapped labels."""
   labels, label = episode.card.labels, episode.query.label
   asked = [Question(setting="natural", episode=episode, context=label, prior=label)]
+  sets = dict(episode.card.label_sets)
+  taken = [name for name in sets if name in _TAKEN]
+  if taken:
+    raise SymtuneError(
+      f"card {episode.card.name}: key 'label_sets': {taken[0]!r} is the name of "
+      "another setting of the probe label_semantics; choose another name."
+    )
   if all(word in SYNONYMS for word in labels):
-    words = with_words(episode, tuple(SYNONYMS[word] for word in labels))
-    asked.append(Question(setting="synonym", episode=words, context=label, prior=label))
+    sets = {"synonym": tuple(SYNONYMS[word] for word in labels)} | sets
+  for setting, words in sets.items():
+    named = with_words(episode, words)
+    asked.append(Question(setting=setting, episode=named, context=label, prior=label))
   order = derange(asker.rng(seed, episode.query, "derange"), len(labels))
   swapped = with_words(episode, tuple(labels[i] for i in order))
   prior = order.index(label)

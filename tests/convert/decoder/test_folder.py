@@ -1,5 +1,6 @@
 """Folders that are incomplete, damaged or of another model."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from symtune.convert.decoder.folder import read_decoder, write_decoder
+from symtune.convert.decoder.folder import as_transformers, read_decoder, write_decoder
 from symtune.convert.load import load_params
 from symtune.convert.safetensors_file import read_safetensors
 from symtune.errors import SymtuneError
@@ -148,6 +149,37 @@ def test_files_of_the_tokenizer_are_copied(copy_of, tmp_path):
     out / "tokenizer.json",
     out / "tokenizer_config.json",
   )
+
+
+def test_a_tokenizer_given_beside_the_model_is_written(copy_of, tmp_path):
+  opened = read_decoder(copy_of("llama"))
+  assert opened.tokenizer == ()
+  given = tmp_path / "given" / "tokenizer.json"
+  given.parent.mkdir()
+  given.write_text("{}")
+  found = as_transformers(dataclasses.replace(opened, vocab=given))
+  assert found.tokenizer == (given,)
+
+
+def test_the_card_says_what_the_model_is(copy_of, tmp_path):
+  opened = read_decoder(copy_of("gemma3"))
+  for note in ("", "Its numbers are rounded."):
+    out = tmp_path / f"with_{len(note)}"
+    out.mkdir()
+    list(write_decoder(out, dataclasses.replace(opened, note=note), dtype=FLOAT32))
+    card = (out / "README.md").read_text()
+    assert f"| layers | {opened.config.num_layers} |" in card
+    assert "pipeline_tag: text-generation" in card
+    assert note in card
+
+
+def test_a_network_that_transformers_cannot_compute_is_not_written(copy_of, tmp_path):
+  opened = read_decoder(copy_of("llama"))
+  config = dataclasses.replace(opened.config, attention="prefix")
+  with pytest.raises(SymtuneError, match=r"attention = .*prefix.* does not have"):
+    list(
+      write_decoder(tmp_path, dataclasses.replace(opened, config=config), dtype=FLOAT32)
+    )
 
 
 def test_parameters_have_the_tree_of_the_network(model_folder):

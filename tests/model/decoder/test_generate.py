@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -12,6 +13,7 @@ from symtune.model.decoder.generate import (
   generate_greedy,
   generate_sampled,
 )
+from symtune.model.decoder.network import Decoder
 
 MAX_LENGTH = 7
 INPUTS = np.asarray(
@@ -26,11 +28,14 @@ _SAMPLED = jax.jit(
 
 
 def _argmax_loop(read, network, params, prompt, steps) -> list[int]:
-  """Reads the whole row again for each token."""
-  row = np.zeros((1, 16), np.int32)
+  """Reads the whole row again for each token; a prefix network sees all its prompt."""
+  row, is_prefix = np.zeros((1, 16), np.int32), None
+  if network.config.attention == "prefix":
+    is_prefix = jnp.asarray([np.arange(16) < len(prompt)])
   row[0, : len(prompt)] = prompt
   for place in range(len(prompt), len(prompt) + steps):
-    row[0, place] = int(read(network, params, row)[0, place - 1].argmax())
+    logits = read(network, params, row, is_prefix=is_prefix)
+    row[0, place] = int(logits[0, place - 1].argmax())
   return row[0, len(prompt) : len(prompt) + steps].tolist()
 
 
@@ -53,6 +58,15 @@ def test_greedy_output_equals_a_loop_over_whole_rows(family, expected):
   found = _GREEDY(network, params, INPUTS, LENGTHS, NOTHING, MAX_LENGTH)
   assert found.dtype == jnp.int32
   assert found.tolist() == expected(network, params)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"], indirect=True)
+def test_greedy_output_after_a_prompt_seen_in_both_directions(family, expected):
+  causal, params = family
+  network = Decoder(dataclasses.replace(causal.config, attention="prefix"))
+  found = _GREEDY(network, params, INPUTS, LENGTHS, NOTHING, MAX_LENGTH)
+  assert found.tolist() == expected(network, params)
+  assert found.tolist() != expected(causal, params)
 
 
 def _cut(tokens, ends) -> list[int]:

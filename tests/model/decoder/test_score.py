@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from symtune.model.decoder import score
 from symtune.model.decoder.cache import empty_cache
+from symtune.model.decoder.config import PromptAttention
 from symtune.model.decoder.score import read_prefix, row_length, score_rows, tree_rows
 from symtune.model.token_tree import make_tree, padded_nodes
 
@@ -19,12 +20,12 @@ _SCORE = jax.jit(score_rows, static_argnums=0)
 _READ = jax.jit(read_prefix, static_argnums=(0, 4))
 
 
-def _whole(read, network, params, prompt, candidate) -> float:
+def _whole(read, network, params, prompt, candidate, is_prefix=None) -> float:
   """Log p(candidate | prompt), from one row without a cache."""
   row = np.zeros((1, 12), np.int32)  # as long as a row of learned positions
   ids = [*prompt, *candidate]
   row[0, : len(ids)] = ids
-  log_p = jax.nn.log_softmax(read(network, params, row)[0])
+  log_p = jax.nn.log_softmax(read(network, params, row, is_prefix=is_prefix)[0])
   places = np.arange(len(prompt) - 1, len(ids) - 1)
   return float(log_p[places, np.asarray(candidate)].sum())
 
@@ -89,6 +90,33 @@ def test_a_tree_scores_as_whole_rows_do(family, read, start):
       _whole(read, network, params, [*prefix, *rest], candidate) for candidate in some
     ]
     np.testing.assert_allclose(scores, expected, **CLOSE)
+
+
+def test_a_prompt_seen_in_both_directions_scores_as_in_tuning(family, read):
+  network, params = family
+  rests = [[3, 4, 2], [9, 10, 11, 12, 3]]
+  candidates = [[[8, 9, 1], [8, 7, 1], [9, 1]], [[2, 1], [4, 1, 1]]]
+  trees = list(map(make_tree, candidates))
+  batch = tree_rows(
+    [np.asarray(rest, np.int32) for rest in rests],
+    trees,
+    start=0,
+    rows=2,
+    length=12,
+    nodes=padded_nodes(trees),
+    attention=PromptAttention.PREFIX,
+  )
+  empty = empty_cache(network.config, batch=1, slots=0)
+  edges = np.asarray(_SCORE(network, params, empty, batch))
+  for rest, some, tree, row in zip(rests, candidates, trees, edges, strict=True):
+    is_prefix = jnp.asarray([np.arange(12) < len(rest)])
+    for candidate, members in zip(some, tree.members, strict=True):
+      expected = _whole(read, network, params, rest, candidate, is_prefix)
+      causal = _whole(read, network, params, rest, candidate)
+      assert float(row[: len(members)][members].sum()) == pytest.approx(
+        expected, abs=2e-5
+      )
+      assert abs(expected - causal) > 1e-4
 
 
 _IDS = st.integers(2, 31)

@@ -27,6 +27,7 @@ SAMPLE = "Input: the first line\nOutput: the second line"
 # Models of the tokenizers library that look texts up in their vocabulary as a whole, so
 # that they find "</s>" there even if it is not to be matched as a control token.
 _LOOKS_UP = ("Unigram", "WordLevel", "WordPiece")
+_WORD = "a"  # what begins the turn after a label
 
 
 class TextTokenizer:
@@ -68,13 +69,18 @@ class TextTokenizer:
   def causal_labels(self, text: str, labels: Sequence[str]) -> list[list[int]]:
     """Ids of labels and their end after a prompt; empty where its ids cover them.
 
+    The end is the blank line that stands before another turn. GPT-2's tokenizer cuts it
+    into two tokens there, and into one at the end of a text.
+
     Args:
       text: the prompt. White space at its end belongs to the labels, as in
         lm-evaluation-harness.
       labels: the label words.
     """
     start = len(self.ids(text.rstrip()))
-    return [self.ids(f"{text} {word}{TURN_SEPARATOR}")[start:] for word in labels]
+    next_turn = len(self.ids(_WORD))
+    texts = [f"{text} {word}{TURN_SEPARATOR}{_WORD}" for word in labels]
+    return [self.ids(whole)[start:-next_turn] for whole in texts]
 
   def encoder_prompt(self, text: str) -> list[int]:
     """Ids of a prompt that an encoder reads."""

@@ -1,17 +1,24 @@
 """The sweep command: recipes for networks of several sizes, or arms and seeds."""
 
+import itertools
 import pathlib
 from collections.abc import Sequence
 
 import jax
 import rich.console
 
-from symtune.cli.arms import Inputs, run_arms
 from symtune.cli.experiments import claim, train_stage
-from symtune.cli.gin_config import load_recipe, load_sweep
+from symtune.cli.gin_config import (
+  OVERRIDE_PREFIX,
+  load_recipe,
+  load_sweep,
+  split_overrides,
+)
+from symtune.cli.sweep.arms import Inputs, run_arms
 from symtune.errors import SymtuneError
 from symtune.experiment.arms import Arms
 from symtune.experiment.build import build_experiment
+from symtune.experiment.recipe import Recipe
 from symtune.experiment.run import check_trainable, run_experiment
 from symtune.experiment.sweep import Sweep, SweepRun, plan_runs
 from symtune.files import RESULTS_FILE, write_whole
@@ -34,7 +41,7 @@ def sweep(name: str, out: pathlib.Path, only: Sequence[str], inputs: Inputs) -> 
     name: a sweep file, or the name of one.
     out: gets the run folders, a table and a figure.
     only: names of the arms that are run; all if empty.
-    inputs: the data of the runs.
+    inputs: the settings and the data of the runs.
 
   Raises:
     SymtuneError: bad settings, damaged folders, or runs that cannot be compared.
@@ -51,8 +58,10 @@ def sweep(name: str, out: pathlib.Path, only: Sequence[str], inputs: Inputs) -> 
 def _run_sizes(sweep: Sweep, out: pathlib.Path, inputs: Inputs) -> None:
   """Trains every network with all recipes in turn, then compares the last runs."""
   console = rich.console.Console(stderr=True)
-  results = []
-  for chain in plan_runs(sweep, out):
+  results, chains = [], plan_runs(sweep, out)
+  for run in itertools.chain.from_iterable(chains):
+    _load(run, inputs)  # a bad setting of a late run fails now
+  for chain in chains:
     for run in chain[:-1]:
       _run(run, inputs, console, is_last=False)
     results.append(_run(chain[-1], inputs, console, is_last=True))
@@ -64,12 +73,25 @@ def _run_sizes(sweep: Sweep, out: pathlib.Path, inputs: Inputs) -> None:
   rich.console.Console().print(to_terminal(table))
 
 
+def _load(run: SweepRun, inputs: Inputs) -> tuple[Recipe, str]:
+  """The recipe of a run, with the settings of the command line."""
+  bindings = [f"Recipe.checkpoint = {str(run.start)!r}"] if run.start else []
+  bindings += split_overrides(inputs.overrides)
+  recipe, gin_text = load_recipe(run.recipe, bindings, include=run.model)
+  if run.start and recipe.checkpoint != str(run.start):
+    raise SymtuneError(
+      f"{OVERRIDE_PREFIX}Recipe.checkpoint: the stage {run.recipe} starts from the "
+      f"stage before it, in {run.start}. Leave the option out, or give the checkpoint "
+      "in the recipe of the first stage."
+    )
+  return recipe, gin_text
+
+
 def _run(
   run: SweepRun, inputs: Inputs, console: rich.console.Console, *, is_last: bool
 ) -> SizeResult | None:
   """One training run; the last run of a network is probed before and after."""
-  bindings = [f"Recipe.checkpoint = {str(run.start)!r}"] if run.start else []
-  recipe, gin_text = load_recipe(run.recipe, bindings, include=run.model)
+  recipe, gin_text = _load(run, inputs)
   console.print(f"{run.folder}: {recipe.name} with {run.model}")
   experiment = build_experiment(recipe, data_dir=inputs.data, vocab_path=inputs.vocab)
   check_trainable(experiment)

@@ -1,10 +1,11 @@
 """The accelerators that a plan can be made for, by their names in the clouds."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 
-from symtune.errors import SymtuneError
+from symtune.errors import SymtuneError, did_you_mean
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,10 @@ _CHIPS: Mapping[str, Chip] = {
   "rtx5090": Chip(memory=32 * _GB, flops=209e12),
 }
 
+_CPU = "cpu"
+# Float32, of one core with AVX2 at 2.5 GHz; wider or faster cores do more.
+_CORE_FLOPS = 80e9
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Slice:
@@ -72,17 +77,21 @@ def find_slice(name: str) -> Slice:
   """The devices of a slice, by name.
 
   Args:
-    name: a kind and a number: "v4-32" (32 TensorCores, 16 chips), "v5e-16", "h100-8".
+    name: a kind and a number: "v4-32" (32 TensorCores, 16 chips), "v5e-16", "h100-8",
+      or "cpu-2" for two cores of this machine, with all of its memory.
 
   Raises:
     SymtuneError: an unknown kind, or a number that is not one of its sizes.
   """
   match = re.fullmatch(r"([a-z0-9_]+)-(\d+)", name.lower())
+  if match and match[1] == _CPU and int(match[2]) > 0:
+    return _this_machine(name, int(match[2]))
   chip = _CHIPS.get(match[1]) if match else None
   if match is None or chip is None:
     raise SymtuneError(
       f"--slice: got {name!r}, expected a kind and a number such as v4-32 or h100-8. "
-      f"Kinds: {', '.join(_CHIPS)}."
+      f"Kinds: {', '.join((*_CHIPS, _CPU))}."
+      f"{did_you_mean(name.lower().partition('-')[0], _CHIPS)}"
     )
   count = int(match[2])
   if count < chip.names_per_device or count % chip.names_per_device:
@@ -96,4 +105,16 @@ def find_slice(name: str) -> Slice:
     memory=chip.memory,
     flops=chip.flops,
     devices_per_host=min(chip.devices_per_host, count // chip.names_per_device),
+  )
+
+
+def _this_machine(name: str, cores: int) -> Slice:
+  """Cores of this machine, which JAX shows as one device."""
+  memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+  return Slice(
+    name=name,
+    devices=1,
+    memory=memory,
+    flops=cores * _CORE_FLOPS,
+    devices_per_host=1,
   )

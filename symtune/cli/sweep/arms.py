@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import rich.console
 
 from symtune.cli.experiments import claim
-from symtune.cli.gin_config import OVERRIDE_PREFIX, load_recipe
+from symtune.cli.gin_config import OVERRIDE_PREFIX, load_recipe, split_overrides
 from symtune.errors import SymtuneError
-from symtune.experiment.arms import ArmRun, Arms, plan_arms
+from symtune.experiment.arms import ArmRun, Arms, plan_arms, with_overrides
 from symtune.experiment.build import Experiment, build_experiment
 from symtune.experiment.folder import check_free
 from symtune.experiment.recipe import Recipe
+from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.run import AFTER, BEFORE, check_trainable, run_experiment
 from symtune.files import CACHE_FILE, RESULTS_FILE, RUN_FILE, write_whole
 from symtune.probe.results import Results, read_results
@@ -29,13 +30,15 @@ FIGURE_FILE = "arms.png"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Inputs:
-  """The data that all runs share.
+  """The settings and the data that all runs share.
 
   Attributes:
+    overrides: arguments of the form `--gin.NAME=VALUE`.
     data: folder of rows, local or gs://, or None.
     vocab: SentencePiece model, or None for the recipes' own.
   """
 
+  overrides: Sequence[str] = ()
   data: str | None = None
   vocab: pathlib.Path | None = None
 
@@ -49,7 +52,7 @@ def run_arms(
     arms: what to run.
     out: gets a folder per arm, arms.md and arms.png.
     only: names of the arms that are run; all if empty.
-    inputs: the data of the runs.
+    inputs: the settings and the data of the runs.
 
   Raises:
     SymtuneError: an unknown arm, settings that do not fit, a damaged folder, or arms
@@ -57,19 +60,20 @@ def run_arms(
   """
   console = rich.console.Console(stderr=True)
   _check_only(arms, only)
+  arms = with_overrides(arms, split_overrides(inputs.overrides))
   runs = plan_arms(arms, out)
   _check_settings(runs[: len(arms.arms)])
   chosen = [run for run in runs if not only or run.arm.name in only]
-  for run in chosen:
-    if run.seed == arms.seeds[0] and not (run.folder / RUN_FILE).exists():
-      _build(run, inputs)  # what cannot run fails now, not after the others
+  # What cannot run, or has other settings than before, fails now and not in hours.
+  for run in runs:
+    is_started = (run.folder / RUN_FILE).exists()
+    if is_started or (run in chosen and run.seed == arms.seeds[0]):
+      experiment, _ = _build(run, inputs)
+      settings = recipe_to_json(experiment.recipe)
+      check_free(run.folder, experiment.recipe.name, experiment.config_hash, settings)
   for run in chosen:
     console.print(f"{run.folder}: arm {run.arm.name}, seed {run.seed}", soft_wrap=True)
     _run(run, inputs, console)
-  for run in runs:
-    if run not in chosen and (run.folder / RUN_FILE).exists():
-      experiment, _ = _build(run, inputs)
-      check_free(run.folder, experiment.recipe.name, experiment.config_hash)
   compare_runs(arms, out)
 
 
@@ -85,8 +89,9 @@ def _check_only(arms: Arms, only: Sequence[str]) -> None:
 def _check_settings(runs: Sequence[ArmRun]) -> None:
   """Refuses settings without an effect, and arms that do not differ.
 
-  A recipe may have a setting's value already, or a later setting or the seed may
-  replace it. The arm would then be something else than what its name says.
+  A recipe may have a setting's value already, or a later setting, such as one of the
+  command line, or the seed may replace it. The arm would then be something else than
+  what its name says.
 
   Args:
     runs: one run of each arm, all with the same seed.

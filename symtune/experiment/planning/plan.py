@@ -23,14 +23,14 @@ from collections.abc import Iterator
 import jax
 
 from symtune.errors import SymtuneError
-from symtune.experiment.costs import (
+from symtune.experiment.planning.costs import (
   local_config,
   row_activation_bytes,
   step_flops,
   tree_bytes,
 )
+from symtune.experiment.planning.slices import Slice
 from symtune.experiment.recipe import Recipe
-from symtune.experiment.slices import Slice
 from symtune.model.axes import DATA_AXIS, MODEL_AXIS
 from symtune.model.decoder.config import DecoderConfig
 from symtune.model.networks import make_network, param_axes, param_shapes

@@ -1,0 +1,1 @@
+"""The Python face of symtune, for notebooks: load, ask, look, plot."""

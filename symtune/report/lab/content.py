@@ -1,0 +1,73 @@
+"""What a report says, section by section, whether it becomes Markdown or HTML."""
+
+import dataclasses
+from collections.abc import Callable
+
+from symtune.report.results import PairedResults
+from symtune.report.tables import Table, to_markdown
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawing:
+  """A figure.
+
+  Attributes:
+    file: name of its file beside report.md.
+    alt: what it shows, for those who cannot see it.
+    draw: gives it in one of `canvas.FORMS`.
+  """
+
+  file: str
+  alt: str
+  draw: Callable[[str], bytes]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section:
+  """A part of a report.
+
+  Attributes:
+    title: its heading; None continues the section before.
+    parts: tables, figures and texts; a text is a list with dashes, or a paragraph.
+  """
+
+  title: str | None = None
+  parts: tuple[Table | Drawing | str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Content:
+  """A whole report.
+
+  Attributes:
+    title: its title.
+    remarks: paragraphs below the title.
+    sections: the sections, the headline table first.
+    results: the answers that it is about.
+  """
+
+  title: str
+  remarks: tuple[str, ...]
+  sections: tuple[Section, ...]
+  results: PairedResults
+
+
+def of_table(table: Table) -> Section:
+  """A section with one table, under its title."""
+  return Section(title=table.title, parts=(table,))
+
+
+def content_to_markdown(content: Content) -> str:
+  """The report as report.md; figures are the files beside it."""
+  parts = [f"# {content.title}\n", *content.remarks]
+  for section in content.sections:
+    if section.title is not None:
+      parts.append(f"## {section.title}\n")
+    parts += [_to_markdown(part) for part in section.parts]
+  return "\n".join(parts)
+
+
+def _to_markdown(part: Table | Drawing | str) -> str:
+  if isinstance(part, Table):
+    return to_markdown(part)
+  return f"![{part.alt}]({part.file})\n" if isinstance(part, Drawing) else part
