@@ -110,7 +110,7 @@ def make_ours(recipe: RegressionRecipe) -> Callable[[int], None]:
 
 def main() -> None:
   """Prints milliseconds per step of both, and their ratio."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = argparse.ArgumentParser(description="Speed of a training step.")
   parser.add_argument("recipe", nargs="?", default="regression_tiny")
   parser.add_argument("--steps", type=int, default=100)
   parser.add_argument("--repeats", type=int, default=3)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from symtune.regression.evaluate import MODEL
 from symtune.regression.metrics import Curve, Number
@@ -85,6 +86,8 @@ def draw_probes(axis_name: str, panels: Mapping[str, Mapping[str, Curve]]) -> by
         _draw_curve(axis, names, name, curve)
       _finish(axis, title, axis_name)
       axis.set_yscale("linear")
+      axis.set_ylim(0.0, 1.3)  # 1 is guessing the mean
+      axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure, axes)
 
   return draw_png(draw, size=(1.0 + 4.2 * len(panels), 4.5), dpi=150, title_size=11)
