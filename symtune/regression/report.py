@@ -88,19 +88,21 @@ def write_grid_report(
   """
   few: list[dict[str, Number]] = []
   every: list[dict[str, Number]] = []
+  nearest_few: list[str] = []
   nearest: list[str] = []
   for recipe, folder in runs:
     standard = _evaluate_newest(recipe, folder)
     counts = metrics.resample_counts(recipe.evaluation.episodes)
     distances = metrics.prediction_distances(standard, MODEL)
     part = metrics.few_exemplars(standard.dim, standard.answers.shape[1])
-    few.append(_means({n: d[:, part] for n, d in distances.items()}, counts))
+    start = {n: d[:, part] for n, d in distances.items()}
+    few.append(_means(start, counts))
+    nearest_few.append(_closest(start, counts))
     rest = {n: d[:, 1:] for n, d in distances.items()}
     every.append(_means(rest, counts))
-    best = metrics.closest({n: d.mean(axis=1) for n, d in rest.items()}, counts)
-    nearest.append(f"{best.name} ({best.share:.0%})")
+    nearest.append(_closest(rest, counts))
   found = [
-    _grid_table(grid, "MSPD to the model, fewer than d exemplars", few, None),
+    _grid_table(grid, "MSPD to the model, fewer than d exemplars", few, nearest_few),
     _grid_table(grid, "SPD to the model, all numbers of exemplars", every, nearest),
   ]
   panels = {
@@ -130,6 +132,15 @@ def _means(
   }
 
 
+def _closest(
+  distances: Mapping[str, Float64[np.ndarray, "episodes points"]],
+  counts: Float64[np.ndarray, "resamples episodes"],
+) -> str:
+  means = {name: values.mean(axis=1) for name, values in distances.items()}
+  best = metrics.closest(means, counts)
+  return f"{best.name} ({best.share:.0%})"
+
+
 def _by_name(numbers: Sequence[Mapping[str, Number]]) -> dict[str, list[Number]]:
   """Predictors that all members have, with a number for each member."""
   names = [n for n in numbers[0] if all(n in member for member in numbers)]
@@ -140,7 +151,7 @@ def _grid_table(
   grid: Grid,
   title: str,
   numbers: Sequence[Mapping[str, Number]],
-  nearest: Sequence[str] | None,
+  nearest: Sequence[str],
 ) -> Table:
   lines = _by_name(numbers)
   columns = [Column(title=grid.axis, is_number=False)]
@@ -149,9 +160,8 @@ def _grid_table(
     [member.name, *(tables.show_number(line[i]) for line in lines.values())]
     for i, member in enumerate(grid.members)
   ]
-  if nearest is not None:
-    columns.append(Column(title="closest", is_number=False))
-    rows = [[*row, name] for row, name in zip(rows, nearest, strict=True)]
+  columns.append(Column(title="closest", is_number=False))
+  rows = [[*row, name] for row, name in zip(rows, nearest, strict=True)]
   return Table(title=title, columns=tuple(columns), rows=tuple(map(tuple, rows)))
 
 
