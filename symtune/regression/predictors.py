@@ -132,7 +132,7 @@ def least_squares(xs: _Xs, ys: _Ys) -> _Weights:
   """
   if xs.shape[1] == 0:
     return np.zeros((len(xs), xs.shape[2]))
-  return np.einsum("edn,en->ed", np.linalg.pinv(xs, rcond=1e-10), ys)
+  return np.einsum("ekn,en->ek", np.linalg.pinv(xs, rcond=1e-10), ys)
 
 
 def ridge(xs: _Xs, ys: _Ys, *, penalty: float) -> _Weights:

@@ -174,7 +174,7 @@ def _apply(
 def _linear(
   probes: Mapping[str, jax.Array], i: int, x: Float[Array, "layers targets batch inner"]
 ) -> Float[Array, "layers targets batch outer"]:
-  return jnp.einsum("lvei,lvio->lveo", x, probes[f"kernel_{i}"]) + probes[f"bias_{i}"]
+  return jnp.einsum("lvei,lvij->lvej", x, probes[f"kernel_{i}"]) + probes[f"bias_{i}"]
 
 
 def _step(

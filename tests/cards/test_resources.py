@@ -1,6 +1,6 @@
 import pytest
 
-from symtune.cards.resources import resource_dir
+from symtune.cards.resources import find_config, resource_dir
 from symtune.errors import SymtuneError
 
 
@@ -25,3 +25,13 @@ def test_a_missing_folder_is_an_error_that_names_both_places(tmp_path):
 
 def test_this_checkout_has_cards():
   assert (resource_dir("tasks") / "README.md").is_file()
+
+
+def test_a_gin_file_is_found_by_its_path_or_its_name(tmp_path):
+  mine = tmp_path / "mine.gin"
+  mine.touch()
+  assert find_config(str(mine), "recipes") == mine
+  named = find_config("microworld_arms", "sweeps")
+  assert named == resource_dir("gin_configs") / "sweeps" / "microworld_arms.gin"
+  with pytest.raises(SymtuneError, match=r"no sweep at 'arms'.*microworld_arms"):
+    find_config("arms", "sweeps")

@@ -183,3 +183,13 @@ def test_bad_evaluations_are_refused():
     Evaluation(shift="scale_x", factor=0.0)
   with pytest.raises(SymtuneError, match=r"Evaluation\.shift: got 'tilted'"):
     Evaluation(shift="tilted")
+
+
+def test_episodes_are_pinned():
+  """If these change, every run does: raise EPISODES_VERSION."""
+  functions = FunctionClass(dim=2, points=3, noise=0.5)
+  drawn = draw(functions, 1, first=100, seed=7)
+  xs = [[1.223866, 1.489797], [-0.253592, -0.134637], [0.643510, -0.645062]]
+  np.testing.assert_allclose(drawn.xs[0], xs, rtol=1e-5)
+  np.testing.assert_allclose(drawn.weights[0], [1.469715, -0.420639], rtol=1e-5)
+  np.testing.assert_allclose(drawn.ys[0], [1.518877, -0.300665, 1.111463], rtol=1e-5)

@@ -11,6 +11,7 @@ from symtune.data.draw.words import (
   Use,
   below,
   draw_many_words,
+  draw_runs,
   draw_words,
   position_generator,
 )
@@ -34,6 +35,16 @@ def test_words_are_those_of_numpys_philox_at_the_positions_counter():
   expected = philox.random_raw(8).astype("<u8").view("<u4").reshape(2, 8)
   found = draw_words(5, Use.SYMBOLS, np.asarray([70, 71]), block=2)
   np.testing.assert_array_equal(found, expected)
+
+
+@hypothesis.given(st.integers(0, 2**50), st.integers(1, 6), st.integers(1, 40))
+def test_a_run_of_many_words_is_made_of_those_of_each_position(first, count, width):
+  found = draw_runs(3, Use.OTHER, first, count, width)
+  assert found.shape == (count, width)
+  alone = [draw_runs(3, Use.OTHER, first + i, 1, width)[0] for i in range(count)]
+  np.testing.assert_array_equal(found, alone)
+  # Words that agree have a chance of 2**-32 each.
+  assert len(np.unique(found)) == found.size
 
 
 def test_words_are_pinned():
