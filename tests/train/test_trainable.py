@@ -1,5 +1,7 @@
 """Frozen parameters keep their bytes and need no state; trained ones train as alone."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,7 +39,7 @@ VALUES = ".*/attention/value/.*"
 TREE = {"a": {"kernel": 1, "bias": 2}, "b": {"kernel": 3}}
 
 
-def make_batch():
+def make_batch() -> Any:
   """Four rows of 12 tokens, of which the last 4 are scored."""
   tokens = np.random.default_rng(0).integers(1, 130, (4, 13)).astype(np.int32)
   place = np.broadcast_to(np.arange(12, dtype=np.int32), (4, 12))
@@ -88,7 +90,9 @@ def moved(before, state):
   """The paths of the parameters whose bytes have changed."""
   old, new = flatten_dict(before, sep="/"), flatten_dict(state.params, sep="/")
   assert old.keys() == new.keys()
-  return {p for p in old if old[p].tobytes() != np.asarray(new[p]).tobytes()}
+  return {
+    p for p in old if np.asarray(old[p]).tobytes() != np.asarray(new[p]).tobytes()
+  }
 
 
 @pytest.fixture(scope="module", params=list(OptimizerName))
