@@ -1,6 +1,6 @@
 """`ask`: the same code as the commands, in a folder or in memory."""
 
-import pathlib
+import dataclasses
 
 import pandas
 import pytest
@@ -8,9 +8,9 @@ import pytest
 import symtune as st
 from symtune.errors import SymtuneError
 from symtune.lab.tasks import LabTask
+from symtune.probe.ask import Question, TaskProbe
 
 QUICK = {"k": 2, "max_queries": 4, "seeds": [0]}
-README = pathlib.Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture
@@ -126,3 +126,24 @@ def test_tasks_come_from_tables_cards_and_suites(tmp_path):
     st.task(card, text="text", labels="y")
   with pytest.raises(SymtuneError, match="expected 2: one for each of 0, 1"):
     st.task(frame, text="text", labels="y", words=["no"])
+
+
+class Reversed(TaskProbe):
+  """A probe of one's own: the exemplars from last to first."""
+
+  name = "reversed"
+
+  def questions(self, asker, seed, episode):
+    shown = episode.exemplars[::-1]
+    turned = dataclasses.replace(episode, exemplars=shown)
+    label = episode.query.label
+    return [Question(setting="reversed", episode=turned, context=label, prior=label)]
+
+
+def test_a_probe_of_ones_own_is_asked_beside_others(words):
+  probes = [Reversed(), "flipped_labels"]
+  results = st.ask("baseline:oracle", words, probes, quiet=True, **QUICK)
+  assert set(results.frame["probe"]) == {"reversed", "flipped_labels"}
+  (shown, *_) = results.episodes(probe="reversed")
+  expected = words.episode(k=2, query=shown.query)
+  assert shown.question.turns[:-1] == expected.prompt.turns[-2::-1]
