@@ -39,6 +39,7 @@ def run(
   vocab: options.Vocab = None,
   workers: options.Workers = 0,
   token_cache: options.TokenCache = None,
+  track: options.Track = None,
 ) -> None:
   """Probe, tune, probe again and report."""
   from symtune.cli import experiments
@@ -51,6 +52,7 @@ def run(
       vocab=vocab,
       out=out,
       feed=_feed(workers, token_cache),
+      trackers=track or (),
     )
   )
 
@@ -75,6 +77,7 @@ def train(
   microbatches: options.Microbatches = 1,
   workers: options.Workers = 0,
   token_cache: options.TokenCache = None,
+  track: options.Track = None,
 ) -> None:
   """Tune only, on one process or many."""
   from symtune.cli import experiments
@@ -88,6 +91,7 @@ def train(
       vocab=vocab,
       out=out,
       feed=_feed(workers, token_cache),
+      trackers=track or (),
     ),
     Layout(
       model_devices=model_devices, shard_params=shard_params, microbatches=microbatches

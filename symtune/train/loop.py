@@ -99,6 +99,7 @@ def fit(
   config: Mapping[str, Any] | None = None,
   put_batch: Callable[[Batch], dict[str, jax.Array]] = jax.device_put,
   hooks: Sequence[Hook] = (),
+  trackers: Sequence[Callable[[Mapping[str, Any]], None]] = (),
   progress: Progress | None = None,
 ) -> FitResult:
   """Trains until `settings.steps`, resuming the newest checkpoint of `run_dir`.
@@ -120,6 +121,7 @@ def fit(
     config: the configuration itself as JSON values, kept in every checkpoint.
     put_batch: moves a batch to the devices (`partition.batch_putter`).
     hooks: called after every step, in order.
+    trackers: called with each row of metrics.jsonl, and of timing.jsonl.
     progress: where to show the run; a new `Progress` when None.
 
   Raises:
@@ -131,7 +133,7 @@ def fit(
   with progress or Progress(settings.steps) as shown, stop_on_signals() as stop:
     state, sums = _resume(state, batches, run_dir, config_hash, shown)
     saver = _Saver(run_dir, settings, config_hash, config or {}, batches)
-    recorder = _Recorder(run_dir, settings, sums, shown)
+    recorder = _Recorder(run_dir, settings, sums, shown, trackers)
     step = int(state.step)
     stopped = _is_stopped(stop, step, settings)
     while step < settings.steps and not stopped:
@@ -162,7 +164,9 @@ class _Recorder:
     settings: TrainSettings,
     sums: MetricSums,
     progress: Progress,
+    trackers: Sequence[Callable[[Mapping[str, Any]], None]],
   ) -> None:
+    self._trackers = trackers
     self._run_dir = run_dir
     self._settings = settings
     self._sums = sums
@@ -191,9 +195,11 @@ class _Recorder:
 
   def _write(self, step: int) -> None:
     if jax.process_index() == 0:
-      row = self._sums.row(step)
+      row, timing = self._sums.row(step), self._timing(step)
       metrics.append_row(self._run_dir / metrics.METRICS_FILE, row)
-      metrics.append_row(self._run_dir / metrics.TIMING_FILE, self._timing(step))
+      metrics.append_row(self._run_dir / metrics.TIMING_FILE, timing)
+      for track in self._trackers:
+        track({**row, **timing})
     self._sums = MetricSums()
     self._clock = (time.monotonic(), 0, 0.0)
 
