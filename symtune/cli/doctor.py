@@ -14,6 +14,7 @@ _EXTRAS = {
   "t5x": ("t5x", "airio", "jestimator", "clu", "fiddle", "grain"),
   "hub": ("huggingface_hub",),
   "hf": ("gguf", "lm_eval", "torch", "transformers"),
+  "track": ("tensorboardX", "wandb"),
   "dev": ("beartype", "hypothesis", "pytest"),
 }
 

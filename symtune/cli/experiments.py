@@ -26,6 +26,7 @@ from symtune.experiment.run import (
   run_experiment,
   train_model,
 )
+from symtune.experiment.trackers import TrackerKind, check_tracker
 from symtune.files import RUN_FILE
 from symtune.probe.run import CheckpointLabel
 from symtune.report.lab.join import join_runs
@@ -48,6 +49,7 @@ class Inputs:
     vocab: SentencePiece model, or None for the recipe's own.
     out: the run's folder.
     feed: how training batches are built in advance.
+    trackers: where metrics are shown besides, as `--track` gives it.
   """
 
   recipe: str
@@ -56,15 +58,16 @@ class Inputs:
   vocab: pathlib.Path | None
   out: pathlib.Path
   feed: FeedSettings | None = None
+  trackers: Sequence[str] = ()
 
 
 def run(inputs: Inputs) -> None:
   """Probe, tune, probe again, report."""
-  console = rich.console.Console(stderr=True)
+  console, trackers = rich.console.Console(stderr=True), _trackers(inputs)
   experiment, gin_text = _build(inputs, console)
   check_trainable(experiment)
   with claim(experiment, gin_text, inputs.out):
-    run_experiment(experiment, inputs.out, console)
+    run_experiment(experiment, inputs.out, console, trackers)
     report(inputs.out)
 
 
@@ -81,12 +84,13 @@ def train(inputs: Inputs, layout: Layout, *, distributed: bool) -> None:
 
 def _train(inputs: Inputs, layout: Layout) -> None:
   console = rich.console.Console(stderr=True, quiet=not hosts.is_first())
+  trackers = _trackers(inputs)
   make_mesh(model_devices=layout.model_devices)  # before minutes of preparation
   experiment, gin_text = _build(inputs, console)
   hosts.check_same(experiment.config_hash, "configuration")
   check_trainable(experiment, layout)
   with _claim_once(experiment, gin_text, inputs.out):
-    train_stage(experiment, inputs.out, console, layout)
+    train_stage(experiment, inputs.out, console, layout, trackers)
     console.print(f"checkpoints: {inputs.out / CHECKPOINTS}")
 
 
@@ -95,11 +99,20 @@ def train_stage(
   out: pathlib.Path,
   console: rich.console.Console,
   layout: Layout,
+  trackers: Sequence[TrackerKind] = (),
 ) -> None:
   """Tunes to the last step; a signal stops the whole command, not just tuning."""
-  result = train_model(experiment, out, console, layout)
+  result = train_model(experiment, out, console, layout, trackers)
   if result.stopped_by is not None:
     raise KeyboardInterrupt(result.stopped_by)
+
+
+def _trackers(inputs: Inputs) -> tuple[TrackerKind, ...]:
+  """The trackers that are asked for, if their packages are installed."""
+  kinds = [parse_choice(TrackerKind, name, "--track") for name in inputs.trackers]
+  for kind in kinds:
+    check_tracker(kind)
+  return tuple(kinds)
 
 
 def probe(

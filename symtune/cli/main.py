@@ -41,6 +41,7 @@ def run(
   vocab: options.Vocab = None,
   workers: options.Workers = 0,
   token_cache: options.TokenCache = None,
+  track: options.Track = None,
 ) -> None:
   """Probe, tune, probe again and report."""
   from symtune.cli import experiments
@@ -53,6 +54,7 @@ def run(
       vocab=vocab,
       out=out,
       feed=_feed(workers, token_cache),
+      trackers=track or (),
     )
   )
 
@@ -77,6 +79,7 @@ def train(
   microbatches: options.Microbatches = 1,
   workers: options.Workers = 0,
   token_cache: options.TokenCache = None,
+  track: options.Track = None,
 ) -> None:
   """Tune only, on one process or many."""
   from symtune.cli import experiments
@@ -90,6 +93,7 @@ def train(
       vocab=vocab,
       out=out,
       feed=_feed(workers, token_cache),
+      trackers=track or (),
     ),
     Layout(
       model_devices=model_devices, shard_params=shard_params, microbatches=microbatches

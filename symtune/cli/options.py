@@ -23,6 +23,11 @@ Out = Annotated[
   typer.Option("--out", help="Folder of the run; an unfinished run is continued."),
 ]
 
+Track = Annotated[
+  list[str] | None,
+  typer.Option(help="Also show metrics in tensorboard or wandb; may be repeated."),
+]
+
 # Data folders are strings, because a Path would turn gs:// into gs:/.
 Data = Annotated[
   str | None,

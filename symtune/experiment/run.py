@@ -3,10 +3,12 @@
 Everything can be resumed: each part checks what the folder holds and does the rest.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
 import pathlib
+from collections.abc import Sequence
 
 import jax
 import optax
@@ -24,6 +26,7 @@ from symtune.experiment.build import Experiment, make_batches
 from symtune.experiment.folder import git_commit
 from symtune.experiment.recipe_json import recipe_to_json
 from symtune.experiment.start import load_start
+from symtune.experiment.trackers import TrackerKind, open_tracker
 from symtune.files import DATA_FILE, RESULTS_FILE, write_whole
 from symtune.model.axes import Rules
 from symtune.model.network import Params
@@ -77,6 +80,7 @@ def train_model(
   run_dir: pathlib.Path,
   console: rich.console.Console,
   layout: partition.Layout | None = None,
+  trackers: Sequence[TrackerKind] = (),
 ) -> FitResult:
   """Tunes the network, starting from the folder's newest checkpoint.
 
@@ -85,6 +89,7 @@ def train_model(
     run_dir: gets checkpoints/, metrics.jsonl, timing.jsonl and data.json.
     console: shows progress.
     layout: how parameters and batches are sharded; None replicates the parameters.
+    trackers: where the metrics are shown besides.
 
   Returns:
     How training ended.
@@ -107,27 +112,36 @@ def train_model(
   batches = make_batches(
     experiment, HostShard(index=jax.process_index(), count=jax.process_count())
   )
+  config = json.loads(recipe_to_json(recipe))
+  kinds = trackers if hosts.is_first() else ()
   fit_here = functools.partial(
     fit,
     batches=batches,
     settings=recipe.train,
     run_dir=run_dir,
     config_hash=experiment.config_hash,
-    config=json.loads(recipe_to_json(recipe)),
+    config=config,
     progress=Progress(recipe.train.steps, console),
   )
-  if jax.device_count() == 1:
-    params = load_start(experiment.start, experiment.network, recipe.train.seed)
-    state = create_state(params, optimizer, recipe.train.seed)
-    result = fit_here(state=state, train_step=step())
-  else:
-    rules = partition.layout_rules(layout)
-    state, shardings = sharded_state(experiment, optimizer, mesh, rules)
-    result = fit_here(
-      state=state,
-      train_step=step(mesh=mesh, rules=rules, shardings=shardings),
-      put_batch=partition.batch_putter(mesh),
-    )
+  with contextlib.ExitStack() as stack:
+    identity = experiment.config_hash
+    opened = [
+      stack.enter_context(open_tracker(kind, run_dir, identity, config))
+      for kind in kinds
+    ]
+    if jax.device_count() == 1:
+      params = load_start(experiment.start, experiment.network, recipe.train.seed)
+      state = create_state(params, optimizer, recipe.train.seed)
+      result = fit_here(state=state, train_step=step(), trackers=opened)
+    else:
+      rules = partition.layout_rules(layout)
+      state, shardings = sharded_state(experiment, optimizer, mesh, rules)
+      result = fit_here(
+        state=state,
+        train_step=step(mesh=mesh, rules=rules, shardings=shardings),
+        put_batch=partition.batch_putter(mesh),
+        trackers=opened,
+      )
   if hosts.is_first():
     _report_data(experiment, batches.counts, run_dir, console)
   return result
@@ -220,7 +234,10 @@ def ask(
 
 
 def run_experiment(
-  experiment: Experiment, run_dir: pathlib.Path, console: rich.console.Console
+  experiment: Experiment,
+  run_dir: pathlib.Path,
+  console: rich.console.Console,
+  trackers: Sequence[TrackerKind] = (),
 ) -> None:
   """Probes, tunes and probes again; parts that are already done are skipped.
 
@@ -228,6 +245,7 @@ def run_experiment(
     experiment: what to run.
     run_dir: a claimed folder (`folder.claim_folder`).
     console: shows progress.
+    trackers: where the metrics of training are shown besides.
 
   Raises:
     SymtuneError: something in the folder is damaged, or training failed.
@@ -235,7 +253,7 @@ def run_experiment(
   """
   steps = experiment.recipe.train.steps
   probe_model(experiment, run_dir, CheckpointLabel(name=BEFORE, step=0), console)
-  result = train_model(experiment, run_dir, console)
+  result = train_model(experiment, run_dir, console, trackers=trackers)
   if result.stopped_by is not None:
     raise KeyboardInterrupt(result.stopped_by)
   probe_model(experiment, run_dir, CheckpointLabel(name=AFTER, step=steps), console)

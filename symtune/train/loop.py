@@ -100,6 +100,7 @@ def fit(
   config: Mapping[str, Any] | None = None,
   put_batch: Callable[[Any], dict[str, jax.Array]] = jax.device_put,
   hooks: Sequence[Hook] = (),
+  trackers: Sequence[Callable[[Mapping[str, Any]], None]] = (),
   progress: Progress | None = None,
   no_sums: Sums = _NO_SUMS,
 ) -> FitResult:
@@ -122,6 +123,7 @@ def fit(
     config: the configuration itself as JSON values, kept in every checkpoint.
     put_batch: moves a batch to the devices (`partition.batch_putter`).
     hooks: called after every step, in order.
+    trackers: called with each row of metrics.jsonl, and of timing.jsonl.
     progress: where to show the run; a new `Progress` when None.
     no_sums: sums of no steps, of the kind that the step's metrics add up to.
 
@@ -134,7 +136,7 @@ def fit(
   with progress or Progress(settings.steps) as shown, stop_on_signals() as stop:
     state, sums = _resume(state, batches, run_dir, config_hash, shown, no_sums)
     saver = _Saver(run_dir, settings, config_hash, config or {}, batches)
-    recorder = _Recorder(run_dir, settings, sums, no_sums, shown)
+    recorder = _Recorder(run_dir, settings, sums, no_sums, shown, trackers)
     step = int(state.step)
     stopped = _is_stopped(stop, step, settings)
     while step < settings.steps and not stopped:
@@ -166,7 +168,9 @@ class _Recorder:
     sums: Sums,
     empty: Sums,
     progress: Progress,
+    trackers: Sequence[Callable[[Mapping[str, Any]], None]],
   ) -> None:
+    self._trackers = trackers
     self._run_dir = run_dir
     self._settings = settings
     self._sums = sums
@@ -196,9 +200,11 @@ class _Recorder:
 
   def _write(self, step: int) -> None:
     if jax.process_index() == 0:
-      row = self._sums.row(step)
+      row, timing = self._sums.row(step), self._timing(step)
       metrics.append_row(self._run_dir / metrics.METRICS_FILE, row)
-      metrics.append_row(self._run_dir / metrics.TIMING_FILE, self._timing(step))
+      metrics.append_row(self._run_dir / metrics.TIMING_FILE, timing)
+      for track in self._trackers:
+        track({**row, **timing})
     self._sums = self._empty
     self._clock = (time.monotonic(), 0, 0.0)
 
