@@ -27,6 +27,7 @@ from symtune.experiment.run import (
   train_model,
 )
 from symtune.files import RUN_FILE
+from symtune.probe.own import read_probes
 from symtune.probe.run import CheckpointLabel
 from symtune.report.lab.join import join_runs
 from symtune.report.report import PAGE_FILE, write_report
@@ -48,6 +49,7 @@ class Inputs:
     vocab: SentencePiece model, or None for the recipe's own.
     out: the run's folder.
     feed: how training batches are built in advance.
+    probes: asked instead of the recipe's: comma-separated names, and FILE.py:CLASS.
   """
 
   recipe: str
@@ -56,6 +58,7 @@ class Inputs:
   vocab: pathlib.Path | None
   out: pathlib.Path
   feed: FeedSettings | None = None
+  probes: str | None = None
 
 
 def run(inputs: Inputs) -> None:
@@ -107,7 +110,6 @@ def probe(
   *,
   step: int | None,
   checkpoints: Sequence[str],
-  probes: str | None,
   dtype: str | None = None,
 ) -> None:
   """Probe one checkpoint of a run (the newest by default), or any others."""
@@ -125,7 +127,7 @@ def probe(
       "give --step 0 to ask the model before tuning, or --checkpoint to ask others."
     )
   experiment, gin_text = _build(
-    inputs, console, probes, tunes=False, needs_tuning_rows=not checkpoints
+    inputs, console, tunes=False, needs_tuning_rows=not checkpoints
   )
   if checkpoints:
     opened = open_answerers(checkpoints, experiment.reader, inputs.out, dtype)
@@ -187,15 +189,17 @@ def _name(step: int, experiment: Experiment) -> str:
 def _build(
   inputs: Inputs,
   console: rich.console.Console,
-  probes: str | None = None,
   *,
   tunes: bool = True,
   needs_tuning_rows: bool = True,
 ) -> tuple[Experiment, str]:
   """Reads and checks everything; bad input fails here, before any file is written."""
   recipe, gin_text = load_recipe(inputs.recipe, split_overrides(inputs.overrides))
-  if probes is not None:
-    names = tuple(name.strip() for name in probes.split(","))
+  own_probes = ()
+  if inputs.probes is not None:
+    asked = read_probes(inputs.probes)
+    names = tuple(probe for probe in asked if isinstance(probe, str))
+    own_probes = tuple(probe for probe in asked if not isinstance(probe, str))
     plan = dataclasses.replace(recipe.probe, probes=names)
     recipe = dataclasses.replace(recipe, probe=plan)
   experiment = build_experiment(
@@ -205,6 +209,7 @@ def _build(
     feed=inputs.feed,
     tunes=tunes,
     needs_tuning_rows=needs_tuning_rows,
+    own_probes=own_probes,
   )
   if experiment.absent is not None:
     console.print(

@@ -39,6 +39,7 @@ def run(
   vocab: options.Vocab = None,
   workers: options.Workers = 0,
   token_cache: options.TokenCache = None,
+  probes: options.Probes = None,
 ) -> None:
   """Probe, tune, probe again and report."""
   from symtune.cli import experiments
@@ -51,6 +52,7 @@ def run(
       vocab=vocab,
       out=out,
       feed=_feed(workers, token_cache),
+      probes=probes,
     )
   )
 
@@ -111,21 +113,21 @@ def probe(
       "baseline:NAME or transformers:PATH. Give it several times to compare."
     ),
   ] = None,
-  probes: Annotated[
-    str | None,
-    typer.Option(help="Comma-separated names of probes, or all."),
-  ] = None,
+  probes: options.Probes = None,
   dtype: options.ComputeType = None,
 ) -> None:
   """Probe one checkpoint of a run, or several of any runs."""
   from symtune.cli import experiments
 
   inputs = experiments.Inputs(
-    recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
+    recipe=recipe,
+    overrides=overrides or [],
+    data=data,
+    vocab=vocab,
+    out=out,
+    probes=probes,
   )
-  experiments.probe(
-    inputs, step=step, checkpoints=checkpoint or [], probes=probes, dtype=dtype
-  )
+  experiments.probe(inputs, step=step, checkpoints=checkpoint or [], dtype=dtype)
 
 
 @app.command(context_settings=_WITH_GIN)
@@ -205,7 +207,9 @@ def preview(
   ] = None,
   probe: Annotated[
     str | None,
-    typer.Option(help="Instead: what this probe asks about the task, by setting."),
+    typer.Option(
+      help="Instead: what this probe, or FILE.py:CLASS, asks about the task."
+    ),
   ] = None,
   instruction: Annotated[
     bool, typer.Option(help="Show the task's instruction.")
