@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Iterator, Sequence
 
 import rich.console
@@ -26,9 +27,11 @@ from symtune.experiment.run import (
   run_experiment,
   train_model,
 )
-from symtune.files import RUN_FILE
+from symtune.files import RUN_FILE, write_whole
+from symtune.lab.results import LabResults
 from symtune.probe.own import read_probes
 from symtune.probe.run import CheckpointLabel
+from symtune.report.canvas import Form
 from symtune.report.lab.join import join_runs
 from symtune.report.report import PAGE_FILE, write_report
 from symtune.report.rules import Rule
@@ -147,30 +150,58 @@ def probe(
 
 
 def report_runs(
-  run_dirs: Sequence[pathlib.Path], out: pathlib.Path | None, rule: str
+  run_dirs: Sequence[pathlib.Path],
+  out: pathlib.Path | None,
+  rule: str,
+  figures: str = "",
 ) -> None:
   """Write and print the report of a run, or of several in a folder of their own.
 
   Raises:
     SymtuneError: several runs without --out, or runs that cannot be joined.
   """
+  names = [name.strip() for name in figures.split(",") if name.strip()]
+  forms = [parse_choice(Form, name, "--figures") for name in names]
   if len(run_dirs) == 1 and out is None:
-    report(run_dirs[0], rule)
+    report(run_dirs[0], rule, forms=forms)
     return
   if out is None:
     raise SymtuneError("got several runs, expected --out with a new folder for them.")
   parse_choice(Rule, rule, "--rule")
   join_runs(run_dirs, out)
-  report(out, rule)
+  report(out, rule, forms=forms)
+
+
+def export(
+  run_dirs: Sequence[pathlib.Path], out: pathlib.Path | None, rule: str, kind: str
+) -> None:
+  """Write the tables of one run into a file, or print them (`-`, or no --out).
+
+  Raises:
+    SymtuneError: several runs, or a folder as --out.
+  """
+  if len(run_dirs) != 1:
+    raise SymtuneError(
+      "--format takes one run. Join several first, with --out and a new folder, and "
+      "then give that folder."
+    )
+  text = LabResults(run_dirs[0]).export(kind, rule)
+  if out is None or str(out) == "-":
+    sys.stdout.write(text)
+    return
+  if out.is_dir():
+    raise SymtuneError(f"--out {out}: is a folder, expected a file, or - to print.")
+  write_whole(out, text)
 
 
 def report(
   run_dir: pathlib.Path,
   rule: str = Rule.SUM,
   order: Sequence[tuple[str, int]] = (),
+  forms: Sequence[Form] = (),
 ) -> None:
   """Write and print the report of a run."""
-  tables = write_report(run_dir, parse_choice(Rule, rule, "--rule"), order)
+  tables = write_report(run_dir, parse_choice(Rule, rule, "--rule"), order, forms)
   console = rich.console.Console()
   for table in tables:
     console.print(table)

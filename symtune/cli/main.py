@@ -164,13 +164,30 @@ def report(
   ] = "sum",
   out: Annotated[
     pathlib.Path | None,
-    typer.Option(help="New folder for the joined results of several runs."),
+    typer.Option(
+      help="New folder for the joined results of several runs; with --format a file, "
+      "or - to print."
+    ),
   ] = None,
+  kind: Annotated[
+    str | None,
+    typer.Option(
+      "--format", help="Instead of the report, its tables: csv, latex or json."
+    ),
+  ] = None,
+  figures: Annotated[
+    str, typer.Option(help="What figures are written as besides png: svg,pdf.")
+  ] = "",
 ) -> None:
   """Write report.md, report.html and figures of a run, or of several joined runs."""
   from symtune.cli import experiments
 
-  experiments.report_runs(run_dirs, out, rule)
+  if kind is None:
+    experiments.report_runs(run_dirs, out, rule, figures)
+  elif figures:
+    raise SymtuneError("got --format and --figures, expected one: both write files.")
+  else:
+    experiments.export(run_dirs, out, rule, kind)
 
 
 app.command()(look.ask)

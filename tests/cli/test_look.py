@@ -170,6 +170,30 @@ def test_preview_shows_what_a_probe_asks(run):
   assert "expected some of settings" in printed
 
 
+def test_tables_and_figures_are_exported(run, tmp_path):
+  assert _ask(run, *TABLE)[0] == 0
+  code, printed = run("report", "out", "--format", "csv")
+  assert code == 0
+  assert printed.startswith("over,probe,setting,")
+  code, printed = run("report", "out", "--format", "latex", "--out", "table.tex")
+  assert (code, printed) == (0, "")
+  assert r"\toprule" in (tmp_path / "table.tex").read_text()
+  code, printed = run("report", "out", "--figures", "svg,pdf")
+  assert code == 0, printed
+  assert {"report.svg", "report.pdf"} <= {p.name for p in (tmp_path / "out").iterdir()}
+  for arguments, message in (
+    (["--format", "word"], "'csv', 'json', 'latex'"),
+    (["--figures", "gif"], "'png', 'svg', 'pdf'"),
+    (["--format", "csv", "--figures", "svg"], "expected one"),
+    (["out", "--format", "csv"], "takes one run"),
+    (["--format", "csv", "--out", "out"], "is a folder"),
+    (["--format", "csv", "--rule", "best"], "rule"),
+  ):
+    code, printed = run("report", "out", *arguments)
+    assert code == 2
+    assert message in printed
+
+
 def test_several_runs_become_one_report(run, tmp_path):
   assert _ask(run, *TABLE, models=["baseline:majority"])[0] == 0
   (tmp_path / "out").rename(tmp_path / "a")
