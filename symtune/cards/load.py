@@ -4,6 +4,10 @@ A suite is a named, ordered list of tasks: `tasks/suites/<name>.yaml`. It either
 cards, whose rows are in a data folder, or says how many tasks to make from the
 microworld, whose rows are generated. A suite may name groups of its tasks, which
 reports then show apart.
+
+A name that is not shipped is that of a file in the working folder: `tasks/NAME.yaml` or
+`NAME.yaml`. A shipped name that a file there has too is refused, since a recipe would
+mean one thing in one folder and another thing in the next.
 """
 
 import dataclasses
@@ -21,6 +25,7 @@ from symtune.errors import SymtuneError, did_you_mean
 MICROWORLD_PREFIX = "micro_"
 MICROWORLD_SUITES = ("microworld_train", "microworld_eval")
 _CARD_FOLDERS = ("train", "eval")
+_OWN_FOLDERS = (pathlib.Path("tasks"), pathlib.Path())  # of the working folder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,9 +59,10 @@ def load_card(name: str | os.PathLike[str]) -> TaskCard:
   """Returns a card, by its name or by the path of a `.yaml` file.
 
   Raises:
-    SymtuneError: If there is no such card, or if its file is not a valid card.
+    SymtuneError: If there is no such card, if several have this name, or if its file is
+      not a valid card.
   """
-  path = _path(name, "task card", _card_paths())
+  path = _card_path(name)
   card = card_lib.read_card(path)
   _check_stem(path, card.name)
   return card
@@ -149,8 +155,8 @@ def load_task(
 
   Args:
     name: The name of a card or of a microworld task, or the path of a card.
-    data_dir: The folder with its rows; None takes the folder of the card's file. Tasks
-      of the microworld need none.
+    data_dir: The folder with its rows; None takes the folder of the card's file, if
+      the card is not a shipped one. Tasks of the microworld need none.
 
   Raises:
     SymtuneError: If there is no such task, or its card or rows are not valid.
@@ -165,13 +171,17 @@ def load_task(
       )
     return tasks[text]
   card = load_card(name)
-  if data_dir is None and text.endswith(".yaml"):
-    data_dir = pathlib.Path(text).resolve().parent
+  if data_dir is None and text not in _card_paths():
+    data_dir = _card_path(name).resolve().parent
   if data_dir is None:
     raise SymtuneError(
       f"task {text} needs rows: give the folder of {card.rows}.jsonl with --data."
     )
   return read_task(card, data_path(data_dir))
+
+
+def _card_path(name: str | os.PathLike[str]) -> pathlib.Path:
+  return _path(name, "task card", _card_paths())
 
 
 def _card_paths() -> dict[str, pathlib.Path]:
@@ -201,15 +211,33 @@ def _path(
 ) -> pathlib.Path:
   """Returns the file with this name, or the path that was given instead of a name."""
   text = os.fspath(name)
-  if text in path_by_name:
-    return path_by_name[text]
   if text.endswith(".yaml"):
     return pathlib.Path(text)
+  own = _own_files(text)
+  found = [path_by_name[text]] if text in path_by_name else []
+  found += [path for path in own if not any(path.samefile(other) for other in found)]
+  if len(found) > 1:
+    names = " and ".join(map(str, found))
+    raise SymtuneError(
+      f"the {kind} {text!r} may be {names}: give the path of the one you mean, such as "
+      f"{os.curdir}{os.sep}{own[-1]}, or rename your own file"
+    )
+  if found:
+    return found[0]
   raise SymtuneError(
     f"unknown {kind} {text!r}.{did_you_mean(text, path_by_name)} There are: "
     f"{', '.join(sorted(path_by_name))}. "
-    "To use a file of your own, give a path that ends in .yaml"
+    "To use a file of your own, give a path that ends in .yaml, or the name of one in "
+    "the working folder"
   )
+
+
+def _own_files(name: str) -> list[pathlib.Path]:
+  """Files of the working folder that a plain name, without a folder, may stand for."""
+  if not name or pathlib.PurePath(name).name != name:
+    return []
+  paths = [folder / f"{name}.yaml" for folder in _OWN_FOLDERS]
+  return [path for path in paths if path.is_file()]
 
 
 def _check_stem(path: pathlib.Path, name: str) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Iterator, Sequence
 
 import rich.console
@@ -27,8 +28,11 @@ from symtune.experiment.run import (
   train_model,
 )
 from symtune.experiment.trackers import TrackerKind, check_tracker
-from symtune.files import RUN_FILE
+from symtune.files import RUN_FILE, write_whole
+from symtune.lab.results import LabResults
+from symtune.probe.own import read_probes
 from symtune.probe.run import CheckpointLabel
+from symtune.report.canvas import Form
 from symtune.report.lab.join import join_runs
 from symtune.report.report import PAGE_FILE, write_report
 from symtune.report.rules import Rule
@@ -50,6 +54,7 @@ class Inputs:
     out: the run's folder.
     feed: how training batches are built in advance.
     trackers: where metrics are shown besides, as `--track` gives it.
+    probes: asked instead of the recipe's: comma-separated names, and FILE.py:CLASS.
   """
 
   recipe: str
@@ -59,6 +64,7 @@ class Inputs:
   out: pathlib.Path
   feed: FeedSettings | None = None
   trackers: Sequence[str] = ()
+  probes: str | None = None
 
 
 def run(inputs: Inputs) -> None:
@@ -120,7 +126,6 @@ def probe(
   *,
   step: int | None,
   checkpoints: Sequence[str],
-  probes: str | None,
   dtype: str | None = None,
 ) -> None:
   """Probe one checkpoint of a run (the newest by default), or any others."""
@@ -138,7 +143,7 @@ def probe(
       "give --step 0 to ask the model before tuning, or --checkpoint to ask others."
     )
   experiment, gin_text = _build(
-    inputs, console, probes, tunes=False, needs_tuning_rows=not checkpoints
+    inputs, console, tunes=False, needs_tuning_rows=not checkpoints
   )
   if checkpoints:
     opened = open_answerers(checkpoints, experiment.reader, inputs.out, dtype)
@@ -158,30 +163,58 @@ def probe(
 
 
 def report_runs(
-  run_dirs: Sequence[pathlib.Path], out: pathlib.Path | None, rule: str
+  run_dirs: Sequence[pathlib.Path],
+  out: pathlib.Path | None,
+  rule: str,
+  figures: str = "",
 ) -> None:
   """Write and print the report of a run, or of several in a folder of their own.
 
   Raises:
     SymtuneError: several runs without --out, or runs that cannot be joined.
   """
+  names = [name.strip() for name in figures.split(",") if name.strip()]
+  forms = [parse_choice(Form, name, "--figures") for name in names]
   if len(run_dirs) == 1 and out is None:
-    report(run_dirs[0], rule)
+    report(run_dirs[0], rule, forms=forms)
     return
   if out is None:
     raise SymtuneError("got several runs, expected --out with a new folder for them.")
   parse_choice(Rule, rule, "--rule")
   join_runs(run_dirs, out)
-  report(out, rule)
+  report(out, rule, forms=forms)
+
+
+def export(
+  run_dirs: Sequence[pathlib.Path], out: pathlib.Path | None, rule: str, kind: str
+) -> None:
+  """Write the tables of one run into a file, or print them (`-`, or no --out).
+
+  Raises:
+    SymtuneError: several runs, or a folder as --out.
+  """
+  if len(run_dirs) != 1:
+    raise SymtuneError(
+      "--format takes one run. Join several first, with --out and a new folder, and "
+      "then give that folder."
+    )
+  text = LabResults(run_dirs[0]).export(kind, rule)
+  if out is None or str(out) == "-":
+    sys.stdout.write(text)
+    return
+  if out.is_dir():
+    raise SymtuneError(f"--out {out}: is a folder, expected a file, or - to print.")
+  write_whole(out, text)
 
 
 def report(
   run_dir: pathlib.Path,
   rule: str = Rule.SUM,
   order: Sequence[tuple[str, int]] = (),
+  forms: Sequence[Form] = (),
 ) -> None:
   """Write and print the report of a run."""
-  tables = write_report(run_dir, parse_choice(Rule, rule, "--rule"), order)
+  tables = write_report(run_dir, parse_choice(Rule, rule, "--rule"), order, forms)
   console = rich.console.Console()
   for table in tables:
     console.print(table)
@@ -200,15 +233,17 @@ def _name(step: int, experiment: Experiment) -> str:
 def _build(
   inputs: Inputs,
   console: rich.console.Console,
-  probes: str | None = None,
   *,
   tunes: bool = True,
   needs_tuning_rows: bool = True,
 ) -> tuple[Experiment, str]:
   """Reads and checks everything; bad input fails here, before any file is written."""
   recipe, gin_text = load_recipe(inputs.recipe, split_overrides(inputs.overrides))
-  if probes is not None:
-    names = tuple(name.strip() for name in probes.split(","))
+  own_probes = ()
+  if inputs.probes is not None:
+    asked = read_probes(inputs.probes)
+    names = tuple(probe for probe in asked if isinstance(probe, str))
+    own_probes = tuple(probe for probe in asked if not isinstance(probe, str))
     plan = dataclasses.replace(recipe.probe, probes=names)
     recipe = dataclasses.replace(recipe, probe=plan)
   experiment = build_experiment(
@@ -218,6 +253,7 @@ def _build(
     feed=inputs.feed,
     tunes=tunes,
     needs_tuning_rows=needs_tuning_rows,
+    own_probes=own_probes,
   )
   if experiment.absent is not None:
     console.print(

@@ -50,7 +50,10 @@ def ask(
     ),
   ] = None,
   probes: Annotated[
-    str, typer.Option(help="Comma-separated names of probes, or all.")
+    str,
+    typer.Option(
+      help="Comma-separated: names of probes, all, or FILE.py:CLASS, which is run."
+    ),
   ] = "settings",
   shots: Annotated[int, typer.Option(help="Exemplars per class.", min=1)] = 4,
   queries: Annotated[int, typer.Option(help="Most queries per task.", min=1)] = 100,
@@ -91,6 +94,7 @@ def ask(
   from symtune.lab import tasks
   from symtune.lab.ask import ask as ask_models
   from symtune.lab.models import LabModel
+  from symtune.probe.own import read_probes
 
   found = [
     tasks.task(
@@ -107,11 +111,11 @@ def ask(
   if not found:
     raise SymtuneError("ask: got no task, expected --task or --suite.")
   sets = {", ".join(_split(words)): _split(words) for words in labels_as or ()}
-  names = _split(probes)
-  if sets and not {"label_semantics", "all"}.intersection(names):
+  asked = read_probes(probes)
+  if sets and not any(name in asked for name in ("label_semantics", "all")):
     raise SymtuneError(
       "--labels-as: only the probe label_semantics asks with other words. Add it: "
-      f"--probes {','.join([*names, 'label_semantics'])}."
+      f"--probes {','.join([*_split(probes), 'label_semantics'])}."
     )
   found = [one.with_label_sets(**sets) for one in found] if sets else found
   reader = Reader(
@@ -120,7 +124,7 @@ def ask(
   results = ask_models(
     [LabModel(opened) for opened in open_answerers(model, reader, out, dtype)],
     found,
-    names,
+    asked,
     k=shots,
     max_queries=queries,
     seeds=_numbers(seeds),
@@ -171,6 +175,7 @@ def preview_probe(
   """
   from symtune.lab import tasks
   from symtune.lab.inquiry import AskSettings, make_inquiry
+  from symtune.probe.own import read_probes
   from symtune.report.lab.show import item_to_terminal
 
   task = tasks.task(name, data=data)
@@ -178,7 +183,7 @@ def preview_probe(
     shots=shots, max_queries=count, seeds=(seed,), categories=task.categories
   )
   local = None if data is None or "://" in data else pathlib.Path(data)
-  inquiry = make_inquiry([task.task], [probe], settings, [], local)
+  inquiry = make_inquiry([task.task], read_probes(probe), settings, [], local)
   console = rich.console.Console(highlight=False)
   items = [item for _, items in inquiry.questions for item in items]
   of_task = [item for item in items if item.task == task.name]

@@ -42,6 +42,7 @@ def run(
   workers: options.Workers = 0,
   token_cache: options.TokenCache = None,
   track: options.Track = None,
+  probes: options.Probes = None,
 ) -> None:
   """Probe, tune, probe again and report."""
   from symtune.cli import experiments
@@ -55,6 +56,7 @@ def run(
       out=out,
       feed=_feed(workers, token_cache),
       trackers=track or (),
+      probes=probes,
     )
   )
 
@@ -117,21 +119,21 @@ def probe(
       "baseline:NAME or transformers:PATH. Give it several times to compare."
     ),
   ] = None,
-  probes: Annotated[
-    str | None,
-    typer.Option(help="Comma-separated names of probes, or all."),
-  ] = None,
+  probes: options.Probes = None,
   dtype: options.ComputeType = None,
 ) -> None:
   """Probe one checkpoint of a run, or several of any runs."""
   from symtune.cli import experiments
 
   inputs = experiments.Inputs(
-    recipe=recipe, overrides=overrides or [], data=data, vocab=vocab, out=out
+    recipe=recipe,
+    overrides=overrides or [],
+    data=data,
+    vocab=vocab,
+    out=out,
+    probes=probes,
   )
-  experiments.probe(
-    inputs, step=step, checkpoints=checkpoint or [], probes=probes, dtype=dtype
-  )
+  experiments.probe(inputs, step=step, checkpoints=checkpoint or [], dtype=dtype)
 
 
 @app.command(context_settings=_WITH_GIN)
@@ -168,13 +170,30 @@ def report(
   ] = "sum",
   out: Annotated[
     pathlib.Path | None,
-    typer.Option(help="New folder for the joined results of several runs."),
+    typer.Option(
+      help="New folder for the joined results of several runs; with --format a file, "
+      "or - to print."
+    ),
   ] = None,
+  kind: Annotated[
+    str | None,
+    typer.Option(
+      "--format", help="Instead of the report, its tables: csv, latex or json."
+    ),
+  ] = None,
+  figures: Annotated[
+    str, typer.Option(help="What figures are written as besides png: svg,pdf.")
+  ] = "",
 ) -> None:
   """Write report.md, report.html and figures of a run, or of several joined runs."""
   from symtune.cli import experiments
 
-  experiments.report_runs(run_dirs, out, rule)
+  if kind is None:
+    experiments.report_runs(run_dirs, out, rule, figures)
+  elif figures:
+    raise SymtuneError("got --format and --figures, expected one: both write files.")
+  else:
+    experiments.export(run_dirs, out, rule, kind)
 
 
 app.command()(look.ask)
@@ -211,7 +230,9 @@ def preview(
   ] = None,
   probe: Annotated[
     str | None,
-    typer.Option(help="Instead: what this probe asks about the task, by setting."),
+    typer.Option(
+      help="Instead: what this probe, or FILE.py:CLASS, asks about the task."
+    ),
   ] = None,
   instruction: Annotated[
     bool, typer.Option(help="Show the task's instruction.")

@@ -94,6 +94,15 @@ StepToRecord = Annotated[
   ),
 ]
 
+Probes = Annotated[
+  str | None,
+  typer.Option(
+    "--probes",
+    help="Comma-separated: names of probes, all, or FILE.py:CLASS, which is run; "
+    "default: the recipe's.",
+  ),
+]
+
 ComputeType = Annotated[
   str | None,
   typer.Option(

@@ -45,7 +45,7 @@ from symtune.experiment.tokens import (
 from symtune.model.networks import Network, make_network
 from symtune.probe.answer.model_scorer import tokenize_item
 from symtune.probe.catalog import make_probes
-from symtune.probe.probe import ProbeSettings
+from symtune.probe.probe import Probe, ProbeSettings
 from symtune.probe.questions import Inquiry, Questions
 from symtune.progress import Progress
 
@@ -103,6 +103,7 @@ def build_experiment(
   feed: FeedSettings | None = None,
   tunes: bool = True,
   needs_tuning_rows: bool = True,
+  own_probes: Sequence[Probe] = (),
 ) -> Experiment:
   """Reads and checks everything that a run needs.
 
@@ -117,6 +118,7 @@ def build_experiment(
     tunes: whether it is going to: if so, the first batches are built, as a trial.
     needs_tuning_rows: whether absent tuning rows are an error. They are not needed to
       ask questions of a checkpoint that was made elsewhere.
+    own_probes: asked beside those that the recipe names.
 
   Returns:
     The experiment.
@@ -148,7 +150,7 @@ def build_experiment(
     also_generate=recipe.probe.also_generate,
     exemplars=recipe.probe.exemplars,
   )
-  probes = make_probes(recipe.probe.probes, _local(data_dir))
+  probes = make_probes([*recipe.probe.probes, *own_probes], _local(data_dir))
   fingerprints = [] if mixture is None else [*mixture.fingerprints]
   fingerprints += [task.fingerprint for task in probe_tasks]
   # Rows name the groups, so a folder keeps to one division of its tasks.

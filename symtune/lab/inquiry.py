@@ -103,12 +103,8 @@ def make_inquiry(
     also_generate=settings.also_generate,
     exemplars=settings.exemplars,
   )
-  named = [probe for probe in probes if isinstance(probe, str)]
-  made = [probe for probe in probes if not isinstance(probe, str)]
-  if named or not made:
-    made = [*make_probes(named, data_dir), *made]
   return Inquiry(
-    questions=Questions(made, tasks, asked),
+    questions=Questions(make_probes(probes, data_dir), tasks, asked),
     calibration=settings.calibration,
     config_hash=_hash(tasks, settings, pool),
   )

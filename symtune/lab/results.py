@@ -16,6 +16,14 @@ from symtune.files import QUESTIONS_FILE, RESULTS_FILE, RUN_FILE
 from symtune.lab.picture import Picture
 from symtune.probe.results import Results, read_results
 from symtune.probe.texts import read_questions
+from symtune.report.export.export import (
+  ExportFormat,
+  accuracies_to_csv,
+  content_to_latex,
+  results_to_json,
+)
+from symtune.report.export.latex import to_latex
+from symtune.report.export.records import accuracy_records
 from symtune.report.figures import accuracy_figure
 from symtune.report.lab.episodes import AnsweredEpisode, Change, Wanted, find_episodes
 from symtune.report.lab.join import keep_paired
@@ -99,6 +107,35 @@ class LabResults:
     results = self.paired(rule)
     settings = summarize_settings(results)
     return LabTable(table=headline_table(settings, results.checkpoints))
+
+  def accuracies(self, rule: str = "sum") -> "pandas.DataFrame":
+    """Accuracy of every setting, group and task as shares with 95% intervals.
+
+    One line per checkpoint, with its difference from the first model, both intervals
+    and p-values; nothing stands where there is none.
+    """
+    import pandas
+
+    return pandas.DataFrame(accuracy_records(self.paired(rule)))
+
+  def export(self, form: str = "csv", rule: str = "sum") -> str:
+    """The tables as text for other programs.
+
+    Args:
+      form: "csv" is `accuracies`, "json" has the differences between settings too, and
+        "latex" all tables of the report for the package booktabs.
+      rule: see `paired`.
+
+    Raises:
+      SymtuneError: another form, or an unknown rule.
+    """
+    kind = parse_choice(ExportFormat, form, "format")
+    if kind is ExportFormat.CSV:
+      return accuracies_to_csv(self.paired(rule))
+    chosen = parse_choice(Rule, rule, "rule")
+    if kind is ExportFormat.JSON:
+      return results_to_json(self.paired(rule), chosen)
+    return content_to_latex(make_content(self.folder, chosen, self.order))
 
   def plot(self, rule: str = "sum") -> Picture:
     """Accuracy by setting, one bar per model."""
@@ -201,6 +238,10 @@ class LabTable:
 
     titles = pandas.Index([column.title for column in self.table.columns])
     return pandas.DataFrame(list(self.table.rows), columns=titles)
+
+  def latex(self, label: str = "tab:symtune") -> str:
+    """The table for LaTeX's package booktabs, with its title as caption."""
+    return to_latex(self.table, label)
 
   def __str__(self) -> str:
     console = rich.console.Console(width=100, no_color=True, highlight=False)

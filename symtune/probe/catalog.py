@@ -46,19 +46,22 @@ _BY_NAME_ONLY = ("linear_classification_64", "list_functions_250")
 
 
 def make_probes(
-  names: Sequence[str], data_dir: pathlib.Path | None
+  probes: Sequence[str | Probe], data_dir: pathlib.Path | None
 ) -> tuple[Probe, ...]:
-  """Makes probes by name, in the order of the catalog.
+  """Makes probes by name, in the order of the catalog; those of one's own come last.
 
   Args:
-    names: names of probes; "all" means all but those that must be asked for by name.
+    probes: names of probes, and probes that are none of the catalog; "all" means all
+      but those that must be asked for by name.
     data_dir: folder with data files, or None.
 
   Raises:
-    SymtuneError: there are no names, or one is unknown.
+    SymtuneError: there are no probes, or a name is unknown. A name is never a file:
+      only a command line may name one (`own.read_probes`).
   """
+  names = [probe for probe in probes if isinstance(probe, str)]
   unknown = [name for name in names if name not in (*PROBES, ALL)]
-  if unknown or not names:
+  if unknown or not probes:
     raise SymtuneError(
       f"probes: got {', '.join(unknown) or 'none'}, expected some of "
       f"{', '.join(PROBES)}, or {ALL}.{did_you_mean(''.join(unknown[:1]), PROBES)}"
@@ -68,4 +71,5 @@ def make_probes(
     for name in PROBES
     if name in names or (ALL in names and name not in _BY_NAME_ONLY)
   ]
-  return tuple(PROBES[name](data_dir) for name in chosen)
+  own = [probe for probe in probes if not isinstance(probe, str)]
+  return (*(PROBES[name](data_dir) for name in chosen), *own)

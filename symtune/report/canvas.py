@@ -1,5 +1,6 @@
 """A PNG, SVG or PDF of a matplotlib figure, without a date and the user's own style."""
 
+import enum
 import io
 from collections.abc import Callable
 
@@ -7,11 +8,20 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+
+class Form(enum.StrEnum):
+  """The kind of a figure's file, and the ending of its name."""
+
+  PNG = "png"
+  SVG = "svg"
+  PDF = "pdf"
+
+
 # What is left out of a file: who made it, and when.
 FORMS = {
-  "png": {"Software": None},
-  "svg": {"Creator": None, "Date": None, "Format": None, "Type": None},
-  "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+  Form.PNG: {"Software": None},
+  Form.SVG: {"Creator": None, "Date": None, "Format": None, "Type": None},
+  Form.PDF: {"Creator": None, "Producer": None, "CreationDate": None},
 }
 
 
@@ -65,5 +75,7 @@ def draw_figure(
     FigureCanvasAgg(figure)
     draw(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=form, metadata=FORMS[form], transparent=form == "svg")
+    figure.savefig(
+      buffer, format=form, metadata=FORMS[Form(form)], transparent=form == "svg"
+    )
   return buffer.getvalue()

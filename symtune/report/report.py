@@ -24,6 +24,7 @@ from symtune.probe.probes.order_sensitivity import OrderSensitivity
 from symtune.probe.results import Results, read_results
 from symtune.probe.run import CheckpointLabel
 from symtune.probe.texts import read_questions
+from symtune.report.canvas import Form
 from symtune.report.contrasts import compare_settings, contrast_table
 from symtune.report.figures import draw_accuracy
 from symtune.report.hypotheses import agreement, hypothesis_table
@@ -97,7 +98,10 @@ _STATISTICS = """\
 
 
 def write_report(
-  run_dir: pathlib.Path, rule: Rule = Rule.SUM, order: Sequence[tuple[str, int]] = ()
+  run_dir: pathlib.Path,
+  rule: Rule = Rule.SUM,
+  order: Sequence[tuple[str, int]] = (),
+  forms: Sequence[Form] = (),
 ) -> tuple[rich.table.Table, ...]:
   """Writes report.md, report.html, report.png and, for several sizes, scaling.png.
 
@@ -106,6 +110,7 @@ def write_report(
       are used when they exist.
     rule: how log-likelihoods become answers.
     order: order of the checkpoints by name and step, see `pair_rows`.
+    forms: what figures are written as besides PNG.
 
   Returns:
     For the terminal: the headline table, and the table of groups if there are several.
@@ -119,7 +124,8 @@ def write_report(
   for section in content.sections:
     for part in section.parts:
       if isinstance(part, Drawing):
-        write_whole(run_dir / part.file, part.draw("png"))
+        for form in dict.fromkeys((Form.PNG, *forms)):
+          write_whole((run_dir / part.file).with_suffix(f".{form}"), part.draw(form))
   write_whole(run_dir / REPORT_FILE, content_to_markdown(content))
   write_page(run_dir / PAGE_FILE, content, texts)
   tables = [content.sections[0].parts[0], *_group_tables(content.results)[:1]]

@@ -53,6 +53,42 @@ def test_a_name_that_differs_from_its_file_is_an_error(tmp_path):
     load.load_card(tmp_path / "other.yaml")
 
 
+@pytest.mark.parametrize("folder", [".", "tasks"])
+def test_a_card_of_the_working_folder_is_found_by_name(tmp_path, monkeypatch, folder):
+  monkeypatch.chdir(tmp_path)
+  text = (resource_dir("tasks") / "train" / "rte.yaml").read_text(encoding="utf-8")
+  (tmp_path / folder).mkdir(exist_ok=True)
+  path = tmp_path / folder / "mine.yaml"
+  path.write_text(text.replace("name: rte", "name: mine"), encoding="utf-8")
+  card = load.load_card("mine")
+  assert card == load.load_card(path)
+  write_rows(tmp_path / folder, card)
+  assert len(load.load_task("mine", None).examples) == 4  # rows lie beside the card
+  assert not load.is_for_evaluation("mine")
+
+
+def test_a_name_that_may_mean_two_files_is_refused(tmp_path, monkeypatch):
+  """A recipe means the same tasks in every folder, or says that it does not."""
+  monkeypatch.chdir(tmp_path)
+  shutil.copy(resource_dir("tasks") / "train" / "rte.yaml", "rte.yaml")
+  with pytest.raises(SymtuneError, match=r"'rte' may be .* and rte\.yaml: give the pa"):
+    load.load_card("rte")
+  assert load.load_card("./rte.yaml").name == "rte"
+  (tmp_path / "tasks").mkdir()
+  for folder in (".", "tasks"):
+    (tmp_path / folder / "mine.yaml").write_text(SUITE + "tasks: [wnli]\n")
+  with pytest.raises(SymtuneError, match=r"suite 'mine' may be tasks/mine\.yaml and m"):
+    load.read_suite("mine")
+  (tmp_path / "mine.yaml").unlink()
+  assert [card.name for card in load.read_suite("mine").tasks] == ["wnli"]
+
+
+def test_a_file_that_a_shipped_name_stands_for_is_no_second_one(monkeypatch):
+  """In `tasks/train` of a checkout, rte.yaml is the shipped card itself."""
+  monkeypatch.chdir(resource_dir("tasks") / "train")
+  assert load.load_card("rte").name == "rte"
+
+
 def test_a_missing_card_file_is_an_error(tmp_path):
   with pytest.raises(SymtuneError, match=r"none\.yaml: cannot be read"):
     load.load_card(tmp_path / "none.yaml")

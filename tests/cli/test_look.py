@@ -63,6 +63,52 @@ def test_an_imported_table_is_asked_by_its_card(run, tmp_path):
   assert (tmp_path / "out" / "results.jsonl").read_bytes() == first
 
 
+def test_a_card_of_the_working_folder_is_asked_by_its_name(run, tmp_path):
+  assert run("data", "import", "reviews.csv", "--to", ".", *TABLE[2:])[0] == 0
+  suite = "name: mine\nversion: 1\ndescription: Mine.\ntasks: [reviews]\n"
+  (tmp_path / "mine.yaml").write_text(suite)
+  code, printed = _ask(run, "--task", "reviews")
+  assert code == 0, printed
+  first = (tmp_path / "out" / "results.jsonl").read_bytes()
+  code, printed = _ask(run, "--suite", "mine", "--data", ".")
+  assert code == 0, printed
+  assert (tmp_path / "out" / "results.jsonl").read_bytes() == first
+
+
+PROBE = """
+from symtune.probe.ask import Asker, Question, TaskProbe
+from symtune.data.episodes import Episode
+
+
+class MyProbe(TaskProbe):
+  name = "my_probe"
+
+  def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
+    label = episode.query.label
+    return [Question(setting="mine", episode=episode, context=label, prior=label)]
+"""
+
+
+def test_a_probe_of_ones_own_is_asked_by_its_file(run, tmp_path):
+  (tmp_path / "my_probe.py").write_text(PROBE)
+  mine = "my_probe.py:MyProbe"
+  code, printed = _ask(run, *TABLE, "--probes", f"{mine},flipped_labels")
+  assert code == 0, printed
+  assert "| my probe: mine |" in (tmp_path / "out" / "report.md").read_text()
+  rows = read_results(tmp_path / "out" / "results.jsonl")
+  assert {r.probe for r in rows} == {"my_probe", "flipped_labels"}
+  code, printed = run("preview", "micro_bird_fish", "--probe", mine, "--count", "1")
+  assert code == 0, printed
+  assert "my probe: mine, micro_bird_fish" in printed
+  code, printed = run(
+    *("probe", "microworld", "--out", "probed", "--probes", mine),
+    *("--checkpoint", "baseline:majority", "--gin.probe.max_queries=1"),
+  )
+  assert code == 0, printed
+  rows = read_results(tmp_path / "probed" / "results.jsonl")
+  assert {r.probe for r in rows} == {"my_probe"}
+
+
 def test_suites_are_asked_about(run):
   code, printed = _ask(run, "--suite", "microworld_eval", models=["baseline:majority"])
   assert code == 0, printed
@@ -122,6 +168,30 @@ def test_preview_shows_what_a_probe_asks(run):
   code, printed = run("preview", name, "--probe", "moods")
   assert code == 2
   assert "expected some of settings" in printed
+
+
+def test_tables_and_figures_are_exported(run, tmp_path):
+  assert _ask(run, *TABLE)[0] == 0
+  code, printed = run("report", "out", "--format", "csv")
+  assert code == 0
+  assert printed.startswith("over,probe,setting,")
+  code, printed = run("report", "out", "--format", "latex", "--out", "table.tex")
+  assert (code, printed) == (0, "")
+  assert r"\toprule" in (tmp_path / "table.tex").read_text()
+  code, printed = run("report", "out", "--figures", "svg,pdf")
+  assert code == 0, printed
+  assert {"report.svg", "report.pdf"} <= {p.name for p in (tmp_path / "out").iterdir()}
+  for arguments, message in (
+    (["--format", "word"], "'csv', 'json', 'latex'"),
+    (["--figures", "gif"], "'png', 'svg', 'pdf'"),
+    (["--format", "csv", "--figures", "svg"], "expected one"),
+    (["out", "--format", "csv"], "takes one run"),
+    (["--format", "csv", "--out", "out"], "is a folder"),
+    (["--format", "csv", "--rule", "best"], "rule"),
+  ):
+    code, printed = run("report", "out", *arguments)
+    assert code == 2
+    assert message in printed
 
 
 def test_several_runs_become_one_report(run, tmp_path):

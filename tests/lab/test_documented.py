@@ -77,6 +77,21 @@ def test_a_table_becomes_a_report_with_one_command(folder, monkeypatch, capsys):
   assert (out / "report.md").exists()
 
 
+@pytest.mark.parametrize("page", ["add_a_probe.md", "add_a_task.md"])
+def test_extensions_run_in_an_empty_folder(folder, monkeypatch, capsys, page):
+  text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+  for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+    (folder / "my_probe.py").write_text(code, encoding="utf-8")
+  (block,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+  for command in block.replace("\\\n", " ").strip().splitlines():
+    monkeypatch.setattr(sys, "argv", shlex.split(command))
+    with pytest.raises(SystemExit) as stop:
+      main()
+    printed = capsys.readouterr()
+    assert not stop.value.code, printed.err
+  assert len(list(folder.glob("runs/*/report.html"))) == 1
+
+
 def test_the_lab_page_runs_from_top_to_bottom(folder):
   blocks = re.findall(r"```python\n(.*?)```", LAB, re.DOTALL)
   assert len(blocks) == 4

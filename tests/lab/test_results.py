@@ -46,6 +46,18 @@ def test_tables_figures_and_the_report_show_it(results, tmp_path):
   assert "flipped labels" in page
 
 
+def test_numbers_and_latex_are_those_of_the_report(results):
+  frame = results.accuracies()
+  flipped = frame[(frame["setting"] == "flipped") & (frame["over"] == "all")]
+  assert flipped["accuracy"].tolist() == [1.0, 0.0]
+  assert flipped["difference"].tolist()[1] == -1.0
+  assert results.export("csv") == frame.to_csv(index=False)
+  assert r"flipped labels & 1 & 4 & 50.0 & 100.0 [" in results.table().latex()
+  assert r"flipped labels & 1 & 4 & 50.0 & 100.0 [" in results.export("latex")
+  with pytest.raises(SymtuneError, match="expected one of 'csv'"):
+    results.export("word")
+
+
 def test_changed_episodes_have_their_texts(results, words):
   changed = results.episodes(probe="flipped_labels", changed="right-wrong", limit=3)
   assert len(changed) == 3
