@@ -29,6 +29,8 @@ from symtune.report.lab.episodes import AnsweredEpisode, Change, Wanted, find_ep
 from symtune.report.lab.join import keep_paired
 from symtune.report.lab.page import write_page
 from symtune.report.lab.show import episode_to_html, episode_to_terminal, table_to_html
+from symtune.report.labels.reliance import measure_reliance
+from symtune.report.labels.tables import reliance_table
 from symtune.report.report import make_content
 from symtune.report.results import PairedResults, pair_rows
 from symtune.report.rules import Rule, apply_rule
@@ -108,6 +110,16 @@ class LabResults:
     settings = summarize_settings(results)
     return LabTable(table=headline_table(settings, results.checkpoints))
 
+  def label_reliance(self, rule: str = "sum") -> "LabTable":
+    """What rests on the names of labels, and its change from the first model.
+
+    Natural labels minus symbols, minus nonce words, and the override rate under flipped
+    labels, each where its probe was asked; no rows where none was.
+    """
+    results = self.paired(rule)
+    found = measure_reliance(results)
+    return LabTable(table=reliance_table(found, results.checkpoints))
+
   def accuracies(self, rule: str = "sum") -> "pandas.DataFrame":
     """Accuracy of every setting, group and task as shares with 95% intervals.
 
@@ -122,8 +134,8 @@ class LabResults:
     """The tables as text for other programs.
 
     Args:
-      form: "csv" is `accuracies`, "json" has the differences between settings too, and
-        "latex" all tables of the report for the package booktabs.
+      form: "csv" is `accuracies`, "json" has differences between settings and label
+        reliance too, and "latex" all tables of the report for the package booktabs.
       rule: see `paired`.
 
     Raises:

@@ -139,29 +139,53 @@ def _compare(
   first: SettingRows, last: SettingRows, place: int, label: CheckpointLabel
 ) -> Contrast | None:
   """The contrast of two settings; None if no task was asked in both."""
-  by_task = {task.task: task.by_checkpoint[place] for task in first.tasks}
-  pairs = {
-    task.task: _same_questions(by_task[task.task], task.by_checkpoint[place])
-    for task in last.tasks
-    if task.task in by_task
-  }
-  pairs = {task: rows for task, rows in pairs.items() if len(rows[0])}
+  pairs = pair_questions(first, last, place)
   if not pairs:
     return None
   before, after = (
     [right_answers(rows[side]) for rows in pairs.values()] for side in (0, 1)
   )
   questions = tuple(question_hash([p[side] for p in pairs.values()]) for side in (0, 1))
-  key = ("report", "contrast", first.probe, first.setting, last.setting, *pairs)
+  rng = contrast_generator(first, last, tuple(pairs))
   return Contrast(
     probe=first.probe,
     settings=(first.setting, last.setting),
     checkpoint=label,
     tasks=tuple(pairs),
     questions=questions,
-    change=paired_difference(before, after, keyed_generator(*key)),
+    change=paired_difference(before, after, rng),
     holm_p_value=1.0,
   )
+
+
+def pair_questions(
+  first: SettingRows, last: SettingRows, place: int
+) -> dict[str, tuple[Results, Results]]:
+  """What a checkpoint answered to the questions that were asked in both settings.
+
+  Args:
+    first: a setting.
+    last: another one of the same probe.
+    place: of the checkpoint.
+
+  Returns:
+    Rows of both by task, question by question; without tasks that only one has.
+  """
+  by_task = {task.task: task.by_checkpoint[place] for task in first.tasks}
+  pairs = {
+    task.task: _same_questions(by_task[task.task], task.by_checkpoint[place])
+    for task in last.tasks
+    if task.task in by_task
+  }
+  return {task: rows for task, rows in pairs.items() if len(rows[0])}
+
+
+def contrast_generator(
+  first: SettingRows, last: SettingRows, tasks: Sequence[str]
+) -> np.random.Generator:
+  """Draws the resamples of a contrast: equal results give equal intervals."""
+  names = (first.probe, first.setting, last.setting)
+  return keyed_generator("report", "contrast", *names, *tasks)
 
 
 def _same_questions(first: Results, last: Results) -> tuple[Results, Results]:

@@ -37,6 +37,12 @@ from symtune.report.lab.content import (
 )
 from symtune.report.lab.join import keep_paired
 from symtune.report.lab.page import write_page
+from symtune.report.labels.reliance import measure_reliance
+from symtune.report.labels.tables import (
+  READING,
+  reliance_change_table,
+  reliance_table,
+)
 from symtune.report.notes import write_notes
 from symtune.report.open_answers import generated_table, rule_table
 from symtune.report.results import PairedResults, keep_common_tasks, pair_rows
@@ -113,7 +119,8 @@ def write_report(
     forms: what figures are written as besides PNG.
 
   Returns:
-    For the terminal: the headline table, and the table of groups if there are several.
+    For the terminal: label reliance where it was asked, the headline table, and the
+    table of groups if there are several.
 
   Raises:
     SymtuneError: there are no results, files are damaged, or no question was asked of
@@ -128,8 +135,7 @@ def write_report(
           write_whole((run_dir / part.file).with_suffix(f".{form}"), part.draw(form))
   write_whole(run_dir / REPORT_FILE, content_to_markdown(content))
   write_page(run_dir / PAGE_FILE, content, texts)
-  tables = [content.sections[0].parts[0], *_group_tables(content.results)[:1]]
-  return tuple(to_terminal(table) for table in tables if isinstance(table, Table))
+  return tuple(map(to_terminal, content.headlines))
 
 
 def make_content(
@@ -153,10 +159,13 @@ def make_content(
     alt="Accuracy by setting and checkpoint, with chance levels",
     draw=functools.partial(draw_accuracy, settings, results.checkpoints),
   )
+  headline = headline_table(settings, results.checkpoints)
+  reliance, groups = _reliance_tables(results), _group_tables(results)
   sections = [
-    of_table(headline_table(settings, results.checkpoints)),
+    *_describe_reliance(reliance),
+    of_table(headline),
     *_describe_changes(settings, results.checkpoints),
-    *map(of_table, _group_tables(results)),
+    *map(of_table, groups),
     Section(parts=(accuracy,)),
     *_describe_notes(write_notes(rows, results.checkpoints, rule)),
     Section(title="How to read the numbers", parts=(_STATISTICS,)),
@@ -174,6 +183,7 @@ def make_content(
     remarks=(*_head(about, rule), *([paired.remark] if paired.remark else [])),
     sections=tuple(sections),
     results=results,
+    headlines=(*reliance[:1], headline, *groups[:1]),
   )
 
 
@@ -198,6 +208,25 @@ def _group_tables(results: PairedResults) -> list[Table]:
   if len(results.checkpoints) > 2:
     tables.append(change_table(summaries, results.checkpoints, by_group=True))
   return tables
+
+
+def _reliance_tables(results: PairedResults) -> list[Table]:
+  """Label reliance where it was asked; more than two checkpoints have two tables."""
+  found = measure_reliance(results)
+  if not found:
+    return []
+  tables = [reliance_table(found, results.checkpoints)]
+  if len(results.checkpoints) > 2:
+    tables.append(reliance_change_table(found, results.checkpoints))
+  return tables
+
+
+def _describe_reliance(tables: Sequence[Table]) -> list[Section]:
+  if not tables:
+    return []
+  first, *others = tables
+  opening = Section(title=first.title, parts=(first, READING))
+  return [opening, *map(of_table, others)]
 
 
 def _describe_common_tasks(results: PairedResults) -> list[Section]:

@@ -16,7 +16,7 @@ and by exemplar seed (`clusters.py`).
   their correlation.
 - The p-value is McNemar's exact test over queries if there is one exemplar seed. With
   several seeds, queries are not independent, and it is Student's test with the
-  clustered error.
+  clustered error. So it is for a difference of differences: signs do not test its mean.
 
 scipy and statsmodels are used where they have a method;
 tests/stats/test_stats_simulated.py shows that the intervals have their stated coverage.
@@ -185,15 +185,36 @@ def paired_difference(
     The difference, with 95% intervals. The pairs of McNemar's test are queries: a query
     asked with several seeds counts once, as better or worse overall.
   """
-  changes = [_change(a, b) for a, b in zip(first, last, strict=True)]
+  return weighted_difference((first, last), (-1.0, 1.0), rng, resamples=resamples)
+
+
+def weighted_difference(
+  cells: Sequence[Sequence[TaskAnswers]],
+  weights: Sequence[float],
+  rng: np.random.Generator,
+  *,
+  resamples: int = RESAMPLES,
+) -> PairedDifference:
+  """The mean over tasks of a weighted sum of answers to the same questions.
+
+  Args:
+    cells: answers, 0 to 1, of each checkpoint or setting, task by task; same questions,
+      same order.
+    weights: one per cell: -1 and 1 for a difference, and 1, -1, -1, 1 for a difference
+      of differences, (last - third) - (second - first).
+    rng: draws the queries, the same for all cells.
+    resamples: number of bootstrap resamples.
+  """
+  changes = [_combine(task, weights) for task in zip(*cells, strict=True)]
+  most = sum(map(abs, weights)) / 2.0  # all right in one half, all wrong in the other
   sums = np.concatenate([per_query(t)[:, 0] for t in changes])
-  most = int(np.unique(sums, return_counts=True)[1].max())
+  equal = int(np.unique(sums, return_counts=True)[1].max())
   spread = measure_spread(changes)
   # A task with one query does not show how much its queries differ.
   has_single = any(t.num_queries < 2 for t in changes)
-  is_few = has_single or len(sums) - most < FEW_CHANGES
+  is_few = has_single or len(sums) - equal < FEW_CHANGES
   if is_few:
-    low, high = weighted_interval((first, last), (-1.0, 1.0))
+    low, high = weighted_interval(cells, weights)
   else:
     low, high = _bootstrap(changes, spread, rng, resamples)
   error = float(np.sqrt(spread.variance)) or 1.0 / _count_queries(changes)
@@ -205,10 +226,10 @@ def paired_difference(
   return PairedDifference(
     n=sum(len(t.values) for t in changes),
     difference=float(np.mean([t.mean for t in changes])),
-    low=max(-1.0, low),
-    high=min(1.0, high),
-    new_tasks=new_tasks and (max(-1.0, new_tasks[0]), min(1.0, new_tasks[1])),
-    p_value=_p_value(changes, spread, sums, is_few),
+    low=max(-most, low),
+    high=min(most, high),
+    new_tasks=new_tasks and (max(-most, new_tasks[0]), min(most, new_tasks[1])),
+    p_value=_p_value(changes, spread, sums, is_few, len(cells) == 2),
     detectable=smallest_detectable(error, spread),
   )
 
@@ -258,9 +279,10 @@ def _p_value(
   spread: Spread,
   sums: Float[np.ndarray, " queries"],
   is_few: bool,
+  has_two: bool,
 ) -> float:
   exact = mcnemar_p_value(int((sums > 0).sum()), int((sums < 0).sum()))
-  if spread.seed_df == 0 or spread.variance == 0.0:
+  if (spread.seed_df == 0 and has_two) or spread.variance == 0.0:
     return exact
   clustered = spread.p_value(float(np.mean([t.mean for t in changes])))
   # With only a handful of changed queries, Student's test is overconfident.
@@ -278,9 +300,8 @@ def _correlations(
   found = np.eye(len(checkpoints))
   for i in range(len(checkpoints)):
     for j in range(i):
-      changes = [
-        _change(a, b) for a, b in zip(checkpoints[i], checkpoints[j], strict=True)
-      ]
+      pairs = zip(checkpoints[i], checkpoints[j], strict=True)
+      changes = [_combine(pair, (-1.0, 1.0)) for pair in pairs]
       both = (plain[i] + plain[j] - measure_spread(changes).variance) / 2
       both = max(0.0, both - less) if both > 0.0 else both
       scale = np.sqrt(smoothed[i] * smoothed[j])
@@ -293,12 +314,13 @@ def _count_queries(tasks: Sequence[TaskAnswers]) -> int:
   return sum(t.num_queries for t in tasks)
 
 
-def _change(first: TaskAnswers, last: TaskAnswers) -> TaskAnswers:
-  same = np.array_equal(first.queries, last.queries) and np.array_equal(
-    first.seeds, last.seeds
-  )
-  assert same, "answers are not paired"
-  return dataclasses.replace(first, values=last.values - first.values)
+def _combine(cells: Sequence[TaskAnswers], weights: Sequence[float]) -> TaskAnswers:
+  """The weighted sum of the answers to each question of one task."""
+  for name in ("queries", "seeds"):
+    asked = [getattr(cell, name) for cell in cells]
+    assert all(np.array_equal(asked[0], a) for a in asked), "answers are not paired"
+  values = np.asarray(weights) @ np.stack([cell.values for cell in cells])
+  return dataclasses.replace(cells[0], values=values)
 
 
 def _bootstrap(

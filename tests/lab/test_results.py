@@ -54,6 +54,11 @@ def test_numbers_and_latex_are_those_of_the_report(results):
   assert results.export("csv") == frame.to_csv(index=False)
   assert r"flipped labels & 1 & 4 & 50.0 & 100.0 [" in results.table().latex()
   assert r"flipped labels & 1 & 4 & 50.0 & 100.0 [" in results.export("latex")
+  rows = results.label_reliance().frame
+  assert rows["measure"].tolist() == [
+    "natural minus symbols",
+    "override rate, flipped labels",
+  ]
   with pytest.raises(SymtuneError, match="expected one of 'csv'"):
     results.export("word")
 

@@ -460,5 +460,5 @@ def test_catalog_names_are_the_probes_own(data_dir):
     assert name.startswith(make(data_dir).name)
   everything = make_probes(["all"], data_dir)
   assert len(everything) == len({probe.name for probe in everything}) == 14
-  with pytest.raises(SymtuneError, match=r"got \['x'\], expected some of settings"):
+  with pytest.raises(SymtuneError, match="got x, expected some of settings"):
     make_probes(["x"], None)

@@ -68,6 +68,10 @@ def test_json_has_differences_between_settings(both_checkpoints):
   )
   assert one["difference"] == 0.0
   assert one["n"] == 14
+  before, after = found["label_reliance"]
+  assert before["measure"] == "natural minus symbols"
+  assert before["difference"] is None
+  assert (after["value"], after["difference"]) == (0.0, 0.0)
   first = found["accuracies"][0]
   assert first["difference"] is None
 
@@ -104,7 +108,9 @@ def test_a_table_has_rules_and_no_details():
 
 def test_all_tables_of_the_report_become_latex(run_dir):
   text = content_to_latex(make_content(run_dir))
-  titles = re.findall(r"^## (.*in (?:%|points).*)$", _markdown(run_dir), re.MULTILINE)
+  titles = re.findall(
+    r"^## (.*(?:in %|interval\]).*)$", _markdown(run_dir), re.MULTILINE
+  )
   assert titles
   assert text.count(r"\toprule") == text.count(r"\bottomrule") == len(titles)
   for title in titles:

@@ -29,7 +29,8 @@ def test_figure_is_a_png(run_dir):
 
 
 def test_terminal_gets_the_headline(run_dir):
-  (table,) = write_report(run_dir)
+  reliance, table = write_report(run_dir)
+  assert reliance.row_count == 1
   assert table.row_count == 5
   assert "mean over tasks" in str(table.title)
 

@@ -15,6 +15,7 @@ from symtune.stats.means import (
   mcnemar_p_value,
   paired_difference,
   smallest_detectable,
+  weighted_difference,
   wilson_interval,
 )
 
@@ -306,3 +307,44 @@ def test_swapping_the_checkpoints_mirrors_the_interval(rows):
 def test_unpaired_answers_are_refused():
   with pytest.raises(AssertionError, match="not paired"):
     paired_difference([_answers([1, 0])], [_answers([1, 0], [5, 6])], _rng())
+
+
+WEIGHTS = (1.0, -1.0, -1.0, 1.0)
+
+
+def _four(length=40):
+  return [
+    [_answers([(i * k + k) % m == 0 for i in range(length)])]
+    for k, m in ((1, 2), (3, 4), (5, 3), (7, 5))
+  ]
+
+
+def test_a_difference_is_a_weighted_one():
+  first, last, *_ = _four()
+  found = weighted_difference((first, last), (-1.0, 1.0), _rng())
+  assert found == paired_difference(first, last, _rng())
+
+
+def test_a_difference_of_differences_has_the_error_of_its_questions():
+  """With one seed the answers are independent: Student's test of one sample."""
+  cells = _four()
+  values = [cell[0].values for cell in cells]
+  each = (values[3] - values[2]) - (values[1] - values[0])
+  found = weighted_difference(cells, WEIGHTS, _rng())
+  assert found.difference == pytest.approx(each.mean())
+  assert found.p_value == pytest.approx(scipy.stats.ttest_1samp(each, 0.0).pvalue)
+  half = 1.96 * each.std(ddof=1) / np.sqrt(len(each))
+  assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.08)
+  assert found.new_tasks is None
+
+
+def test_a_difference_of_differences_may_reach_two():
+  none, all_right = [_answers([0] * 30)], [_answers([1] * 30)]
+  found = weighted_difference([all_right, none, none, all_right], WEIGHTS, _rng())
+  assert found.difference == 2.0
+  assert found.high == 2.0
+  assert 1.5 < found.low < 2.0
+  assert found.p_value < 1e-8
+  same = weighted_difference([none, all_right, none, all_right], WEIGHTS, _rng())
+  assert (same.difference, same.p_value) == (0.0, 1.0)
+  assert same.low < 0.0 < same.high

@@ -10,6 +10,7 @@ import functools
 import jaxtyping
 import numpy as np
 import pytest
+import scipy.stats
 from scipy.special import expit
 from statsmodels.stats.proportion import proportions_ztest
 
@@ -19,6 +20,7 @@ from symtune.stats.means import (
   macro_mean,
   mcnemar_p_value,
   paired_difference,
+  weighted_difference,
   weighted_interval,
 )
 
@@ -244,3 +246,31 @@ def test_override_rate_interval_covers():
     found = macro_mean(asked)
     hits += found.low <= truth <= found.high
   assert 0.93 <= hits / EXPERIMENTS <= 0.97
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.8])
+def test_difference_of_differences_errs_as_often_as_it_says(effect):
+  """Two settings of two checkpoints; all four answer the same queries and seeds."""
+  rng = keyed_generator("difference of differences", str(effect))
+  shifts, weights = (0.0, 1.0, 0.0, 1.0 - effect), (1.0, -1.0, -1.0, 1.0)
+  truth = float(np.dot(weights, [_truth(shift) for shift in shifts]))
+  hits = significant = detectable = 0
+  ids, seeds = np.repeat(np.arange(QUERIES), SEEDS), np.tile(np.arange(SEEDS), QUERIES)
+  for _ in range(EXPERIMENTS):
+    cells: list[list[TaskAnswers]] = [[], [], [], []]
+    for task in TASKS:
+      query = rng.normal(0, QUERY_SD, (QUERIES, 1))
+      for cell, shift in zip(cells, shifts, strict=True):
+        seed = rng.normal(0, SEED_SD, (1, SEEDS))
+        right = rng.random((QUERIES, SEEDS)) < expit(task + shift + query + seed)
+        values = right.reshape(-1).astype(np.float64)
+        cell.append(TaskAnswers(queries=ids, seeds=seeds, values=values))
+    found = weighted_difference(cells, weights, rng, resamples=500)
+    hits += found.low <= truth <= found.high
+    significant += found.p_value < 0.05
+    detectable += found.detectable / EXPERIMENTS
+  assert 0.93 <= hits / EXPERIMENTS <= 0.98
+  # The power that `detectable`, 2.8 standard errors, promises; 5% without effect.
+  ratio = 2.8 * truth / detectable
+  power = scipy.stats.norm.sf([1.96 - ratio, 1.96 + ratio]).sum()
+  assert significant / EXPERIMENTS == pytest.approx(power, abs=0.03)

@@ -4,7 +4,11 @@ import enum
 import json
 
 from symtune.report.export.latex import PREAMBLE, to_latex
-from symtune.report.export.records import accuracy_records, contrast_records
+from symtune.report.export.records import (
+  accuracy_records,
+  contrast_records,
+  reliance_records,
+)
 from symtune.report.lab.content import Content
 from symtune.report.results import PairedResults
 from symtune.report.rules import Rule
@@ -15,7 +19,7 @@ class ExportFormat(enum.StrEnum):
   """What results become."""
 
   CSV = "csv"  # accuracies as numbers
-  JSON = "json"  # accuracies and differences between settings as numbers
+  JSON = "json"  # the same, differences between settings, label reliance
   LATEX = "latex"  # the tables of the report, rounded as there
 
 
@@ -34,6 +38,7 @@ def results_to_json(results: PairedResults, rule: Rule) -> str:
     "checkpoints": [{"name": c.name, "step": c.step} for c in results.checkpoints],
     "accuracies": accuracy_records(results),
     "contrasts": contrast_records(results),
+    "label_reliance": reliance_records(results),
   }
   return json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from symtune.probe.run import CheckpointLabel
 from symtune.report.contrasts import compare_settings
+from symtune.report.labels.reliance import measure_reliance
 from symtune.report.results import PairedResults
 from symtune.report.summary import (
   Summary,
@@ -59,6 +60,31 @@ def contrast_records(results: PairedResults) -> list[dict[str, Any]]:
       **change_record(c.change, c.holm_p_value),
     }
     for c in compare_settings(results)
+  ]
+
+
+def reliance_records(results: PairedResults) -> list[dict[str, Any]]:
+  """Label reliance and its change from the first checkpoint (`report.labels`)."""
+  return [
+    {
+      "measure": one.measure,
+      "checkpoint": label.name,
+      "step": label.step,
+      "tasks": len(one.tasks),
+      "n": one.n,
+      "value": level.value,
+      "low": level.low,
+      "high": level.high,
+      **change_record(change, p_holm),
+    }
+    for one in measure_reliance(results)
+    for label, level, change, p_holm in zip(
+      results.checkpoints,
+      one.levels,
+      (None, *one.changes),
+      (1.0, *one.holm_p_values),
+      strict=True,
+    )
   ]
 
 

@@ -42,14 +42,16 @@ class Content:
   Attributes:
     title: its title.
     remarks: paragraphs below the title.
-    sections: the sections, the headline table first.
+    sections: the sections, the most important ones first.
     results: the answers that it is about.
+    headlines: the tables that the terminal shows.
   """
 
   title: str
   remarks: tuple[str, ...]
   sections: tuple[Section, ...]
   results: PairedResults
+  headlines: tuple[Table, ...]
 
 
 def of_table(table: Table) -> Section:
