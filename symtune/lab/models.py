@@ -173,7 +173,7 @@ def load(
     called: its name in tables; needed where two models have one name.
     max_inputs: longest prompt in tokens; longer episodes lose exemplars.
     max_targets: longest label or generated text in tokens.
-    cache: a folder that keeps answers for the next session; None keeps them in memory.
+    cache: a folder that keeps answers for later; None keeps them in memory.
 
   Returns:
     The model.
