@@ -12,13 +12,12 @@ import time
 
 import numpy as np
 import pytest
-from family_tokenizers import make_files
+from family_models import write_model
 
 from symtune.convert.convert import Destination, Format, convert
-from symtune.convert.decoder.folder import DecoderCheckpoint, write_decoder
-from symtune.convert.decoder.read_config import SpecialIds
+from symtune.convert.decoder.folder import DecoderCheckpoint
 from symtune.convert.source import open_checkpoint
-from symtune.convert.tensors import LazyTensor, expected_shapes
+from symtune.convert.tensors import expected_shapes
 from symtune.errors import SymtuneError
 from symtune.model.decoder.config import DecoderConfig
 
@@ -83,31 +82,12 @@ FAST_COMPILE = (
 )
 
 
-def _write_model(folder: pathlib.Path) -> None:
-  """A model with random weights, as Transformers would have saved it."""
-  rng = np.random.default_rng(0)
-
-  def tensor(shape: tuple[int, ...]) -> LazyTensor:
-    values = rng.normal(0.0, 0.1, shape).astype(np.float32)
-    return LazyTensor(shape=shape, dtype=values.dtype, read=lambda: values)
-
-  for name, content in make_files("smollm2").items():
-    (folder / name).write_text(json.dumps(content))
-  checkpoint = DecoderCheckpoint(
-    where="random",
-    config=CONFIG,
-    tensors={path: tensor(shape) for path, shape in expected_shapes(CONFIG).items()},
-    ids=SpecialIds(eos=(2,)),
-  )
-  list(write_decoder(folder, checkpoint, dtype=np.dtype(np.float32)))
-
-
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> pathlib.Path:
   folder = tmp_path_factory.mktemp("tiny_decoder")
   model = folder / "model"
   model.mkdir()
-  _write_model(model)
+  write_model(model, CONFIG, 0.1)
   path = folder / "tiny_decoder.gin"
   path.write_text(RECIPE.format(folder=model))
   return path

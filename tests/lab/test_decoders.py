@@ -1,19 +1,14 @@
 """A decoder-only model in the lab: its numbers are those of its network."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from family_tokenizers import make_files
+from family_models import write_model
 
 import symtune as st
-from symtune.convert.decoder.folder import DecoderCheckpoint, write_decoder
-from symtune.convert.decoder.read_config import SpecialIds
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
-from symtune.convert.tensors import LazyTensor, expected_shapes
 from symtune.model.decoder.config import DecoderConfig
 from symtune.model.networks import make_network
 
@@ -34,21 +29,7 @@ CONFIG = DecoderConfig(
 def folder(tmp_path_factory):
   """A model with random weights, as Transformers would have saved it."""
   folder = tmp_path_factory.mktemp("decoder")
-  rng = np.random.default_rng(0)
-
-  def tensor(shape):
-    values = rng.normal(0.0, 0.3, shape).astype(np.float32)
-    return LazyTensor(shape=shape, dtype=values.dtype, read=lambda: values)
-
-  for name, content in make_files("smollm2").items():
-    (folder / name).write_text(json.dumps(content))
-  checkpoint = DecoderCheckpoint(
-    where="random",
-    config=CONFIG,
-    tensors={path: tensor(shape) for path, shape in expected_shapes(CONFIG).items()},
-    ids=SpecialIds(eos=(2,)),
-  )
-  list(write_decoder(folder, checkpoint, dtype=np.dtype(np.float32)))
+  write_model(folder, CONFIG, 0.3)
   return folder
 
 

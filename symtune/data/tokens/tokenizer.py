@@ -23,7 +23,14 @@ NO_LIMIT = 2**31 - 1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenPair:
-  """Input and target ids of one prompt, each ending with EOS."""
+  """What tuning reads of one prompt.
+
+  Attributes:
+    inputs: ids of the prompt, ending with EOS; for a decoder-only model, of the whole
+      sequence with its label (`causal.CausalTokenizer.pair`).
+    targets: ids of the label, ending with EOS; for a decoder-only model, the places in
+      the sequence that the loss scores.
+  """
 
   inputs: Int[np.ndarray, "inputs"]
   targets: Int[np.ndarray, "targets"]
