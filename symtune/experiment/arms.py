@@ -30,13 +30,15 @@ class Arms:
   Attributes:
     name: name of the experiment.
     arms: the arms; the others are compared with the first.
-    seeds: a run with seed n has Recipe.seed = TrainSettings.seed = n and asks the
-      questions of the probe seed n.
+    seeds: a run with seed n has Recipe.seed = TrainSettings.seed = n.
+    probe_seeds: how many probe seeds each run asks. With k of them, a run with seed n
+      asks those from n k to n k + k - 1, so that no two runs of an arm share one.
   """
 
   name: str
   arms: Sequence[Arm]
   seeds: Sequence[int]
+  probe_seeds: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,11 +48,13 @@ class ArmRun:
   Attributes:
     arm: the arm.
     seed: the seed.
+    probe_seeds: the seeds of the questions.
     folder: the run's folder.
   """
 
   arm: Arm
   seed: int
+  probe_seeds: tuple[int, ...]
   folder: pathlib.Path
 
   @property
@@ -60,7 +64,7 @@ class ArmRun:
       *self.arm.settings,
       f"Recipe.seed = {self.seed}",
       f"TrainSettings.seed = {self.seed}",
-      f"probe.seeds = ({self.seed},)",
+      f"probe.seeds = {self.probe_seeds}",
     )
 
 
@@ -90,6 +94,10 @@ def check_arms(arms: Arms) -> None:
   if min(arms.seeds) < 0:
     raise SymtuneError(
       f"Arms.seeds: got {min(arms.seeds)}, expected 0 or more. Change it."
+    )
+  if arms.probe_seeds < 1:
+    raise SymtuneError(
+      f"Arms.probe_seeds: got {arms.probe_seeds}, expected 1 or more. Change it."
     )
   for arm in arms.arms:
     for setting in arm.settings:
@@ -122,8 +130,14 @@ def plan_arms(arms: Arms, out: pathlib.Path) -> tuple[ArmRun, ...]:
     arms: what to run.
     out: gets a folder per arm, with a run folder per seed.
   """
+  count = arms.probe_seeds
   return tuple(
-    ArmRun(arm=arm, seed=seed, folder=out / arm.name / f"seed_{seed}")
+    ArmRun(
+      arm=arm,
+      seed=seed,
+      probe_seeds=tuple(range(seed * count, seed * count + count)),
+      folder=out / arm.name / f"seed_{seed}",
+    )
     for seed in arms.seeds
     for arm in arms.arms
   )

@@ -66,6 +66,13 @@ def test_a_seed_seeds_the_data_the_training_and_the_questions(write):
   assert tuple(others) == plain.mixture.ingredients[1:]
 
 
+def test_no_two_runs_of_an_arm_share_a_probe_seed():
+  arms = Arms(name="a", arms=[Arm(name="one", recipe="r")], seeds=(0, 2), probe_seeds=3)
+  runs = plan_arms(arms, pathlib.Path("out"))
+  assert [run.probe_seeds for run in runs] == [(0, 1, 2), (6, 7, 8)]
+  assert "probe.seeds = (6, 7, 8)" in runs[1].bindings
+
+
 def test_the_arms_of_the_microworld_load():
   arms = load_sweep("microworld_arms")
   assert isinstance(arms, Arms)
@@ -79,6 +86,9 @@ BAD_FILES = {
   "no_seeds": (("(0, 3)", "()"), "Arms.seeds: got none"),
   "same_seed": (("(0, 3)", "(3, 0, 3)"), "Arms.seeds: got 3 twice"),
   "negative_seed": (("(0, 3)", "(-1, 3)"), "Arms.seeds: got -1"),
+  "no_probe_seeds": (
+    ("(0, 3)", "(0, 3)\n  probe_seeds = 0"), "Arms.probe_seeds: got 0"
+  ),
   "same_name": (("name = 'other'", "name = 'one'"), "Arm.name: got 'one' twice"),
   "name_of_no_folder": (("'other'", "'../other'"), r"Arm.name: got '\.\./other'"),
   "unknown_key": (("'two'", "'two'\n  shots = 3"), "parameter named 'shots'"),

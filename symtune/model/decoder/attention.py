@@ -13,6 +13,41 @@ from symtune.model.decoder.config import DecoderConfig
 from symtune.model.decoder.layers import Linear, Normalize
 from symtune.model.decoder.rotary import Rotation, rotate
 
+_BLOCK = 256  # queries of a long row that attend at once
+
+
+def causal_attention(
+  query: Float[Array, "batch length heads kv"],
+  key: Float[Array, "batch length kv_heads kv"],
+  value: Float[Array, "batch length kv_heads kv"],
+  mask: Bool[Array, "#batch length length"],
+  *,
+  scale: float,
+) -> Float[Array, "batch length heads kv"]:
+  """`grouped_attention` of rows in which no token sees a later one.
+
+  Queries attend block by block, each block to the keys up to its own end. A long row
+  then needs little more than half of the products, and its logits never stand in memory
+  as a whole; both would otherwise cost a CPU as much time as the rest of the network.
+
+  Args:
+    query: Query vectors.
+    key: Key vectors.
+    value: Value vectors.
+    mask: True where a query may attend to a key, which must not stand behind it.
+    scale: Factor of the logits.
+
+  Returns:
+    The averages, in the type of `value`.
+  """
+  length = query.shape[1]
+  found = []
+  for start in range(0, length, _BLOCK):
+    end = min(start + _BLOCK, length)
+    block = query[:, start:end], key[:, :end], value[:, :end], mask[:, start:end, :end]
+    found.append(grouped_attention(*block, scale=scale))
+  return jnp.concatenate(found, axis=1)
+
 
 def grouped_attention(
   query: Float[Array, "batch q_length heads kv"],
@@ -69,6 +104,7 @@ class GroupedAttention(nn.Module):
     rotation: Rotation | None,
     cache: LayerCache | None = None,
     slot: Int[Array, ""] | None = None,
+    is_causal: bool = False,
   ) -> tuple[Float[Array, "batch length embed"], LayerCache | None]:
     """Attends from the tokens to each other, or to all slots of a cache.
 
@@ -79,6 +115,7 @@ class GroupedAttention(nn.Module):
       rotation: Rotations of the tokens; None: positions do not enter here.
       cache: Earlier tokens of this layer.
       slot: The first slot for the tokens; None keeps them out of the cache.
+      is_causal: There is no cache, and the mask lets no token see a later one.
 
     Returns:
       One vector per token, and the cache, with the tokens if they have slots.
@@ -102,7 +139,8 @@ class GroupedAttention(nn.Module):
       key, value = cache
     elif cache is not None:
       key, value = cache.before(key, value)
-    found = grouped_attention(query, key, value, mask, scale=cfg.logit_scale)
+    attend = causal_attention if is_causal else grouped_attention
+    found = attend(query, key, value, mask, scale=cfg.logit_scale)
     joined = found.reshape(*x.shape[:2], cfg.num_heads * cfg.head_dim)
     kernel_axes = (axes.JOINED_KV, axes.EMBED)
     out = Linear(cfg.emb_dim, kernel_axes, cfg.has_out_bias, cfg.dtype, name="out")

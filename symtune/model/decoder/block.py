@@ -14,6 +14,8 @@ from symtune.model.decoder.config import Block, DecoderConfig
 from symtune.model.decoder.layers import MLP, Normalize
 from symtune.model.decoder.rotary import Rotation
 
+_IS_CAUSAL = (6,)  # place of the argument of this name; self has place 0
+
 
 class DecoderBlock(nn.Module):
   """A layer of the network; `config.block` says how its parts are joined.
@@ -32,12 +34,13 @@ class DecoderBlock(nn.Module):
     rotation: Rotation | None,
     cache: LayerCache | None = None,
     slot: Int[Array, ""] | None = None,
+    is_causal: bool = False,
   ) -> tuple[Float[Array, "batch length embed"], LayerCache | None]:
     """Applies the layer; arguments and results are those of `GroupedAttention`."""
     cfg = self.config
     normed = Normalize(cfg, name="pre_attention_norm")(x)
     attention = GroupedAttention(cfg, name="attention")
-    found, cache = attention(normed, mask, rotation, cache, slot)
+    found, cache = attention(normed, mask, rotation, cache, slot, is_causal)
     if cfg.block is Block.SANDWICH:
       found = Normalize(cfg, name="post_attention_norm")(found)
     middle = x + found
@@ -56,4 +59,4 @@ def remat_block(config: DecoderConfig) -> Any:
   policy = None
   if config.remat_policy == "minimal":
     policy = jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims
-  return nn.remat(DecoderBlock, policy=policy)
+  return nn.remat(DecoderBlock, policy=policy, static_argnums=_IS_CAUSAL)

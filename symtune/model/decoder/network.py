@@ -124,8 +124,10 @@ class Decoder(nn.Module):
     mask = row_mask(segment_ids, is_prefix, length=tokens.shape[1])
     x, rotations = self._embed(tokens, positions)
     masks = self._masks(mask, positions, positions)
+    is_causal = is_prefix is None
     for i, layer in enumerate(self.layers):
-      x, _ = layer(x, masks[self._is_windowed(i)], rotations[self._is_windowed(i)])
+      kind = self._is_windowed(i)
+      x, _ = layer(x, masks[kind], rotations[kind], None, None, is_causal)
     return self.final_norm(x)
 
   def extend(

@@ -1,8 +1,10 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from symtune.model.decoder.attention import grouped_attention
+from symtune.model.decoder.attention import causal_attention, grouped_attention
 
 
 def test_heads_share_keys_in_groups_of_neighbours():
@@ -40,3 +42,26 @@ def test_a_query_that_sees_nothing_gets_the_mean():
   mask = jnp.zeros((1, 1, 3), bool)
   found = grouped_attention(value[:, :1], value, value, mask, scale=1.0)
   np.testing.assert_allclose(found, 1.0)
+
+
+def test_long_rows_in_blocks_are_the_same_as_whole_rows():
+  """Values and gradients, where a block ends within an example and one is short."""
+  keys = jax.random.split(jax.random.key(0), 4)
+  query, weight = (jax.random.normal(k, (2, 600, 4, 8)) for k in keys[:2])
+  key, value = (jax.random.normal(k, (2, 600, 2, 8)) for k in keys[2:])
+  segments = jnp.asarray(np.arange(600) // np.asarray([[600], [130]]))
+  same = segments[:, :, None] == segments[:, None, :]
+  mask = same & jnp.tri(600, dtype=bool)[None]
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def run(attend, *heads):
+    def total(*heads):
+      return jnp.vdot(weight, attend(*heads, mask, scale=0.3))
+
+    return attend(*heads, mask, scale=0.3), jax.grad(total, (0, 1, 2))(*heads)
+
+  in_blocks, whole = (
+    run(f, query, key, value) for f in (causal_attention, grouped_attention)
+  )
+  for found, expected in zip(*map(jax.tree.leaves, (in_blocks, whole)), strict=True):
+    np.testing.assert_allclose(found, expected, atol=2e-5)
