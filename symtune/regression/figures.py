@@ -1,6 +1,9 @@
-"""Stage 11: curves -> figures of errors and distances, by number of exemplars."""
+"""Stage 11: curves -> figures of errors and distances, by number of exemplars.
 
-from collections.abc import Mapping, Sequence
+Every figure is a file of the wanted form, one of `canvas.FORMS`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from symtune.regression.evaluate import MODEL
 from symtune.regression.metrics import Curve, Number
-from symtune.report.canvas import draw_png
+from symtune.report.canvas import draw_figure
 
 # Okabe and Ito's colours (2008), which colour-blind people can tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a929a")
@@ -17,12 +20,15 @@ _MODEL_COLOUR = "#000000"
 _LEAST = 1e-5  # where the logarithmic axis of a distance ends
 
 
-def draw_curves(panels: Mapping[str, Mapping[str, Curve]], dim: int) -> bytes:
-  """A PNG with a panel of curves for each measure, with their intervals.
+def draw_curves(
+  panels: Mapping[str, Mapping[str, Curve]], dim: int, form: str
+) -> bytes:
+  """A panel of curves for each measure, with their intervals.
 
   Args:
     panels: curves by predictor, by title of the panel.
     dim: coordinates of x; a line marks as many exemplars.
+    form: of the file.
   """
   names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
 
@@ -35,20 +41,22 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], dim: int) -> bytes:
       _finish(axis, title, "exemplars")
     _legend(figure, axes)
 
-  return draw_png(draw, size=(1.0 + 4.2 * len(panels), 5.0), dpi=150, title_size=11)
+  return _draw(draw, len(panels), 5.0, form)
 
 
 def draw_grid(
   axis_name: str,
   values: Sequence[float],
   panels: Mapping[str, Mapping[str, Sequence[Number]]],
+  form: str,
 ) -> bytes:
-  """A PNG with the distance of every predictor to the model, along a grid.
+  """The distance of every predictor to the model, along a grid.
 
   Args:
     axis_name: what differs between the grid's members.
     values: the members' places.
     panels: by title of the panel and by predictor, one number per member.
+    form: of the file.
   """
   names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
   is_wide = min(values) > 0 and max(values) / min(values) > 8
@@ -72,11 +80,13 @@ def draw_grid(
       _finish(axis, title, axis_name)
     _legend(figure, axes)
 
-  return draw_png(draw, size=(1.0 + 4.2 * len(panels), 5.0), dpi=150, title_size=11)
+  return _draw(draw, len(panels), 5.0, form)
 
 
-def draw_probes(axis_name: str, panels: Mapping[str, Mapping[str, Curve]]) -> bytes:
-  """A PNG with the errors of probes by layer, a panel for each target."""
+def draw_probes(
+  axis_name: str, panels: Mapping[str, Mapping[str, Curve]], form: str
+) -> bytes:
+  """The errors of probes by layer, a panel for each target."""
   names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
 
   def draw(figure: Figure) -> None:
@@ -90,7 +100,14 @@ def draw_probes(axis_name: str, panels: Mapping[str, Mapping[str, Curve]]) -> by
       axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure, axes)
 
-  return draw_png(draw, size=(1.0 + 4.2 * len(panels), 4.5), dpi=150, title_size=11)
+  return _draw(draw, len(panels), 4.5, form)
+
+
+def _draw(
+  draw: Callable[[Figure], None], panels: int, height: float, form: str
+) -> bytes:
+  size = (1.0 + 4.2 * panels, height)
+  return draw_figure(draw, size=size, dpi=150, title_size=11, form=form)
 
 
 def _draw_curve(axis: Axes, names: Sequence[str], name: str, curve: Curve) -> None:

@@ -1,15 +1,18 @@
-"""A run folder -> probes.md and probes.png: what each layer holds."""
+"""A run folder -> probes_STEP.md, .html and .png: what each layer holds."""
 
+import functools
 import pathlib
 
-from symtune.files import write_whole
 from symtune.regression import metrics
 from symtune.regression.figures import draw_probes
 from symtune.regression.probes import KINDS, TARGETS, num_exemplars, probe_layers
+from symtune.regression.report import to_content
 from symtune.regression.settings import RegressionRecipe
 from symtune.regression.tables import show
 from symtune.regression.train import load_params, make_network
-from symtune.report.tables import Column, Table, to_markdown
+from symtune.report.lab.content import Drawing
+from symtune.report.lab.page import write_content
+from symtune.report.tables import Column, Table
 
 _LABELS = {0: "before layer 1"}
 
@@ -21,7 +24,7 @@ def write_probes(
 
   Args:
     recipe: the run's recipe.
-    run_dir: holds the checkpoints; gets probes_STEP.md and probes_STEP.png.
+    run_dir: holds the checkpoints; gets probes_STEP.md, .html and .png.
     step: which checkpoint; 0 is before training; None: the newest.
 
   Returns:
@@ -58,10 +61,12 @@ def write_probes(
     for kind, curves in panels.items()
   ]
   n = num_exemplars(recipe)
-  first = f"{recipe.name}, step {step}: what layers hold after {n} exemplars."
+  first = f"Step {step}: what layers hold after {n} exemplars."
   path = run_dir / f"probes_{step}.md"
-  figure = path.with_suffix(".png")
-  write_whole(figure, draw_probes("layer", panels))
-  parts = [f"## {table.title}\n\n{to_markdown(table)}" for table in tables]
-  write_whole(path, "\n".join([f"# {first}\n", f"![figure]({figure.name})\n", *parts]))
+  figure = Drawing(
+    file=path.with_suffix(".png").name,
+    alt="Errors of the probes by layer",
+    draw=functools.partial(draw_probes, "layer", panels),
+  )
+  write_content(path.with_suffix(""), to_content(recipe.name, first, figure, tables))
   return first, tables, path

@@ -1,5 +1,6 @@
-"""A run folder -> report.md, report.png and curves.json."""
+"""A run folder -> report.md, report.html, report.png and curves.json."""
 
+import functools
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,13 @@ from symtune.regression.predictors import make_predictors
 from symtune.regression.settings import Grid, RegressionRecipe
 from symtune.regression.tasks import STANDARD
 from symtune.regression.train import load_params, make_network
-from symtune.report.tables import Column, Table, to_markdown
+from symtune.report.lab.content import Content, Drawing, Section, of_table
+from symtune.report.lab.page import write_content
+from symtune.report.tables import Column, Table
 
-REPORT, FIGURE, CURVES = "report.md", "report.png", "curves.json"
+_STEM = "report"
+REPORT, PAGE, FIGURE = (f"{_STEM}.{ending}" for ending in ("md", "html", "png"))
+CURVES = "curves.json"
 
 
 def write_report(
@@ -28,7 +33,8 @@ def write_report(
 
   Args:
     recipe: the run's recipe; how it evaluates may differ from when it was trained.
-    run_dir: holds the checkpoints; gets report.md, report.png and curves.json.
+    run_dir: holds the checkpoints; gets report.md, report.html, report.png and
+      curves.json.
     step: which checkpoint; 0 is before training; None: the newest.
 
   Returns:
@@ -56,7 +62,7 @@ def write_report(
   ]
   if len(evaluations) > 1:
     found.append(tables.shift_table(evaluations, counts))
-  first = f"{recipe.name}, step {step}. {tables.headline(standard, counts)}"
+  first = f"Step {step}. {tables.headline(standard, counts)}"
   panels = {
     "squared error / d": _curves(metrics.squared_errors(standard), counts),
     "SPD to the model": _curves(metrics.prediction_distances(standard, MODEL), counts),
@@ -64,9 +70,14 @@ def write_report(
       metrics.weight_distances(linear, MODEL), linear_counts
     ),
   }
-  write_whole(run_dir / FIGURE, draw_curves(panels, recipe.functions.dim))
+  figure = Drawing(
+    file=FIGURE,
+    alt="Squared error, and distances to the model, by number of exemplars",
+    draw=functools.partial(draw_curves, panels, recipe.functions.dim),
+  )
   write_whole(run_dir / CURVES, _to_json(step, panels, evaluations[1:], counts))
-  _write_markdown(run_dir / REPORT, first, [*found, tables.matrix_table(standard)])
+  all_tables = [*found, tables.matrix_table(standard)]
+  write_content(run_dir / _STEM, to_content(recipe.name, first, figure, all_tables))
   return first, found
 
 
@@ -78,7 +89,7 @@ def write_grid_report(
   Args:
     grid: names the axis and the members.
     runs: recipe and folder of each member.
-    out: gets report.md and report.png.
+    out: gets report.md, report.html and report.png.
 
   Returns:
     A headline and the report's tables.
@@ -110,10 +121,32 @@ def write_grid_report(
     "SPD, all numbers of exemplars": _by_name(every),
   }
   values = [member.value for member in grid.members]
-  write_whole(out / FIGURE, draw_grid(grid.axis, values, panels))
-  first = f"{grid.name}: distance between the model and each predictor by {grid.axis}."
-  _write_markdown(out / REPORT, first, found)
+  first = f"Distance between the model and each predictor by {grid.axis}."
+  figure = Drawing(
+    file=FIGURE, alt=first, draw=functools.partial(draw_grid, grid.axis, values, panels)
+  )
+  write_content(out / _STEM, to_content(grid.name, first, figure, found))
   return first, found
+
+
+def to_content(
+  title: str, first: str, figure: Drawing, found: Sequence[Table]
+) -> Content:
+  """A report with a headline, a figure and tables.
+
+  Args:
+    title: name of the recipe or grid.
+    first: the headline.
+    figure: the figure.
+    found: the tables.
+  """
+  return Content(
+    title=title,
+    remarks=(f"{first}\n",),
+    sections=(Section(parts=(figure,)), *map(of_table, found)),
+    results=None,
+    headlines=tuple(found),
+  )
 
 
 def _evaluate_newest(recipe: RegressionRecipe, folder: pathlib.Path) -> Evaluated:
@@ -190,9 +223,3 @@ def _to_json(
     "squared error / d of shifted evaluations": of_shifts,
   }
   return json.dumps(content, indent=1) + "\n"
-
-
-def _write_markdown(path: pathlib.Path, first: str, found: Sequence[Table]) -> None:
-  parts = [f"## {table.title}\n\n{to_markdown(table)}" for table in found]
-  text = "\n".join([f"# {first}\n", f"![figure]({FIGURE})\n", *parts])
-  write_whole(path, text)

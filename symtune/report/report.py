@@ -17,7 +17,6 @@ from symtune.files import (
   QUESTIONS_FILE,
   RESULTS_FILE,
   RUN_FILE,
-  write_whole,
 )
 from symtune.probe.probes.format_sensitivity import FormatSensitivity
 from symtune.probe.probes.order_sensitivity import OrderSensitivity
@@ -32,11 +31,10 @@ from symtune.report.lab.content import (
   Content,
   Drawing,
   Section,
-  content_to_markdown,
   of_table,
 )
 from symtune.report.lab.join import keep_paired
-from symtune.report.lab.page import write_page
+from symtune.report.lab.page import write_content
 from symtune.report.labels.reliance import measure_reliance
 from symtune.report.labels.tables import (
   READING,
@@ -71,8 +69,9 @@ from symtune.report.tables import (
   to_terminal,
 )
 
-REPORT_FILE = "report.md"
-PAGE_FILE = "report.html"
+_STEM = "report"
+REPORT_FILE = f"{_STEM}.md"
+PAGE_FILE = f"{_STEM}.html"
 FIGURE_FILE = "report.png"
 SCALING_FILE = "scaling.png"
 
@@ -128,13 +127,7 @@ def write_report(
   """
   texts = read_questions(run_dir / QUESTIONS_FILE)  # refused before anything is written
   content = make_content(run_dir, rule, order)
-  for section in content.sections:
-    for part in section.parts:
-      if isinstance(part, Drawing):
-        for form in dict.fromkeys((Form.PNG, *forms)):
-          write_whole((run_dir / part.file).with_suffix(f".{form}"), part.draw(form))
-  write_whole(run_dir / REPORT_FILE, content_to_markdown(content))
-  write_page(run_dir / PAGE_FILE, content, texts)
+  write_content(run_dir / _STEM, content, texts, forms)
   return tuple(map(to_terminal, content.headlines))
 
 

@@ -79,7 +79,7 @@ def test_linear_predictors_are_found_exactly_and_others_are_not(trained):
 def test_the_report_has_tables_figures_and_curves(trained):
   recipe, _, _, folder = trained
   first, found = report.write_report(recipe, folder, None)
-  assert "toy, step 6. Squared error / d with 4 exemplars" in first
+  assert "Step 6. Squared error / d with 4 exemplars" in first
   titles = [table.title.split(":")[0].split(",")[0] for table in found]
   assert titles[0] == "Squared error / d"
   assert {"SPD to the model", "ILWD to the model", "Shifted evaluations"} <= set(titles)
@@ -94,6 +94,18 @@ def test_the_report_has_tables_figures_and_curves(trained):
   again, _ = report.write_report(recipe, folder, None)
   assert again == first
   assert (folder / report.REPORT).read_text() == text
+
+
+def test_the_lab_report_holds_tables_and_figure_and_no_browser(trained):
+  recipe, _, _, folder = trained
+  first, found = report.write_report(recipe, folder, None)
+  page = (folder / report.PAGE).read_text(encoding="utf-8")
+  assert "<h1>Lab report: toy</h1>" in page
+  assert first.split(" [")[0] in page
+  assert page.count("<svg") == 1
+  assert page.count("<table>") == len(found) + 1
+  assert 'id="episodes"' not in page
+  assert 'id="theme"' in page
 
 
 def test_a_grid_is_compared_member_by_member(trained, tmp_path):

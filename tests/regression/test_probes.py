@@ -67,7 +67,7 @@ def test_the_report_has_a_row_for_each_layer(recipe, tmp_path):
   quick = dataclasses.replace(recipe.probes, steps=2)
   recipe = dataclasses.replace(recipe, probes=quick)
   first, tables, path = probe_report.write_probes(recipe, tmp_path, 0)
-  assert first == "toy, step 0: what layers hold after 4 exemplars."
+  assert first == "Step 0: what layers hold after 4 exemplars."
   assert [len(table.rows) for table in tables] == [3, 3]
   assert path.read_text().count("before layer 1") == 2
   assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

@@ -107,7 +107,9 @@ def _print(first: str, found: Sequence[Table], path: pathlib.Path) -> None:
   for table in found:
     console.print(to_terminal(table))
     console.line()
+  page = path.with_suffix(".html").resolve().as_uri()
   console.print(f"report: {path}", highlight=False)
+  console.print(f"lab report: {page}", soft_wrap=True, highlight=False)
 
 
 def _read(

@@ -43,14 +43,15 @@ class Content:
     title: its title.
     remarks: paragraphs below the title.
     sections: the sections, the most important ones first.
-    results: the answers that it is about.
+    results: the answers that it is about, whose episodes the page shows; None if there
+      are none.
     headlines: the tables that the terminal shows.
   """
 
   title: str
   remarks: tuple[str, ...]
   sections: tuple[Section, ...]
-  results: PairedResults
+  results: PairedResults | None
   headlines: tuple[Table, ...]
 
 

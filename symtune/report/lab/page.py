@@ -1,41 +1,59 @@
 """Content and question texts -> report.html: tables, figures and a browser of episodes.
 
 The page is one file that needs no network and no server. Its tables and figures are
-plain HTML and SVG; its episodes are JSON, compressed and in base64, which page.js
-unpacks and shows (`_pack` describes the JSON).
+plain HTML and SVG; browser.py makes its episodes, if there are any.
 """
 
-import base64
-import gzip
 import html
-import json
 import pathlib
 import re
 import string
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
-
-from symtune.data.rng import keyed_generator
 from symtune.files import write_whole
 from symtune.probe.texts import QuestionText
-from symtune.report.lab.content import Content, Drawing, Section
-from symtune.report.lab.episodes import Answer, read_episodes
-from symtune.report.outcomes import OUTCOMES
-from symtune.report.results import (
-  PairedResults,
-  SettingRows,
-  TaskRows,
-  checkpoint_title,
-  setting_title,
+from symtune.report.canvas import Form
+from symtune.report.lab.browser import MOST_EPISODES, browser_parts
+from symtune.report.lab.content import (
+  Content,
+  Drawing,
+  Section,
+  content_to_markdown,
 )
 from symtune.report.tables import Table
 
-MOST_EPISODES = 20_000
 _LONG_TABLE = 40  # rows; longer tables are folded
 _FILES = pathlib.Path(__file__).parent
 _CODE = re.compile(r"`([^`]*)`")
+_TO_EPISODES = '<a class="skip" href="#episodes">Skip to the episodes</a>'
+_EPISODES_LINK = '<li><a href="#episodes">Episodes</a></li>'
+
+
+def write_content(
+  stem: pathlib.Path,
+  content: Content,
+  texts: Mapping[int, QuestionText] | None = None,
+  forms: Sequence[Form] = (),
+) -> None:
+  """Writes a report as Markdown and as a page, with its figures beside them.
+
+  Args:
+    stem: path without an ending, such as RUN/report for RUN/report.md and .html.
+    content: what the report says.
+    texts: what the questions showed, by hash.
+    forms: what figures are written as besides PNG.
+
+  Raises:
+    SymtuneError: the disk is full.
+  """
+  for section in content.sections:
+    for part in section.parts:
+      if isinstance(part, Drawing):
+        for form in dict.fromkeys((Form.PNG, *forms)):
+          path = (stem.parent / part.file).with_suffix(f".{form}")
+          write_whole(path, part.draw(form))
+  write_whole(stem.with_suffix(".md"), content_to_markdown(content))
+  write_page(stem.with_suffix(".html"), content, texts or {})
 
 
 def write_page(
@@ -48,178 +66,34 @@ def write_page(
 
   Args:
     path: the file.
-    content: tables and figures.
+    content: tables and figures, and the answers whose episodes can be looked at.
     texts: what the questions showed, by hash; may be empty.
     most: largest number of episodes; of more, a sample of every setting and task.
 
   Raises:
     SymtuneError: the disk is full.
   """
-  results = content.results
-  chosen = sample_episodes(results, most)
-  packed = _pack(results, chosen, texts)
   page = string.Template((_FILES / "page.html").read_text(encoding="utf-8"))
   first = 1 + max(_figure_places(content), default=0)
-  data = json.dumps(packed, ensure_ascii=False, separators=(",", ":"))
+  browser, scripts, skip, link = "", "", "", ""
+  if content.results is not None:
+    browser, scripts = browser_parts(content.results, texts, most)
+    skip, link = _TO_EPISODES, _EPISODES_LINK
   write_whole(
     path,
     page.substitute(
       title=html.escape(content.title),
       style=(_FILES / "page.css").read_text(encoding="utf-8"),
+      skip=skip,
       remarks="".join(_text_to_html(remark) for remark in content.remarks),
       first="".join(map(_section_to_html, content.sections[:first])),
+      browser=browser,
       others="".join(map(_section_to_html, content.sections[first:])),
-      links=_links(content),
-      sample=html.escape(_describe_sample(results, chosen, texts)),
-      data=base64.b64encode(gzip.compress(data.encode("utf-8"), mtime=0)).decode(),
+      links=_links(content) + link,
       script=(_FILES / "page.js").read_text(encoding="utf-8"),
+      scripts=scripts,
     ),
   )
-
-
-_Chosen = list[tuple[SettingRows, TaskRows, np.ndarray]]
-
-
-def sample_episodes(results: PairedResults, most: int) -> _Chosen:
-  """Which questions of each setting and task a page holds.
-
-  Args:
-    results: answers of every checkpoint.
-    most: largest number of questions.
-
-  Returns:
-    (setting, its task, places of the questions, ascending). If there are more than
-    `most` questions, small cells are whole and large ones have an equal number, drawn
-    at random.
-  """
-  cells = [(s, t, len(t.by_checkpoint[0])) for s in results.settings for t in s.tasks]
-  limit = _fair_limit([size for *_, size in cells], most)
-  chosen = []
-  for setting, task, size in cells:
-    places = np.arange(size)
-    if size > limit:
-      key = ("report", "page", setting.probe, setting.setting, task.task)
-      drawn = keyed_generator(*key).choice(size, size=limit, replace=False)
-      places = np.sort(drawn)
-    chosen.append((setting, task, places))
-  return chosen
-
-
-def _fair_limit(sizes: Sequence[int], most: int) -> int:
-  """The largest number per cell with which no more than `most` are taken in all."""
-  low, high = 0, max(sizes, default=0)
-  while low < high:
-    middle = (low + high + 1) // 2
-    if sum(min(size, middle) for size in sizes) <= most:
-      low = middle
-    else:
-      high = middle - 1
-  return low
-
-
-def _describe_sample(
-  results: PairedResults, chosen: _Chosen, texts: Mapping[int, QuestionText]
-) -> str:
-  total = sum(len(t.by_checkpoint[0]) for s in results.settings for t in s.tasks)
-  held = sum(len(places) for *_, places in chosen)
-  said = f"All {total:,} questions of the run."
-  if held < total:
-    most = max(len(places) for *_, places in chosen)
-    said = (
-      f"A sample: {held:,} of {total:,} questions, at most {most} of each setting and "
-      "task, drawn at random. The tables count all of them."
-    )
-  if not texts:
-    said += " The run did not keep the text of its questions."
-  return said
-
-
-class _Names:
-  """Numbers for texts, in the order in which they are first asked for."""
-
-  def __init__(self):
-    self._numbers: dict[str, int] = {}
-
-  def __call__(self, text: str) -> int:
-    return self._numbers.setdefault(text, len(self._numbers))
-
-  def texts(self) -> list[str]:
-    return list(self._numbers)
-
-
-def _pack(
-  results: PairedResults, chosen: _Chosen, texts: Mapping[int, QuestionText]
-) -> dict[str, Any]:
-  """The episodes as JSON, in which every text stands once and is named by its number.
-
-  An episode is a list: number of its setting; task; seed; query; the turns, as
-  (text before the label word, label word) per exemplar and then the query's text, or
-  null; the choices; right choice, exemplars' choice, prior's choice (-1 for none); and
-  for each checkpoint [answered choice or -1, outcome or -1, right or not, exemplars
-  seen, generated text or -1, then nats per choice]; and the query's own text, without
-  cues, or -1.
-  """
-  names, tasks = _Names(), _Names()
-  settings: list[list[str]] = []
-  episodes = []
-  for setting, task, places in chosen:
-    about = [
-      setting.probe,
-      setting.setting,
-      setting_title(setting.probe, setting.setting),
-    ]
-    if about not in settings:
-      settings.append(about)
-    for found in read_episodes(results, setting, task, places, texts):
-      question = found.question
-      episodes.append(
-        [
-          settings.index(about),
-          tasks(found.task),
-          found.seed,
-          found.query,
-          None if question is None else _pack_turns(question, names),
-          [names(word) for word in found.choices],
-          found.label,
-          -1 if found.context is None else found.context,
-          -1 if found.prior is None else found.prior,
-          [_pack_answer(answer, names) for answer in found.answers],
-          -1 if question is None else names(_query_text(question)),
-        ]
-      )
-  return {
-    "checkpoints": [checkpoint_title(label) for label in results.checkpoints],
-    "settings": settings,
-    "tasks": tasks.texts(),
-    "outcomes": [str(outcome) for outcome in OUTCOMES],
-    "texts": names.texts(),
-    "episodes": episodes,
-  }
-
-
-def _pack_turns(question: QuestionText, names: _Names) -> list[int]:
-  *exemplars, query = question.turns
-  packed = []
-  for turn in exemplars:
-    packed += [names("".join(turn[:-1])), names(turn[-1])]
-  return [*packed, names("".join(query))]
-
-
-def _query_text(question: QuestionText) -> str:
-  """The query without its cues and instruction."""
-  parts = list(question.turns[-1])
-  return parts[-2] if len(parts) > 1 else parts[0]
-
-
-def _pack_answer(answer: Answer, names: _Names) -> list[float | int]:
-  return [
-    -1 if answer.prediction is None else answer.prediction,
-    -1 if answer.outcome is None else OUTCOMES.index(answer.outcome),
-    int(answer.correct),
-    answer.exemplars,
-    -1 if answer.text is None else names(answer.text),
-    *(round(value, 3) for value in answer.log_likelihoods),
-  ]
 
 
 def _links(content: Content) -> str:

@@ -8,7 +8,8 @@ import re
 
 import pytest
 
-from symtune.report.lab.page import sample_episodes, write_page
+from symtune.report.lab.browser import sample_episodes
+from symtune.report.lab.page import write_page
 from symtune.report.report import make_content, write_report
 
 
