@@ -12,6 +12,7 @@ os.environ.setdefault(
   " --xla_llvm_disable_expensive_passes=true",
 )
 
+import gc
 import json
 import pathlib
 from collections.abc import Callable
@@ -38,6 +39,15 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # The same examples every time, and no time limit on a busy machine.
 hypothesis.settings.register_profile("symtune", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("symtune")
+
+# Until all tests are collected, nothing is garbage; what exists then stays.
+gc.disable()
+
+
+def pytest_collection_finish():
+  """Garbage is looked for among what tests make, not in half a million objects more."""
+  gc.freeze()
+  gc.enable()
 
 
 @pytest.fixture(scope="session")

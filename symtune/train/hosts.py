@@ -4,14 +4,18 @@ With a single process everything here does nothing.
 """
 
 import contextlib
+import ctypes
 import dataclasses
 import os
 import pathlib
 import re
+import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NoReturn
 
 import jax
 import numpy as np
@@ -19,8 +23,13 @@ from jax.experimental import multihost_utils
 
 from symtune.errors import SymtuneError
 
-# How errors of JAX begin or speak when another process is gone.
-_GONE = re.compile(r"gloo|heartbeat|unavailable|connection|coordination", re.IGNORECASE)
+# How errors of JAX begin (with a code such as UNKNOWN) when another process is gone.
+_GONE = re.compile(
+  r"(?=[A-Z_]+: )(?i:.*(gloo|heartbeat|unavailable|connection|coordination))"
+)
+# How JAX's C++ begins to abort a process, and why it does.
+_ABORTS = b"JAX distributed service detected fatal errors"
+_STATUS = re.compile(rb"absl::Status: ([^.]*)")
 _PATIENCE = 2.0  # seconds until a process whose connections broke has ended
 _WIDTH = 256  # bytes of a host's name
 _COUNT, _INDEX = "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
@@ -41,15 +50,19 @@ def join(environment: Mapping[str, str] | None = None) -> None:
   """
   values = os.environ if environment is None else environment
   count, index = (_number(values, name) for name in (_COUNT, _INDEX))
+
+  def explain(why: str) -> str:
+    return (
+      f"--distributed: the processes did not find each other ({why}). Start one on "
+      f"every host at the same time; outside a TPU slice or SLURM, set "
+      f"JAX_COORDINATOR_ADDRESS, {_COUNT} and {_INDEX}."
+    )
+
   try:
-    jax.distributed.initialize(num_processes=count, process_id=index)
+    with _instead_of_aborting(lambda why: _end(explain(why))):
+      jax.distributed.initialize(num_processes=count, process_id=index)
   except (RuntimeError, ValueError) as error:
-    raise SymtuneError(
-      f"--distributed: the processes did not find each other "
-      f"({str(error).splitlines()[0]}). Start one on every host at the same time; "
-      f"outside a TPU slice or SLURM, set JAX_COORDINATOR_ADDRESS, {_COUNT} and "
-      f"{_INDEX}."
-    ) from error
+    raise SymtuneError(explain(str(error).splitlines()[0])) from error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,20 +109,75 @@ def find_peers() -> tuple[Peer, ...]:
 def ending_together(peers: Sequence[Peer]) -> Iterator[None]:
   """Ends this process with one message when another one has died.
 
-  JAX itself would wait for the dead process, and then abort with a page of C++.
+  A collective operation raises then, or a thread of JAX aborts the process with a page
+  of C++: whichever notices first.
 
   Args:
     peers: all processes of the run (`find_peers`).
   """
-  try:
-    yield
-  except jax.errors.JaxRuntimeError as error:
-    first = (str(error).splitlines() or [""])[0]
-    if len(peers) == 1 or not _GONE.search(first):
-      raise
-    print(f"error: {_name_dead(peers)} ({first})", file=sys.stderr, flush=True)
-    sys.stdout.flush()
-    os._exit(1)  # without JAX's own farewell
+  first = threading.Lock()
+
+  def end(why: str) -> NoReturn:
+    first.acquire()  # whoever notices second waits here for the end
+    _end(f"{_name_dead(peers)} ({why})")
+
+  with _instead_of_aborting(end):
+    try:
+      yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # JAX raises either
+      why = (str(error).splitlines() or [""])[0]
+      if len(peers) == 1 or not _GONE.match(why):
+        raise
+      end(why)
+
+
+def _end(message: str) -> NoReturn:
+  print(f"error: {message}", file=sys.stderr, flush=True)
+  sys.stdout.flush()
+  os._exit(1)  # without JAX's own farewell
+
+
+@contextlib.contextmanager
+def _instead_of_aborting(end: Callable[[str], NoReturn]) -> Iterator[None]:
+  """Calls `end` where a thread of JAX's C++ aborts because a process is gone.
+
+  That thread says so on file descriptor 2, with a stack trace. Here the descriptor
+  leads to a pipe, and a thread of Python passes on what comes out of it; Python's own
+  stderr stays as it is. An abort is held up until this thread has seen the reason.
+
+  Args:
+    end: is told the reason and ends the process.
+  """
+  old, (source, sink) = os.dup(2), os.pipe()
+  reader = threading.Thread(target=_pass_on, args=(source, old, end), daemon=True)
+  libc = ctypes.CDLL(None)
+  libc.signal.argtypes = ctypes.c_int, ctypes.c_void_p
+  libc.signal.restype = ctypes.c_void_p
+  hold = ctypes.cast(libc.sleep, ctypes.c_void_p)  # as many seconds as SIGABRT's number
+  with (
+    open(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal,
+    contextlib.redirect_stderr(terminal),
+  ):
+    os.dup2(sink, 2)
+    os.close(sink)
+    handler = libc.signal(signal.SIGABRT, hold)
+    reader.start()
+    try:
+      yield
+    finally:
+      os.dup2(old, 2)
+      reader.join(2 * _PATIENCE)  # it ends with the last process that holds the pipe
+      libc.signal(signal.SIGABRT, handler)
+
+
+def _pass_on(source: int, target: int, end: Callable[[str], NoReturn]) -> None:
+  with open(source, "rb") as lines, open(target, "wb", buffering=0) as out:
+    for line in lines:
+      if _ABORTS in line:
+        status = _STATUS.search(line)
+        end(status[1].decode(errors="replace").strip() if status else "unknown")
+      with contextlib.suppress(OSError):
+        out.write(line)
 
 
 def _name_dead(peers: Sequence[Peer]) -> str:

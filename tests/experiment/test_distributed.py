@@ -110,6 +110,33 @@ def test_when_one_process_dies_the_other_says_which(tmp_path):
   assert line.startswith(said)
   assert "Traceback" not in output
   assert "stack trace" not in output
+  assert "Terminating process" not in output  # JAX's C++ may be the first to notice
+
+
+def test_a_process_that_finds_no_other_is_told_how():
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  variables = {
+    "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+    "JAX_NUM_PROCESSES": "2",
+    "JAX_PROCESS_ID": "1",
+  }
+  script = (
+    "import functools, jax; from symtune.train import hosts; "
+    "jax.distributed.initialize = functools.partial("
+    "jax.distributed.initialize, initialization_timeout=1); hosts.join()"
+  )
+  told = subprocess.run(
+    [sys.executable, "-c", script],
+    env={**os.environ, **variables},
+    capture_output=True,
+    text=True,
+    timeout=60,
+  )
+  assert told.returncode == 1, told
+  assert told.stderr.startswith("error: --distributed: the processes did not find")
+  assert told.stderr.count("\n") == 1
 
 
 def test_processes_that_do_not_find_each_other_are_told_how():
