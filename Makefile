@@ -31,6 +31,14 @@ $(VENV)/t5x.stamp: $(VENV)/dev.stamp
 	$(INSTALL) -e '.[dev,t5x]'
 	@touch $@
 
+$(VENV)/notebook.stamp: $(VENV)/dev.stamp
+	$(INSTALL) -e '.[dev,notebook]'
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/dev.stamp
+	$(INSTALL) -e '.[dev,docs]'
+	@touch $@
+
 $(VENV)/hf.stamp: $(VENV)/dev.stamp
 	$(INSTALL) -e '.[dev,hf]'
 	@touch $@
@@ -61,8 +69,9 @@ lint: $(VENV)/dev.stamp  ## ruff, pyright, codespell
 bench: $(VENV)/hf.stamp  ## run the benchmarks, each beside a named peer
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-notebooks: $(VENV)/dev.stamp  ## run the notebooks from top to bottom
-	for notebook in notebooks/*.py; do $(BIN)/python $$notebook || exit 1; done
+notebooks: $(VENV)/notebook.stamp  ## write the .ipynb pairs, and run them in Jupyter
+	$(BIN)/python docs/make_notebooks.py
+	$(BIN)/jupyter execute notebooks/*.ipynb
 
 clean:  ## remove .venv, caches and runs
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis
