@@ -10,7 +10,7 @@ DEMO_DIR ?= runs/demo
 # fourth of a CPU's time goes into page faults.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help demo test fuzz test-t5x test-hf lint bench notebooks clean
+.PHONY: help demo test fuzz test-t5x test-hf lint bench notebooks docs clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -73,5 +73,8 @@ notebooks: $(VENV)/notebook.stamp  ## write the .ipynb pairs, and run them in Ju
 	$(BIN)/python docs/make_notebooks.py
 	$(BIN)/jupyter execute notebooks/*.ipynb
 
+docs: $(VENV)/docs.stamp  ## build the documentation site into docs/build
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/build
+
 clean:  ## remove .venv, caches and runs
-	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) runs docs/build .pytest_cache .ruff_cache .hypothesis
