@@ -10,7 +10,7 @@ DEMO_DIR ?= runs/demo
 # fourth of a CPU's time goes into page faults.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help demo test fuzz test-t5x test-hf lint bench notebooks clean
+.PHONY: help demo test fuzz test-t5x test-hf lint bench notebooks docs clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -29,6 +29,14 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/t5x.stamp: $(VENV)/dev.stamp
 	$(INSTALL) -e '.[dev,t5x]'
+	@touch $@
+
+$(VENV)/notebook.stamp: $(VENV)/dev.stamp
+	$(INSTALL) -e '.[dev,notebook]'
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/dev.stamp
+	$(INSTALL) -e '.[dev,docs]'
 	@touch $@
 
 $(VENV)/hf.stamp: $(VENV)/dev.stamp
@@ -61,8 +69,12 @@ lint: $(VENV)/dev.stamp  ## ruff, pyright, codespell
 bench: $(VENV)/hf.stamp  ## run the benchmarks, each beside a named peer
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-notebooks: $(VENV)/dev.stamp  ## run the notebooks from top to bottom
-	for notebook in notebooks/*.py; do $(BIN)/python $$notebook || exit 1; done
+notebooks: $(VENV)/notebook.stamp  ## write the .ipynb pairs, and run them in Jupyter
+	$(BIN)/python docs/make_notebooks.py
+	$(BIN)/jupyter execute notebooks/*.ipynb
+
+docs: $(VENV)/docs.stamp  ## build the documentation site into docs/build
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/build
 
 clean:  ## remove .venv, caches and runs
-	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) runs docs/build .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,11 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: py:percent
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -12,8 +16,18 @@
 # episodes can be compared with each of them.
 
 # %%
+# Installs symtune where it is missing, as in Colab.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("symtune") is None:
+  subprocess.run([sys.executable, "-m", "pip", "install", "-q", "symtune"], check=True)
+
+# %%
 import jax
 
+from symtune.lab.picture import Picture
 from symtune.regression import metrics
 from symtune.regression.evaluate import MODEL, evaluate
 from symtune.regression.network import NetworkSettings
@@ -43,36 +57,58 @@ network = make_network(recipe)
 
 
 # %% [markdown]
-# Squared error / d by number of exemplars, and the distance of each predictor to the
-# network (SPD), each with its 95% interval.
+# The squared error / d of each predictor by number of exemplars with its 95% interval,
+# and how far each predictor is from the network (SPD), before and after training.
 
 
 # %%
-def distances(params):
-  """Prints both, and returns the mean distance to each predictor."""
+def errors_and_distances(params):
+  """Error curves of all predictors, and the mean distance of each to the network."""
   found = evaluate(recipe, network, params, predictors, STANDARD)
   counts = metrics.resample_counts(recipe.evaluation.episodes)
-  for name, errors in metrics.squared_errors(found).items():
-    curve = metrics.mean_curve(errors, counts)
-    shown = [
-      f"{curve.mean[n]:.2f} [{curve.low[n]:.2f}, {curve.high[n]:.2f}]"
-      for n in (1, 2, 4, 6)
-    ]
-    print(f"{name:20}", "  ".join(shown))
+  squared = metrics.squared_errors(found).items()
+  curves = {name: metrics.mean_curve(errors, counts) for name, errors in squared}
   to_model = metrics.prediction_distances(found, MODEL)
-  return {name: float(values[:, 1:].mean()) for name, values in to_model.items()}
+  return curves, {name: float(v[:, 1:].mean()) for name, v in to_model.items()}
 
 
-before = distances(start_params(recipe))
+_, before = errors_and_distances(start_params(recipe))
 
 # %%
 step, state = make_step(recipe, start_params(recipe))
 stream = EpisodeStream(recipe)
 for _ in range(recipe.train.steps):
   state, _ = step(state, jax.device_put(next(stream)))
-after = distances(state.params)
+curves, after = errors_and_distances(state.params)
 for name in predictors:
   print(f"{name:20} SPD before {before[name]:.2f}, after {after[name]:.2f}")
 
 # %%
 assert after["least squares"] < before["least squares"] / 2
+
+
+# %%
+def draw_errors(figure):
+  axes = figure.subplots()
+  for name, curve in curves.items():
+    (line,) = axes.plot(curve.mean, label=name)
+    exemplars = range(len(curve.mean))
+    axes.fill_between(
+      exemplars, curve.low, curve.high, color=line.get_color(), alpha=0.2
+    )
+  axes.set_xlabel("exemplars")
+  axes.set_ylabel("squared error / d")
+  axes.set_ylim(0, 2)
+  axes.legend(fontsize="small")
+
+
+Picture(draw_errors)
+
+# %% [markdown]
+# ## Try
+#
+# - `steps=3000`: is the network as good as least squares with three exemplars?
+# - Noise: `FunctionClass(dim=2, points=7, noise=0.5)`. Which predictor is it closest
+#   to?
+# - The grids of [docs/regression.md](../docs/regression.md), from the command line.
+#

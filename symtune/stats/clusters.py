@@ -150,9 +150,11 @@ def measure_spread(tasks: Sequence[TaskAnswers], *, smooth: bool = False) -> Spr
 def per_query(task: TaskAnswers) -> Float[np.ndarray, "queries 2"]:
   """Sum of values and number of answers of each query, sorted by query.
 
-  queries  [7 3 7]
-  values   [1 1 0]   ->   [[1 1]     query 3
-                           [1 2]]    query 7
+  For example:
+
+    queries  [7 3 7]
+    values   [1 1 0]   ->   [[1 1]     query 3
+                             [1 2]]    query 7
   """
   counts = np.bincount(task.query_places)
   sums = np.bincount(task.query_places, weights=task.values)
