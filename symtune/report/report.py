@@ -19,6 +19,7 @@ from symtune.files import (
   RUN_FILE,
   write_whole,
 )
+from symtune.probe.contrasts import read_contrasts
 from symtune.probe.probes.format_sensitivity import FormatSensitivity
 from symtune.probe.probes.order_sensitivity import OrderSensitivity
 from symtune.probe.results import Results, read_results
@@ -149,7 +150,7 @@ def make_content(
   try:
     paired = keep_paired(rows)
     rows = paired.rows
-    results = pair_rows(apply_rule(rows, rule), order)
+    results = pair_rows(apply_rule(rows, rule), order, read_contrasts(run_dir))
   except SymtuneError as error:
     raise SymtuneError(f"{results_path}: {error}") from error
   settings = summarize_settings(results)
