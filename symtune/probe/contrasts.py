@@ -81,7 +81,7 @@ def _declared(probe: Probe) -> tuple[Compared, ...]:
   return tuple(_checked(probe.name, compared) for compared in declared)
 
 
-def _checked(name: str, compared: Compared) -> Compared:
+def _checked(name: str, compared: object) -> Compared:
   """What is declared, with plain texts; raises SymtuneError if it is something else."""
   if not isinstance(compared, Compared) or not isinstance(compared.setting, str):
     raise SymtuneError(
