@@ -17,6 +17,7 @@ RUN_FILE = "run.json"
 DATA_FILE = "data.json"
 RESULTS_FILE = "results.jsonl"
 QUESTIONS_FILE = "questions.jsonl.gz"
+CONTRASTS_FILE = "contrasts.json"
 CACHE_FILE = "scores.sqlite"
 
 # What the system says when a disk, a quota or the largest size of a file is reached.

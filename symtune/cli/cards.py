@@ -1,7 +1,10 @@
 """The commands that show cards: tasks, preview."""
 
 import collections
+import json
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import rich.console
 import rich.markup
@@ -47,10 +50,23 @@ _BORROWING_SUITES = ("symbol_tuning_train", "microworld_train", *_EVALUATION_SUI
 _WORD_STYLES = (LabelStyle.BORROWED, LabelStyle.TEXT_WORDS)
 # What recipe.symbols.categories of gin_configs/recipes/microworld.gin says.
 MICROWORLD_CATEGORIES = (SymbolCategory.NONCE,)
+_WIDEST = 10_000  # columns; more than any card takes
 
 
-def list_tasks(suite: str | None, vocab_path: pathlib.Path | None) -> None:
+def list_tasks(
+  suite: str | None,
+  vocab_path: pathlib.Path | None,
+  *,
+  wide: bool = False,
+  as_json: bool = False,
+) -> None:
   """Prints a table of cards: all of them, or those of a suite with their groups.
+
+  Args:
+    suite: name or file of a suite; None stands for all cards.
+    vocab_path: checks that the vocabulary tells the label words of a task apart.
+    wide: each card has one line, however long, instead of lines as the terminal's.
+    as_json: prints one JSON list instead of a table.
 
   Raises:
     SymtuneError: an unknown suite, or a card whose label words are the same to the
@@ -62,8 +78,36 @@ def list_tasks(suite: str | None, vocab_path: pathlib.Path | None) -> None:
   else:
     cards = _suite_cards(suite)
     groups = _suite_groups(suite)
+  if as_json:
+    print(json.dumps([_card_record(card, groups) for card in cards], indent=2))
+  else:
+    _print_cards(cards, groups, wide=wide)
   is_microworld = all(card.name.startswith(MICROWORLD_PREFIX) for card in cards)
-  table = rich.table.Table("task", "type", "classes", "label words", "licence")
+  vocab = _find_vocab(vocab_path, is_microworld=is_microworld)
+  if vocab is not None:
+    for card in cards:
+      check_label_ids(f"task {card.name}", card.labels, vocab)
+
+
+def _card_record(card: TaskCard, groups: Mapping[str, list[str]]) -> dict[str, Any]:
+  named = [group for group, names in groups.items() if card.name in names]
+  return {
+    "task": card.name,
+    "title": card.title,
+    "type": str(card.task_type),
+    "labels": list(card.labels),
+    "group": named[0] if named else None,
+    "licence": card.licence,
+  }
+
+
+def _print_cards(
+  cards: Sequence[TaskCard], groups: Mapping[str, list[str]], *, wide: bool
+) -> None:
+  table = rich.table.Table()
+  table.add_column("task", no_wrap=True)
+  for title in ("type", "classes", "label words", "licence"):
+    table.add_column(title, overflow="fold")  # in several lines, and never cut
   for card in cards:
     table.add_row(
       card.name,
@@ -73,16 +117,16 @@ def list_tasks(suite: str | None, vocab_path: pathlib.Path | None) -> None:
       rich.markup.escape(card.licence),
     )
   console = rich.console.Console()
-  console.print(table)
+  if wide:
+    widest = rich.console.Console(width=_WIDEST).measure(table).maximum
+    rich.console.Console(width=widest).print(table)
+  else:
+    console.print(table)
   console.print(f"{len(cards)} tasks; suites: {', '.join(list_suites())}")
   for group, names in groups.items():
     console.print(
       f"group {group!r}, {len(names)} tasks: {', '.join(names)}", markup=False
     )
-  vocab = _find_vocab(vocab_path, is_microworld=is_microworld)
-  if vocab is not None:
-    for card in cards:
-      check_label_ids(f"task {card.name}", card.labels, vocab)
 
 
 def _suite_cards(suite: str) -> list[TaskCard]:

@@ -204,11 +204,13 @@ app.command()(look.show)
 def tasks(
   suite: options.OfSuite = None,
   vocab: options.Vocab = None,
+  wide: options.Wide = False,
+  as_json: options.AsJson = False,
 ) -> None:
   """List the task cards; with a vocabulary, check that it tells label words apart."""
   from symtune.cli import cards
 
-  cards.list_tasks(suite, vocab)
+  cards.list_tasks(suite, vocab, wide=wide, as_json=as_json)
 
 
 @app.command()

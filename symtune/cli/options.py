@@ -51,6 +51,10 @@ Vocab = Annotated[
     help="T5's spiece.model, a decoder-only model's tokenizer.json, or their folder.",
   ),
 ]
+Wide = Annotated[bool, typer.Option("--wide", help="One line for each, however long.")]
+AsJson = Annotated[
+  bool, typer.Option("--json", help="One JSON list instead of a table.")
+]
 VocabToCheck = Annotated[
   pathlib.Path,
   typer.Option(

@@ -12,8 +12,9 @@ import rich.console
 
 from symtune.checks import parse_choice
 from symtune.errors import SymtuneError
-from symtune.files import QUESTIONS_FILE, RESULTS_FILE, RUN_FILE
+from symtune.files import CONTRASTS_FILE, QUESTIONS_FILE, RESULTS_FILE, RUN_FILE
 from symtune.lab.picture import Picture
+from symtune.probe.contrasts import read_contrasts
 from symtune.probe.results import Results, read_results
 from symtune.probe.texts import read_questions
 from symtune.report.export.export import (
@@ -102,7 +103,8 @@ class LabResults:
       SymtuneError: an unknown rule, or one whose calibration was not asked.
     """
     rows = keep_paired(self._rows).rows
-    return pair_rows(apply_rule(rows, parse_choice(Rule, rule, "rule")), self.order)
+    answered = apply_rule(rows, parse_choice(Rule, rule, "rule"))
+    return pair_rows(answered, self.order, read_contrasts(self.folder))
 
   def table(self, rule: str = "sum") -> "LabTable":
     """Accuracy by setting with 95% intervals, and differences from the first model."""
@@ -213,7 +215,7 @@ class LabResults:
     if (target / RESULTS_FILE).exists():
       raise SymtuneError(f"{target} has results already. Choose another folder.")
     target.mkdir(parents=True, exist_ok=True)
-    for name in (RESULTS_FILE, QUESTIONS_FILE, RUN_FILE):
+    for name in (RESULTS_FILE, QUESTIONS_FILE, CONTRASTS_FILE, RUN_FILE):
       if (self.folder / name).exists():
         shutil.copyfile(self.folder / name, target / name)
     return target

@@ -24,7 +24,7 @@ from symtune.data.remap import LabelMap, remap_labels
 from symtune.data.rng import keyed_generator, stream_key
 from symtune.data.text.symbols import SymbolCategory
 from symtune.errors import SymtuneError
-from symtune.probe.probe import AnswerKind, ProbeItem, ProbeSettings
+from symtune.probe.probe import AnswerKind, Compared, ProbeItem, ProbeSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -193,6 +193,7 @@ class TaskProbe(abc.ABC):
   """A probe that asks the same questions about every query of a task."""
 
   name: ClassVar[str]
+  contrasts: ClassVar[tuple[Compared, ...]] = ()
 
   def subjects(
     self, tasks: Sequence[Task], settings: ProbeSettings

@@ -117,6 +117,22 @@ class Score:
   exemplars: int
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compared:
+  """Two settings of a probe that its report compares, on the questions of both.
+
+  Attributes:
+    setting: accuracy in this setting ...
+    minus: ... minus that in this one; None stands for every other setting in turn.
+    reliance: the name of the difference where it says how much accuracy rests on label
+      names, with which a report opens; None elsewhere.
+  """
+
+  setting: str
+  minus: str | None = None
+  reliance: str | None = None
+
+
 ScoreFn = Callable[[Sequence[ProbeItem]], list[Score]]
 
 
@@ -211,6 +227,9 @@ class ProbeSettings:
 @runtime_checkable
 class Probe(Protocol):
   """A family of questions to a model, subject by subject.
+
+  A probe may also declare `contrasts`, a tuple of `Compared`: the differences between
+  its settings that a report shows.
 
   Attributes:
     name: name of the probe in tables and result rows.

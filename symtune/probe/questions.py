@@ -14,7 +14,11 @@ _MOST_KEPT = 50_000
 
 
 class Questions:
-  """The items of some probes, subject by subject; can be read any number of times."""
+  """The items of some probes, subject by subject; can be read any number of times.
+
+  Attributes:
+    probes: what is asked.
+  """
 
   def __init__(
     self, probes: Sequence[Probe], tasks: Sequence[Task], settings: ProbeSettings
@@ -29,6 +33,7 @@ class Questions:
     Raises:
       SymtuneError: a probe cannot read its data.
     """
+    self.probes = tuple(probes)
     self._settings = settings
     self._subjects: list[tuple[Probe, Any]] = [
       (probe, subject)

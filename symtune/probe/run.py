@@ -27,6 +27,7 @@ from symtune.probe.answer.calibrate import (
   count_prompts,
   score_calibration,
 )
+from symtune.probe.contrasts import of_own, write_contrasts
 from symtune.probe.probe import (
   AnswerKind,
   ProbeItem,
@@ -123,7 +124,8 @@ def run_probes(
     score: the model, or a baseline.
     questions: what to ask.
     results_path: results.jsonl; created if missing, and so is questions.jsonl.gz
-      beside it, which keeps the text of every question once.
+      beside it, which keeps the text of every question once. What probes of the
+      user's own compare stands in contrasts.json.
     label: the checkpoint that gives the answers.
     context: what identifies the run.
     console: shows progress.
@@ -137,6 +139,7 @@ def run_probes(
   _drop_torn_line(results_path)
   done = _read_done(results_path, label)
   texts = QuestionFile(results_path.with_name(QUESTIONS_FILE))
+  write_contrasts(results_path.parent, of_own(questions.probes))
   extra = count_prompts(calibration)
   total = _count_prompts(questions.count(), extra)
   with Progress(

@@ -1,7 +1,8 @@
 """Stage 11: PairedResults -> paired differences between settings of a checkpoint.
 
 The settings of a probe share queries, exemplars and seeds, so two of them are compared
-like two checkpoints: on the same questions, with the same intervals and tests. Natural
+like two checkpoints: on the same questions, with the same intervals and tests. Each
+probe declares which it compares (`probe.probe.Compared`). In the shipped ones natural
 labels minus symbols shows what the labels' meaning adds, natural minus swapped labels
 what it costs to override that meaning, and the setting `labels` minus `neither` what
 the exemplars alone do not give.
@@ -12,13 +13,11 @@ which is what the instruction alone adds.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from symtune.data.rng import keyed_generator
-from symtune.probe.probes.label_semantics import LabelSemantics
-from symtune.probe.probes.settings import FourSettings, Setting
 from symtune.probe.results import Results
 from symtune.probe.run import CheckpointLabel
 from symtune.report.results import (
@@ -31,18 +30,6 @@ from symtune.report.results import (
 from symtune.report.summary import in_threads, right_answers
 from symtune.report.tables import CHANGE_COLUMNS, Column, Table, change_cells
 from symtune.stats.means import PairedDifference, holm, paired_difference
-
-# What labels add, without and with an instruction; what an instruction adds, in the
-# paper's design, which changes the format too, and then at equal format.
-_OF_FOUR = (
-  (Setting.LABELS, Setting.NEITHER),
-  (Setting.INSTRUCTION_AND_LABELS, Setting.INSTRUCTION),
-  (Setting.INSTRUCTION, Setting.NEITHER),
-  (Setting.INSTRUCTION, Setting.NEITHER_FIXED_FORMAT),
-  (Setting.INSTRUCTION_AND_LABELS, Setting.LABELS),
-  (Setting.INSTRUCTION_AND_LABELS, Setting.LABELS_FIXED_FORMAT),
-)
-_NATURAL = "natural"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +56,7 @@ class Contrast:
 
 
 def compare_settings(results: PairedResults) -> tuple[Contrast, ...]:
-  """The contrasts of the four settings and of label semantics.
+  """The contrasts that the probes of some results declare.
 
   Args:
     results: results of any probes.
@@ -77,11 +64,15 @@ def compare_settings(results: PairedResults) -> tuple[Contrast, ...]:
   Returns:
     One contrast per pair of settings and checkpoint, over the tasks asked in both.
   """
+  pairs = {
+    (first.probe, first.setting, last.setting): (first, last)
+    for _, first, last in results.compared()
+  }
   compared = in_threads(
     _compare,
     [
       (first, last, place, label)
-      for first, last in _pairs(results.settings)
+      for first, last in pairs.values()
       for place, label in enumerate(results.checkpoints)
     ],
   )
@@ -118,21 +109,6 @@ def contrast_table(contrasts: Sequence[Contrast]) -> Table:
       for c in contrasts
     ),
   )
-
-
-def _pairs(
-  settings: Sequence[SettingRows],
-) -> Iterator[tuple[SettingRows, SettingRows]]:
-  """Pairs (first, last) of settings; the last minus the first is shown."""
-  by_name = {(s.probe, s.setting): s for s in settings}
-  for last, first in _OF_FOUR:
-    names = [(FourSettings.name, str(s)) for s in (first, last)]
-    if all(name in by_name for name in names):
-      yield by_name[names[0]], by_name[names[1]]
-  natural = by_name.get((LabelSemantics.name, _NATURAL))
-  for setting in settings:
-    if natural is not None and setting.probe == natural.probe and setting != natural:
-      yield setting, natural
 
 
 def _compare(

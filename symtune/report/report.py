@@ -18,6 +18,7 @@ from symtune.files import (
   RESULTS_FILE,
   RUN_FILE,
 )
+from symtune.probe.contrasts import read_contrasts
 from symtune.probe.probes.format_sensitivity import FormatSensitivity
 from symtune.probe.probes.order_sensitivity import OrderSensitivity
 from symtune.probe.results import Results, read_results
@@ -142,7 +143,7 @@ def make_content(
   try:
     paired = keep_paired(rows)
     rows = paired.rows
-    results = pair_rows(apply_rule(rows, rule), order)
+    results = pair_rows(apply_rule(rows, rule), order, read_contrasts(run_dir))
   except SymtuneError as error:
     raise SymtuneError(f"{results_path}: {error}") from error
   settings = summarize_settings(results)

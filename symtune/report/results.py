@@ -7,11 +7,14 @@ asked is an error, not a silent difference between two samples.
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Sequence
+import types
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from symtune.errors import SymtuneError
+from symtune.probe.contrasts import Contrasts, of_catalog
+from symtune.probe.probe import Compared
 from symtune.probe.probes.flipped_labels import FlippedLabels
 from symtune.probe.probes.settings import FourSettings, Setting
 from symtune.probe.results import ResultRow, Results, collect
@@ -78,14 +81,33 @@ class PairedResults:
   Attributes:
     checkpoints: in the given order; the others are compared with the first.
     settings: in the paper's order; probes that are not in the paper come last, by name.
+    contrasts: what each probe declares to compare, by its name.
   """
 
   checkpoints: tuple[CheckpointLabel, ...]
   settings: tuple[SettingRows, ...]
+  contrasts: Contrasts
+
+  def compared(self) -> Iterator[tuple[Compared, SettingRows, SettingRows]]:
+    """What probes compare: the setting that is subtracted, and then the other one.
+
+    Only settings that were asked; a pair that is declared twice comes twice.
+    """
+    by_name = {(s.probe, s.setting): s for s in self.settings}
+    for probe, declared in self.contrasts.items():
+      names = [s.setting for s in self.settings if s.probe == probe]
+      for one in declared:
+        last = by_name.get((probe, one.setting))
+        for minus in names if one.minus is None else [one.minus]:
+          first = by_name.get((probe, minus))
+          if first is not None and last is not None and first is not last:
+            yield one, first, last
 
 
 def pair_rows(
-  rows: Sequence[ResultRow], order: Sequence[tuple[str, int]] = ()
+  rows: Sequence[ResultRow],
+  order: Sequence[tuple[str, int]] = (),
+  own_contrasts: Contrasts = types.MappingProxyType({}),
 ) -> PairedResults:
   """Puts the answers of all checkpoints side by side.
 
@@ -93,6 +115,7 @@ def pair_rows(
     rows: rows of any number of checkpoints (`probe.results.read_results`).
     order: name and step of checkpoints, the reference first. Other checkpoints follow
       in the order of the rows; baselines, which have no size, come last.
+    own_contrasts: what probes of the user's own compare (`probe.contrasts`).
 
   Returns:
     The results; the order of settings and tasks does not depend on that of the rows.
@@ -124,6 +147,7 @@ def pair_rows(
       SettingRows(probe=probe, setting=setting, tasks=tuple(settings[probe, setting]))
       for probe, setting in sorted(settings, key=_place)
     ),
+    contrasts={**of_catalog(), **own_contrasts},
   )
 
 

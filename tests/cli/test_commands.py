@@ -7,7 +7,7 @@ import sys
 import family_tokenizers
 import pytest
 
-from symtune.cards.load import load_card, load_suite
+from symtune.cards.load import list_cards, load_card, load_suite
 from symtune.cards.resources import resource_dir
 from symtune.cli.cards import MICROWORLD_CATEGORIES
 from symtune.cli.gin_config import load_recipe
@@ -44,6 +44,35 @@ def test_tasks_of_a_suite(run_cli):
   assert "56 tasks" in printed
   for group in ("known categories", "unseen categories"):
     assert f"group '{group}', 28 tasks: micro_" in printed
+
+
+def test_names_are_not_cut_however_narrow_the_terminal(monkeypatch, capsys):
+  def lines(*options):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys, "argv", ["symtune", "tasks", *options])
+    with pytest.raises(SystemExit):
+      main()
+    return capsys.readouterr().out
+
+  names = [load_card(name).name for name in list_cards()]
+  narrow, wide = lines(), lines("--wide")
+  assert all(name in narrow for name in names)
+  (row,) = [line for line in wide.splitlines() if "ag_news" in line]
+  card = load_card("ag_news")
+  assert all(word in row for word in (*card.labels, card.licence))
+  assert "…" not in narrow + wide
+  records = json.loads(lines("--json"))
+  assert [record["task"] for record in records] == names
+  assert records[names.index("ag_news")]["labels"] == list(card.labels)
+
+
+def test_json_names_the_group_of_a_task(monkeypatch, capsys):
+  options = ["tasks", "--suite", "microworld_eval", "--json"]
+  monkeypatch.setattr(sys, "argv", ["symtune", *options])
+  with pytest.raises(SystemExit):
+    main()
+  groups = {record["group"] for record in json.loads(capsys.readouterr().out)}
+  assert groups == {"known categories", "unseen categories"}
 
 
 def test_preview_shows_prompt_labels_and_tokens(run_cli):

@@ -1,7 +1,17 @@
 """Settings of one checkpoint are compared on the questions that both were asked."""
 
+import dataclasses
+
 import pytest
 
+from symtune.cards.card import Task
+from symtune.errors import SymtuneError
+from symtune.lab.ask import ask
+from symtune.lab.results import LabResults
+from symtune.lab.tasks import LabTask
+from symtune.probe.ask import Question, TaskProbe
+from symtune.probe.contrasts import of_catalog, read_contrasts
+from symtune.probe.probe import Compared
 from symtune.report.contrasts import compare_settings, contrast_table
 from symtune.report.report import write_report
 from symtune.report.results import pair_rows
@@ -97,3 +107,67 @@ def test_report_has_the_table(run_dir):
   text = (run_dir / "report.md").read_text()
   assert "## What labels and instructions add, in points [95% interval]" in text
   assert "| labels (minus neither) | after (step 40) | 2 | 14 | +0.0 [" in text
+
+
+class FewOrMany(TaskProbe):
+  """Two exemplars or all of them; the last two settings are never asked."""
+
+  name = "few_or_many"
+  contrasts = (
+    Compared(setting="many", minus="few", reliance="many minus few"),
+    Compared(setting="many", minus="none"),
+  )
+
+  def questions(self, asker, seed, episode):
+    label = episode.query.label
+    few = dataclasses.replace(episode, exemplars=episode.exemplars[:2])
+    return [
+      Question(setting=name, episode=shown, context=label, prior=label)
+      for name, shown in (("few", few), ("many", episode))
+    ]
+
+
+@pytest.fixture
+def own(toy_task: Task, tmp_path):
+  """The answers of an oracle to that probe, in a folder."""
+  task = LabTask(task=toy_task)
+  return ask(
+    "baseline:oracle",
+    task,
+    [FewOrMany()],
+    max_queries=3,
+    out=tmp_path / "own",
+    quiet=True,
+  )
+
+
+def test_a_probe_of_ones_own_declares_what_is_compared(own, tmp_path):
+  page = own.report(tmp_path / "lab.html").read_text(encoding="utf-8")
+  assert "few or many: many (minus few)" in page
+  assert "(minus none)" not in page
+  assert [row[0] for row in own.label_reliance().table.rows] == ["many minus few"]
+  assert read_contrasts(own.folder) == {"few_or_many": FewOrMany.contrasts}
+  saved = LabResults.load(own.save(tmp_path / "saved"))
+  assert saved.label_reliance().table == own.label_reliance().table
+
+
+def test_a_damaged_file_of_contrasts_is_named(own):
+  for content in ("[]", '{"few_or_many": [{"minus": "few"}]}', "{"):
+    (own.folder / "contrasts.json").write_text(content)
+    with pytest.raises(SymtuneError, match=r"contrasts\.json is damaged"):
+      own.label_reliance()
+
+
+def test_what_shipped_probes_compare_names_their_settings(own):
+  declared = of_catalog()
+  assert declared["settings"]
+  assert declared["label_semantics"][0] == Compared(setting="natural")
+  assert not (own.folder / "contrasts.json").read_text().count("settings")
+
+
+def test_a_contrast_that_is_no_contrast_is_refused(toy_task):
+  class Wrong(FewOrMany):
+    contrasts = (("many", "few"),)
+
+  with pytest.raises(SymtuneError, match="probe few_or_many: got the contrast"):
+    ask("baseline:oracle", LabTask(task=toy_task), [Wrong()], max_queries=1, quiet=True)

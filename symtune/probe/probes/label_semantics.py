@@ -16,7 +16,7 @@ from symtune.data.rng import keyed_generator
 from symtune.data.text.symbols import ALL_CATEGORIES, SymbolPool, draw_nonce_words
 from symtune.errors import SymtuneError
 from symtune.probe.ask import Asker, Question, ask_each, derange
-from symtune.probe.probe import ProbeItem, ProbeSettings
+from symtune.probe.probe import Compared, ProbeItem, ProbeSettings
 
 # For each label word of the cards, another phrase with the same meaning.
 SYNONYMS = {
@@ -65,6 +65,11 @@ class LabelSemantics:
   """Accuracy by what the label words mean."""
 
   name = "label_semantics"
+  # What the meaning of the words adds to each other kind of words.
+  contrasts = (
+    Compared(setting="natural"),
+    Compared(setting="natural", minus="nonce", reliance="natural minus nonce"),
+  )
 
   def subjects(
     self, tasks: Sequence[Task], settings: ProbeSettings

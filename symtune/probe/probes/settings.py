@@ -14,6 +14,7 @@ import enum
 from symtune.data.episodes import Episode
 from symtune.data.prompts import PromptFormat
 from symtune.probe.ask import Asker, Question, TaskProbe
+from symtune.probe.probe import Compared
 
 
 class Setting(enum.StrEnum):
@@ -52,6 +53,18 @@ class FourSettings(TaskProbe):
   """Accuracy in each setting, on the same queries and exemplars."""
 
   name = "settings"
+  # What labels add, without and with an instruction; what an instruction adds, in the
+  # paper's design, which changes the format too, and then at equal format.
+  contrasts = (
+    Compared(
+      setting=Setting.LABELS, minus=Setting.NEITHER, reliance="natural minus symbols"
+    ),
+    Compared(setting=Setting.INSTRUCTION_AND_LABELS, minus=Setting.INSTRUCTION),
+    Compared(setting=Setting.INSTRUCTION, minus=Setting.NEITHER),
+    Compared(setting=Setting.INSTRUCTION, minus=Setting.NEITHER_FIXED_FORMAT),
+    Compared(setting=Setting.INSTRUCTION_AND_LABELS, minus=Setting.LABELS),
+    Compared(setting=Setting.INSTRUCTION_AND_LABELS, minus=Setting.LABELS_FIXED_FORMAT),
+  )
 
   def questions(self, asker: Asker, seed: int, episode: Episode) -> list[Question]:
     """One for each setting."""

@@ -148,6 +148,7 @@ def _after(arms: Sequence[ArmResults]) -> PairedResults:
       )
       for setting in arms[0].results.settings
     ),
+    contrasts=arms[0].results.contrasts,
   )
 
 

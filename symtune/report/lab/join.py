@@ -9,6 +9,7 @@ import numpy as np
 from symtune.checksums import object_to_json
 from symtune.errors import SymtuneError
 from symtune.files import QUESTIONS_FILE, RESULTS_FILE, RUN_FILE, write_whole
+from symtune.probe.contrasts import read_contrasts, write_contrasts
 from symtune.probe.results import ResultRow, Results, collect, read_results, to_json
 from symtune.probe.row_checks import QUESTION
 
@@ -77,7 +78,7 @@ def join_runs(folders: Sequence[pathlib.Path], out: pathlib.Path) -> None:
 
   Args:
     folders: run folders.
-    out: gets results.jsonl, questions.jsonl.gz and run.json.
+    out: gets results.jsonl, questions.jsonl.gz, contrasts.json and run.json.
 
   Raises:
     SymtuneError: a folder has no results or damaged ones, no question was asked of all
@@ -94,6 +95,9 @@ def join_runs(folders: Sequence[pathlib.Path], out: pathlib.Path) -> None:
   # The file of questions consists of parts, so several are one; read_questions checks.
   write_whole(
     out / QUESTIONS_FILE, b"".join(p.read_bytes() for p in texts if p.exists())
+  )
+  write_contrasts(
+    out, {name: c for folder in folders for name, c in read_contrasts(folder).items()}
   )
   title = " + ".join(folder.name for folder in folders)
   about = {"config_hash": "joined", "recipe": title}

@@ -1,6 +1,7 @@
 """PairedResults -> how much accuracy rests on label names, and its change by tuning.
 
-Three measures, each where it was asked:
+The differences that probes declare for it (`Compared.reliance`), and the override rate,
+each where it was asked; of the shipped probes:
 
   natural minus symbols   accuracy with the task's own labels minus that with symbols,
                           without an instruction (probe settings)
@@ -22,8 +23,6 @@ import numpy as np
 
 from symtune.data.rng import keyed_generator
 from symtune.probe.probes.flipped_labels import FlippedLabels
-from symtune.probe.probes.label_semantics import LabelSemantics
-from symtune.probe.probes.settings import FourSettings, Setting
 from symtune.probe.results import Results
 from symtune.report.contrasts import contrast_generator, pair_questions
 from symtune.report.outcomes import NO_OUTCOME, OUTCOMES, Outcome, judge_rows
@@ -38,14 +37,6 @@ from symtune.stats.means import (
   weighted_difference,
 )
 
-# (measure, probe, setting that is subtracted, setting)
-_DIFFERENCES = (
-  (
-    *("natural minus symbols", FourSettings.name),
-    *(str(Setting.NEITHER), str(Setting.LABELS)),
-  ),
-  ("natural minus nonce", LabelSemantics.name, "nonce", "natural"),
-)
 OVERRIDE = "override rate"
 _DIFFERENCE_OF_DIFFERENCES = (1.0, -1.0, -1.0, 1.0)
 
@@ -94,14 +85,11 @@ def measure_reliance(results: PairedResults) -> tuple[Reliance, ...]:
   Args:
     results: of any probes. Only questions that were asked in both settings count.
   """
-  by_name = {(s.probe, s.setting): s for s in results.settings}
   count = len(results.checkpoints)
   calls = [
-    functools.partial(
-      _difference, measure, by_name[probe, first], by_name[probe, last], count
-    )
-    for measure, probe, first, last in _DIFFERENCES
-    if (probe, first) in by_name and (probe, last) in by_name
+    functools.partial(_difference, one.reliance, first, last, count)
+    for one, first, last in results.compared()
+    if one.reliance is not None
   ]
   flips = [s for s in results.settings if s.probe == FlippedLabels.name]
   calls += [functools.partial(_override, setting, count) for setting in flips]
