@@ -299,6 +299,7 @@ def _encode_all(pool: SymbolPool, vocab: Vocab) -> Iterable[tuple[bytes, str]]:
     yield ids.tobytes(), symbol
 
 
+@functools.cache
 def _make_symbols(category: SymbolCategory, start: int, stop: int) -> tuple[str, ...]:
   if category is SymbolCategory.INTEGERS:
     return tuple(str(n) for n in range(start, stop))
