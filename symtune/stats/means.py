@@ -136,8 +136,7 @@ def holm(
   largest: dict[Hashable, float] = {}
   for hypothesis, p_value in zip(tested, p_values, strict=True):
     largest[hypothesis] = max(p_value, largest.get(hypothesis, 0.0))
-  # As statsmodels' multipletests, which collects garbage every time: in a process with
-  # JAX that takes longer than all other statistics of a report.
+  # Not statsmodels' multipletests, which spends 0.3 s on collecting garbage.
   corrected: dict[Hashable, float] = {}
   least = 0.0
   for rank, hypothesis in enumerate(sorted(largest, key=lambda one: largest[one])):
