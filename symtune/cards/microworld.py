@@ -25,6 +25,7 @@ is drawn at random: candidates are ranked by SHA-256 of the seed and their names
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import itertools
 import os
@@ -176,6 +177,7 @@ def read_plan(keys: strict_yaml.Section) -> Plan:
   )
 
 
+@functools.cache  # a quarter of a second; the tasks of a suite are asked for often
 def make_tasks(world: World, plan: Plan) -> tuple[Task, ...]:
   """Returns the plan's tasks: pairs, then triples, then pairs of unseen categories.
 

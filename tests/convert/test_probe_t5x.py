@@ -3,13 +3,13 @@
 import io
 import json
 import math
-import os
 import string
-import subprocess
 import sys
 
 import pytest
 import sentencepiece
+
+from symtune.cli.main import main
 
 QUICK = (
   *("--probes", "flipped_labels", "--gin.probe.max_queries=1"),
@@ -43,29 +43,19 @@ def letters(tmp_path):
   return path
 
 
-def _start(folder, vocab, out):
-  """`symtune probe` as a user starts it."""
-  command = [sys.executable, "-m", "symtune", "probe", "microworld", *QUICK]
-  command += ["--vocab", str(vocab), "--checkpoint", str(folder), "--out", str(out)]
-  return subprocess.Popen(
-    command,
-    env={**os.environ, "JAX_PLATFORMS": "cpu"},
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
-
-
-def test_both_layouts_answer_with_equal_scores(letters, t5x_golden, tmp_path):
+def test_both_layouts_answer_with_equal_scores(
+  letters, t5x_golden, tmp_path, monkeypatch, capsys
+):
   """Each in a folder of its own: one cache would answer for both."""
   outs = {layout: tmp_path / layout for layout in ("msgpack", "orbax")}
-  started = [
-    _start(t5x_golden.folder("plain", layout), letters, out)
-    for layout, out in outs.items()
-  ]
-  for process in started:
-    errors = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, errors
+  for layout, out in outs.items():
+    folder = t5x_golden.folder("plain", layout)
+    command = ["symtune", "probe", "microworld", *QUICK, "--vocab", str(letters)]
+    command += ["--checkpoint", str(folder), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as stop:
+      main()
+    assert not stop.value.code, capsys.readouterr().err
   msgpack, orbax = (
     [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     for out in outs.values()

@@ -29,6 +29,8 @@ from symtune.train import checkpoint
 from symtune.train.weights import save_weights
 
 SMALL = ("probe.max_queries=1", "mixture.window=64", "TrainSettings.steps=1")
+# Pools that are soon checked; one test makes the whole ones.
+FEW = (*SMALL, "symbols.tuning_size=100", "symbols.evaluation_size=100")
 # A network that is soon compiled, and so none of the shipped base's size.
 UNTRAINED = (
   *("Recipe.checkpoint=None", "mixture.batch_size=4"),
@@ -60,16 +62,16 @@ def test_microworld_builds_and_fills_its_rows():
 
 
 def test_hash_depends_on_settings_and_data():
-  recipe, _ = load_recipe("microworld", SMALL)
+  recipe, _ = load_recipe("microworld", FEW)
   hashes = {
-    build_experiment(r, data_dir=None, vocab_path=None).config_hash
+    build_experiment(r, data_dir=None, vocab_path=None, tunes=False).config_hash
     for r in (recipe, recipe, dataclasses.replace(recipe, seed=1))
   }
   assert len(hashes) == 2
 
 
 def test_hash_depends_on_the_groups_of_the_tasks_asked_about(monkeypatch):
-  recipe, _ = load_recipe("microworld", SMALL)
+  recipe, _ = load_recipe("microworld", FEW)
   grouped = build_experiment(recipe, data_dir=None, vocab_path=None).config_hash
 
   def load_ungrouped(name, data_dir):
@@ -82,7 +84,7 @@ def test_hash_depends_on_the_groups_of_the_tasks_asked_about(monkeypatch):
 
 
 def test_an_experiment_starts_from_a_file_or_from_another_run(tmp_path):
-  recipe, _ = load_recipe("microworld", [*SMALL, *UNTRAINED])
+  recipe, _ = load_recipe("microworld", [*FEW, *UNTRAINED])
   first = build_experiment(recipe, data_dir=None, vocab_path=None)
   run = tmp_path / "run"
   with claim_folder(
@@ -111,7 +113,7 @@ def test_a_start_that_is_none_is_refused(tmp_path):
 
 
 def test_more_probes_may_be_asked_in_the_same_folder():
-  recipe, _ = load_recipe("microworld", SMALL)
+  recipe, _ = load_recipe("microworld", FEW)
   plan = dataclasses.replace(recipe.probe, probes=("all",))
   other = dataclasses.replace(recipe, probe=plan)
   assert config_hash(other, ["f"], "v") == config_hash(recipe, ["f"], "v")
@@ -121,7 +123,7 @@ def test_more_probes_may_be_asked_in_the_same_folder():
 
 
 def test_shared_exemplars_are_another_experiment():
-  recipe, _ = load_recipe("microworld", SMALL)
+  recipe, _ = load_recipe("microworld", FEW)
   assert recipe.probe.exemplars is ExemplarSets.PER_QUERY
   shared, _ = load_recipe("microworld", [*SMALL, "probe.exemplars='per_seed'"])
   assert shared.probe.exemplars is ExemplarSets.PER_SEED
@@ -167,7 +169,7 @@ def test_instruction_data_is_checked_for_leaks_and_counted(tmp_path):
   rows = [{"inputs": f"{text}", "targets": "x"} for text in texts]
   lines = "".join(json.dumps(row) + "\n" for row in rows)
   (tmp_path / "pairs.jsonl").write_text(lines)
-  recipe, _ = load_recipe("microworld", [*SMALL, *UNTRAINED])
+  recipe, _ = load_recipe("microworld", [*FEW, *UNTRAINED])
   pairs = Instructions(path=str(tmp_path / "pairs.jsonl"), rate=9.0, leave_out=True)
   mixed = dataclasses.replace(
     recipe.mixture, ingredients=(*recipe.mixture.ingredients, pairs)
@@ -208,7 +210,7 @@ def test_a_network_needs_a_row_for_each_id_and_no_more():
   """Not the rounded table: a model may have been resized to len(tokenizer)."""
   ids = read_vocab(resource_dir("tasks") / "microworld" / "vocab.model").num_ids
   assert ids % 128
-  settings = (*SMALL, *UNTRAINED)
+  settings = (*FEW, *UNTRAINED)
   recipe, _ = load_recipe("microworld", [*settings, f"T5Config.vocab_size={ids}"])
   build_experiment(recipe, data_dir=None, vocab_path=None)
   recipe, _ = load_recipe("microworld", [*settings, f"T5Config.vocab_size={ids - 1}"])

@@ -299,6 +299,7 @@ def _encode_all(pool: SymbolPool, vocab: Vocab) -> Iterable[tuple[bytes, str]]:
     yield ids.tobytes(), symbol
 
 
+@functools.cache
 def _make_symbols(category: SymbolCategory, start: int, stop: int) -> tuple[str, ...]:
   if category is SymbolCategory.INTEGERS:
     return tuple(str(n) for n in range(start, stop))
@@ -360,10 +361,11 @@ def draw_nonce_words(rng: np.random.Generator, count: int) -> tuple[str, ...]:
   return tuple(words[int(i)] for i in chosen)
 
 
-def _word_list() -> Sequence[str]:
+def _word_list() -> Iterable[str]:
+  """English words, most frequent first."""
   import wordfreq  # reads a 3 MB list, so import it only where needed
 
-  return wordfreq.top_n_list("en", 10**6, wordlist="large")
+  return wordfreq.iter_wordlist("en", wordlist="large")
 
 
 def _check_frozen(name: str, symbols: tuple[str, ...], sha256: str) -> None:
