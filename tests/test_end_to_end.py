@@ -26,6 +26,8 @@ SMALL = (
   "--gin.mixture.batch_size=4",
   "--gin.mixture.window=64",
   "--gin.probe.max_queries=1",
+  "--gin.symbols.tuning_size=100",
+  "--gin.symbols.evaluation_size=100",
   "--gin.probe.shots=1",
   "--gin.probe.tokens_per_batch=512",
 )

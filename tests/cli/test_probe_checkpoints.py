@@ -44,6 +44,7 @@ def probe(sizes, monkeypatch, capsys):
     checkpoints = [word for path in sizes for word in ("--checkpoint", str(path))]
     arguments = ["probe", "microworld", "--out", str(out), "--probes", "flipped_labels"]
     small = ["--gin.probe.max_queries=1", "--gin.probe.tokens_per_batch=1024"]
+    small += ["--gin.symbols.tuning_size=100", "--gin.symbols.evaluation_size=100"]
     monkeypatch.setattr(sys, "argv", ["symtune", *arguments, *checkpoints, *small])
     with pytest.raises(SystemExit) as stop:
       main()

@@ -15,6 +15,7 @@ QUICK = (
   *("--probes", "flipped_labels", "--gin.probe.max_queries=1"),
   *("--gin.probe.shots=1", "--gin.probe.max_inputs=256"),
   "--gin.probe.tokens_per_batch=1024",
+  *("--gin.symbols.tuning_size=100", "--gin.symbols.evaluation_size=100"),
   *("--gin.Recipe.checkpoint=None", "--gin.mixture.window=16"),
   *("--gin.probe.max_targets=16", "--gin.mixture.input_length=512"),
 )

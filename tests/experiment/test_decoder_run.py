@@ -64,6 +64,9 @@ recipe.mixture:
   target_length = 192
   window = 64
   loss_on = 'every'
+recipe.symbols:
+  tuning_size = 100
+  evaluation_size = 100
 recipe.optimizer.trainable = '.*/attention/.*'
 loop.TrainSettings:
   steps = 4
