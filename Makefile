@@ -10,7 +10,7 @@ DEMO_DIR ?= runs/demo
 # fourth of a CPU's time goes into page faults.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help demo test fuzz test-t5x test-hf lint bench notebooks docs clean
+.PHONY: help demo test fuzz test-t5x test-hf lint bench notebooks docs wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -76,5 +76,12 @@ notebooks: $(VENV)/notebook.stamp  ## write the .ipynb pairs, and run them in Ju
 docs: $(VENV)/docs.stamp  ## build the documentation site into docs/build
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/build
 
+wheel:  ## build a wheel, install it elsewhere, run README's commands in an empty folder
+	rm -rf build dist
+	$(PYTHON) -m venv build/venv
+	build/venv/bin/pip wheel --quiet --no-deps --wheel-dir dist .
+	build/venv/bin/pip install --quiet -c constraints.txt dist/*.whl
+	build/venv/bin/python tests/readme_commands.py
+
 clean:  ## remove .venv, caches and runs
-	rm -rf $(VENV) runs docs/build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) runs docs/build build dist .pytest_cache .ruff_cache .hypothesis

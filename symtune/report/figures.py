@@ -143,7 +143,7 @@ def _tick(summary: Summary) -> str:
   title = setting_title(summary.probe, summary.setting)
   if summary.probe not in _PANEL_TITLES:
     title = textwrap.fill(summary.setting, _TICK_WIDTH)  # the panel names the probe
-  title = title.replace(" + ", "\n+ ")
+  title = title.replace(" + ", "\n+ ").replace(", ", ",\n")
   tasks = f"{len(summary.tasks)} task{'s' if len(summary.tasks) > 1 else ''}"
   return f"{title}\n({tasks})"
 

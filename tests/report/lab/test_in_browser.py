@@ -99,10 +99,12 @@ def test_an_episode_shows_both_answers_side_by_side(page):
 
 
 def test_a_link_opens_its_episode(page, browser, address):
+  before = page.evaluate("location.hash")
   page.locator("#list a").nth(7).click()
+  fragment = _until_other(page, before)
+  page.locator(f'#episode a[href="{fragment}"]').wait_for()
   title = page.inner_text("#episode h3")
   query = page.locator("#episode .prompt strong").inner_text()
-  fragment = page.evaluate("location.hash")
   again = browser.new_page()
   again.goto(address + fragment)
   again.wait_for_selector(READY)
