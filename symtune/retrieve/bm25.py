@@ -12,6 +12,7 @@ that draw prompts must not do.
 """
 
 import array
+import collections
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -61,11 +62,11 @@ class Bm25:
   def scores(self, query: str) -> Float32[np.ndarray, "texts"]:
     """The score of every text; 0 without a word in common."""
     found = np.zeros(self.count, np.float32)
-    for word in index_words(query):
+    for word, times in collections.Counter(index_words(query)).items():
       number = self.words.get(word)
       if number is not None:
         part = slice(self.starts[number], self.starts[number + 1])
-        np.add.at(found, self.texts[part], self.summands[part])
+        np.add.at(found, self.texts[part], np.float32(times) * self.summands[part])
     return found
 
 
