@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from symtune.data.rng import keyed_generator
-from symtune.ralm.models import Ids, Span, TokenModel
 from symtune.ralm.settings import Cell, RalmRecipe, Rerank
+from symtune.ralm.spans import Ids, Span, TokenModel
 from symtune.ralm.strides import (
   Placed,
   Stride,

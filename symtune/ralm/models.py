@@ -7,12 +7,12 @@ that were trained to continue texts (In-Context RALM is about decoder-only ones)
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float64, Int, Int32
+from jaxtyping import Array, Float, Int
 
 from symtune.data.text.causal_vocab import CausalVocab
 from symtune.errors import SymtuneError
@@ -25,51 +25,12 @@ from symtune.probe.answer.model_scorer import ModelScorer
 from symtune.probe.answer.native_decoder import NativeDecoder
 from symtune.probe.answer.native_model import NativeModel
 from symtune.probe.run import CheckpointLabel
+from symtune.ralm.spans import Nats, Span, TokenModel
 
 TOKENS_PER_BATCH = 4096
 _LENGTH_STEP, _TARGET_STEP = 64, 16  # sizes to which rows are padded: few compilations
 _LOGITS_AT_ONCE = 64  # targets; with a large vocabulary, logits cost the most memory
 _NO_LIMIT = 1 << 30
-
-Ids = Int32[np.ndarray, "_ids"]
-Nats = Float64[np.ndarray, "_nats"]
-
-
-class Span(NamedTuple):
-  """What is scored at once.
-
-  Attributes:
-    context: what the model reads before it.
-    target: the tokens to score, at least one.
-  """
-
-  context: Ids
-  target: Ids
-
-
-class TokenModel(NamedTuple):
-  """A model and its tokenizer, as functions of token ids.
-
-  Attributes:
-    label: its name, size and identity.
-    is_causal: whether the score of a token depends on nothing after it, so that the
-      tokens of several spans can be scored as those of one.
-    positions: most tokens of a context with its target, or of a context of an encoder.
-    start: ids that stand before every context.
-    end: ids that stand after every context, in an encoder.
-    ids: text -> token ids, without control tokens.
-    text: token ids -> text.
-    score: log p of every token of every target, in nats.
-  """
-
-  label: CheckpointLabel
-  is_causal: bool
-  positions: int
-  start: tuple[int, ...]
-  end: tuple[int, ...]
-  ids: Callable[[str], Ids]
-  text: Callable[[Sequence[int]], str]
-  score: Callable[[Sequence[Span]], list[Nats]]
 
 
 def token_model(

@@ -14,9 +14,9 @@ from symtune.bounded import read_json
 from symtune.errors import SymtuneError
 from symtune.files import write_whole
 from symtune.ralm.figure import draw_grid
-from symtune.ralm.models import TokenModel
 from symtune.ralm.rows import FILE, StrideRow, read_rows
 from symtune.ralm.run import TEXTS
+from symtune.ralm.spans import TokenModel
 from symtune.ralm.summary import Measured, summarize
 from symtune.report.tables import Column, Table, to_markdown
 from symtune.retrieve.index import PassageIndex

@@ -19,9 +19,9 @@ from symtune.errors import SymtuneError
 from symtune.files import append_text, write_whole
 from symtune.progress import Progress
 from symtune.ralm.choose import Chooser
-from symtune.ralm.models import Ids, TokenModel
 from symtune.ralm.rows import FILE, Group, StrideRow, read_rows, to_lines
 from symtune.ralm.settings import Cell, Fit, RalmRecipe
+from symtune.ralm.spans import Ids, TokenModel
 from symtune.ralm.strides import cut_strides, first_scored, make_spans
 from symtune.retrieve.index import PassageIndex
 

@@ -112,10 +112,6 @@ class RalmRecipe:
 
   def __post_init__(self):
     check_types(self)
-    for name in ("models", "texts", "corpus"):
-      if not getattr(self, name):
-        option = {"models": "model", "texts": "text"}.get(name, name)
-        raise SymtuneError(f"ralm: got no {name}, expected some. Give --{option}.")
     for name in _GRID:
       values = getattr(self, name)
       if not values or len(set(values)) < len(values):
@@ -147,6 +143,16 @@ class RalmRecipe:
         f"ralm: got {max(self.passages)} passages of {self.candidates} candidates. "
         "Raise candidates."
       )
+
+  def check_given(self) -> None:
+    """Refuses a recipe without models, texts or corpus, which options may add.
+
+    Raises:
+      SymtuneError: names the option.
+    """
+    for name, option in (("models", "model"), ("texts", "text"), ("corpus", "corpus")):
+      if not getattr(self, name):
+        raise SymtuneError(f"ralm: got no {name}, expected some. Give --{option}.")
 
   @property
   def cells(self) -> tuple[Cell, ...]:

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from symtune.ralm.models import Ids, Span, TokenModel
 from symtune.ralm.settings import Fit
+from symtune.ralm.spans import Ids, Span, TokenModel
 
 
 class Stride(NamedTuple):

@@ -1,27 +1,23 @@
 """A small random decoder, and a model that copies from what it reads."""
 
 import collections
-import itertools
 import json
 
 import numpy as np
 import pytest
-import rich.console
-from family_models import write_model
 
-from symtune.experiment.answerers import open_answerers
-from symtune.experiment.tokens import Reader
-from symtune.model.decoder.config import DecoderConfig
 from symtune.probe.run import CheckpointLabel
-from symtune.ralm.models import TokenModel, token_model
+from symtune.ralm.spans import TokenModel
 from symtune.retrieve.index import build_index
-
-QUIET = rich.console.Console(quiet=True)
 
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
   """A random model in Transformers' format."""
+  from family_models import write_model
+
+  from symtune.model.decoder.config import DecoderConfig
+
   folder = tmp_path_factory.mktemp("model")
   config = DecoderConfig(
     vocab_size=352,
@@ -41,12 +37,17 @@ def model_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def answerer(model_folder):
   """The random model, opened."""
+  from symtune.experiment.answerers import open_answerers
+  from symtune.experiment.tokens import Reader
+
   return open_answerers([str(model_folder)], Reader(), None)[0].read()
 
 
 @pytest.fixture(scope="session")
 def model(answerer):
   """The same as a model of tokens."""
+  from symtune.ralm.models import token_model
+
   return token_model(answerer)
 
 
@@ -70,21 +71,21 @@ class Words:
 
 def _copy(span):
   """Half of the probability is uniform over 1,000 words, half what followed before."""
-  row = [*span.context.tolist(), *span.target.tolist()]
+  row = [None, *span.context.tolist(), *span.target.tolist()]
   followed = collections.defaultdict(list)
   found = []
-  for place, (word, following) in enumerate(itertools.pairwise(row), 1):
+  for place, (first, second, third) in enumerate(zip(row, row[1:], row[2:]), 1):  # noqa: B905
     if place >= len(span.context):
-      seen = followed[word]
-      copied = seen.count(following) / len(seen) if seen else 1 / 1000
+      seen = followed[first, second]
+      copied = seen.count(third) / len(seen) if seen else 1 / 1000
       found.append(np.log(0.5 / 1000 + 0.5 * copied))
-    followed[word].append(following)
+    followed[first, second].append(third)
   return np.asarray(found)
 
 
 @pytest.fixture
 def copying():
-  """A model that expects what followed the same word earlier in its context."""
+  """A model that expects what followed the same two words earlier in its context."""
   words = Words()
   return TokenModel(
     label=CheckpointLabel(name="copying", step=0, identity="copying"),
@@ -96,20 +97,6 @@ def copying():
     text=words.text,
     score=lambda spans: [_copy(span) for span in spans],
   )
-
-
-def make_facts(seed):
-  """Documents of facts, and the same facts in another order, by document.
-
-  A fact is a name, which occurs in one document only, and a value.
-  """
-  rng = np.random.default_rng(seed)
-  texts, elsewhere = {}, {}
-  for number in range(12):
-    facts = [f"n{number}x{i} v{rng.integers(300)}" for i in range(30)]
-    texts[f"test {number}"] = " ".join(facts)
-    elsewhere[f"source {number}"] = " ".join(rng.permutation(facts))
-  return texts, elsewhere
 
 
 @pytest.fixture

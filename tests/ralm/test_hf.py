@@ -6,7 +6,8 @@ import pytest
 from symtune.experiment.answerers import open_answerers
 from symtune.experiment.tokens import Reader
 from symtune.probe.answer.hf.spans import score_encoder_decoder
-from symtune.ralm.models import Span, token_model
+from symtune.ralm.models import token_model
+from symtune.ralm.spans import Span
 
 pytestmark = pytest.mark.hf
 torch = pytest.importorskip("torch", reason="needs the extra [hf]")

@@ -13,7 +13,8 @@ from symtune.model.networks import init_params, make_network
 from symtune.probe.answer.model_scorer import ModelScorer
 from symtune.probe.answer.native_model import NativeModel
 from symtune.probe.run import CheckpointLabel
-from symtune.ralm.models import Span, token_model
+from symtune.ralm.models import token_model
+from symtune.ralm.spans import Span
 
 
 def random_spans(count, size):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from symtune.probe.run import CheckpointLabel
-from symtune.ralm.models import TokenModel
 from symtune.ralm.settings import Fit
+from symtune.ralm.spans import TokenModel
 from symtune.ralm.strides import (
   Placed,
   Stride,

@@ -126,17 +126,16 @@ def answer_questions(inputs: Inputs, path: pathlib.Path, out: pathlib.Path) -> N
 
 
 def _read_recipe(inputs: Inputs) -> tuple[RalmRecipe, str]:
-  name, overrides = inputs.recipe, list(inputs.overrides)
+  name = inputs.recipe
   if name is not None and name.startswith(OVERRIDE_PREFIX):
     raise SymtuneError(f"got {name} without a recipe, which it could change. Give one.")
-  if name is None:
-    if overrides:
-      raise SymtuneError(f"got {overrides[0]} without a recipe, which it could change.")
-    return RalmRecipe(**inputs.given), ""
-  recipe, text = load_settings(
-    name, (RalmRecipe,), split_overrides(overrides), folder="ralm"
-  )
-  return dataclasses.replace(recipe, **inputs.given), text
+  recipe, text = RalmRecipe(), ""
+  if name is not None:
+    bindings = split_overrides(inputs.overrides)
+    recipe, text = load_settings(name, (RalmRecipe,), bindings, folder="ralm")
+  recipe = dataclasses.replace(recipe, **inputs.given)
+  recipe.check_given()
+  return recipe, text
 
 
 def _vocab(inputs: Inputs) -> Any:
