@@ -4,7 +4,8 @@ The settings of a probe share queries, exemplars and seeds, so two of them are c
 like two checkpoints: on the same questions, with the same intervals and tests. Natural
 labels minus symbols shows what the labels' meaning adds, natural minus swapped labels
 what it costs to override that meaning, and the setting `labels` minus `neither` what
-the exemplars alone do not give.
+the exemplars alone do not give. Exemplars that are looked up minus those drawn at
+random show what their choice adds.
 
 A difference between a setting with an instruction and one without is also that of their
 formats (`probe/probes/settings.py`); beside it stands the difference at equal format,
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from symtune.data.rng import keyed_generator
+from symtune.probe.probes.exemplars.choice import ExemplarChoice, Way
 from symtune.probe.probes.label_semantics import LabelSemantics
 from symtune.probe.probes.settings import FourSettings, Setting
 from symtune.probe.results import Results
@@ -69,7 +71,7 @@ class Contrast:
 
 
 def compare_settings(results: PairedResults) -> tuple[Contrast, ...]:
-  """The contrasts of the four settings and of label semantics.
+  """The contrasts of the four settings, of label semantics and of exemplar choice.
 
   Args:
     results: results of any probes.
@@ -133,6 +135,11 @@ def _pairs(
   for setting in settings:
     if natural is not None and setting.probe == natural.probe and setting != natural:
       yield setting, natural
+  for setting in settings:
+    style, _, way = setting.setting.partition(", ")
+    drawn = by_name.get((ExemplarChoice.name, f"{style}, {Way.RANDOM}"))
+    if setting.probe == ExemplarChoice.name and way != Way.RANDOM and drawn is not None:
+      yield drawn, setting
 
 
 def _compare(
