@@ -27,6 +27,7 @@ from symtune.lab.tasks import LabTask
 from symtune.lab.tasks import task as find_task
 from symtune.probe.answer.calibrate import Calibration
 from symtune.probe.probe import AnswerKind, ExemplarSets, Probe
+from symtune.probe.probes.exemplars.choice import ExemplarChoice
 from symtune.probe.questions import Inquiry
 
 _BASELINE = "baseline:"
@@ -99,7 +100,7 @@ def ask(
     if symbols is None
     else tuple(parse_choice(SymbolCategory, c, "symbols") for c in symbols),
   )
-  opened = _with_vote(opened, settings)
+  opened = _with_vote(opened, settings, _as_list(probes))
   _check_names(opened)
   vocabs = [model.vocab for model in opened if model.vocab is not None]
   inquiry = make_inquiry(
@@ -122,12 +123,15 @@ def ask(
   return LabResults(folder, _order(opened), is_temporary=out is None)
 
 
-def _with_vote(models: Sequence[LabModel], settings: AskSettings) -> Sequence[LabModel]:
+def _with_vote(
+  models: Sequence[LabModel], settings: AskSettings, probes: Sequence[str | Probe]
+) -> Sequence[LabModel]:
   """The models, and beside them a vote of the exemplars that were looked up.
 
   After relevant exemplars, models behave much like it (arXiv 2601.01290).
   """
   looks_up = settings.exemplars in (ExemplarSets.SIMILAR, ExemplarSets.DISSIMILAR)
+  looks_up = looks_up or ExemplarChoice.name in probes
   if not looks_up or any(model.name.startswith(_BASELINE) for model in models):
     return models
   return [*models, load(f"{_BASELINE}neighbours")]
