@@ -35,6 +35,10 @@ STOP_WORDS = frozenset(_STOP.split())
 _BLOCK = 64  # scores whose largest one is looked at first
 
 
+class NoWordsError(SymtuneError):
+  """Texts that cannot be indexed, because none has a word."""
+
+
 def index_words(text: str) -> list[str]:
   """The words of a text that count: letters and digits, without case and stop words."""
   return [w for w in _WORD.findall(text.casefold()) if w not in STOP_WORDS]
@@ -77,7 +81,7 @@ def make_index(texts: Iterable[str]) -> Any:
     texts: at least one.
 
   Raises:
-    SymtuneError: no text has a word.
+    NoWordsError: no text has a word.
   """
   import bm25s
 
@@ -87,7 +91,7 @@ def make_index(texts: Iterable[str]) -> Any:
     for text in texts
   ]
   if not words:
-    raise SymtuneError("index: got no texts with words, expected at least one.")
+    raise NoWordsError("got no texts with words, expected at least one.")
   index = bm25s.BM25(k1=K1, b=B, method=METHOD, backend="numpy", csc_backend="scipy")
   index.index((ids, words), show_progress=False)
   return index

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from symtune.bounded import read_json
+from symtune.bounded import local_size, read_json
 from symtune.checksums import check_object, find_damage, object_to_json, write_checksums
 from symtune.errors import SymtuneError
 from symtune.files import disk_errors, write_whole
@@ -29,6 +29,7 @@ from symtune.retrieve.bm25 import (
   METHOD,
   B,
   Bm25,
+  NoWordsError,
   best,
   make_index,
 )
@@ -159,6 +160,8 @@ def build_index(
       _write_files(partial, cut_passages(read_lines(files), words), settings)
       write_checksums(partial)
       partial.rename(folder)
+  except NoWordsError as error:
+    raise SymtuneError(f"{', '.join(map(str, files))}: {error}") from error
   finally:
     shutil.rmtree(partial, ignore_errors=True)
   return PassageIndex(folder)
@@ -231,5 +234,6 @@ def _map_file(path: pathlib.Path) -> mmap.mmap:
 
 
 def _file_hash(path: pathlib.Path) -> str:
+  local_size(path)  # refuses folders, and pipes, which would wait
   with path.open("rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()[:16]
