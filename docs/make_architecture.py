@@ -15,6 +15,7 @@ BEGIN, END = "<!-- tree: begin -->\n", "<!-- tree: end -->\n"
 # In the order of the flow; imports go from later to earlier ones.
 PACKAGES = (
   "cards",
+  "retrieve",
   "data",
   "fetch",
   "model",
@@ -25,6 +26,7 @@ PACKAGES = (
   "report",
   "regression",
   "experiment",
+  "ralm",
   "lab",
   "cli",
   "bridges",

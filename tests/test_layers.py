@@ -10,6 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1] / "symtune"
 LAYERS = (
   "cards",
+  "retrieve",
   "data",
   "fetch",
   "model",
@@ -20,6 +21,7 @@ LAYERS = (
   "report",
   "regression",
   "experiment",
+  "ralm",
   "lab",
   "cli",
   "bridges",

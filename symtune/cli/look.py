@@ -73,9 +73,13 @@ def ask(
   exemplars: Annotated[
     str,
     typer.Option(
-      help="per_query draws them for each query, per_seed for all of a seed at once."
+      help="random (per_query) draws them for each query, per_seed for all of a seed; "
+      "similar and dissimilar look them up with the query."
     ),
   ] = "per_query",
+  balanced: Annotated[
+    bool, typer.Option(help="Look up as many exemplars of every class.")
+  ] = True,
   calibration: Annotated[
     str, typer.Option(help="Calibration prompts to ask: pmi,contextual,domain.")
   ] = "",
@@ -130,6 +134,7 @@ def ask(
     seeds=_numbers(seeds),
     answers=answers,
     exemplars=exemplars,
+    balanced=balanced,
     calibration=_split(calibration),
     symbols=None if symbols is None else _split(symbols),
     data=data,

@@ -8,6 +8,7 @@ import typer
 
 from symtune.cli import data, look, options, symbols
 from symtune.cli.interrupts import Commands
+from symtune.cli.ralm import app as ralm
 from symtune.cli.regression import app as regression
 from symtune.errors import SymtuneError
 
@@ -198,6 +199,8 @@ def report(
 
 app.command()(look.ask)
 app.command()(look.show)
+app.command()(ralm.index)
+app.command(context_settings=_WITH_GIN)(ralm.ralm)
 
 
 @app.command()

@@ -8,6 +8,7 @@ import enum
 
 from symtune.checks import parse_choice
 from symtune.data.draw.index import Shots
+from symtune.data.draw.lookup import Likeness, Lookup
 from symtune.data.text.instructions import InstructionForm
 from symtune.errors import SymtuneError
 
@@ -61,6 +62,11 @@ class Ingredient:
     num_tasks: how many of the tasks are used, drawn at random with the mixture's seed;
       all unless given. Ablation B.4 of the paper varies this.
     temperature: tasks weigh (capped rows) ** (1 / temperature).
+    retrieved: share of the prompts whose exemplars are looked up with their query
+      instead of drawn; see data/draw/lookup.py.
+    likeness: of those, whether the most or the least similar ones; a `Likeness` or its
+      name.
+    balanced: of those, whether as many of every class.
   """
 
   suite: str = ""
@@ -71,15 +77,24 @@ class Ingredient:
   rate: float = 1.0
   num_tasks: int | None = None
   temperature: float = 1.0
+  retrieved: float = 0.0
+  likeness: Likeness = Likeness.SIMILAR
+  balanced: bool = True
 
   def __post_init__(self):
     _parse(self, "labels", LabelStyle)
-    _ = self.shots  # refuses numbers that are impossible
+    _parse(self, "likeness", Likeness)
+    _ = self.shots, self.lookup  # refuses numbers that are impossible
 
   @property
   def shots(self) -> Shots:
     """The exemplars per class."""
     return Shots(minimum=self.min_shots, maximum=self.max_shots)
+
+  @property
+  def lookup(self) -> Lookup:
+    """How exemplars are looked up, and how often."""
+    return Lookup(likeness=self.likeness, balanced=self.balanced, share=self.retrieved)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from symtune.data.draw.draw import (
   read_draw,
 )
 from symtune.data.draw.index import TaskIndex, check_shots, index_task
+from symtune.data.draw.lookup import ExemplarIndex
 from symtune.data.draw.tables import DrawTables, Entry
 from symtune.data.draw.words import position_generator
 from symtune.data.ingredients import (
@@ -208,7 +209,14 @@ def _make_entries(
     index = indices[id(task)]
     check_shots(index, task.card, settings.shots)
     entries.append(
-      Entry(card=task.card, index=index, settings=settings, pool=pool, formats=formats)
+      Entry(
+        card=task.card,
+        index=index,
+        settings=settings,
+        pool=pool,
+        formats=formats,
+        lookup=ExemplarIndex(task, index) if settings.retrieved else None,
+      )
     )
   return entries
 

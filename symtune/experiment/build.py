@@ -149,6 +149,7 @@ def build_experiment(
     many_shots=recipe.probe.many_shots,
     also_generate=recipe.probe.also_generate,
     exemplars=recipe.probe.exemplars,
+    balanced=recipe.probe.balanced,
   )
   probes = make_probes([*recipe.probe.probes, *own_probes], _local(data_dir))
   fingerprints = [] if mixture is None else [*mixture.fingerprints]

@@ -227,6 +227,7 @@ def probe(
   max_targets: int = 64,
   tokens_per_batch: int = 8192,
   exemplars: str = "per_query",
+  balanced: bool = True,
 ) -> ProbePlan:
   """The probes; 4 exemplars per class and 100 queries per task as in the paper.
 
@@ -250,7 +251,9 @@ def probe(
     exemplars: "per_query" draws exemplars, their order, the format and the symbols anew
       for each query, as in the paper. "per_seed" draws them once for all queries of a
       task and seed; a decoder-only model then reads them once, which is several times
-      as fast.
+      as fast. "similar" and "dissimilar" look them up with each query (BM25), the most
+      similar one last; "random" is another name of "per_query".
+    balanced: whether exemplars that are looked up are as many of every class.
 
   Returns:
     The typed settings.
@@ -275,6 +278,7 @@ def probe(
     max_targets=max_targets,
     tokens_per_batch=tokens_per_batch,
     exemplars=parse_choice(ExemplarSets, exemplars, "probe.exemplars"),
+    balanced=balanced,
   )
 
 

@@ -29,9 +29,12 @@ def to_plain_json(settings: Any) -> str:
 # Settings that came later, with the value that older runs had without having them.
 _LATER = {
   ("probe", "exemplars"): ExemplarSets.PER_QUERY,
+  ("probe", "balanced"): True,
   ("mixture", "loss_on"): LossOn.LAST,
   ("optimizer", "trainable"): EVERYTHING,
 }
+# Later settings of an ingredient, which are without effect unless it retrieves.
+_OF_RETRIEVED = ("retrieved", "likeness", "balanced")
 
 
 def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
@@ -52,6 +55,10 @@ def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
   for (part, name), default in _LATER.items():
     if plain[part][name] == default:
       del plain[part][name]
+  for ingredient in plain["mixture"]["ingredients"]:
+    if ingredient.get("retrieved") == 0.0:  # then the others mean nothing
+      for name in _OF_RETRIEVED:
+        del ingredient[name]
   text = json.dumps([DRAWS_VERSION, to_plain_json(plain), list(fingerprints), vocab])
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -65,6 +65,7 @@ class ProbePlan:
   max_targets: int
   tokens_per_batch: int
   exemplars: ExemplarSets = ExemplarSets.PER_QUERY
+  balanced: bool = True
 
   def __post_init__(self):
     # ProbeSettings checks the rest.

@@ -27,8 +27,10 @@ from symtune.lab.tasks import LabTask
 from symtune.lab.tasks import task as find_task
 from symtune.probe.answer.calibrate import Calibration
 from symtune.probe.probe import AnswerKind, ExemplarSets, Probe
+from symtune.probe.probes.exemplars.choice import ExemplarChoice
 from symtune.probe.questions import Inquiry
 
+_BASELINE = "baseline:"
 NAME = "ask"  # what stands for the recipe in a folder's run.json
 
 
@@ -45,6 +47,7 @@ def ask(
   also_generate: bool = True,
   calibration: Sequence[str] = (),
   exemplars: str = "per_query",
+  balanced: bool = True,
   symbols: Sequence[str] | None = None,
   data: str | os.PathLike[str] | None = None,
   out: str | os.PathLike[str] | None = None,
@@ -63,8 +66,11 @@ def ask(
     answers: "rank" takes the likeliest choice, "generate" decodes an answer.
     also_generate: whether probes that need it also decode answers.
     calibration: calibration prompts to ask: "pmi", "contextual", "domain".
-    exemplars: "per_query" draws them for each query; "per_seed" gives all queries of a
-      task and seed the same ones, which decoder-only models read once.
+    exemplars: "per_query" or "random" draws them for each query; "per_seed" gives all
+      queries of a task and seed the same ones, which decoder-only models read once;
+      "similar" and "dissimilar" look them up with each query (BM25), the most similar
+      one last. Then `baseline:neighbours`, a vote of the same exemplars, is asked too.
+    balanced: whether exemplars that are looked up are as many of every class.
     symbols: categories of symbols; None takes those that all models know.
     data: folder for probes with data files of their own.
     out: folder of the results, where an interrupted call goes on; None keeps them until
@@ -80,7 +86,6 @@ def ask(
   """
   opened = [load(m) if isinstance(m, str) else m for m in _as_list(models)]
   wanted = [find_task(t) if isinstance(t, str) else t for t in _as_list(tasks)]
-  _check_names(opened)
   settings = AskSettings(
     shots=k,
     many_shots=many_shots,
@@ -90,10 +95,13 @@ def ask(
     also_generate=also_generate,
     calibration=tuple(parse_choice(Calibration, c, "calibration") for c in calibration),
     exemplars=parse_choice(ExemplarSets, exemplars, "exemplars"),
+    balanced=balanced,
     categories=None
     if symbols is None
     else tuple(parse_choice(SymbolCategory, c, "symbols") for c in symbols),
   )
+  opened = _with_vote(opened, settings, _as_list(probes))
+  _check_names(opened)
   vocabs = [model.vocab for model in opened if model.vocab is not None]
   inquiry = make_inquiry(
     [one.task for one in wanted],
@@ -113,6 +121,20 @@ def ask(
       shutil.rmtree(folder)
     raise
   return LabResults(folder, _order(opened), is_temporary=out is None)
+
+
+def _with_vote(
+  models: Sequence[LabModel], settings: AskSettings, probes: Sequence[str | Probe]
+) -> Sequence[LabModel]:
+  """The models, and beside them a vote of the exemplars that were looked up.
+
+  After relevant exemplars, models behave much like it (arXiv 2601.01290).
+  """
+  looks_up = settings.exemplars in (ExemplarSets.SIMILAR, ExemplarSets.DISSIMILAR)
+  looks_up = looks_up or ExemplarChoice.name in probes
+  if not looks_up or any(model.name.startswith(_BASELINE) for model in models):
+    return models
+  return [*models, load(f"{_BASELINE}neighbours")]
 
 
 def _ask_into(

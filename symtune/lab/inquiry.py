@@ -48,7 +48,9 @@ class AskSettings:
     answers: whether choices are ranked or answers generated.
     also_generate: see `ProbeSettings`.
     calibration: calibration prompts to ask.
-    exemplars: whether each query or each seed has exemplars of its own.
+    exemplars: whether each query or each seed has exemplars of its own, or whether they
+      are looked up.
+    balanced: whether exemplars that are looked up are as many of every class.
     categories: kinds of symbols; None takes all that the vocabularies know.
   """
 
@@ -60,6 +62,7 @@ class AskSettings:
   also_generate: bool = True
   calibration: tuple[Calibration, ...] = ()
   exemplars: ExemplarSets = ExemplarSets.PER_QUERY
+  balanced: bool = True
   categories: tuple[SymbolCategory, ...] | None = None
 
 
@@ -102,6 +105,7 @@ def make_inquiry(
     kind=settings.answers,
     also_generate=settings.also_generate,
     exemplars=settings.exemplars,
+    balanced=settings.balanced,
   )
   return Inquiry(
     questions=Questions(make_probes(probes, data_dir), tasks, asked),
@@ -159,6 +163,8 @@ def check_questions(inquiry: Inquiry, tokenizer: Tokenizer) -> None:
 def _hash(tasks: Sequence[Task], settings: AskSettings, pool: SymbolPool) -> str:
   """16 hexadecimal digits; the order of the tasks and the probes do not matter."""
   about = dataclasses.asdict(settings) | {"categories": [*map(str, pool.symbols)]}
+  if settings.balanced:  # this setting came later
+    del about["balanced"]
   data = sorted(f"{task.fingerprint} {task.group}" for task in tasks)
   text = json.dumps([DRAWS_VERSION, about, data], sort_keys=True, default=str)
   return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -16,6 +16,7 @@ import numpy as np
 from symtune.cards.card import Example, Task
 from symtune.data.draw.draw import Asked, Drawn, draw, read_draw
 from symtune.data.draw.index import Shots, TaskIndex, check_shots, most_shots
+from symtune.data.draw.lookup import ExemplarIndex, Likeness
 from symtune.data.draw.tables import DrawTables, Entry
 from symtune.data.episodes import Episode
 from symtune.data.ingredients import Ingredient
@@ -24,7 +25,13 @@ from symtune.data.remap import LabelMap, remap_labels
 from symtune.data.rng import keyed_generator, stream_key
 from symtune.data.text.symbols import SymbolCategory
 from symtune.errors import SymtuneError
-from symtune.probe.probe import AnswerKind, Compared, ProbeItem, ProbeSettings
+from symtune.probe.probe import (
+  AnswerKind,
+  Compared,
+  ExemplarSets,
+  ProbeItem,
+  ProbeSettings,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,15 +169,27 @@ class Asker:
       self._drawn[seed, category, row] = drawn
 
   def _make_tables(self, category: SymbolCategory | None) -> DrawTables:
-    pool, shots = self.settings.pool, self._shots
+    settings, shots = self.settings, self._shots
+    is_dissimilar = settings.exemplars is ExemplarSets.DISSIMILAR
     entry = Entry(
       card=self.task.card,
       index=self._index,
-      settings=Ingredient(min_shots=shots.minimum, max_shots=shots.maximum),
-      pool=pool if category is None else pool.only(category),
+      settings=Ingredient(
+        min_shots=shots.minimum,
+        max_shots=shots.maximum,
+        retrieved=float(settings.looks_up),
+        likeness=Likeness.DISSIMILAR if is_dissimilar else Likeness.SIMILAR,
+        balanced=settings.balanced,
+      ),
+      pool=settings.pool if category is None else settings.pool.only(category),
       formats=ALL_FORMATS,
+      lookup=self._lookup,
     )
     return DrawTables([entry])
+
+  @functools.cached_property
+  def _lookup(self) -> ExemplarIndex | None:
+    return ExemplarIndex(self.task, self._index) if self.settings.looks_up else None
 
 
 def _check_shots(

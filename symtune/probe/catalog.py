@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from symtune.errors import SymtuneError, did_you_mean
 from symtune.probe.probe import Probe
 from symtune.probe.probes.bbh import Bbh
+from symtune.probe.probes.exemplars.choice import ExemplarChoice
 from symtune.probe.probes.flip_share import FlipShare
 from symtune.probe.probes.flipped_labels import FlippedLabels
 from symtune.probe.probes.format_sensitivity import FormatSensitivity
@@ -30,6 +31,7 @@ PROBES: dict[str, Callable[[pathlib.Path | None], Probe]] = {
   "unrelated_labels": lambda _: UnrelatedLabels(),
   "shots": lambda _: NumberOfShots(),
   "order": lambda _: OrderSensitivity(),
+  "exemplar_choice": lambda _: ExemplarChoice(),
   "format": lambda _: FormatSensitivity(),
   "label_semantics": lambda _: LabelSemantics(),
   "nonce_words": lambda _: NonceWords(),
@@ -41,8 +43,9 @@ PROBES: dict[str, Callable[[pathlib.Path | None], Probe]] = {
   "mmlu": Mmlu,
   "bbh": Bbh,
 }
-# Part of another probe, or too long for most models: run only if asked for by name.
-_BY_NAME_ONLY = ("linear_classification_64", "list_functions_250")
+# Part of another probe, too long for most models, or about how other probes are asked:
+# run only if asked for by name.
+_BY_NAME_ONLY = ("linear_classification_64", "list_functions_250", "exemplar_choice")
 
 
 def make_probes(

@@ -43,10 +43,19 @@ class AnswerKind(enum.StrEnum):
 
 
 class ExemplarSets(enum.StrEnum):
-  """For what exemplars, their order, the format and the symbols are drawn anew."""
+  """How exemplars are chosen; their order, format and symbols follow.
 
-  PER_QUERY = "per_query"  # each prompt has its own, as in the paper
+  "random" is another name of PER_QUERY.
+  """
+
+  PER_QUERY = "per_query"  # drawn anew for each prompt, as in the paper
   PER_SEED = "per_seed"  # all queries of a task follow one set, which is read once
+  SIMILAR = "similar"  # looked up for each query: the most similar one last
+  DISSIMILAR = "dissimilar"  # the least similar ones
+
+  @classmethod
+  def _missing_(cls, value: object) -> "ExemplarSets | None":
+    return cls.PER_QUERY if value == "random" else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -169,8 +178,10 @@ class ProbeSettings:
     also_generate: whether probes of arXiv 2303.03846 that need it also have answers
       generated where `kind` ranks choices.
     exemplars: whether each query has its own exemplars or each seed one set of them, in
-      which nothing shares a group with any query that is asked. Scores of one set vary
-      together, so that PER_SEED needs more seeds for the same certainty.
+      which nothing shares a group with any query that is asked; or whether they are
+      looked up (data/draw/lookup.py). Scores of one set vary together, so that PER_SEED
+      needs more seeds for the same certainty.
+    balanced: whether exemplars that are looked up are as many of every class.
   """
 
   pool: SymbolPool
@@ -181,6 +192,7 @@ class ProbeSettings:
   kind: AnswerKind = AnswerKind.RANK
   also_generate: bool = True
   exemplars: ExemplarSets = ExemplarSets.PER_QUERY
+  balanced: bool = True
 
   def __post_init__(self):
     if self.many_shots < 1:
@@ -200,6 +212,11 @@ class ProbeSettings:
   def shares_exemplars(self) -> bool:
     """Whether all queries of a task and seed follow one set of exemplars."""
     return self.exemplars is ExemplarSets.PER_SEED
+
+  @property
+  def looks_up(self) -> bool:
+    """Whether exemplars are looked up with their query."""
+    return self.exemplars in (ExemplarSets.SIMILAR, ExemplarSets.DISSIMILAR)
 
   def queries_of(self, task: Task) -> tuple[Example, ...]:
     """At most `max_queries` queries; see `draw_queries`."""

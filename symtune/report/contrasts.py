@@ -5,7 +5,8 @@ like two checkpoints: on the same questions, with the same intervals and tests. 
 probe declares which it compares (`probe.probe.Compared`). In the shipped ones natural
 labels minus symbols shows what the labels' meaning adds, natural minus swapped labels
 what it costs to override that meaning, and the setting `labels` minus `neither` what
-the exemplars alone do not give.
+the exemplars alone do not give. Exemplars that are looked up minus those drawn at
+random show what their choice adds.
 
 A difference between a setting with an instruction and one without is also that of their
 formats (`probe/probes/settings.py`); beside it stands the difference at equal format,

@@ -121,6 +121,7 @@ SAMPLES = {
     # Texts of questions are optional, and a killed run leaves the last ones cut.
     unread=(*NO_FILE, "empty", "half", "start"),
   ),
+  "passages": Sample("passages.jsonl", "index {here}/passages.jsonl --out {out}"),
   "table": Sample(
     "table.csv",
     "data import {here}/table.csv --to {out} --text text --label label_name",
@@ -133,7 +134,7 @@ def make_samples(here: pathlib.Path) -> None:
   """Writes all of them."""
   (here / "mine.yaml").write_text(CARD)
   (here / "own.yaml").write_text(SUITE)
-  for name in ("mine.jsonl", "sst2.jsonl"):
+  for name in ("mine.jsonl", "sst2.jsonl", "passages.jsonl"):
     (here / name).write_text("".join(json.dumps(r) + "\n" for r in rows()))
   table = ["text,label_name", *(f"{r['text']},{r['label_name']}" for r in rows())]
   (here / "table.csv").write_text("\n".join(table) + "\n")

@@ -13,13 +13,19 @@ from jaxtyping import Int64, UInt32
 from symtune.cards.card import Example, Task
 from symtune.data.draw.exemplars import draw_exemplars, shuffle_within
 from symtune.data.draw.tables import DrawTables
-from symtune.data.draw.words import Use, below, draw_many_words, draw_words
+from symtune.data.draw.words import (
+  Use,
+  below,
+  draw_many_words,
+  draw_words,
+  position_generator,
+)
 from symtune.data.episodes import Episode
 from symtune.data.prompts import PromptFormat
 from symtune.data.ragged import owners_of, places_of, starts_of
 
 # The words of use `PLACE`, by what they decide.
-_ENTRY, _QUERY, _SHOTS, _FORMAT = range(4)
+_ENTRY, _QUERY, _SHOTS, _FORMAT, _LOOKUP = range(5)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,12 +142,17 @@ def draw(tables: DrawTables, stream: int, asked: Asked) -> Draws:
   exemplars = draw_exemplars(
     examples, tasks, asked.queries, shots, words(Use.EXEMPLARS)
   )
-  order = shuffle_within(shown, words(Use.ORDER))
+  exemplars = exemplars[shuffle_within(shown, words(Use.ORDER))]
+  is_looked_up = place[:, _LOOKUP] * 2.0**-32 < tables.lookup_shares[entries]
+  for prompt in np.flatnonzero(is_looked_up).tolist():
+    start = int(shown[:prompt].sum())
+    found = _look_up(tables, stream, asked, prompt, int(shots[prompt]))
+    exemplars[start : start + len(found)] = found
   turns = shown + 1
   drawn = np.empty(int(turns.sum()), np.int64)
   is_query = np.zeros(len(drawn), bool)
   is_query[np.cumsum(turns) - 1] = True
-  drawn[~is_query], drawn[is_query] = exemplars[order], asked.queries
+  drawn[~is_query], drawn[is_query] = exemplars, asked.queries
   labels = examples.labels[drawn]
   if tables.scrambles[entries].any():
     new = words(Use.CLASSES, extra=1)[owners_of(turns), places_of(turns)]
@@ -191,6 +202,23 @@ def read_draw(tables: DrawTables, draws: Draws, number: int, task: Task) -> Draw
     ),
     label_words=tuple(tables.label_words.text(word) for word in words.tolist()),
     prompt_format=tables.entries[entry].formats[int(draws.formats[number])],
+  )
+
+
+def _look_up(
+  tables: DrawTables, stream: int, asked: Asked, prompt: int, k: int
+) -> Int64[np.ndarray, "_exemplars"]:
+  """The exemplars of one prompt that are most like its query, or least."""
+  number = int(asked.entries[prompt])
+  entry, task = tables.entries[number], tables.task_of[number]
+  assert entry.lookup is not None, "no share of its prompts is looked up"
+  first = int(tables.examples.first_example[task])
+  return first + entry.lookup.choose(
+    int(asked.queries[prompt]) - first,
+    k,
+    int(tables.examples.classes[task]),
+    entry.settings.lookup,
+    position_generator(stream, int(asked.positions[prompt])),
   )
 
 

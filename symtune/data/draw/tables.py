@@ -9,6 +9,7 @@ from symtune.cards.card import TaskCard
 from symtune.data.draw.exemplars import ExampleTables
 from symtune.data.draw.index import TaskIndex
 from symtune.data.draw.label_words import LabelWords, WordSource
+from symtune.data.draw.lookup import ExemplarIndex
 from symtune.data.ingredients import Ingredient, LabelStyle
 from symtune.data.prompts import PromptFormat
 from symtune.data.text.symbols import SymbolPool
@@ -24,6 +25,7 @@ class Entry:
     settings: label style, shots and instruction.
     pool: symbols are drawn from it, where the style asks for any.
     formats: one of these is drawn for each prompt.
+    lookup: where exemplars are looked up, if the settings ask for it.
   """
 
   card: TaskCard
@@ -31,6 +33,7 @@ class Entry:
   settings: Ingredient
   pool: SymbolPool
   formats: tuple[PromptFormat, ...]
+  lookup: ExemplarIndex | None = None
 
   @property
   def word_source(self) -> WordSource:
@@ -53,6 +56,7 @@ class DrawTables:
     shots: fewest and most exemplars per class of each entry.
     formats: how many each entry has.
     scrambles: whether classes are drawn anew for every turn, of each entry.
+    lookup_shares: share of the prompts whose exemplars are looked up, of each entry.
   """
 
   def __init__(self, entries: Sequence[Entry]):
@@ -68,3 +72,5 @@ class DrawTables:
     self.formats = np.asarray([len(e.formats) for e in entries], np.int64)
     scrambles = [e.settings.labels is LabelStyle.SCRAMBLED for e in entries]
     self.scrambles = np.asarray(scrambles, bool)
+    shares = [0.0 if e.lookup is None else e.settings.lookup.share for e in entries]
+    self.lookup_shares = np.asarray(shares, np.float64)

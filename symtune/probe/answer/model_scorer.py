@@ -26,6 +26,8 @@ class ModelScorer:
   """Answers items through an `ArrayModel` or an `ArrayDecoder`.
 
   Attributes:
+    model: the model, as functions of arrays.
+    tokenizer: its tokenizer.
     on_answered: called after each batch with the number of items that it answers.
   """
 
@@ -48,8 +50,8 @@ class ModelScorer:
       runtime: what else the last digits of an answer depend on, such as versions; part
         of the cache's keys.
     """
-    self._model = model
-    self._tokenizer = tokenizer
+    self.model = model
+    self.tokenizer = tokenizer
     self._cache = cache or MemoryCache()
     self._runtime = runtime
     self.on_answered: Callable[[int], Any] = tell_nobody
@@ -68,7 +70,7 @@ class ModelScorer:
       SymtuneError: a query does not fit even without exemplars, or a score is not
         finite.
     """
-    prompts = [tokenize_item(self._tokenizer, item) for item in items]
+    prompts = [tokenize_item(self.tokenizer, item) for item in items]
     questions = [
       self._question(item, prompt) for item, prompt in zip(items, prompts, strict=True)
     ]
@@ -87,8 +89,8 @@ class ModelScorer:
     if item.kind is AnswerKind.RANK:
       asked = prompt.choices
     else:
-      asked = (np.asarray([self._tokenizer.max_targets], np.int32),)
-    identity = f"{item.kind} {self._model.identity} {self._runtime}"
+      asked = (np.asarray([self.tokenizer.max_targets], np.int32),)
+    identity = f"{item.kind} {self.model.identity} {self._runtime}"
     key = question_key(identity, prompt.inputs, asked)
     return Question(key=key, kind=item.kind, prompt=prompt)
 

@@ -21,6 +21,8 @@ class NativeDecoder:
   """An `ArrayDecoder` (`decoder_batches.py`).
 
   Attributes:
+    network: the network.
+    params: its parameters, on devices.
     identity: SHA-256 of settings and parameters.
     num_parameters: number of parameters.
     attention: what a prompt's tokens attend to.
@@ -28,8 +30,8 @@ class NativeDecoder:
 
   def __init__(self, network: Decoder, params: Params):
     """Wraps a network and its parameters, which may be on the host or on devices."""
-    self._network = network
-    self._params = jax.device_put(params)
+    self.network = network
+    self.params = jax.device_put(params)
     self.identity = fingerprint(network.config, params)
     self.num_parameters = count_parameters(params)
     self.attention = PromptAttention(network.config.attention)
@@ -39,12 +41,12 @@ class NativeDecoder:
   ) -> Cache:
     """What several prompts have in common; no slots for nothing."""
     if slots == 0:
-      return empty_cache(self._network.config, batch=1, slots=0)
-    return _jit_read(self._network, self._params, tokens, jnp.int32(count), slots)
+      return empty_cache(self.network.config, batch=1, slots=0)
+    return _jit_read(self.network, self.params, tokens, jnp.int32(count), slots)
 
   def score(self, prefix: Cache, rows: TreeRows) -> Float[np.ndarray, "rows edges"]:
     """Log p(token) of each edge, in nats."""
-    return np.asarray(_jit_score(self._network, self._params, prefix, rows))
+    return np.asarray(_jit_score(self.network, self.params, prefix, rows))
 
   def generate(
     self,
@@ -55,5 +57,5 @@ class NativeDecoder:
   ) -> Int[np.ndarray, "prompts max_length"]:
     """Greedily generated tokens, with those that end a row, and then -1."""
     return np.asarray(
-      _jit_generate(self._network, self._params, inputs, lengths, ends, max_length)
+      _jit_generate(self.network, self.params, inputs, lengths, ends, max_length)
     )

@@ -24,14 +24,16 @@ class NativeModel:
   """An `ArrayModel` (`model_scorer.py`).
 
   Attributes:
+    network: the network.
+    params: its parameters, on devices.
     identity: SHA-256 of settings and parameters.
     num_parameters: number of parameters.
   """
 
   def __init__(self, network: Transformer, params: Params):
     """Wraps a network and its parameters, which may be on the host or on devices."""
-    self._network = network
-    self._params = jax.device_put(params)
+    self.network = network
+    self.params = jax.device_put(params)
     self.identity = fingerprint(network.config, params)
     self.num_parameters = count_parameters(params)
 
@@ -39,13 +41,13 @@ class NativeModel:
     self, inputs: Int[np.ndarray, "prompts length"], trees: TreeBatch
   ) -> Float[np.ndarray, "prompts edges"]:
     """Log p(token) of each edge, in nats."""
-    return np.asarray(_jit_score(self._network, self._params, inputs, trees))
+    return np.asarray(_jit_score(self.network, self.params, inputs, trees))
 
   def generate(
     self, inputs: Int[np.ndarray, "prompts length"], max_length: int
   ) -> Int[np.ndarray, "prompts max_length"]:
     """Greedily generated tokens, with EOS."""
-    return np.asarray(_jit_generate(self._network, self._params, inputs, max_length))
+    return np.asarray(_jit_generate(self.network, self.params, inputs, max_length))
 
 
 def native_runtime() -> str:

@@ -59,6 +59,9 @@ class HfScorer:
   """Answers items through a Transformers model.
 
   Attributes:
+    model: the model, on its device.
+    is_causal: whether it is decoder-only.
+    positions: most tokens of an input that it can take.
     identity: SHA-256 of tokenizer, settings and parameters.
     on_answered: called with the number of items that were answered since the last call.
     family: kind of model and hash of its vocabulary (`results.ResultRow`).
@@ -93,16 +96,16 @@ class HfScorer:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    self._model = model.to(device).eval()
+    self.model = model.to(device).eval()
     self._tokenizer = tokenizer
     self.tokens = TextTokenizer(tokenizer)
-    self._is_causal = not model.config.is_encoder_decoder
+    self.is_causal = not model.config.is_encoder_decoder
     model.generation_config = forward.greedy_settings(model, tokenizer)
-    self._positions = count_positions(model)
-    self.sample = self.tokens.causal_prompt(SAMPLE)[: self._positions]
+    self.positions = count_positions(model)
+    self.sample = self.tokens.causal_prompt(SAMPLE)[: self.positions]
     self._rank = (
       forward.choose_causal(model, self.sample)
-      if self._is_causal
+      if self.is_causal
       else forward.score_encoder_decoder
     )
     self._can_batch = self._rank is forward.score_with_cache and batched.can_batch(
@@ -198,12 +201,12 @@ class HfScorer:
       if first.item.kind is AnswerKind.GENERATE:
         return [self._generate(q.prompt) for q in questions]
       if len(questions) == 1:
-        return [self._rank(self._model, first.prompt, first.targets)]
+        return [self._rank(self.model, first.prompt, first.targets)]
       prompts, targets = zip(*((q.prompt, q.targets) for q in questions), strict=True)
-      return batched.score_batch(self._model, prompts, targets)
+      return batched.score_batch(self.model, prompts, targets)
     except Exception as error:  # a model's own limits can fail anywhere in its code
       raise SymtuneError(
-        f"{first.item.where}: {type(self._model).__name__} fails on {len(questions)} "
+        f"{first.item.where}: {type(self.model).__name__} fails on {len(questions)} "
         f"prompt(s) of at most {len(first.prompt)} tokens ({describe(error)}). If they "
         "are too long for the model or for the memory, lower --gin.probe.max_inputs or "
         "--gin.probe.tokens_per_batch; otherwise leave the task or the model out."
@@ -254,7 +257,7 @@ class HfScorer:
     turns = (turn for i, turn in enumerate(prompt.turns) if i not in dropped)
     text = TURN_SEPARATOR.join("".join(turn) for turn in turns)
     choices = prompt.choices if item.kind is AnswerKind.RANK else ()
-    if self._is_causal:
+    if self.is_causal:
       ids = self.tokens.causal_prompt(text)
       targets = self.tokens.causal_labels(text, choices)
     else:
@@ -266,26 +269,26 @@ class HfScorer:
 
   def _limit(self, question: _Question) -> int:
     """The longest prompt in tokens, whose answer must have positions too."""
-    if self._positions is None:
+    if self.positions is None:
       return self._max_inputs
     answer = max(map(len, question.targets), default=self._max_targets)
     # The last token of an answer is never read.
-    free = self._positions - (answer - 1 if self._is_causal else 0)
+    free = self.positions - (answer - 1 if self.is_causal else 0)
     return min(self._max_inputs, free)
 
   def _why(self, limit: int) -> str:
     if limit == self._max_inputs:
       return "Raise the input length (--gin.probe.max_inputs)."
     return (
-      f"The model has {self._positions} positions for the prompt and its answer: leave "
+      f"The model has {self.positions} positions for the prompt and its answer: leave "
       "this task out, or use a model with more."
     )
 
   def _generate(self, ids: list[int]) -> list[int]:
-    return forward.generate(self._model, ids, self._max_targets)
+    return forward.generate(self.model, ids, self._max_targets)
 
   def _decode(self, ids: list[int]) -> str:
-    if self._is_causal:
+    if self.is_causal:
       text = self._tokenizer.decode(ids, skip_special_tokens=True)
       return text.strip().split(TURN_SEPARATOR)[0]
     return self._tokenizer.decode([i for i in ids if i not in self._around]).strip()

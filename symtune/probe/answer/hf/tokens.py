@@ -62,6 +62,10 @@ class TextTokenizer:
       "input_ids"
     ]
 
+  def text(self, ids: Sequence[int]) -> str:
+    """The text of ids; control tokens are left out."""
+    return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+
   def causal_prompt(self, text: str) -> list[int]:
     """Ids of a prompt that a causal model continues."""
     return [*self.prefix, *self.ids(text.rstrip())]

@@ -1,0 +1,162 @@
+"""What the command `ralm` does: reads settings, opens models, measures, reports."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import rich.console
+
+from symtune.cli.gin_config import OVERRIDE_PREFIX, load_settings, split_overrides
+from symtune.convert.tokenizer.read import read_vocab
+from symtune.errors import SymtuneError
+from symtune.experiment.answerers import Opened, open_answerers
+from symtune.experiment.folder import claim_folder
+from symtune.experiment.tokens import Reader
+from symtune.files import write_whole
+from symtune.ralm.answers import FILE as ANSWERS
+from symtune.ralm.answers import answer_all, answer_table, read_answers
+from symtune.ralm.leaks import guard
+from symtune.ralm.models import token_model
+from symtune.ralm.questions import MAX_NEW_TOKENS, read_questions
+from symtune.ralm.report import REPORT, find_examples, read_measured, write_report
+from symtune.ralm.run import TEXTS, measure, texts_hash, write_texts
+from symtune.ralm.settings import RalmRecipe, config_hash, recipe_to_json
+from symtune.report.tables import Table, to_markdown, to_terminal
+from symtune.retrieve.documents import read_documents
+from symtune.retrieve.index import ABOUT, PassageIndex, build_index
+
+_INDEX = "index"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inputs:
+  """What a user asks for.
+
+  Attributes:
+    recipe: a gin file, the name of one, or None.
+    overrides: arguments of the form --gin.NAME=VALUE.
+    given: fields of the recipe that options set.
+    vocab: the models' vocabulary, where none lies beside them.
+    dtype: type in which they compute.
+  """
+
+  recipe: str | None
+  overrides: Sequence[str]
+  given: Mapping[str, Any]
+  vocab: pathlib.Path | None
+  dtype: str | None
+
+
+def measure_texts(inputs: Inputs, out: pathlib.Path) -> None:
+  """Measures perplexities with and without passages, and reports them.
+
+  Args:
+    inputs: what the user asks for.
+    out: the run's folder, which is continued.
+
+  Raises:
+    SymtuneError: bad settings, files or models; test text in the corpus; or the folder
+      belongs to another run.
+  """
+  recipe, gin_text = _read_recipe(inputs)
+  texts = read_documents([pathlib.Path(path) for path in recipe.texts])
+  if recipe.documents is not None:
+    texts = dict(list(texts.items())[: recipe.documents])
+  opened = _open(inputs, recipe, Reader(vocab=_vocab(inputs)))
+  console = rich.console.Console(stderr=True)
+  index = _open_index(recipe, out)
+  forbidden = guard(texts, index, recipe.forbidden, recipe.leak_policy)
+  with claim_folder(
+    out,
+    recipe=recipe.name,
+    config_hash=config_hash(recipe, texts_hash(texts), index.hash),
+    config=recipe_to_json(recipe),
+    gin=gin_text,
+  ):
+    write_texts(texts, out / TEXTS)
+    examples = []
+    for one in opened:
+      model = token_model(one.read())
+      measure(recipe, model, texts, index, forbidden, out, console)
+      if not examples:
+        rows, _ = read_measured(out)
+        examples = find_examples(rows, texts, index, model)
+    _print(write_report(out, examples), out / REPORT)
+
+
+def answer_questions(inputs: Inputs, path: pathlib.Path, out: pathlib.Path) -> None:
+  """Asks questions with and without passages, and reports exact match and F1.
+
+  Args:
+    inputs: what the user asks for.
+    path: JSONL file of questions and answers.
+    out: the run's folder, which is continued.
+
+  Raises:
+    SymtuneError: as for `measure_texts`.
+  """
+  questions = read_questions(path)
+  given = {"texts": (str(path),), **inputs.given}
+  recipe, gin_text = _read_recipe(dataclasses.replace(inputs, given=given))
+  reader = Reader(vocab=_vocab(inputs), max_targets=MAX_NEW_TOKENS)
+  opened = _open(inputs, recipe, reader)
+  index = _open_index(recipe, out)
+  asked = texts_hash({str(i): repr(q) for i, q in enumerate(questions)})
+  with claim_folder(
+    out,
+    recipe=recipe.name,
+    config_hash=config_hash(recipe, asked, index.hash),
+    config=recipe_to_json(recipe),
+    gin=gin_text,
+  ):
+    for one in opened:
+      answer_all(
+        one.read(),
+        questions,
+        index,
+        recipe.passages,
+        recipe.forbidden,
+        out,
+        rich.console.Console(stderr=True),
+      )
+    table = answer_table(read_answers(out / ANSWERS))
+    write_whole(out / REPORT, f"# {table.title}\n\n{to_markdown(table)}")
+    _print([table], out / REPORT)
+
+
+def _read_recipe(inputs: Inputs) -> tuple[RalmRecipe, str]:
+  name = inputs.recipe
+  if name is not None and name.startswith(OVERRIDE_PREFIX):
+    raise SymtuneError(f"got {name} without a recipe, which it could change. Give one.")
+  recipe, text = RalmRecipe(), ""
+  if name is not None:
+    bindings = split_overrides(inputs.overrides)
+    recipe, text = load_settings(name, (RalmRecipe,), bindings, folder="ralm")
+  recipe = dataclasses.replace(recipe, **inputs.given)
+  recipe.check_given()
+  return recipe, text
+
+
+def _vocab(inputs: Inputs) -> Any:
+  return None if inputs.vocab is None else read_vocab(inputs.vocab)
+
+
+def _open(inputs: Inputs, recipe: RalmRecipe, reader: Reader) -> list[Opened]:
+  return open_answerers(list(recipe.models), reader, None, inputs.dtype)
+
+
+def _open_index(recipe: RalmRecipe, out: pathlib.Path) -> PassageIndex:
+  """The index that the recipe names, or one of its files beside the run's folder."""
+  paths = [pathlib.Path(path) for path in recipe.corpus]
+  if len(paths) == 1 and (paths[0] / ABOUT).exists():
+    return PassageIndex(paths[0])
+  folder = out.with_name(f"{out.name}.{_INDEX}")
+  return build_index(paths, folder, recipe.passage_words)
+
+
+def _print(tables: Sequence[Table], path: pathlib.Path) -> None:
+  console = rich.console.Console()
+  for table in tables:
+    console.print(to_terminal(table))
+  console.print(f"report: {path}", highlight=False)

@@ -1,0 +1,228 @@
+"""A folder of strides -> report.md, report.html and report.png.
+
+The pages show passages and queries side by side, where they helped most and where they
+harmed most.
+"""
+
+import dataclasses
+import html
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from symtune.bounded import read_json
+from symtune.errors import SymtuneError
+from symtune.files import write_whole
+from symtune.ralm.figure import draw_grid
+from symtune.ralm.rows import FILE, StrideRow, read_rows
+from symtune.ralm.run import TEXTS
+from symtune.ralm.spans import TokenModel
+from symtune.ralm.summary import Measured, summarize
+from symtune.report.tables import Column, Table, to_markdown
+from symtune.retrieve.index import PassageIndex
+from symtune.stats.ratios import Ratio
+
+REPORT, PAGE, FIGURE = "report.md", "report.html", "report.png"
+_MAX_TEXTS = 1_000_000_000
+_EACH = 3  # examples of either kind
+_TITLES = ("gain, nats", "query", "passage", "text that is scored")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Example:
+  """A stride with the passage before it.
+
+  Attributes:
+    gain: nats by which the passage makes the stride likelier.
+    document: id of the text.
+    query: the last tokens before the stride.
+    passage: title and text.
+    target: what is scored.
+  """
+
+  gain: float
+  document: str
+  query: str
+  passage: str
+  target: str
+
+
+def read_measured(out: pathlib.Path) -> tuple[list[StrideRow], list[Measured]]:
+  """The rows of a folder, and their summary.
+
+  Raises:
+    SymtuneError: there are none, or they are damaged.
+  """
+  rows = read_rows(out / FILE)
+  if not rows:
+    raise SymtuneError(f"{out / FILE}: got no rows, expected some. Measure first.")
+  return rows, summarize(rows, read_json(out / TEXTS, _MAX_TEXTS))
+
+
+def perplexity_table(measured: Sequence[Measured]) -> Table:
+  """Perplexities of every cell, and the change by retrieval."""
+  columns = [
+    Column(title="model", is_number=False),
+    Column(title="cell", is_number=False),
+    Column(title="documents", is_detail=True),
+    Column(title="tokens", is_detail=True),
+    Column(title="nats per token"),
+    Column(title="ppl per token"),
+    Column(title="per word"),
+    Column(title="per byte", is_detail=True),
+    Column(title="change, nats per token"),
+    Column(title="tokens read per token scored", is_detail=True),
+  ]
+  rows = [
+    (
+      one.model,
+      one.cell.title,
+      str(len(one.documents)),
+      f"{one.tokens.sum():,.0f}",
+      f"{one.per(one.tokens).value:.4f}",
+      show_perplexity(one.per(one.tokens)),
+      f"{perplexity(one.per(one.words).value):.1f}",
+      f"{perplexity(one.per(one.bytes).value):.3f}",
+      "" if one.change is None else show_change(one.change),
+      f"{one.cost:.1f}",
+    )
+    for one in measured
+  ]
+  title = "Perplexity [95% interval over documents]"
+  return Table(title=title, columns=tuple(columns), rows=tuple(rows))
+
+
+def perplexity(nats: float) -> float:
+  """Exp of nats per unit; infinite where that is too large."""
+  return math.exp(nats) if nats < 700 else math.inf
+
+
+def show_perplexity(per_token: Ratio) -> str:
+  """A perplexity with its interval."""
+  value = f"{perplexity(per_token.value):.2f}"
+  if math.isnan(per_token.low):
+    return value
+  return f"{value} [{perplexity(per_token.low):.2f}, {perplexity(per_token.high):.2f}]"
+
+
+def show_change(change: Ratio) -> str:
+  """A change of nats per token with its interval; below 0 is better."""
+  if math.isnan(change.low):
+    return f"{change.value:+.4f}"
+  return f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"
+
+
+def find_examples(
+  rows: Sequence[StrideRow],
+  texts: Mapping[str, str],
+  index: PassageIndex,
+  model: TokenModel,
+) -> list[Example]:
+  """The strides of a model that a passage helped most, and those it harmed most.
+
+  Args:
+    rows: of all cells; those of the first cell with passages are looked at.
+    texts: documents by id.
+    index: where the passages are from.
+    model: whose tokens the rows count.
+  """
+  mine = [row for row in rows if row.model == model.label.name]
+  with_passage = [row for row in mine if row.found]
+  if not with_passage:
+    return []
+  cell = with_passage[0].cell
+  base = {
+    (row.document, row.start): row.nats
+    for row in mine
+    if not row.passages and row.stride == cell.stride
+  }
+  ranked = sorted(
+    (row for row in with_passage if row.cell == cell),
+    key=lambda row: row.nats - base[row.document, row.start],
+  )
+  chosen = [*ranked[:_EACH], *ranked[_EACH:][-_EACH:]]
+  examples = []
+  for row in chosen:
+    tokens = model.ids(texts[row.document]).tolist()
+    examples.append(
+      Example(
+        gain=base[row.document, row.start] - row.nats,
+        document=row.document,
+        query=model.text(tokens[max(0, row.start - row.query_length) : row.start]),
+        passage=index.passage(row.found[-1]).shown,
+        target=model.text(tokens[row.start : row.start + row.tokens]),
+      )
+    )
+  return examples
+
+
+def write_report(out: pathlib.Path, examples: Sequence[Example] = ()) -> list[Table]:
+  """Writes the report of a folder, and returns its tables.
+
+  Args:
+    out: holds the rows; gets report.md, report.html and report.png.
+    examples: passages and queries to show side by side.
+
+  Raises:
+    SymtuneError: there are no rows, or they are damaged.
+  """
+  _, measured = read_measured(out)
+  table = perplexity_table(measured)
+  write_whole(out / FIGURE, draw_grid(measured))
+  notes = (
+    "A change below 0 means that passages make the text likelier. Both sides score the "
+    "same tokens of the same documents, and the interval resamples documents."
+  )
+  lines = [f"# {table.title}\n", notes + "\n", to_markdown(table)]
+  lines.append(f"![perplexity by stride]({FIGURE})\n")
+  if examples:
+    lines.append("## Passages and queries side by side\n")
+    lines.append(to_markdown(example_table(examples)))
+  write_whole(out / REPORT, "\n".join(lines))
+  write_whole(out / PAGE, _page(table, notes, examples))
+  return [table]
+
+
+def example_table(examples: Sequence[Example]) -> Table:
+  """Examples, one per row."""
+  columns = [Column(title=_TITLES[0])]
+  columns += [Column(title=title, is_number=False) for title in _TITLES[1:]]
+  rows = tuple(
+    (f"{e.gain:+.2f}", _one_line(e.query), _one_line(e.passage), _one_line(e.target))
+    for e in examples
+  )
+  return Table(title="Passages and queries", columns=tuple(columns), rows=rows)
+
+
+def _one_line(text: str) -> str:
+  return " ".join(text.split())
+
+
+def _page(table: Table, notes: str, examples: Sequence[Example]) -> str:
+  parts = [
+    "<!doctype html><html lang=en><meta charset=utf-8>",
+    f"<title>{html.escape(table.title)}</title>",
+    "<style>body{font:15px/1.5 sans-serif;margin:2em auto;max-width:75em;padding:0 1em}"
+    "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.3em .6em;"
+    "text-align:left;vertical-align:top}.pair{display:grid;grid-template-columns:1fr "
+    "1fr;gap:1.5em;border-top:1px solid #ccc;padding:1em 0}pre{white-space:pre-wrap;"
+    "font:inherit;margin:0}mark{background:#ffe9a8}</style>",
+    f"<h1>{html.escape(table.title)}</h1><p>{html.escape(notes)}</p>",
+    "<table><tr>",
+    *(f"<th>{html.escape(column.title)}</th>" for column in table.columns),
+    "</tr>",
+  ]
+  for row in table.rows:
+    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+    parts.append(f"<tr>{cells}</tr>")
+  parts.append(f'</table><p><img src="{FIGURE}" alt="perplexity by stride"></p>')
+  if examples:
+    parts.append("<h2>Passages and queries side by side</h2>")
+  for e in examples:
+    parts.append(
+      f'<div class="pair"><div><h3>passage ({e.gain:+.2f} nats)</h3>'
+      f"<pre>{html.escape(e.passage)}</pre></div><div><h3>query and text of "
+      f"{html.escape(e.document)}</h3><pre>{html.escape(e.query)}"
+      f"<mark>{html.escape(e.target)}</mark></pre></div></div>"
+    )
+  return "".join(parts) + "</html>\n"
