@@ -22,6 +22,7 @@ from symtune.cli.main import app, main
 from symtune.experiment.arms import Arms
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.sweep import Sweep
+from symtune.ralm.settings import RalmRecipe
 from symtune.regression.settings import Grid, RegressionRecipe
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -37,6 +38,11 @@ CHANGES = {
 TEXTS = ("text", "json", "{toctree}", "{include}", "{eval-rst}")
 # Other programs, whose lines are not run.
 PROGRAMS = ("cd", "export", "git", "seqio_cache_tasks")
+# Commands with recipes of their own kind: its classes, and its folder in gin_configs.
+RECIPES = {
+  "regression": ((RegressionRecipe, Grid), "regression"),
+  "ralm": ((RalmRecipe,), "ralm"),
+}
 COMMANDS = typer.main.get_command(app)
 
 
@@ -65,10 +71,8 @@ def _check(words: list[str]) -> None:
   command, arguments = _find_command(words)
   context = command.make_context(words[0], arguments)  # as click does before a call
   settings = split_overrides(context.params.get("overrides") or [])
-  if "recipe" in context.params:
-    is_regression = words[0] == "regression"
-    kinds = (RegressionRecipe, Grid) if is_regression else (Recipe,)
-    folder = "regression" if is_regression else "recipes"
+  if context.params.get("recipe"):
+    kinds, folder = RECIPES.get(words[0], ((Recipe,), "recipes"))
     load_settings(context.params["recipe"], kinds, settings, folder=folder)
   if words[0] == "sweep":
     load_sweep(context.params["name"])
