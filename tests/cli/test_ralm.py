@@ -43,7 +43,7 @@ def run(*arguments):
   done = CliRunner().invoke(app, ["ralm", *map(str, arguments)])
   if done.exception is not None:
     raise done.exception
-  return done.output
+  return done.stdout
 
 
 def test_ralm_measures_reports_and_goes_on(files, tmp_path):
@@ -52,9 +52,9 @@ def test_ralm_measures_reports_and_goes_on(files, tmp_path):
   given += ["--gin.RalmRecipe.passage_tokens=16", "--window", "100"]
   given = ["wikitext2", *given, "--stride", "16", "--query-length", "8"]
   output = run(*given)
-  assert "no passage" in output
   rows = (tmp_path / "run" / "strides.jsonl").read_bytes()
   report = (tmp_path / "run" / "report.md").read_bytes()
+  assert b"s=16, no passage" in report
   assert run(*given) == output
   assert (tmp_path / "run" / "strides.jsonl").read_bytes() == rows
   assert (tmp_path / "run" / "report.md").read_bytes() == report
