@@ -25,6 +25,7 @@ PACKAGES = (
   "report",
   "regression",
   "experiment",
+  "instruct",
   "lab",
   "cli",
   "bridges",

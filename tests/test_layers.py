@@ -20,6 +20,7 @@ LAYERS = (
   "report",
   "regression",
   "experiment",
+  "instruct",
   "lab",
   "cli",
   "bridges",
