@@ -1,8 +1,8 @@
 """Answerers and questions -> answers.jsonl, block by block, resumable.
 
-The rows of a block of questions are written together. A killed run leaves at most one
-incomplete block, at the end of the file. It is removed and asked again, so the file of
-a resumed run equals that of an uninterrupted one byte for byte.
+The questions of a block are asked together, whether all of its rows are missing or, in
+a run that was killed, a few: how they are batched never changes. So the file of a
+resumed run equals that of an uninterrupted one byte for byte.
 """
 
 import os
@@ -25,6 +25,10 @@ from symtune.progress import Progress
 
 ANSWERS_FILE = "answers.jsonl"
 BLOCK = 200  # questions; how much a killed run asks again at most
+_ADVICE = (
+  "Evaluate into another folder (--out), or move the file away; cached answers are not "
+  "computed twice."
+)
 
 
 def evaluate(
@@ -54,29 +58,31 @@ def evaluate(
   for answerer in answerers:
     ready = answerer.read()
     done = _count_done(path, ready.label, questions)
+    asked = done - done % BLOCK if done < len(questions) else done
     with Progress(
       answerer.name, len(questions), unit="questions", console=console
     ) as progress:
-      progress.skip(done)
+      progress.skip(asked)
       tells = isinstance(ready.model, TellsProgress)
-      if isinstance(ready.model, TellsProgress):
+      if tells:
         ready.model.on_answered = progress.advance
-      for start in range(done, len(questions), BLOCK):
+      for start in range(asked, len(questions), BLOCK):
         block = questions[start : start + BLOCK]
-        append_text(path, _answer(ready, block, context))
+        lines = _answer(ready, block, context)
+        append_text(path, "".join(lines[max(0, done - start) :]))
         if not tells:
           progress.advance(len(block))
   found = {(row.model, *row.key): row for row in read_rows(path)}
   return [found[a.name, *question.key] for a in answerers for question in questions]
 
 
-def _answer(ready: Ready, block: Sequence[Question], context: RunContext) -> str:
+def _answer(ready: Ready, block: Sequence[Question], context: RunContext) -> list[str]:
   """The lines of a block's rows."""
   rows = [
     _to_row(question, score, ready.label, context)
     for question, score in zip(block, ready.answer(block), strict=True)
   ]
-  return "".join(to_json(row) + "\n" for row in rows)
+  return [to_json(row) + "\n" for row in rows]
 
 
 def _to_row(
@@ -115,39 +121,27 @@ def _to_row(
 def _count_done(
   path: pathlib.Path, label: CheckpointLabel, questions: Sequence[Question]
 ) -> int:
-  """How many questions are answered; removes an incomplete block at the file's end."""
-  rows = read_rows(path)
-  places = [i for i, row in enumerate(rows) if row.model == label.name]
-  for place, question in zip(places, questions, strict=False):
-    row = rows[place]
+  """How many of the questions, the first ones, the file has answers to."""
+  mine = [(i, r) for i, r in enumerate(read_rows(path), 1) if r.model == label.name]
+  for (line, row), question in zip(mine, questions, strict=False):
     if row.identity != label.identity:
       raise SymtuneError(
-        f"{path}, line {place + 1}: got an answer of another model named {label.name} "
-        f"(identity {row.identity[:24]}, expected {label.identity[:24]}). Evaluate "
-        f"into another folder (--out), or move {path.name} away."
+        f"{path}, line {line}: got an answer of another model named {label.name} "
+        f"(identity {row.identity[:24]}, expected {label.identity[:24]}). {_ADVICE}"
       )
     if (row.key, row.prompt_hash) != (question.key, question.prompt_hash):
       raise SymtuneError(
-        f"{path}, line {place + 1}: got an answer to instance {row.instance + 1} of "
-        f"task {row.task} in another place or to another prompt, expected task "
-        f"{question.task}, instance {question.instance + 1}: lines were removed or "
-        f"joined, or prompts are written in another way since. Evaluate into another "
-        f"folder (--out), or move {path.name} away."
+        f"{path}, line {line}: got the answer of {label.name} to instance "
+        f"{row.instance + 1} of task {row.task}, expected instance "
+        f"{question.instance + 1} of task {question.task}, with the prompt that this "
+        f"symtune writes: lines were removed, or prompts have changed. {_ADVICE}"
       )
-  done = min(len(places), len(questions))
-  whole = done if done == len(questions) else done - done % BLOCK
-  if len(places) > len(questions) or (
-    whole < done and places[whole:] != [*range(len(rows) - done + whole, len(rows))]
-  ):
+  if len(mine) > len(questions):
     raise SymtuneError(
-      f"{path}: got {len(places)} answers of {label.name}, expected {len(questions)}, "
-      f"or fewer only where the file ends: lines were removed, or two files were "
-      f"joined. Evaluate into another folder (--out), or move {path.name} away; cached "
-      f"answers are not computed twice."
+      f"{path}, line {mine[len(questions)][0]}: got more answers of {label.name} than "
+      f"the {len(questions)} questions: files were joined. {_ADVICE}"
     )
-  if whole < done:
-    _keep_lines(path, places[whole])
-  return whole
+  return len(mine)
 
 
 def _drop_torn_line(path: pathlib.Path) -> None:
@@ -155,8 +149,3 @@ def _drop_torn_line(path: pathlib.Path) -> None:
   if path.exists():
     data = path.read_bytes()
     os.truncate(path, data.rfind(b"\n") + 1)
-
-
-def _keep_lines(path: pathlib.Path, count: int) -> None:
-  lines = path.read_bytes().splitlines(keepends=True)
-  os.truncate(path, sum(len(line) for line in lines[:count]))

@@ -44,11 +44,9 @@ def test_splits(folder, tmp_path):
   names = read_names(listed)
   assert names == ("task001_kind", "task003_copy")
   check_strict(names, ["task002_more"])
-  with pytest.raises(SymtuneError, match="1 tasks in both .* task003_copy"):
+  with pytest.raises(SymtuneError, match=r"1 tasks in both .* task003_copy"):
     check_strict(names, ["task003_copy"])
-  with pytest.raises(
-    SymtuneError, match="1 of 2 listed tasks are missing, .*_kin.json"
-  ):
+  with pytest.raises(SymtuneError, match=r"1 of 2 listed .*_kin\.json"):
     read_tasks(folder, SUPER_NI, names=["task001_kin", "task003_copy"])
   listed.write_text("a\nb\na\n")
   with pytest.raises(SymtuneError, match="a stands there twice"):
