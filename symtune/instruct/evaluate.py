@@ -63,14 +63,14 @@ def evaluate(
       answerer.name, len(questions), unit="questions", console=console
     ) as progress:
       progress.skip(asked)
-      tells = isinstance(ready.model, TellsProgress)
-      if tells:
-        ready.model.on_answered = progress.advance
+      model = ready.model
+      if isinstance(model, TellsProgress):
+        model.on_answered = progress.advance
       for start in range(asked, len(questions), BLOCK):
         block = questions[start : start + BLOCK]
         lines = _answer(ready, block, context)
         append_text(path, "".join(lines[max(0, done - start) :]))
-        if not tells:
+        if not isinstance(model, TellsProgress):
           progress.advance(len(block))
   found = {(row.model, *row.key): row for row in read_rows(path)}
   return [found[a.name, *question.key] for a in answerers for question in questions]

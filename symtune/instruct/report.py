@@ -18,6 +18,7 @@ from symtune.instruct.tables import (
   overall_table,
   task_table,
 )
+from symtune.instruct.tasks import BY_INSTRUCTION
 from symtune.report.lab.content import Content, of_table
 from symtune.report.lab.page import write_content
 from symtune.report.tables import Column, Table, show_percent
@@ -61,7 +62,7 @@ def write_report(
   if len({row.category for row in rows}) > 1:
     tables.append(category_table(rows))
   tables.append(_answer_table(questions, rows))
-  if any(len(task.rows) > 1 for task in tasks):
+  if tasks[0].form not in BY_INSTRUCTION:
     tables.append(task_table(rows))
   content = Content(
     title="Instructions",

@@ -28,7 +28,7 @@ from symtune.errors import SymtuneError, did_you_mean
 # arXiv 2204.07705, section 6.1).
 MOST_INSTANCES = 100
 _MAX_LIST_BYTES = 10_000_000
-_BY_INSTRUCTION = (InstructionForm.ALPACA, InstructionForm.SELF_INSTRUCT)
+BY_INSTRUCTION = (InstructionForm.ALPACA, InstructionForm.SELF_INSTRUCT)
 
 
 def read_tasks(
@@ -57,7 +57,7 @@ def read_tasks(
   tasks = []
   for file in _find_files(path, names):
     (task,) = read_instructions(file, form, leave_out=leave_out)
-    for part in _by_instruction(task) if form in _BY_INSTRUCTION else [task]:
+    for part in _by_instruction(task) if form in BY_INSTRUCTION else [task]:
       kept = dataclasses.replace(
         part, rows=part.rows[:instances], category=part.category or task.name
       )

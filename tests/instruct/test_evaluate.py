@@ -6,6 +6,7 @@ import json
 import pytest
 import rich.console
 import typer.testing
+from family_models import write_model
 
 from symtune.cli.main import app
 from symtune.data.text.instructions import InstructionForm
@@ -14,6 +15,7 @@ from symtune.instruct import evaluate as evaluation
 from symtune.instruct.encodings import Encoding
 from symtune.instruct.rows import read_rows
 from symtune.instruct.run import EvalSettings, run_evaluation
+from symtune.model.decoder.config import DecoderConfig
 
 RULES = ["baseline:copy_example", "baseline:copy_input", "baseline:reference"]
 
@@ -143,6 +145,29 @@ def test_a_native_model_answers_in_batches(folder, tmp_path, tiny_model):
     "Input: cat dog.\nOutput:"
   )
   assert rows[-1].text == model.generate(prompt)
+
+
+def test_a_native_decoder_answers(folder, tmp_path):
+  config = DecoderConfig(
+    vocab_size=352,
+    emb_dim=16,
+    num_layers=1,
+    num_heads=2,
+    num_kv_heads=1,
+    head_dim=8,
+    mlp_dim=16,
+    max_positions=200,
+    logits_via_embedding=True,
+  )
+  (tmp_path / "decoder").mkdir()
+  write_model(tmp_path / "decoder", config, 0.3)
+  settings = _settings(
+    folder, encodings=(Encoding.DEFINITION, Encoding.STEP_BY_STEP), instances=2
+  )
+  _run(settings, [str(tmp_path / "decoder")], tmp_path / "out")
+  rows = read_rows(tmp_path / "out" / "answers.jsonl")
+  assert len(rows) == 2 * 5
+  assert {row.dtype for row in rows} == {"float32"}
 
 
 def test_near_duplicates_are_reported(folder, tmp_path):
