@@ -5,7 +5,6 @@ a run that was killed, a few: how they are batched never changes. So the file of
 resumed run equals that of an uninterrupted one byte for byte.
 """
 
-import os
 import pathlib
 from collections.abc import Sequence
 
@@ -17,7 +16,13 @@ from symtune.files import append_text
 from symtune.instruct.answerers import Answerer, Ready
 from symtune.instruct.encodings import extract_answer
 from symtune.instruct.questions import Question
-from symtune.instruct.rows import SCHEMA_VERSION, AnswerRow, read_rows, to_json
+from symtune.instruct.rows import (
+  SCHEMA_VERSION,
+  AnswerRow,
+  drop_torn_line,
+  read_rows,
+  to_json,
+)
 from symtune.instruct.score import exact_match, rouge_l
 from symtune.probe.probe import Score, TellsProgress
 from symtune.probe.run import CheckpointLabel, RunContext
@@ -54,7 +59,7 @@ def evaluate(
     SymtuneError: the file is damaged or holds other answers, or a question is too long
       for a model.
   """
-  _drop_torn_line(path)
+  drop_torn_line(path)
   for answerer in answerers:
     ready = answerer.read()
     done = _count_done(path, ready.label, questions)
@@ -142,10 +147,3 @@ def _count_done(
       f"the {len(questions)} questions: files were joined. {_ADVICE}"
     )
   return len(mine)
-
-
-def _drop_torn_line(path: pathlib.Path) -> None:
-  """Removes a last line without a newline, which a killed write left."""
-  if path.exists():
-    data = path.read_bytes()
-    os.truncate(path, data.rfind(b"\n") + 1)

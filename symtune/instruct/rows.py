@@ -5,6 +5,7 @@ Every line ends with a checksum, as in results.jsonl (`probe/results.py`).
 
 import dataclasses
 import json
+import os
 import pathlib
 
 from symtune.bounded import parse_json, read_bytes, split_lines
@@ -99,6 +100,19 @@ def read_rows(path: pathlib.Path) -> list[AnswerRow]:
   if last:
     lines.append(last)
   return [_parse(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1)]
+
+
+def drop_torn_line(path: pathlib.Path) -> None:
+  """Removes a last line without its end, which a killed write left.
+
+  Raises:
+    SymtuneError: it is no regular file.
+  """
+  if path.exists():
+    data = read_bytes(path, _MAX_BYTES)
+    whole = data.rfind(b"\n") + 1
+    if data[whole:].startswith(b"{"):  # anything else is no row, and is named
+      os.truncate(path, whole)
 
 
 def _parse(line: bytes, where: str) -> AnswerRow:

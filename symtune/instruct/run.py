@@ -1,6 +1,7 @@
 """An evaluation from its settings to its report, in a folder that can be continued."""
 
 import dataclasses
+import functools
 import hashlib
 import pathlib
 from collections.abc import Sequence
@@ -24,7 +25,6 @@ from symtune.instruct.tasks import (
   MOST_INSTANCES,
   check_strict,
   fingerprint_of,
-  read_names,
   read_tasks,
 )
 from symtune.probe.run import RunContext
@@ -133,29 +133,24 @@ def _read_split(
   settings: EvalSettings,
 ) -> tuple[tuple[InstructionTask, ...], tuple[InstructionTask, ...] | None]:
   """The test tasks, and the training tasks if any are given."""
-  names = settings.tasks and read_names(settings.tasks)
-  train_names = settings.train_tasks and read_names(settings.train_tasks)
-  if names and train_names:
-    check_strict(names, train_names)
-  if train_names and not names and settings.train is None:
+  test_list, train_list = settings.tasks, settings.train_tasks
+  if test_list and train_list:
+    check_strict(test_list, train_list)
+  if train_list and not test_list and settings.train is None:
     raise SymtuneError(
-      f"--train-tasks {settings.train_tasks}: it names tasks of --data, all of which "
-      f"are asked. Name the test tasks with --tasks, or other data with --train."
+      f"--train-tasks {train_list}: it names tasks of --data, all of which are asked. "
+      f"Name the test tasks with --tasks, or other data with --train."
     )
-
-  def read(path: pathlib.Path, listed: tuple[str, ...] | None):
-    return read_tasks(
-      path,
-      settings.form,
-      names=listed,
-      instances=settings.instances,
-      leave_out=settings.leave_out,
-    )
-
-  tasks = read(settings.data, names or None)
-  if settings.train is None and train_names is None:
+  read = functools.partial(
+    read_tasks,
+    form=settings.form,
+    instances=settings.instances,
+    leave_out=settings.leave_out,
+  )
+  tasks = read(settings.data, listed=test_list)
+  if settings.train is None and train_list is None:
     return tasks, None
-  return tasks, read(settings.train or settings.data, train_names or None)
+  return tasks, read(settings.train or settings.data, listed=train_list)
 
 
 def _check_readable(

@@ -12,7 +12,7 @@ import collections
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from symtune.bounded import read_text
 from symtune.cards.resources import data_path
@@ -35,7 +35,7 @@ def read_tasks(
   path: pathlib.Path,
   form: InstructionForm,
   *,
-  names: Sequence[str] | None = None,
+  listed: pathlib.Path | None = None,
   instances: int = MOST_INSTANCES,
   leave_out: bool = False,
 ) -> tuple[InstructionTask, ...]:
@@ -44,7 +44,7 @@ def read_tasks(
   Args:
     path: a file, or a folder of `.json` and `.jsonl` files.
     form: layout of the files.
-    names: the files of the folder to read, without endings; None reads all.
+    listed: a list of the folder's tasks to read (`read_names`); None reads all.
     instances: most instances of a task.
     leave_out: leave out and count rows without instruction or output.
 
@@ -54,8 +54,8 @@ def read_tasks(
   Raises:
     SymtuneError: a file is missing or has another form; names file and line.
   """
-  tasks = []
-  for file in _find_files(path, names):
+  tasks: list[InstructionTask] = []
+  for file in _find_files(path, listed):
     (task,) = read_instructions(file, form, leave_out=leave_out)
     for part in _by_instruction(task) if form in BY_INSTRUCTION else [task]:
       kept = dataclasses.replace(
@@ -73,32 +73,34 @@ def read_names(path: pathlib.Path) -> tuple[str, ...]:
   """
   try:
     text = read_text(path, _MAX_LIST_BYTES)
-  except FileNotFoundError as error:
+  except OSError as error:
     raise SymtuneError(
-      f"{path}: there is no such list of tasks. Give a text file with one task name "
-      f"per line."
+      f"{path}: the list of tasks cannot be read ({error.strerror}). Give a text file "
+      f"with one task name per line."
     ) from error
   names = [line.strip().removesuffix(".json") for line in text.splitlines()]
   names = [name for name in names if name]
   repeated = [name for name, count in collections.Counter(names).items() if count > 1]
   if repeated or not names:
-    problem = f"{repeated[0]} stands there twice" if repeated else "got no task names"
+    problem = (
+      f"{repeated[0]:.60} stands there twice" if repeated else "got no task names"
+    )
     raise SymtuneError(f"{path}: {problem}, expected each task on one line.")
   return tuple(names)
 
 
-def check_strict(test: Iterable[str], train: Iterable[str]) -> None:
-  """Refuses a split with a task in both parts.
+def check_strict(test: pathlib.Path, train: pathlib.Path) -> None:
+  """Refuses two lists with a task in common.
 
   Raises:
     SymtuneError: names such tasks.
   """
-  both = sorted({*test} & {*train})
+  both = sorted({*read_names(test)} & {*read_names(train)})
   if both:
     raise SymtuneError(
-      f"splits: got {len(both)} tasks in both --tasks and --train-tasks, such as "
-      f"{', '.join(both[:3])}, expected none: a task that was trained on is not "
-      f"unseen. Remove them from one of the lists."
+      f"{test} and {train}: got {len(both)} tasks in both lists, such as {both[0]}, "
+      f"expected none: a task that was trained on is not unseen. Remove them from one "
+      f"of the lists."
     )
 
 
@@ -108,27 +110,30 @@ def fingerprint_of(tasks: Sequence[InstructionTask]) -> str:
   return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _find_files(path: pathlib.Path, names: Sequence[str] | None) -> list[pathlib.Path]:
+def _find_files(path: pathlib.Path, listed: pathlib.Path | None) -> list[pathlib.Path]:
+  names = None if listed is None else read_names(listed)
   path = pathlib.Path(data_path(path))
   if not path.exists():
-    raise SymtuneError(f"--data {path}: there is nothing, expected a file or folder.")
+    raise SymtuneError(f"{path}: there is no file at this path. Correct --data.")
   if not path.is_dir():
     if names is not None:
       raise SymtuneError(
-        f"--data {path}: got a file, but --tasks names files of a folder. Give the "
-        f"folder of the tasks."
+        f"{path}: got a file, but {listed} names files of a folder. Give the folder of "
+        f"the tasks."
       )
     return [path]
   found = {f.stem: f for f in sorted(path.iterdir()) if f.suffix in (".json", ".jsonl")}
   if not found:
-    raise SymtuneError(f"--data {path}: got no .json or .jsonl file in this folder.")
+    raise SymtuneError(
+      f"{path}: no .json or .jsonl file lies in this folder. Correct --data."
+    )
   if names is None:
     return list(found.values())
   missing = [name for name in names if name not in found]
   if missing:
     raise SymtuneError(
-      f"--data {path}: {len(missing)} of {len(names)} listed tasks are missing, such "
-      f"as {missing[0]}.json.{did_you_mean(missing[0], found)} Download them, or "
+      f"{listed}: {len(missing)} of {len(names)} listed tasks are not in {path}, such "
+      f"as {missing[0]:.60}.json.{did_you_mean(missing[0], found)} Download them, or "
       f"remove them from the list."
     )
   return [found[name] for name in names]

@@ -196,7 +196,7 @@ def test_near_duplicates_are_reported(folder, tmp_path):
     (["--model", RULES[0], "--form", "alpaca"], "task001_kind.json"),
     (["--model", "nowhere"], "nowhere"),
     (["--model", RULES[0], "--train-tasks", "pyproject.toml"], "twice"),
-    (["--model", RULES[0], "--tasks", "nowhere.txt"], "no such list"),
+    (["--model", RULES[0], "--tasks", "nowhere.txt"], "cannot be read"),
   ],
 )
 def test_wrong_input_gives_one_message(folder, tmp_path, options, message):

@@ -9,7 +9,7 @@ from symtune.instruct.score import exact_match, normalize, rouge_l
 
 
 @pytest.mark.parametrize(
-  ("answer", "references", "exact", "rouge"),
+  ("answer", "references", "exact", "f_measure"),
   [
     ("The cat.", ["the cat"], True, 1.0),
     ("the cat", ["cat"], False, 2 / 3),  # articles stay: P 1/2, R 1
@@ -23,9 +23,9 @@ from symtune.instruct.score import exact_match, normalize, rouge_l
     ("“yes”", ["yes"], False, 1.0),  # only ASCII punctuation goes
   ],
 )
-def test_hand_computed(answer, references, exact, rouge):
+def test_hand_computed(answer, references, exact, f_measure):
   assert exact_match(answer, references) is exact
-  assert rouge_l(answer, references) == pytest.approx(rouge)
+  assert rouge_l(answer, references) == pytest.approx(f_measure)
 
 
 _WORDS = ["The", "cats", "running", "don't", "e-mail", "naïve", "ÜBER", "3.5", "(a)"]

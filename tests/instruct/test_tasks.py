@@ -12,10 +12,15 @@ from symtune.instruct.tasks import check_strict, read_names, read_tasks
 SUPER_NI = InstructionForm.SUPER_NI
 
 
-def test_files_instances_and_categories(folder):
-  tasks = read_tasks(
-    folder, SUPER_NI, names=["task002_more", "task001_kind"], instances=3
-  )
+def _list(tmp_path, *names):
+  path = tmp_path / f"{'_'.join(names)}.txt"
+  path.write_text("".join(f"{name}\n" for name in names))
+  return path
+
+
+def test_files_instances_and_categories(folder, tmp_path):
+  listed = _list(tmp_path, "task002_more", "task001_kind")
+  tasks = read_tasks(folder, SUPER_NI, listed=listed, instances=3)
   assert [(t.name, t.category, len(t.rows)) for t in tasks] == [
     ("task002_more", "Kinds", 3),
     ("task001_kind", "Kinds", 2),
@@ -39,26 +44,22 @@ def test_each_instruction_is_a_task(tmp_path):
 
 
 def test_splits(folder, tmp_path):
-  listed = tmp_path / "test.txt"
-  listed.write_text("task001_kind\n\ntask003_copy.json\n")
-  names = read_names(listed)
-  assert names == ("task001_kind", "task003_copy")
-  check_strict(names, ["task002_more"])
-  with pytest.raises(SymtuneError, match=r"1 tasks in both .* task003_copy"):
-    check_strict(names, ["task003_copy"])
-  with pytest.raises(SymtuneError, match=r"1 of 2 listed .*_kin\.json"):
-    read_tasks(folder, SUPER_NI, names=["task001_kin", "task003_copy"])
-  listed.write_text("a\nb\na\n")
+  test = _list(tmp_path, "task001_kind", "", "task003_copy.json")
+  assert read_names(test) == ("task001_kind", "task003_copy")
+  check_strict(test, _list(tmp_path, "task002_more"))
+  with pytest.raises(SymtuneError, match="1 tasks in both lists, such as task003_copy"):
+    check_strict(test, _list(tmp_path, "task003_copy"))
+  with pytest.raises(SymtuneError, match="1 of 2 listed tasks are not in "):
+    read_tasks(folder, SUPER_NI, listed=_list(tmp_path, "task001_kin", "task003_copy"))
   with pytest.raises(SymtuneError, match="a stands there twice"):
-    read_names(listed)
-  listed.write_text("\n")
+    read_names(_list(tmp_path, "a", "b", "a"))
   with pytest.raises(SymtuneError, match="got no task names"):
-    read_names(listed)
-  with pytest.raises(SymtuneError, match="no such list"):
+    read_names(_list(tmp_path, ""))
+  with pytest.raises(SymtuneError, match="cannot be read"):
     read_names(tmp_path / "none.txt")
   with pytest.raises(SymtuneError, match="names files of a folder"):
-    read_tasks(folder / "task001_kind.json", SUPER_NI, names=["task001_kind"])
-  with pytest.raises(SymtuneError, match="there is nothing"):
+    read_tasks(folder / "task001_kind.json", SUPER_NI, listed=test)
+  with pytest.raises(SymtuneError, match="no file at"):
     read_tasks(tmp_path / "none", SUPER_NI)
 
 
