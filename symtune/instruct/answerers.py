@@ -90,10 +90,10 @@ def open_all(
     raise SymtuneError(f"--model: got {list(names)}, expected each once.")
   rules = [name for name in names if name.startswith(_BASELINE)]
   models = [name for name in names if name not in rules]
-  ready = {name: _rule(name) for name in rules}
+  found = {name: _rule(name) for name in rules}
   opened = open_answerers(models, reader, out, dtype)
-  ready |= {name: _model(one) for name, one in zip(models, opened, strict=True)}
-  return [ready[name] for name in names]
+  found |= {name: _model(one) for name, one in zip(models, opened, strict=True)}
+  return [found[name] for name in names]
 
 
 def _rule(name: str) -> Answerer:

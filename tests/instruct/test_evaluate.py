@@ -195,7 +195,7 @@ def test_near_duplicates_are_reported(folder, tmp_path):
     (["--model", RULES[0], "--model", RULES[0]], "each once"),
     (["--model", RULES[0], "--form", "alpaca"], "task001_kind.json"),
     (["--model", "nowhere"], "nowhere"),
-    (["--model", RULES[0], "--train-tasks", "pyproject.toml"], "twice"),
+    (["--model", RULES[0], "--train-tasks", "train.txt"], "--train-tasks train.txt"),
     (["--model", RULES[0], "--tasks", "nowhere.txt"], "cannot be read"),
   ],
 )
