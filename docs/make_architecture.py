@@ -27,6 +27,7 @@ PACKAGES = (
   "regression",
   "experiment",
   "ralm",
+  "instruct",
   "lab",
   "cli",
   "bridges",

@@ -22,6 +22,7 @@ LAYERS = (
   "regression",
   "experiment",
   "ralm",
+  "instruct",
   "lab",
   "cli",
   "bridges",

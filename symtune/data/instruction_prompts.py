@@ -52,7 +52,7 @@ class InstructionMaker:
     task = self.task
     row = task.rows[int(rng.integers(len(task.rows)))]
     if task.form is InstructionForm.ALPACA:
-      parts = _alpaca(row.instruction, row.input)
+      parts = alpaca_parts(row.instruction, row.input)
     elif task.form is InstructionForm.SELF_INSTRUCT:
       parts = _self_instruct(rng, row.instruction, row.input)
     elif task.form is InstructionForm.SUPER_NI:
@@ -64,7 +64,13 @@ class InstructionMaker:
     return Prompt(turns=(kept,), exemplar_labels=(), choices=(target,), answer=0)
 
 
-def _alpaca(instruction: str, given: str) -> tuple[str, ...]:
+def alpaca_parts(instruction: str, given: str) -> tuple[str, ...]:
+  """The parts of Stanford Alpaca's prompt: one of two templates.
+
+  Args:
+    instruction: what to do.
+    given: what to do it with; may be empty.
+  """
   if not given.strip():
     return _WITHOUT_INPUT, "### Instruction:\n", instruction, "\n\n### Response:"
   head = (_WITH_INPUT, "### Instruction:\n", instruction)
@@ -89,31 +95,42 @@ def _super_ni(
   kind = int(rng.integers(len(_TK_ENCODINGS) + 1))
   defined = kind < len(_TK_ENCODINGS)
   positive, negative, explained = _TK_ENCODINGS[kind] if defined else (2, 0, False)
-  parts = ["Definition: ", _punctuated(definition), "\n\n"] if defined else []
+  parts = ["Definition: ", punctuated(definition), "\n\n"] if defined else []
   for title, shown in (
     ("Positive", task.positive[:positive]),
     ("Negative", task.negative[:negative]),
   ):
     for number, example in enumerate(shown, start=1):
-      parts += _tk_example(f" {title} Example {number} -\n", example, explained)
+      parts += tk_example(f" {title} Example {number} -\n", example, explained)
+      parts += ["\n", "\n"]
   return (
     *parts,
-    "Now complete the following example -\n",
-    "Input: ",
-    _punctuated(given),
-    "\nOutput:",
+    *tk_query(given),
   )
 
 
-def _tk_example(head: str, example: Shown, explained: bool) -> list[str]:
-  parts = [head, "Input: ", _punctuated(example.input), "\n"]
-  parts += [" Output: ", _punctuated(example.output), "\n"]
+def tk_example(head: str, example: Shown, explained: bool) -> list[str]:
+  """The parts of an example as Tk-Instruct shows it, without the blank line after it.
+
+  Args:
+    head: the line above it.
+    example: the example.
+    explained: whether its explanation, if it has one, is shown too.
+  """
+  parts = [head, "Input: ", punctuated(example.input), "\n"]
+  parts += [" Output: ", punctuated(example.output)]
   if explained and example.explanation.strip():
-    parts += [" Explanation: ", _punctuated(example.explanation), "\n"]
-  return [*parts, "\n"]
+    parts += ["\n", " Explanation: ", punctuated(example.explanation)]
+  return parts
 
 
-def _punctuated(text: str) -> str:
+def tk_query(given: str) -> tuple[str, ...]:
+  """The parts of the instance that Tk-Instruct asks about."""
+  head = ("Now complete the following example -\n", "Input: ")
+  return (*head, punctuated(given), "\nOutput:")
+
+
+def punctuated(text: str) -> str:
   """Adds a full stop to a text without final punctuation, as in Tk-Instruct."""
   text = text.strip()
   return text if not text or text[-1] in ".!?:;,\"')" else text + "."

@@ -10,8 +10,11 @@ import tarfile
 import family_tokenizers
 import jax
 import optax
+import rich.console
 
 from symtune.cards.resources import resource_dir
+from symtune.data.text.instructions import InstructionForm
+from symtune.instruct.run import EvalSettings, run_evaluation
 from symtune.model.config import T5Config
 from symtune.model.network import Transformer, init_params
 from symtune.probe.results import SCHEMA_VERSION, ResultRow, to_json
@@ -42,6 +45,7 @@ from symtune.experiment import recipe
 include 'part.gin'
 recipe.Recipe.seed = 3
 """
+EVALUATE = "instruct eval --data {here}/instruct/tasks --model baseline:reference --out"
 # For optional files: a link that leads nowhere is no file.
 NO_FILE = ("missing", "dangling", "circular")
 
@@ -127,6 +131,20 @@ SAMPLES = {
     "data import {here}/table.csv --to {out} --text text --label label_name",
     is_text=False,
   ),
+  "instructions": Sample(
+    "instruct/tasks/task001_yes.json",
+    f"{EVALUATE} {{out}}",
+    instead="no .json or .jsonl file",
+  ),
+  "split": Sample(
+    "instruct/test.txt", f"{EVALUATE} {{out}} --tasks {{here}}/instruct/test.txt"
+  ),
+  "answers": Sample(
+    "instruct/out/answers.jsonl",
+    f"{EVALUATE} {{here}}/instruct/out",
+    # What is missing is asked again, and a killed run leaves the last line cut.
+    unread=("missing", "dangling", "empty", "half", "start", "braces"),
+  ),
 }
 
 
@@ -155,6 +173,7 @@ def make_samples(here: pathlib.Path) -> None:
   with tarfile.open(GOLDEN / "t5x_checkpoints.tar.xz") as archive:
     archive.extractall(here, filter="data")
   make_run(here / "run")
+  make_evaluation(here / "instruct")
 
 
 def rows() -> list[dict]:
@@ -195,6 +214,18 @@ def make_run(folder: pathlib.Path) -> None:
   asked = {"prompt_hash": 0, "turns": [["a"]], "choices": ["a", "b"]}
   line = json.dumps(asked | {"exemplar_labels": []}) + "\n"
   (folder / "questions.jsonl.gz").write_bytes(gzip.compress(line.encode()))
+
+
+def make_evaluation(folder: pathlib.Path) -> None:
+  """A task of instruction data, a list that names it, and the answers of a rule."""
+  (folder / "tasks").mkdir(parents=True)
+  instances = [{"input": f"no. {i}", "output": ["yes"]} for i in range(3)]
+  task = {"Definition": ["Say yes."], "Instances": instances}
+  (folder / "tasks" / "task001_yes.json").write_text(json.dumps(task))
+  (folder / "test.txt").write_text("task001_yes\n")
+  settings = EvalSettings(data=folder / "tasks", form=InstructionForm.SUPER_NI)
+  console = rich.console.Console(quiet=True)
+  run_evaluation(settings, ["baseline:reference"], folder / "out", console)
 
 
 def result_row(query: int) -> ResultRow:

@@ -8,6 +8,7 @@ QUICK = (
   "probe microworld --out out --gin.probe.max_queries=1 --gin.probe.seeds=[0] "
   "--gin.probe.probes=['settings'] "
 )
+EVALUATE = "instruct eval --out out --model baseline:reference "
 WRONG = {
   # Arguments and options.
   "frobnicate": "No such command",
@@ -32,6 +33,15 @@ WRONG = {
   QUICK + "--checkpoint baseline:nope": "nope",
   "report nowhere": "no results at nowhere",
   "report nowhere --rule best": "--rule: got 'best'",
+  "instruct": "Commands:",
+  "instruct eval": "Missing option",
+  EVALUATE + "--data nowhere": "nowhere: there is no file",
+  EVALUATE + "--data . --form flan": "--form: got 'flan'",
+  EVALUATE + "--data . --instances 0": "--instances",
+  EVALUATE + "--data . --max-inputs 0": "--max-inputs",
+  EVALUATE + "--data . --tasks nowhere.txt": "nowhere.txt: the list",
+  EVALUATE + "--data . --train-tasks nowhere.txt": "--train-tasks nowhere.txt",
+  EVALUATE + "--data . --encoding cot": "--encoding: got 'cot'",
   "tasks --suite nope": "nope",
   "tasks --suite nope.yaml": "nope.yaml: cannot be read",
   "preview nope": "unknown task card 'nope'",

@@ -74,6 +74,7 @@ class InstructionTask:
     rows: the rows, in file order.
     positive: examples of right answers (Super-NI).
     negative: examples of wrong answers (Super-NI).
+    category: what kind of task it is: the first of `Categories` (Super-NI), or "".
     fingerprint: SHA-256 of the form and the file.
     left_out: number of rows left out for lack of an instruction or output.
   """
@@ -83,6 +84,7 @@ class InstructionTask:
   rows: tuple[InstructionRow, ...]
   positive: tuple[Shown, ...] = ()
   negative: tuple[Shown, ...] = ()
+  category: str = ""
   fingerprint: str
   left_out: int = 0
 
@@ -121,12 +123,13 @@ def _read_file(
   content = read_bytes(path, _MAX_FILE_BYTES).removeprefix(codecs.BOM_UTF8)
   rows: list[InstructionRow] = []
   left_out = 0
-  positive, negative = (), ()
+  positive, negative, category = (), (), ""
   if form is InstructionForm.SUPER_NI:
     task = _object(parse_json(content, f"{path}"), f"{path}")
     found = _super_ni_rows(task, f"{path}")
     positive = _shown(task, "Positive Examples", f"{path}")
     negative = _shown(task, "Negative Examples", f"{path}")
+    category = _category(task, f"{path}")
   else:
     found = _line_rows(content, path, form)
   for where, row in found:
@@ -138,7 +141,8 @@ def _read_file(
     else:
       raise SymtuneError(
         f"{where}: no instruction or no output; complete or remove the row, or have "
-        f"such rows left out and counted with Instructions.leave_out = True."
+        f"such rows left out and counted: Instructions.leave_out = True in a recipe, "
+        f"--leave-out on the command line."
       )
   if not rows:
     raise SymtuneError(f"{path}: got no row with instruction and output.")
@@ -149,6 +153,7 @@ def _read_file(
     rows=tuple(rows),
     positive=positive,
     negative=negative,
+    category=category,
     fingerprint=digest,
     left_out=left_out,
   )
@@ -222,6 +227,15 @@ def _super_ni_rows(
         outputs=tuple(outputs),
       ),
     )
+
+
+def _category(task: Mapping[str, Any], where: str) -> str:
+  """The first category, as the published evaluation groups tasks; "" without any."""
+  given = task.get("Categories") or [""]
+  first = given[0] if isinstance(given, list) else given
+  if not isinstance(first, str):
+    raise SymtuneError(f"{where}: key 'Categories': got {first!r:.40}, expected text.")
+  return first
 
 
 def _shown(task: Mapping[str, Any], key: str, where: str) -> tuple[Shown, ...]:

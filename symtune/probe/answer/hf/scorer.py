@@ -278,7 +278,7 @@ class HfScorer:
 
   def _why(self, limit: int) -> str:
     if limit == self._max_inputs:
-      return "Raise the input length (--gin.probe.max_inputs)."
+      return "Raise the input length (--gin.probe.max_inputs, or --max-inputs)."
     return (
       f"The model has {self.positions} positions for the prompt and its answer: leave "
       "this task out, or use a model with more."

@@ -1,0 +1,150 @@
+"""Questions and answer rows -> report.md and report.html, with answers side by side."""
+
+import pathlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from symtune.data.text.instructions import InstructionTask
+from symtune.instruct.overlaps import NearDuplicate
+from symtune.instruct.questions import Question
+from symtune.instruct.rows import AnswerRow
+from symtune.instruct.tables import (
+  category_table,
+  change_table,
+  near_duplicate_table,
+  new_task_table,
+  overall_table,
+  task_table,
+)
+from symtune.instruct.tasks import BY_INSTRUCTION
+from symtune.report.lab.content import Content, of_table
+from symtune.report.lab.page import write_content
+from symtune.report.tables import Column, Table, show_percent
+
+STEM = "report"
+_SHOWN_ANSWERS = 24
+_LONGEST_TEXT = 240  # characters of a text in the table of answers
+_SCORABLE = re.compile("[a-z0-9]", re.IGNORECASE | re.ASCII)
+
+
+def write_report(
+  folder: pathlib.Path,
+  tasks: Sequence[InstructionTask],
+  questions: Sequence[Question],
+  rows: Sequence[AnswerRow],
+  near: Sequence[NearDuplicate] | None,
+) -> Content:
+  """Writes report.md and report.html.
+
+  Args:
+    folder: gets the files.
+    tasks: the tasks that were asked.
+    questions: the questions.
+    rows: the answers of all models, each to all questions, in their order.
+    near: test tasks that are nearly the same as a training task; None if no training
+      tasks are known.
+
+  Returns:
+    What the report says.
+
+  Raises:
+    SymtuneError: the disk is full.
+  """
+  several = len({row.model for row in rows}) > 1
+  tables = [overall_table(rows), *([change_table(rows)] if several else [])]
+  headlines = tuple(tables)
+  if near:
+    if {pair.test for pair in near} < {row.task for row in rows}:
+      tables.append(new_task_table(rows, near))
+    tables.append(near_duplicate_table(near))
+  if len({row.category for row in rows}) > 1:
+    tables.append(category_table(rows))
+  tables.append(_answer_table(questions, rows))
+  if tasks[0].form not in BY_INSTRUCTION:
+    tables.append(task_table(rows))
+  content = Content(
+    title="Instructions",
+    remarks=tuple(f"{remark}\n" for remark in _remarks(tasks, questions, rows, near)),
+    sections=tuple(map(of_table, tables)),
+    results=None,
+    headlines=headlines,
+  )
+  write_content(folder / STEM, content)
+  return content
+
+
+def _remarks(
+  tasks: Sequence[InstructionTask],
+  questions: Sequence[Question],
+  rows: Sequence[AnswerRow],
+  near: Sequence[NearDuplicate] | None,
+) -> list[str]:
+  """What a reader has to know before the tables."""
+  instances = sum(len(task.rows) for task in tasks)
+  remarks = [
+    f"{instances} instances of {len(tasks)} tasks, answered greedily. Exact match and "
+    "ROUGE-L are means over instances. A prompt that is too long for a model loses "
+    'examples, then the definition, never the instance; "shortened" counts these '
+    "prompts."
+  ]
+  lost = sum(row.lost_definition for row in rows)
+  if lost:
+    remarks.append(f"{lost} answers were given without the definition, for its length.")
+  left_out = sum({task.fingerprint: task.left_out for task in tasks}.values())
+  if left_out:
+    remarks.append(f"{left_out} rows without instruction or output were left out.")
+  foreign = sum(
+    not any(_SCORABLE.search(reference) for reference in question.references)
+    for question in questions
+  )
+  if foreign:
+    remarks.append(
+      f"ROUGE-L reads only Latin letters and digits: {foreign} of {len(questions)} "
+      "questions have no reference with any, so that it is 0 for every answer to them."
+    )
+  if near is None:
+    remarks.append(
+      "No training tasks were given (`--train`, `--train-tasks`), so nothing shows "
+      "that these tasks are new to a model."
+    )
+  elif not near:
+    remarks.append("No task is nearly the same as a training task.")
+  return remarks
+
+
+def _answer_table(questions: Sequence[Question], rows: Sequence[AnswerRow]) -> Table:
+  """Some questions, evenly spread, with every model's answer and its ROUGE-L."""
+  models = list(dict.fromkeys(row.model for row in rows))
+  by_key = {(row.model, *row.key): row for row in rows}
+  count = min(_SHOWN_ANSWERS, len(questions))
+  places = np.linspace(0, len(questions) - 1, count).round().astype(int)
+  return Table(
+    title="Answers side by side, with ROUGE-L in %",
+    columns=tuple(
+      Column(title=title, is_number=False)
+      for title in ("task", "encoding", "instruction", "input", "reference", *models)
+    ),
+    rows=tuple(
+      (
+        question.task,
+        str(question.encoding),
+        _short(question.instruction),
+        _short(question.input),
+        _short(question.references[0]),
+        *(_answer_cell(by_key[model, *question.key]) for model in models),
+      )
+      for question in (questions[place] for place in places)
+    ),
+  )
+
+
+def _answer_cell(row: AnswerRow) -> str:
+  return f"{_short(row.text)} ({show_percent(row.rouge_l)})"
+
+
+def _short(text: str) -> str:
+  """The beginning of a text, in one line."""
+  line = " ".join(text.split())
+  return line if len(line) <= _LONGEST_TEXT else f"{line[:_LONGEST_TEXT]}…"
