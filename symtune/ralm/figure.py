@@ -6,17 +6,18 @@ from matplotlib.figure import Figure
 
 from symtune.ralm.settings import Rerank
 from symtune.ralm.summary import Measured
-from symtune.report.canvas import draw_png
+from symtune.report.canvas import draw_figure
 
 # Okabe and Ito's colours (2008), which colour-blind people can tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a929a")
 
 
-def draw_grid(measured: Sequence[Measured]) -> bytes:
-  """A PNG with a panel for each model: nats per token by stride, with intervals.
+def draw_grid(measured: Sequence[Measured], form: str) -> bytes:
+  """A panel for each model: nats per token by stride, with intervals.
 
   Args:
     measured: the cells of one model or several; at least one.
+    form: of the file, one of `canvas.FORMS`.
   """
   models = list(dict.fromkeys(one.model for one in measured))
 
@@ -30,12 +31,16 @@ def draw_grid(measured: Sequence[Measured]) -> bytes:
           (one for one in mine if _way(one) == way), key=lambda one: one.cell.stride
         )
         is_base = way == Rerank.NONE.value
-        axis.plot(
+        found = [one.per(one.tokens) for one in line]
+        ends = [[n.value - n.low for n in found], [n.high - n.value for n in found]]
+        axis.errorbar(
           [one.cell.stride for one in line],
-          [one.per(one.tokens).value for one in line],
+          [number.value for number in found],
+          ends,
           color="#000000" if is_base else _COLOURS[(number - 1) % len(_COLOURS)],
           linestyle="--" if is_base else "-",
           marker="o",
+          capsize=3,
           label="no passage" if is_base else way,
         )
       axis.set_xscale("log", base=2)
@@ -44,7 +49,8 @@ def draw_grid(measured: Sequence[Measured]) -> bytes:
       axis.set_ylabel("nats per token")
       axis.legend()
 
-  return draw_png(draw, size=(1.0 + 5.0 * len(models), 4.5), dpi=150, title_size=11)
+  size = (1.0 + 5.0 * len(models), 4.5)
+  return draw_figure(draw, size=size, dpi=150, title_size=11, form=form)
 
 
 def _way(one: Measured) -> str:

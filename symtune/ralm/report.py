@@ -1,28 +1,34 @@
 """A folder of strides -> report.md, report.html and report.png.
 
-The pages show passages and queries side by side, where they helped most and where they
-harmed most.
+The reports show passages and queries side by side, where passages helped most and where
+they harmed most.
 """
 
 import dataclasses
-import html
+import functools
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
 from symtune.bounded import read_json
 from symtune.errors import SymtuneError
-from symtune.files import write_whole
 from symtune.ralm.figure import draw_grid
 from symtune.ralm.rows import FILE, StrideRow, read_rows
 from symtune.ralm.run import TEXTS
 from symtune.ralm.spans import TokenModel
 from symtune.ralm.summary import Measured, summarize
-from symtune.report.tables import Column, Table, to_markdown
+from symtune.report.lab.content import Content, Drawing, Section, of_table
+from symtune.report.lab.page import write_content
+from symtune.report.tables import Column, Table
 from symtune.retrieve.index import PassageIndex
 from symtune.stats.ratios import Ratio
 
-REPORT, PAGE, FIGURE = "report.md", "report.html", "report.png"
+_STEM = "report"
+REPORT, PAGE, FIGURE = (f"{_STEM}.{ending}" for ending in ("md", "html", "png"))
+_NOTES = (
+  "A change below 0 means that passages make the text likelier. Both sides score the "
+  "same tokens of the same documents, and the interval resamples documents.\n"
+)
 _MAX_TEXTS = 1_000_000_000
 _EACH = 3  # examples of either kind
 _TITLES = ("gain, nats", "query", "passage", "text that is scored")
@@ -168,18 +174,23 @@ def write_report(out: pathlib.Path, examples: Sequence[Example] = ()) -> list[Ta
   """
   _, measured = read_measured(out)
   table = perplexity_table(measured)
-  write_whole(out / FIGURE, draw_grid(measured))
-  notes = (
-    "A change below 0 means that passages make the text likelier. Both sides score the "
-    "same tokens of the same documents, and the interval resamples documents."
+  figure = Drawing(
+    file=FIGURE,
+    alt="Nats per token by stride, with and without passages",
+    draw=functools.partial(draw_grid, measured),
   )
-  lines = [f"# {table.title}\n", notes + "\n", to_markdown(table)]
-  lines.append(f"![perplexity by stride]({FIGURE})\n")
-  if examples:
-    lines.append("## Passages and queries side by side\n")
-    lines.append(to_markdown(example_table(examples)))
-  write_whole(out / REPORT, "\n".join(lines))
-  write_whole(out / PAGE, _page(table, notes, examples))
+  content = Content(
+    title="Perplexity with and without passages",
+    remarks=(_NOTES,),
+    sections=(
+      of_table(table),
+      Section(parts=(figure,)),
+      *([of_table(example_table(examples))] if examples else []),
+    ),
+    results=None,
+    headlines=(table,),
+  )
+  write_content(out / _STEM, content)
   return [table]
 
 
@@ -191,38 +202,10 @@ def example_table(examples: Sequence[Example]) -> Table:
     (f"{e.gain:+.2f}", _one_line(e.query), _one_line(e.passage), _one_line(e.target))
     for e in examples
   )
-  return Table(title="Passages and queries", columns=tuple(columns), rows=rows)
+  return Table(
+    title="Passages and queries side by side", columns=tuple(columns), rows=rows
+  )
 
 
 def _one_line(text: str) -> str:
   return " ".join(text.split())
-
-
-def _page(table: Table, notes: str, examples: Sequence[Example]) -> str:
-  parts = [
-    "<!doctype html><html lang=en><meta charset=utf-8>",
-    f"<title>{html.escape(table.title)}</title>",
-    "<style>body{font:15px/1.5 sans-serif;margin:2em auto;max-width:75em;padding:0 1em}"
-    "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.3em .6em;"
-    "text-align:left;vertical-align:top}.pair{display:grid;grid-template-columns:1fr "
-    "1fr;gap:1.5em;border-top:1px solid #ccc;padding:1em 0}pre{white-space:pre-wrap;"
-    "font:inherit;margin:0}mark{background:#ffe9a8}</style>",
-    f"<h1>{html.escape(table.title)}</h1><p>{html.escape(notes)}</p>",
-    "<table><tr>",
-    *(f"<th>{html.escape(column.title)}</th>" for column in table.columns),
-    "</tr>",
-  ]
-  for row in table.rows:
-    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-    parts.append(f"<tr>{cells}</tr>")
-  parts.append(f'</table><p><img src="{FIGURE}" alt="perplexity by stride"></p>')
-  if examples:
-    parts.append("<h2>Passages and queries side by side</h2>")
-  for e in examples:
-    parts.append(
-      f'<div class="pair"><div><h3>passage ({e.gain:+.2f} nats)</h3>'
-      f"<pre>{html.escape(e.passage)}</pre></div><div><h3>query and text of "
-      f"{html.escape(e.document)}</h3><pre>{html.escape(e.query)}"
-      f"<mark>{html.escape(e.target)}</mark></pre></div></div>"
-    )
-  return "".join(parts) + "</html>\n"

@@ -73,9 +73,7 @@ def test_encoder_decoder_scores_equal_its_decoder_alone(toy_vocab):
     shifted = np.concatenate([[0], span.target[:-1]]).astype(np.int32)
     logits = network.apply(
       {"params": native.params},
-      span.context[None],
-      shifted[None],
-      span.target[None],
+      *(jax.numpy.asarray(ids)[None] for ids in (span.context, shifted, span.target)),
       enable_dropout=False,
     )
     log_p = jax.nn.log_softmax(logits[0])

@@ -189,7 +189,7 @@ def test_report_shows_passages_beside_queries(copying, make_corpus, tmp_path):
   assert whole in texts[examples[0].document]
   write_report(tmp_path / "run", examples)
   page = (tmp_path / "run" / "report.html").read_text()
-  assert examples[0].passage in page
+  assert " ".join(examples[0].passage.split()) in page
   assert "side by side" in (tmp_path / "run" / "report.md").read_text()
 
 
@@ -203,7 +203,6 @@ def test_report_shows_passages_beside_queries(copying, make_corpus, tmp_path):
     ({"strides": (0,)}, "strides is 0"),
     ({"passages": (17,), "passage_tokens": 4}, "17 passages of 16 candidates"),
     ({"leaks": "drop"}, "ralm.leaks: got 'drop'"),
-    ({"seed": "x"}, "RalmRecipe.seed"),
   ],
 )
 def test_bad_settings_are_named(settings, message):

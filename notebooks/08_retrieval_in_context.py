@@ -1,7 +1,11 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: py:percent
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -12,6 +16,15 @@
 # that states the facts helps it, and nothing else does.
 
 # %%
+# Installs symtune where it is missing, as in Colab.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("symtune") is None:
+  subprocess.run([sys.executable, "-m", "pip", "install", "-q", "symtune"], check=True)
+
+# %%
 import json
 import pathlib
 import tempfile
@@ -19,6 +32,7 @@ import tempfile
 import numpy as np
 import rich.console
 
+from symtune.lab.picture import Picture
 from symtune.probe.run import CheckpointLabel
 from symtune.ralm.report import (
   example_table,
@@ -114,9 +128,40 @@ console.print(to_terminal(perplexity_table(measured)))
 helped = [one for one in measured if one.cell.rerank == "first"]
 assert all(one.change.high < 0 for one in helped)
 
+
+# %% [markdown]
+# Nats per token by stride: behind the passage of its facts, a text is copied from it.
+
+
+# %%
+def draw(figure):
+  axes = figure.subplots()
+  ways = dict.fromkeys(one.cell.rerank for one in measured)
+  for way in ways:
+    mine = [one for one in measured if one.cell.rerank is way]
+    found = [one.per(one.tokens) for one in mine]
+    ends = [[n.value - n.low for n in found], [n.high - n.value for n in found]]
+    strides = [one.cell.stride for one in mine]
+    values = [number.value for number in found]
+    axes.errorbar(strides, values, ends, marker="o", capsize=3, label=way.value)
+  axes.set_xlabel("stride, in tokens")
+  axes.set_ylabel("nats per token")
+  axes.legend(title="passage")
+
+
+Picture(draw)
+
 # %% [markdown]
 # Passages and queries side by side.
 
 # %%
 examples = find_examples(measured_rows, texts, index, model)
 console.print(to_terminal(example_table(examples)))
+
+# %% [markdown]
+# ## Try
+#
+# - A corpus in which the goods are shuffled: does a passage still help?
+# - `strides=(1, 64)`: what does it cost to look up more often, and what does it bring?
+# - A real model and a text of your own:
+#   `symtune ralm --model MODEL --text FILE --corpus FILE`.
