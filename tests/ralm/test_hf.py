@@ -39,7 +39,13 @@ def test_transformers_scores_equal_the_native_ones(model_folder, model):
 def test_encoder_decoder_equals_its_own_loss():
   torch.manual_seed(0)
   config = transformers.T5Config(
-    vocab_size=100, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2
+    vocab_size=100,
+    d_model=16,
+    d_kv=8,
+    d_ff=32,
+    num_layers=1,
+    num_heads=2,
+    decoder_start_token_id=0,
   )
   network = transformers.T5ForConditionalGeneration(config).eval()
   network.generation_config.decoder_start_token_id = 0
