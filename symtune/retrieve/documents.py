@@ -6,6 +6,7 @@ as in WikiText; a text file without any is one document. A title that occurs aga
 a number, so that ids are unique.
 """
 
+import hashlib
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
@@ -70,6 +71,19 @@ def read_documents(files: Iterable[pathlib.Path]) -> dict[str, str]:
   return texts
 
 
+def hash_file(file: pathlib.Path) -> str:
+  """16 digits of a SHA-256; a file without lines is refused before all of it is read.
+
+  Raises:
+    SymtuneError: a line is too long, or the file is a folder or a pipe.
+    OSError: the file is missing.
+  """
+  digest = hashlib.sha256()
+  for _, raw in _raw_lines(file):
+    digest.update(raw)
+  return digest.hexdigest()[:16]
+
+
 def _read_text(file: pathlib.Path, seen: dict[str, int]) -> Iterator[Line]:
   document, title = "", ""
   is_after_blank = True
@@ -113,8 +127,8 @@ def _bounded_lines(opened: IO[bytes], file: pathlib.Path) -> Iterator[bytes]:
   while raw := opened.readline(MAX_LINE + 1):
     if len(raw) > MAX_LINE:
       raise SymtuneError(
-        f"{file}: got a line of more than {MAX_LINE:,} bytes, expected shorter ones. "
-        "Break the text into lines."
+        f"{file}: got a line of more than {MAX_LINE:,} bytes, which is not text, or "
+        "not in lines. Expected shorter ones: break the text into lines."
       )
     yield raw
 

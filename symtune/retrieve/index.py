@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from symtune.bounded import local_size, read_json
+from symtune.bounded import read_json
 from symtune.checksums import check_object, find_damage, object_to_json, write_checksums
 from symtune.errors import SymtuneError
 from symtune.files import disk_errors, write_whole
@@ -33,7 +33,7 @@ from symtune.retrieve.bm25 import (
   best,
   make_index,
 )
-from symtune.retrieve.documents import read_lines
+from symtune.retrieve.documents import hash_file, read_lines
 from symtune.retrieve.passages import WORDS, Passage, cut_passages
 
 ABOUT = "index.json"
@@ -140,7 +140,7 @@ def build_index(
   """
   if words < 1:
     raise SymtuneError(f"index: got {words} words per passage, expected at least 1.")
-  sources = [f"{file.name} {_file_hash(file)}" for file in files]
+  sources = [f"{file.name} {hash_file(file)}" for file in files]
   settings = {
     "version": _VERSION,
     "words": words,
@@ -231,9 +231,3 @@ def _read_about(folder: pathlib.Path) -> dict[str, object]:
 def _map_file(path: pathlib.Path) -> mmap.mmap:
   with path.open("rb") as file:
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _file_hash(path: pathlib.Path) -> str:
-  local_size(path)  # refuses folders, and pipes, which would wait
-  with path.open("rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()[:16]
