@@ -79,7 +79,7 @@ def test_a_run_is_trained_reported_and_probed(tmp_path, capsys):
   runs.train("regression_tiny", TOY, out)  # finished: nothing happens
   runs.report("regression_tiny", TOY, out, None)
   shown = capsys.readouterr().out
-  assert "regression_tiny, step 3. Squared error / d with 4 exemplars" in shown
+  assert "regression_tiny: Step 3. Squared error / d with 4 exemplars" in shown
   runs.probe("regression_tiny", TOY, out, 0)
   assert "what layers hold after 4 exemplars" in capsys.readouterr().out
   assert (out / "probes_0.png").exists()
@@ -103,7 +103,7 @@ def test_a_grid_trains_each_member_and_is_compared(tmp_path, capsys):
   path.write_text("\n".join(lines) + "\n")
   runs.train(str(path), [], tmp_path / "grid")
   runs.report(str(path), [], tmp_path / "grid", None)
-  assert "mine: distance between the model and each predictor" in (
+  assert "mine: Distance between the model and each predictor" in (
     capsys.readouterr().out
   )
   assert (tmp_path / "grid" / "a" / CHECKPOINTS).is_dir()

@@ -74,7 +74,7 @@ def report(
     else:
       pairs = [(recipe, folder) for recipe, _, folder in runs]
       first, found = write_grid_report(grid, pairs, out)
-  _print(first, found, out / REPORT)
+  _print((grid or runs[0][0]).name, first, found, out / REPORT)
 
 
 def probe(
@@ -98,12 +98,12 @@ def probe(
   _check_run(folder)
   with _claim(*runs[0]):
     first, found, path = write_probes(recipe, folder, step)
-  _print(first, found, path)
+  _print(recipe.name, first, found, path)
 
 
-def _print(first: str, found: Sequence[Table], path: pathlib.Path) -> None:
+def _print(name: str, first: str, found: Sequence[Table], path: pathlib.Path) -> None:
   console = rich.console.Console()
-  console.print(first, highlight=False)
+  console.print(f"{name}: {first}", highlight=False)
   for table in found:
     console.print(to_terminal(table))
     console.line()
