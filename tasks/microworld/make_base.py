@@ -60,12 +60,13 @@ _MORE = {
 
 
 def measure(name: str) -> dict[str, dict[str, float | int]]:
-  """Accuracy of a shipped base in every setting of the recipe `microworld`."""
+  """Accuracy of a shipped base in the settings of symbol tuning and with flips."""
   recipe, _ = load_recipe(
     "microworld",
     [
       f"Recipe.checkpoint='microworld/{name}.safetensors'",
       f"probe.max_queries={MAX_QUERIES}",
+      "probe.probes=('settings', 'flipped_labels')",
       "probe.seeds=(0,)",
       "probe.tokens_per_batch=1024",  # so few questions would fill a batch with padding
     ],
