@@ -92,25 +92,26 @@ def test_a_run_is_trained_reported_and_probed(tmp_path, capsys):
 
 
 def test_a_grid_trains_each_member_and_is_compared(tmp_path, capsys):
-  bindings = [binding.removeprefix("--gin.") for binding in TOY]
   lines = ["from __gin__ import dynamic_registration"]
   lines += ["from symtune.regression import settings"]
   lines += ["settings.Grid:", "  name = 'mine'", "  recipe = 'regression_tiny'"]
-  lines += ["  axis = 'width'", "  members = [@a/settings.Member()]"]
-  lines += ["a/settings.Member:", "  name = 'a'", "  value = 8", "  settings = ["]
-  lines += [*(f"    '{binding}'," for binding in bindings), "  ]"]
+  lines += ["  axis = 'seed'", "  members = [@a/settings.Member()]"]
+  lines += ["a/settings.Member:", "  name = 'a'", "  value = 8"]
+  lines += ["  settings = ['RegressionRecipe.seed = 8']"]
   path = tmp_path / "mine.gin"
   path.write_text("\n".join(lines) + "\n")
-  runs.train(str(path), [], tmp_path / "grid")
-  runs.report(str(path), [], tmp_path / "grid", None)
+  runs.train(str(path), TOY, tmp_path / "grid")
+  runs.report(str(path), TOY, tmp_path / "grid", None)
   assert "mine: Distance between the model and each predictor" in (
     capsys.readouterr().out
   )
+  config = (tmp_path / "grid" / "a" / "config.gin").read_text()
+  assert "TrainSettings.steps = 3" in config and "seed = 8" in config
   assert (tmp_path / "grid" / "a" / CHECKPOINTS).is_dir()
   with pytest.raises(SymtuneError, match="--step: a grid"):
-    runs.report(str(path), [], tmp_path / "grid", 1)
+    runs.report(str(path), TOY, tmp_path / "grid", 1)
   with pytest.raises(SymtuneError, match="is a grid, expected a recipe"):
-    runs.probe(str(path), [], tmp_path / "grid", None)
+    runs.probe(str(path), TOY, tmp_path / "grid", None)
 
 
 @pytest.mark.parametrize(

@@ -115,19 +115,23 @@ def _print(name: str, first: str, found: Sequence[Table], path: pathlib.Path) ->
 def _read(
   name: str, overrides: Sequence[str], out: pathlib.Path
 ) -> tuple[Grid | None, list[Run]]:
-  """The grid, if it is one, and its runs, or the one run."""
+  """The grid, if it is one, and its runs, or the one run.
+
+  Settings of the command line hold for every member of a grid.
+  """
   bindings = split_overrides(overrides)
-  kinds = (RegressionRecipe, Grid)
-  loaded, text = load_settings(name, kinds, bindings, folder=_FOLDER)
+  loaded, _ = load_settings(name, (RegressionRecipe, Grid), folder=_FOLDER)
   if isinstance(loaded, RegressionRecipe):
-    return None, [(loaded, text, out)]
-  runs = []
-  for member in loaded.members:
-    recipe, text = load_settings(
-      loaded.recipe, (RegressionRecipe,), member.settings, folder=_FOLDER
-    )
-    runs.append((recipe, text, out / member.name))
-  return loaded, runs
+    return None, [_read_run(name, bindings, out)]
+  return loaded, [
+    _read_run(loaded.recipe, [*member.settings, *bindings], out / member.name)
+    for member in loaded.members
+  ]
+
+
+def _read_run(name: str, bindings: Sequence[str], folder: pathlib.Path) -> Run:
+  recipe, text = load_settings(name, (RegressionRecipe,), bindings, folder=_FOLDER)
+  return recipe, text, folder
 
 
 @contextlib.contextmanager
