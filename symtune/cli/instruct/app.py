@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from symtune.cli import options
+from symtune.cli.instruct.generate import generate
 
 app = typer.Typer(
-  help="Evaluate models on instructions.",
+  help="Evaluate models on instructions, and let them write instructions.",
   no_args_is_help=True,
   rich_markup_mode=None,
 )
@@ -16,7 +17,10 @@ app = typer.Typer(
 
 @app.callback()
 def instruct() -> None:
-  """Evaluate models on instructions."""
+  """Evaluate models on instructions, and let them write instructions."""
+
+
+app.command("generate")(generate)
 
 
 @app.command("eval")
