@@ -20,7 +20,8 @@ def instruct() -> None:
   """Evaluate models on instructions, and let them write instructions."""
 
 
-app.command("generate")(generate)
+# Unknown options, such as --gin.NAME=VALUE, become arguments of the command.
+app.command("generate", context_settings={"ignore_unknown_options": True})(generate)
 
 
 @app.command("eval")

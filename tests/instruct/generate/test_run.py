@@ -209,7 +209,7 @@ def test_a_folder_keeps_its_settings_and_reports(recipe, writer, whole, tmp_path
 
 def test_a_truncated_answer_is_discarded_whole(recipe, writer, tmp_path, monkeypatch):
   text = " Name the amber.\n10. Explain the long cut"
-  monkeypatch.setattr(writer, "_write", lambda prompt, rng: text)
+  monkeypatch.setattr(writer, "write", lambda prompt, rng: text)
   recipe = dataclasses.replace(recipe, patience=3)
   with pytest.raises(SymtuneError, match="no new instruction in 4 requests"):
     _run(recipe, writer, tmp_path / "out")
@@ -223,7 +223,7 @@ def test_a_writer_that_repeats_itself_is_not_asked_for_ever(
   def write(prompt, rng):
     return " Name the amber stone." if prompt.endswith("9.") else " No"
 
-  monkeypatch.setattr(writer, "_write", write)
+  monkeypatch.setattr(writer, "write", write)
   recipe = dataclasses.replace(recipe, patience=5)
   report = _report(recipe, writer, tmp_path / "out")
   assert "1 of 12 instructions were found: the last 5 requests brought none" in report
