@@ -56,7 +56,7 @@ def generate(
   )
   console = rich.console.Console()
   for table in content.headlines:
-    console.print(to_terminal(table))
+    console.print(to_terminal(table, text_width=60))
     console.line()
   console.print(f"data: {out / 'data.jsonl'}", highlight=False)
   console.print(f"report: {out / 'report.md'}", highlight=False)
