@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import signal
 import sys
 
 import numpy as np
@@ -12,6 +13,7 @@ from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_settings
 from symtune.cli.main import app, main
 from symtune.instruct.generate.filters import KEYWORDS
+from symtune.instruct.generate.models import server as server_module
 from symtune.instruct.generate.settings import SelfInstructRecipe
 from symtune.instruct.generate.stages import DATA_FILE
 
@@ -49,6 +51,22 @@ def test_a_server_writes_data_and_its_key_is_kept_secret(
   assert len(written) > 8
   assert not any(_KEY.encode() in content for content in written)
   assert _KEY not in done.output + "".join(capfd.readouterr())
+
+
+def test_ctrl_c_says_how_to_go_on(arguments, monkeypatch, capsys):
+  def interrupt(*_):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(sys, "argv", ["symtune", *arguments])
+  monkeypatch.setattr(server_module, "map_in_threads", interrupt)
+  handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+  with pytest.raises(SystemExit) as stop:
+    main()
+  for number, handler in handlers.items():
+    signal.signal(number, handler)
+  assert stop.value.code == 130
+  error = capsys.readouterr().err
+  assert "kept in the run folder; the same command goes on from there." in error
 
 
 @pytest.mark.parametrize(

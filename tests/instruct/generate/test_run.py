@@ -22,7 +22,7 @@ from symtune.instruct.generate.rows import (
   ProposalRow,
   SelectedRow,
 )
-from symtune.instruct.generate.run import generate, run_stages
+from symtune.instruct.generate.run import run_self_instruct, run_stages
 from symtune.instruct.generate.seeds import read_seeds
 from symtune.instruct.generate.stages import (
   CLASSES_FILE,
@@ -54,7 +54,7 @@ def _run(recipe, writer, out):
 
 
 def _report(recipe, writer, out):
-  generate(recipe, writer, out, _QUIET)
+  run_self_instruct(recipe, out, _QUIET, generator=writer)
   return (out / "report.md").read_text()
 
 
