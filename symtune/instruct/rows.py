@@ -28,7 +28,7 @@ class AnswerRow:
     identity: what answered: a hash of the weights and settings, or a baseline's name.
     parameters: number of parameters; None for a baseline.
     dtype: type in which the model computed; None for a baseline.
-    encoding: how the question was asked (`encodings.Encoding`).
+    encoding: how the question was asked (`Encoding`).
     task: name of the task.
     category: what kind of task it is.
     instance: number of the instance in the task, from 0.

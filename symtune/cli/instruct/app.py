@@ -78,8 +78,7 @@ def evaluate(
   import rich.console
 
   from symtune.checks import parse_choice
-  from symtune.data.text.instructions import InstructionForm
-  from symtune.instruct.encodings import Encoding
+  from symtune.data.text.instructions import Encoding, InstructionForm
   from symtune.instruct.run import EvalSettings, run_evaluation
   from symtune.report.tables import to_terminal
 
