@@ -35,6 +35,10 @@ def write_report(
   questions: Sequence[Question],
   rows: Sequence[AnswerRow],
   near: Sequence[NearDuplicate] | None,
+  *,
+  title: str = "Instructions",
+  remarks: Sequence[str] = (),
+  more: Sequence[Table] = (),
 ) -> Content:
   """Writes report.md and report.html.
 
@@ -45,6 +49,9 @@ def write_report(
     rows: the answers of all models, each to all questions, in their order.
     near: test tasks that are nearly the same as a training task; None if no training
       tasks are known.
+    title: the report's title.
+    remarks: paragraphs that stand before the others.
+    more: tables that stand after the first ones.
 
   Returns:
     What the report says.
@@ -55,6 +62,7 @@ def write_report(
   several = len({row.model for row in rows}) > 1
   tables = [overall_table(rows), *([change_table(rows)] if several else [])]
   headlines = tuple(tables)
+  tables += more
   if near:
     if {pair.test for pair in near} < {row.task for row in rows}:
       tables.append(new_task_table(rows, near))
@@ -65,8 +73,10 @@ def write_report(
   if tasks[0].form not in BY_INSTRUCTION:
     tables.append(task_table(rows))
   content = Content(
-    title="Instructions",
-    remarks=tuple(f"{remark}\n" for remark in _remarks(tasks, questions, rows, near)),
+    title=title,
+    remarks=tuple(
+      f"{remark}\n" for remark in (*remarks, *_remarks(tasks, questions, rows, near))
+    ),
     sections=tuple(map(of_table, tables)),
     results=None,
     headlines=headlines,
@@ -130,9 +140,9 @@ def _answer_table(questions: Sequence[Question], rows: Sequence[AnswerRow]) -> T
       (
         question.task,
         str(question.encoding),
-        _short(question.instruction),
-        _short(question.input),
-        _short(question.references[0]),
+        shortened(question.instruction),
+        shortened(question.input),
+        shortened(question.references[0]),
         *(_answer_cell(by_key[model, *question.key]) for model in models),
       )
       for question in (questions[place] for place in places)
@@ -141,10 +151,10 @@ def _answer_table(questions: Sequence[Question], rows: Sequence[AnswerRow]) -> T
 
 
 def _answer_cell(row: AnswerRow) -> str:
-  return f"{_short(row.text)} ({show_percent(row.rouge_l)})"
+  return f"{shortened(row.text)} ({show_percent(row.rouge_l)})"
 
 
-def _short(text: str) -> str:
-  """The beginning of a text, in one line."""
+def shortened(text: str) -> str:
+  """The beginning of a text, in one line, as tables show it."""
   line = " ".join(text.split())
   return line if len(line) <= _LONGEST_TEXT else f"{line[:_LONGEST_TEXT]}…"

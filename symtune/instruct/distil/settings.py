@@ -8,6 +8,7 @@ from symtune.data.text.instructions import Encoding, InstructionForm
 from symtune.errors import SymtuneError
 from symtune.experiment.recipe import Recipe
 from symtune.instruct.generate.generators import Sampling
+from symtune.instruct.generate.models.server import ServerSettings
 from symtune.instruct.tasks import MOST_INSTANCES
 
 
@@ -40,7 +41,8 @@ class Source:
     object.__setattr__(self, "form", form)  # the instance is being made
     if bool(self.path) == bool(self.suite):
       raise SymtuneError(
-        f"Source: got path {self.path!r} and suite {self.suite!r}, expected one of them."
+        f"Source: got path {self.path!r} and suite {self.suite!r}, expected one of "
+        f"them."
       )
     if self.instances < 1:
       raise SymtuneError(
@@ -62,7 +64,11 @@ class Teacher:
     max_tokens: longest answer in tokens; a longer one is rejected.
     temperature: 0 takes the likeliest token.
     top_p: as in `Sampling`.
+    stops: an answer ends before the first of these texts; models without an end of
+      their own go on with another "### Instruction".
+    vocab: its vocabulary, where none lies beside the checkpoint.
     dtype: float32 or bfloat16; None takes what the checkpoint says.
+    server: how a server is asked.
     is_asked: whether it is evaluated beside the student.
   """
 
@@ -72,7 +78,10 @@ class Teacher:
   max_tokens: int = 300
   temperature: float = 0.0
   top_p: float = 1.0
+  stops: tuple[str, ...] = ("###",)
+  vocab: str | None = None
   dtype: str | None = None
+  server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
   is_asked: bool = True
 
   def __post_init__(self):
@@ -89,7 +98,10 @@ class Teacher:
   def sampling(self) -> Sampling:
     """How its answers are drawn."""
     return Sampling(
-      max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p
+      max_tokens=self.max_tokens,
+      temperature=self.temperature,
+      top_p=self.top_p,
+      stops=self.stops,
     )
 
 
