@@ -71,6 +71,7 @@ class Prepared:
     to_teach: questions to the teacher.
     to_ask: questions to the student.
     teacher: the teacher; None takes the outputs of the data.
+    rules: baselines that are asked, too.
     reader: how students read their questions.
     costs: what the stages cost.
   """
@@ -81,6 +82,7 @@ class Prepared:
   to_teach: tuple[Question, ...]
   to_ask: tuple[Question, ...]
   teacher: OpenTeacher | None
+  rules: tuple[Answerer, ...]
   reader: Reader
   costs: tuple[Cost, ...]
 
@@ -118,6 +120,7 @@ def prepare(recipe: Distillation, inputs: Inputs) -> Prepared:
     max_targets=recipe.max_targets,
   )
   check_readable(to_ask, reader.tokenizer)
+  rules = open_all(recipe.baselines, reader, pathlib.Path(), None)
   teacher = open_teacher(recipe.teacher) if recipe.teacher.model else None
   prepared = Prepared(
     recipe=recipe,
@@ -126,6 +129,7 @@ def prepare(recipe: Distillation, inputs: Inputs) -> Prepared:
     to_teach=to_teach,
     to_ask=to_ask,
     teacher=teacher,
+    rules=tuple(rules),
     reader=reader,
     costs=(),
   )
@@ -266,7 +270,7 @@ def _answerers(
   """The student before and after, then rules, then the teacher."""
   recipe, teacher = prepared.recipe, prepared.teacher
   found = student_answerers(experiment, out / STUDENT, prepared.reader)
-  found += open_all(recipe.baselines, prepared.reader, out, None)
+  found += prepared.rules
   if teacher is not None and recipe.teacher.is_asked:
     found.append(teacher.as_answerer(recipe.teacher, recipe.max_targets))
   return found

@@ -7,6 +7,7 @@ from symtune.data.ingredients import Instructions
 from symtune.data.text.instructions import Encoding, InstructionForm
 from symtune.errors import SymtuneError
 from symtune.experiment.recipe import Recipe
+from symtune.instruct.answerers import BASELINE
 from symtune.instruct.generate.generators import Sampling
 from symtune.instruct.generate.models.server import ServerSettings
 from symtune.instruct.tasks import MOST_INSTANCES
@@ -142,6 +143,12 @@ class Distillation:
       parse_choice(Encoding, one, "Distillation.encodings") for one in self.encodings
     )
     object.__setattr__(self, "encodings", parsed)  # the instance is being made
+    models = [name for name in self.baselines if not name.startswith(BASELINE)]
+    if models:
+      raise SymtuneError(
+        f"Distillation.baselines: got {models[0]!r}, expected names of rules such as "
+        f"baseline:copy_input."
+      )
     if (self.held_out > 0) == (self.evaluation is not None):
       raise SymtuneError(
         f"Distillation: got held_out {self.held_out} and "

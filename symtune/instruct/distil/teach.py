@@ -21,7 +21,7 @@ from symtune.instruct.rows import drop_torn_line, read_lines, to_json
 from symtune.progress import Progress
 
 SCHEMA_VERSION = 1
-BLOCK = 32  # questions; how much a killed run asks again at most
+BLOCK = 16  # questions; how much a killed run asks again at most
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
