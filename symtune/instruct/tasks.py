@@ -9,6 +9,7 @@ A split of Super-NI (`data/text/task_files.py`) is strict: no task may be in bot
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -28,10 +29,10 @@ BY_INSTRUCTION = (InstructionForm.ALPACA, InstructionForm.SELF_INSTRUCT)
 
 
 def read_tasks(
-  path: pathlib.Path,
+  path: str | os.PathLike[str],
   form: InstructionForm,
   *,
-  listed: pathlib.Path | None = None,
+  listed: str | os.PathLike[str] | None = None,
   instances: int = MOST_INSTANCES,
   leave_out: bool = False,
 ) -> tuple[InstructionTask, ...]:

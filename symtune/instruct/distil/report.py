@@ -26,6 +26,8 @@ def report_distillation(
   costs: Sequence[Cost],
   questions: Sequence[Question],
   rows: Sequence[AnswerRow],
+  *,
+  is_suite: bool,
 ) -> Content:
   """Writes report.md and report.html.
 
@@ -36,6 +38,7 @@ def report_distillation(
     costs: what was planned.
     questions: the questions of the evaluation.
     rows: the answers of all models to them.
+    is_suite: whether the teacher was asked the tasks of a suite.
 
   Returns:
     What the report says.
@@ -51,12 +54,12 @@ def report_distillation(
     rows,
     near,
     title="Distillation",
-    remarks=_remarks(lessons, sifted),
+    remarks=_remarks(lessons, sifted, is_suite),
     more=(funnel_table(sifted), _sample_table(sifted), cost_table(costs)),
   )
 
 
-def _remarks(lessons: Lessons, sifted: Sifted) -> list[str]:
+def _remarks(lessons: Lessons, sifted: Sifted, is_suite: bool) -> list[str]:
   written = sum(one.taught.tokens for one in sifted.judged)
   read = sum(one.taught.prompt_tokens for one in sifted.judged)
   spent = f" It read {read:,} tokens and wrote {written:,}." if written else ""
@@ -67,6 +70,14 @@ def _remarks(lessons: Lessons, sifted: Sifted) -> list[str]:
     f"tasks, of which {sifted.num_kept:,} were kept.{spent} The student was tuned on "
     f"these, with the loss on the answers only. Below, it is asked tasks that it was "
     f"not tuned on; {TUNED} and all others are compared with {UNTUNED}.",
+    *(
+      [
+        "The instructions of a suite are written to one pattern: they count as nearly "
+        "the same below even where they ask for other classes."
+      ]
+      if is_suite
+      else []
+    ),
   ]
 
 

@@ -199,7 +199,7 @@ def _costs(prepared: Prepared) -> tuple[Cost, ...]:
   tuning = tuning_cost(recipe.student)
   size = count_parameters(recipe.student)
   costs = [tuning]
-  asked = {"ask the student, twice": (2, size)}
+  asked: dict[str, tuple[int, int | None]] = {"ask the student, twice": (2, size)}
   if teacher is not None:
     parameters = teacher.label.parameters
     teaching = answering_cost(
@@ -280,5 +280,11 @@ def _report(
   prepared: Prepared, sifted: Sifted, rows: Sequence[AnswerRow], out: pathlib.Path
 ) -> Content:
   return report_distillation(
-    out, prepared.lessons, sifted, prepared.costs, prepared.to_ask, rows
+    out,
+    prepared.lessons,
+    sifted,
+    prepared.costs,
+    prepared.to_ask,
+    rows,
+    is_suite=bool(prepared.recipe.data.suite),
   )
