@@ -1,17 +1,17 @@
 """The instruct commands: a thin function per command."""
 
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from symtune.cli import options
-
-if TYPE_CHECKING:
-  from symtune.report.lab.content import Content
+from symtune.cli.instruct.distil import distil
+from symtune.cli.instruct.generate import generate
+from symtune.cli.instruct.show import show
 
 app = typer.Typer(
-  help="Instruction data: evaluate models, and distil a teacher into a student.",
+  help="Instruction data: evaluate models, let them write it, distil them.",
   no_args_is_help=True,
   rich_markup_mode=None,
 )
@@ -19,7 +19,11 @@ app = typer.Typer(
 
 @app.callback()
 def instruct() -> None:
-  """Instruction data: evaluate models, and distil a teacher into a student."""
+  """Instruction data: evaluate models, let them write it, distil them."""
+
+
+app.command("generate")(generate)
+app.command("distil", context_settings={"ignore_unknown_options": True})(distil)
 
 
 @app.command("eval")
@@ -101,54 +105,4 @@ def evaluate(
   content = run_evaluation(
     settings, model, out, rich.console.Console(stderr=True), vocab=vocab, dtype=dtype
   )
-  _show(content, out)
-
-
-@app.command("distil", context_settings={"ignore_unknown_options": True})
-def distil(
-  recipe: Annotated[
-    str, typer.Argument(help="A .gin file, or a name from gin_configs/instruct.")
-  ],
-  overrides: options.Overrides = None,
-  out: options.Out = pathlib.Path("runs/distil"),
-  data: options.Data = None,
-  vocab: options.Vocab = None,
-  workers: options.Workers = 0,
-  plan: Annotated[
-    bool, typer.Option("--plan", help="Print the planned cost, and do nothing.")
-  ] = False,
-) -> None:
-  """A teacher's answers tune a student, which is evaluated before and after."""
-  import rich.console
-
-  from symtune.cli.gin_config import load_settings, split_overrides
-  from symtune.data.batches.feed import FeedSettings
-  from symtune.instruct.distil.run import prepare, run_distillation
-  from symtune.instruct.distil.settings import Distillation
-  from symtune.instruct.distil.student import Inputs
-  from symtune.report.tables import to_terminal
-
-  settings, gin = load_settings(
-    recipe, (Distillation,), split_overrides(overrides or []), folder="instruct"
-  )
-  inputs = Inputs(data_dir=data, vocab=vocab, feed=FeedSettings(workers=workers))
-  prepared = prepare(settings, inputs)
-  rich.console.Console().print(to_terminal(prepared.plan()))
-  if not plan:
-    progress = rich.console.Console(stderr=True)
-    _show(run_distillation(prepared, out, progress, gin=gin), out)
-
-
-def _show(content: "Content", out: pathlib.Path) -> None:
-  """Prints the first tables of a report, and where it is."""
-  import rich.console
-
-  from symtune.report.tables import to_terminal
-
-  console = rich.console.Console()
-  for table in content.headlines:
-    console.print(to_terminal(table))
-    console.line()
-  console.print(f"report: {out / 'report.md'}", highlight=False)
-  page = (out / "report.html").resolve().as_uri()
-  console.print(f"lab report: {page}", soft_wrap=True, highlight=False)
+  show(content, out)

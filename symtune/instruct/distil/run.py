@@ -206,7 +206,7 @@ def _costs(prepared: Prepared) -> tuple[Cost, ...]:
       "ask the teacher",
       prepared.to_teach,
       vocab,
-      recipe.teacher.max_tokens,
+      recipe.teacher.sampling.max_tokens,
       parameters,
     )
     price = recipe.teacher.server.cost(teaching.read, teaching.written)
@@ -257,7 +257,7 @@ def _write_and_build(
     raise SymtuneError(
       f"{out}: none of the teacher's {len(sifted.judged)} answers is good enough to "
       f"learn from: {dict(sifted.rejected)}. Look at {TEACHER_FILE}; raise "
-      f"Teacher.max_tokens, or take another teacher."
+      f"Sampling.max_tokens, or take another teacher."
     )
   write_whole(out / ROWS_FILE, sifted.rows())
   write_whole(out / REJECTED_FILE, sifted.leftovers())

@@ -12,6 +12,8 @@ from symtune.instruct.generate.generators import Sampling
 from symtune.instruct.generate.models.server import ServerSettings
 from symtune.instruct.tasks import MOST_INSTANCES
 
+ANSWERS = Sampling(max_tokens=300, stops=("###",))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
@@ -62,11 +64,9 @@ class Teacher:
     licence: under which terms the teacher's answers may be used, and for what. It is
       kept with every row, and the report shows it.
     encoding: how it is asked; None takes the data's own.
-    max_tokens: longest answer in tokens; a longer one is rejected.
-    temperature: 0 takes the likeliest token.
-    top_p: as in `Sampling`.
-    stops: an answer ends before the first of these texts; models without an end of
-      their own go on with another "### Instruction".
+    sampling: how its answers are drawn; one that reaches the largest number of tokens
+      is left out. A model that does not end in Alpaca's templates goes on with another
+      "### Instruction", which is a stop.
     vocab: its vocabulary, where none lies beside the checkpoint.
     dtype: float32 or bfloat16; None takes what the checkpoint says.
     server: how a server is asked.
@@ -76,10 +76,7 @@ class Teacher:
   model: str
   licence: str
   encoding: Encoding | None = None
-  max_tokens: int = 300
-  temperature: float = 0.0
-  top_p: float = 1.0
-  stops: tuple[str, ...] = ("###",)
+  sampling: Sampling = ANSWERS
   vocab: str | None = None
   dtype: str | None = None
   server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
@@ -94,16 +91,6 @@ class Teacher:
         "Teacher.licence: got no text, expected the terms under which the teacher's "
         "answers may be used, such as 'Apache-2.0' or 'research only: terms of X'."
       )
-
-  @property
-  def sampling(self) -> Sampling:
-    """How its answers are drawn."""
-    return Sampling(
-      max_tokens=self.max_tokens,
-      temperature=self.temperature,
-      top_p=self.top_p,
-      stops=self.stops,
-    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,14 +13,12 @@ import rich.console
 
 from symtune.checks import check_types
 from symtune.data.rng import keyed_generator
-from symtune.errors import SymtuneError
-from symtune.files import append_text
 from symtune.instruct.generate.generators import Ended, Generator, Sampling
+from symtune.instruct.generate.rows import Log
 from symtune.instruct.questions import Question
-from symtune.instruct.rows import drop_torn_line, read_lines, to_json
+from symtune.instruct.rows import SCHEMA_VERSION
 from symtune.progress import Progress
 
-SCHEMA_VERSION = 1
 BLOCK = 16  # questions; how much a killed run asks again at most
 
 
@@ -40,7 +38,7 @@ class Taught:
     tokens: number of tokens that it wrote.
   """
 
-  schema_version: int
+  schema_version: int = SCHEMA_VERSION
   teacher: str
   task: str
   instance: int
@@ -79,8 +77,8 @@ def teach(
     SymtuneError: the file is damaged or holds answers to other questions or of another
       teacher, or the teacher cannot answer.
   """
-  drop_torn_line(path)
-  done = _count_done(path, teacher, questions)
+  log = Log(path, Taught)
+  done = _count_done(log, teacher, questions)
   first = done - done % BLOCK if done < len(questions) else done
   with Progress("teacher", len(questions), unit="answers", console=console) as progress:
     progress.skip(first)
@@ -89,25 +87,22 @@ def teach(
       drawn = int(keyed_generator(seed, "teacher", start).integers(2**31))
       prompts = [question.prompt.inputs for question in block]
       completions = teacher.complete(prompts, sampling, drawn)
-      lines = [
-        to_json(
-          Taught(
-            schema_version=SCHEMA_VERSION,
-            teacher=teacher.identity,
-            task=question.task,
-            instance=question.instance,
-            prompt_hash=question.prompt_hash,
-            text=found.text.strip(),
-            ended=str(found.ended),
-            prompt_tokens=found.prompt_tokens,
-            tokens=found.tokens,
-          )
+      rows = [
+        Taught(
+          teacher=teacher.identity,
+          task=question.task,
+          instance=question.instance,
+          prompt_hash=question.prompt_hash,
+          text=found.text.strip(),
+          ended=str(found.ended),
+          prompt_tokens=found.prompt_tokens,
+          tokens=found.tokens,
         )
         for question, found in zip(block, completions, strict=True)
       ]
-      append_text(path, "".join(f"{line}\n" for line in lines[max(0, done - start) :]))
+      log.append(rows[max(0, done - start) :])
       progress.advance(len(block))
-  return read_lines(path, Taught)
+  return log.rows
 
 
 def recorded(questions: Sequence[Question], teacher: str) -> list[Taught]:
@@ -119,7 +114,6 @@ def recorded(questions: Sequence[Question], teacher: str) -> list[Taught]:
   """
   return [
     Taught(
-      schema_version=SCHEMA_VERSION,
       teacher=teacher,
       task=question.task,
       instance=question.instance,
@@ -134,23 +128,17 @@ def recorded(questions: Sequence[Question], teacher: str) -> list[Taught]:
 
 
 def _count_done(
-  path: pathlib.Path, teacher: Generator, questions: Sequence[Question]
+  log: Log[Taught], teacher: Generator, questions: Sequence[Question]
 ) -> int:
   """How many of the questions, the first ones, the file has answers to."""
-  rows = read_lines(path, Taught)
-  for line, (row, question) in enumerate(zip(rows, questions, strict=False), 1):
-    wanted = (teacher.identity, question.prompt_hash)
-    if (row.teacher, row.prompt_hash) != wanted:
-      raise SymtuneError(
-        f"{path}, line {line}: got the answer of {row.teacher[:24]} to instance "
-        f"{row.instance + 1} of task {row.task}, expected that of "
-        f"{teacher.identity[:24]} to instance {question.instance + 1} of task "
-        f"{question.task}: lines were removed, or the teacher was changed. Start again "
-        f"in another folder (--out)."
+  for place, (row, question) in enumerate(zip(log.rows, questions, strict=False)):
+    if (row.teacher, row.prompt_hash) != (teacher.identity, question.prompt_hash):
+      raise log.damage(
+        place,
+        f"the answer of {teacher.identity[:24]} to instance {question.instance + 1} of "
+        f"task {question.task}, got that of {row.teacher[:24]} to instance "
+        f"{row.instance + 1} of task {row.task}",
       )
-  if len(rows) > len(questions):
-    raise SymtuneError(
-      f"{path}: got {len(rows)} answers to {len(questions)} questions: files were "
-      f"joined. Remove the lines after number {len(questions)}."
-    )
-  return len(rows)
+  if len(log.rows) > len(questions):
+    raise log.damage(len(questions), f"no more than {len(questions)} answers")
+  return len(log.rows)

@@ -34,8 +34,9 @@ class OpenTeacher:
       settings: how it is asked.
       max_tokens: longest answer.
     """
-    sampling = dataclasses.replace(settings.sampling, max_tokens=max_tokens)
-    greedy = dataclasses.replace(sampling, temperature=0.0, top_p=1.0)
+    greedy = dataclasses.replace(
+      settings.sampling, max_tokens=max_tokens, temperature=0.0, top_p=1.0
+    )
 
     def answer(items: Sequence[ProbeItem]) -> list[Score]:
       prompts = [item.prompt.inputs for item in items]

@@ -97,12 +97,14 @@ def test_killed_and_continued_gives_equal_bytes(finished):
 def test_another_teacher_or_folder_is_refused(finished):
   out, _ = finished
   with pytest.raises(SymtuneError, match="holds another run"):
-    _run(out, "Teacher.max_tokens=9")
+    _run(out, "Sampling.max_tokens=9")
   path = out / "teacher.jsonl"
   text = path.read_text()
   lines = text.splitlines(keepends=True)
   path.write_text("".join([lines[1], lines[0], *lines[2:]]))
-  with pytest.raises(SymtuneError, match=r"line 1: .* to instance 2"):
+  with pytest.raises(
+    SymtuneError, match=r"line 1: expected the answer of .* got that .* to instance 2"
+  ):
     _run(out)
   path.write_text(text.replace('"tokens": ', '"tokens": 1', 1))
   with pytest.raises(SymtuneError, match="line 1: the checksum is not the line's"):
