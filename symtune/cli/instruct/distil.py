@@ -1,5 +1,6 @@
 """The command `instruct distil`: a teacher, a student, and what it learned."""
 
+import os
 import pathlib
 from typing import Annotated
 
@@ -18,6 +19,14 @@ def distil(
   data: options.Data = None,
   vocab: options.Vocab = None,
   workers: options.Workers = 0,
+  slice_name: Annotated[
+    str | None,
+    typer.Option(
+      "--slice",
+      help="Where it runs, for the planned time, such as h100-1; default: the cores of "
+      "this machine.",
+    ),
+  ] = None,
   plan: Annotated[
     bool, typer.Option("--plan", help="Print the planned cost, and do nothing.")
   ] = False,
@@ -27,6 +36,7 @@ def distil(
 
   from symtune.cli.gin_config import load_settings, split_overrides
   from symtune.data.batches.feed import FeedSettings
+  from symtune.experiment.planning.slices import find_slice
   from symtune.instruct.distil.run import prepare, run_distillation
   from symtune.instruct.distil.settings import Distillation
   from symtune.instruct.distil.student import Inputs
@@ -35,9 +45,10 @@ def distil(
   settings, gin = load_settings(
     recipe, (Distillation,), split_overrides(overrides or []), folder="instruct"
   )
+  target = find_slice(slice_name or f"cpu-{os.cpu_count()}")
   inputs = Inputs(data_dir=data, vocab=vocab, feed=FeedSettings(workers=workers))
   prepared = prepare(settings, inputs)
-  rich.console.Console().print(to_terminal(prepared.plan()))
+  rich.console.Console().print(to_terminal(prepared.plan(target)))
   if not plan:
     progress = rich.console.Console(stderr=True)
     show(run_distillation(prepared, out, progress, gin=gin), out)

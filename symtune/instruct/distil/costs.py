@@ -1,27 +1,24 @@
 """Lessons, teacher and student -> what a distillation costs, before anything is done.
 
 Tokens of prompts are those of the student's vocabulary, because a server does not say
-how it cuts a text; those of answers are the most that there can be. Time is that of the
+how it cuts a text; those of answers are the most that there can be. Time is that of
 multiplications and additions (2 per parameter and token to answer; `planning/costs.py`
-to tune) at a share of the speed of a matrix product on this machine.
+to tune) at the share of a slice's peak that `symtune plan` assumes.
 """
 
 import dataclasses
 import math
-import time
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 
 from symtune.data.text.vocab import Vocab
 from symtune.experiment.planning.plan import DEFAULT_MFU, Workload
+from symtune.experiment.planning.slices import Slice
 from symtune.experiment.recipe import Recipe
 from symtune.instruct.questions import Question
 from symtune.model.networks import make_network, param_shapes
 from symtune.report.tables import Column, Table
-
-_SIZE = 1024  # rows and columns of the matrices that are multiplied
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,26 +84,18 @@ def count_parameters(recipe: Recipe) -> int:
   return sum(math.prod(shape.shape) for shape in jax.tree.leaves(shapes))
 
 
-def measure_speed() -> float:
-  """Multiplications and additions per second of a matrix product on this machine."""
-  product = jax.jit(jnp.matmul)
-  matrix = jnp.ones((_SIZE, _SIZE), jnp.float32)
-  product(matrix, matrix).block_until_ready()  # compiles
-  start = time.monotonic()
-  product(matrix, matrix).block_until_ready()
-  return 2.0 * _SIZE**3 / (time.monotonic() - start)
-
-
-def cost_table(costs: Sequence[Cost], speed: float | None = None) -> Table:
+def cost_table(costs: Sequence[Cost], target: Slice | None = None) -> Table:
   """One row per stage.
 
   Args:
     costs: the stages.
-    speed: of this machine (`measure_speed`); None leaves time out, so that a report is
-      the same on every machine.
+    target: where they run; None leaves time out, so that a report is the same on every
+      machine.
   """
-  share = f"{DEFAULT_MFU:.0%}"
-  timed = [] if speed is None else [Column(title=f"time at {share} of peak")]
+  timed = []
+  if target is not None:
+    title = f"time at {DEFAULT_MFU:.0%} of peak, {target.name}"
+    timed.append(Column(title=title))
   return Table(
     title="Planned cost",
     columns=(
@@ -124,15 +113,15 @@ def cost_table(costs: Sequence[Cost], speed: float | None = None) -> Table:
         f"{cost.read:,}",
         f"{cost.written:,}",
         f"{cost.price:.2f}" if cost.price else "",
-        *([] if speed is None else [_show_time(cost, speed)]),
+        *([] if target is None else [_show_time(cost, target)]),
       )
       for cost in costs
     ),
   )
 
 
-def _show_time(cost: Cost, speed: float) -> str:
+def _show_time(cost: Cost, target: Slice) -> str:
   if cost.flops is None:
     return "another machine's"
-  minutes = cost.flops / speed / DEFAULT_MFU / 60
+  minutes = cost.flops / (target.devices * target.flops * DEFAULT_MFU) / 60
   return f"{minutes:.1f} min" if minutes < 100 else f"{minutes / 60:.1f} h"

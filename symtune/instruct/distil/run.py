@@ -23,6 +23,7 @@ from symtune.data.instruction_prompts import DEFAULT_ENCODING, check_encodings
 from symtune.errors import SymtuneError
 from symtune.experiment.build import Experiment
 from symtune.experiment.folder import claim_folder, git_commit
+from symtune.experiment.planning.slices import Slice
 from symtune.experiment.recipe_json import to_plain_json
 from symtune.experiment.tokens import Reader
 from symtune.files import write_whole
@@ -32,7 +33,6 @@ from symtune.instruct.distil.costs import (
   answering_cost,
   cost_table,
   count_parameters,
-  measure_speed,
   tuning_cost,
 )
 from symtune.instruct.distil.report import report_distillation
@@ -91,9 +91,9 @@ class Prepared:
     """Who taught, for people."""
     return self.recipe.teacher.model or _DATA_AUTHOR
 
-  def plan(self) -> Table:
-    """The cost of each stage, with its time on this machine."""
-    return cost_table(self.costs, measure_speed())
+  def plan(self, target: Slice) -> Table:
+    """The cost of each stage, with its time on a slice."""
+    return cost_table(self.costs, target)
 
 
 def prepare(recipe: Distillation, inputs: Inputs) -> Prepared:

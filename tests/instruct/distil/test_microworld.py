@@ -8,6 +8,7 @@ import rich.console
 
 from symtune.cli.gin_config import load_settings
 from symtune.errors import SymtuneError
+from symtune.experiment.planning.slices import find_slice
 from symtune.instruct.distil.run import prepare, run_distillation
 from symtune.instruct.distil.settings import Distillation
 from symtune.instruct.distil.student import TUNED, UNTUNED, Inputs
@@ -141,7 +142,7 @@ def test_wrong_settings_give_one_message_before_anything_is_asked(
 
 def test_the_plan_counts_tokens(finished):
   out, _ = finished
-  table = prepare(_load(), Inputs()).plan()
+  table = prepare(_load(), Inputs()).plan(find_slice("cpu-2"))
   stages = {row[0]: row for row in table.rows}
   assert stages["ask the teacher"][1] == "96 answers"
   assert stages["ask the teacher"][3] == f"{96 * 8}"
