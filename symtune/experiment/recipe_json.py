@@ -33,6 +33,8 @@ _LATER = {
   ("mixture", "loss_on"): LossOn.LAST,
   ("optimizer", "trainable"): EVERYTHING,
 }
+# The same of instruction data.
+_LATER_OF_INSTRUCTIONS = {"tasks": "", "instances": None, "encodings": ()}
 # Later settings of an ingredient, which are without effect unless it retrieves.
 _OF_RETRIEVED = ("retrieved", "likeness", "balanced")
 
@@ -58,6 +60,9 @@ def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
   for ingredient in plain["mixture"]["ingredients"]:
     if ingredient.get("retrieved") == 0.0:  # then the others mean nothing
       for name in _OF_RETRIEVED:
+        del ingredient[name]
+    for name, default in _LATER_OF_INSTRUCTIONS.items():
+      if name in ingredient and ingredient[name] == default:
         del ingredient[name]
   text = json.dumps([DRAWS_VERSION, to_plain_json(plain), list(fingerprints), vocab])
   return hashlib.sha256(text.encode()).hexdigest()[:16]

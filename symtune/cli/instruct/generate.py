@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from symtune.cli import options
+from symtune.cli.instruct.show import show
 
 
 def generate(
@@ -38,7 +39,6 @@ def generate(
   from symtune.cli.gin_config import load_settings, split_overrides
   from symtune.instruct.generate.run import run_self_instruct
   from symtune.instruct.generate.settings import SelfInstructRecipe
-  from symtune.report.tables import to_terminal
 
   bindings = split_overrides(overrides or [])
   settings, gin = load_settings(
@@ -54,11 +54,5 @@ def generate(
     vocab=vocab,
     dtype=dtype,
   )
-  console = rich.console.Console()
-  for table in content.headlines:
-    console.print(to_terminal(table, text_width=60))
-    console.line()
-  console.print(f"data: {out / 'data.jsonl'}", highlight=False)
-  console.print(f"report: {out / 'report.md'}", highlight=False)
-  page = (out / "report.html").resolve().as_uri()
-  console.print(f"lab report: {page}", soft_wrap=True, highlight=False)
+  typer.echo(f"data: {out / 'data.jsonl'}")
+  show(content, out, text_width=60)

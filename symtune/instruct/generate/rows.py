@@ -164,7 +164,7 @@ def _build(row: Any, name: str, kind: type[Any]) -> None:
   object.__setattr__(row, name, built)
 
 
-_Row = TypeVar("_Row", ProposalRow, ClassRow, InstanceRow, SelectedRow)
+_Row = TypeVar("_Row")
 
 
 class Log(Generic[_Row]):
@@ -192,7 +192,7 @@ class Log(Generic[_Row]):
   def append(self, rows: Sequence[_Row]) -> None:
     """Adds rows; they are on disk when it returns."""
     lines = (
-      json.dumps(dataclasses.asdict(row), sort_keys=True, ensure_ascii=False)
+      json.dumps(dataclasses.asdict(row), sort_keys=True, ensure_ascii=False)  # pyright: ignore
       for row in rows
     )
     append_text(self.path, "".join(add_checksum(line) + "\n" for line in lines))
