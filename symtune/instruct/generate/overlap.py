@@ -66,7 +66,7 @@ class OverlapIndex:
 
 
 def split_words(text: str) -> list[str]:
-  """The words that ROUGE-L compares: runs of ASCII letters and digits, in lower case."""
+  """The words that ROUGE-L compares: runs of ASCII letters and digits, lower case."""
   return _WORD.findall(text.lower())
 
 
