@@ -226,7 +226,8 @@ class HfScorer:
 
   def _fit(self, item: ProbeItem) -> _Question:
     """The item as ids; drops exemplars until it fits."""
-    order = dropping_order(item.prompt.exemplar_labels)
+    prompt = item.prompt
+    order = dropping_order(prompt.exemplar_labels, nearest_last=prompt.nearest_last)
     dropped: set[int] = set()
     while True:
       question = self._question(item, dropped)
