@@ -182,7 +182,7 @@ def make_toy_task(
   return Task(card=card, examples=examples, fingerprint="f" * 64)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_task() -> Task:
   """Two classes, 12 one-word rows each."""
   return make_toy_task()
@@ -194,7 +194,7 @@ def make_task() -> Callable[..., Task]:
   return make_toy_task
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_pools() -> tuple[SymbolPool, SymbolPool]:
   """Tuning and evaluation integers, 50 each."""
   categories = (SymbolCategory.INTEGERS,)
@@ -204,7 +204,7 @@ def toy_pools() -> tuple[SymbolPool, SymbolPool]:
   )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_vocab(toy_pools) -> ToyVocab:
   """One id per word of the toy tasks, their prompts and their symbols."""
   cues = " ".join("".join(f.value) for f in PromptFormat).split()
