@@ -118,7 +118,7 @@ def test_a_mixture_asks_in_the_encodings_that_it_is_given(toy_pools, tmp_path):
   assert texts("definition") == {f"Definition: Answer the question.\n\n{query}"}
   assert len(texts("definition", "positive")) == 2
   assert len(texts()) == 5
-  with pytest.raises(SymtuneError, match=r"Instructions\.encodings plain: it shows the"):
+  with pytest.raises(SymtuneError, match=r"Instructions\.encodings plain: it shows"):
     texts("plain")
   with pytest.raises(SymtuneError, match=r"Instructions\.encodings: got 'cot'"):
     texts("cot")
