@@ -22,8 +22,10 @@ def instruct() -> None:
   """Instruction data: evaluate models, let them write it, distil them."""
 
 
-app.command("generate")(generate)
-app.command("distil", context_settings={"ignore_unknown_options": True})(distil)
+# Unknown options, such as --gin.NAME=VALUE, become arguments of the command.
+_WITH_GIN = {"ignore_unknown_options": True}
+app.command("generate", context_settings=_WITH_GIN)(generate)
+app.command("distil", context_settings=_WITH_GIN)(distil)
 
 
 @app.command("eval")

@@ -55,4 +55,4 @@ def generate(
     dtype=dtype,
   )
   typer.echo(f"data: {out / 'data.jsonl'}")
-  show(content, out)
+  show(content, out, text_width=60)

@@ -1,23 +1,24 @@
 """Stages -> a figure: first words, lengths, and novelty of the instructions."""
 
-from collections.abc import Sequence
-
 import numpy as np
+from jaxtyping import Float64
 from matplotlib.figure import Figure
 
-from symtune.instruct.generate.statistics import Stages, first_words, novelty
+from symtune.instruct.generate.statistics import Stages, first_words
 from symtune.report.canvas import draw_figure
 
 _COLOUR = "#0072b2"  # Okabe and Ito's blue (2008)
 _BARS = 15
 
 
-def draw_data(stages: Stages, seeds: Sequence[str], form: str) -> bytes:
+def draw_data(
+  stages: Stages, new: Float64[np.ndarray, " instructions"], form: str
+) -> bytes:
   """Three panels about the instructions of data.jsonl.
 
   Args:
     stages: the rows of all stages; some instruction has an instance.
-    seeds: the seed tasks.
+    new: the novelty of each of them.
     form: of the file, one of `canvas.FORMS`.
   """
   texts = [row.instruction for row in stages.data]
@@ -29,7 +30,7 @@ def draw_data(stages: Stages, seeds: Sequence[str], form: str) -> bytes:
     verbs.set_title("first word")
     lengths.hist([len(text.split()) for text in texts], bins=20, color=_COLOUR)
     lengths.set_title("words of an instruction")
-    news.hist(novelty(texts, seeds), bins=np.linspace(0, 1, 21), color=_COLOUR)
+    news.hist(new, bins=np.linspace(0, 1, 21), color=_COLOUR)
     news.set_title("novelty: 1 - ROUGE-L to the nearest seed")
     for axis in (lengths, news):
       axis.set_ylabel("instructions")

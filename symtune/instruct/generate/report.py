@@ -12,6 +12,7 @@ from symtune.instruct.generate.statistics import (
   cost_table,
   data_table,
   funnel_table,
+  novelty,
   word_table,
 )
 from symtune.report.lab.content import Content, Drawing, Section, of_table
@@ -36,14 +37,15 @@ def write_report(work: Workplace, stages: Stages) -> Content:
   Raises:
     SymtuneError: the disk is full.
   """
-  seeds = work.seeds.instructions
-  headlines = (funnel_table(stages), data_table(stages, seeds))
+  texts = [row.instruction for row in stages.data]
+  new = novelty(texts, work.seeds.instructions)
+  headlines = (funnel_table(stages), data_table(stages, new))
   sections = [of_table(table) for table in headlines]
   if stages.data:
     drawing = Drawing(
       file=f"{STEM}.png",
       alt="First words, lengths and novelty of the instructions",
-      draw=functools.partial(draw_data, stages, seeds),
+      draw=functools.partial(draw_data, stages, new),
     )
     sections.append(Section(parts=(drawing,)))
     sections.append(of_table(_sample_table(stages)))

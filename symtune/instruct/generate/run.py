@@ -30,17 +30,19 @@ def run_self_instruct(
   out: pathlib.Path,
   console: rich.console.Console,
   *,
+  generator: Generator | None = None,
   gin: str = "",
   vocab: pathlib.Path | None = None,
   dtype: str | None = None,
 ) -> Content:
-  """Opens the recipe's generator, and lets it write instructions and instances.
+  """Lets a generator write instructions and instances, and reports on them.
 
   Args:
-    recipe: what is generated, by whom, and how.
+    recipe: what is generated, and how.
     out: folder of the stages' files, data.jsonl and the report; an interrupted run goes
       on there.
     console: shows progress.
+    generator: who writes; None opens the recipe's.
     gin: the operative gin configuration, which is kept in the folder.
     vocab: the vocabulary, where none lies beside a checkpoint.
     dtype: float32 or bfloat16; None takes what the checkpoint says.
@@ -53,26 +55,15 @@ def run_self_instruct(
       another run, or the generator fails or finds nothing new.
   """
   recipe.check_given()
-  reader = Reader(vocab=None if vocab is None else read_vocab(vocab))
-  generator = open_generator(recipe.generator, recipe.server, reader, dtype)
-  return generate(recipe, generator, out, console, gin=gin)
-
-
-def generate(
-  recipe: SelfInstructRecipe,
-  generator: Generator,
-  out: pathlib.Path,
-  console: rich.console.Console,
-  *,
-  gin: str = "",
-) -> Content:
-  """The same with a generator that is open already."""
   seeds = read_seeds(
     pathlib.Path(recipe.seeds), classification_only=recipe.classification_only
   )
   templates = read_templates(
     FOLDER if recipe.templates is None else pathlib.Path(recipe.templates)
   )
+  if generator is None:
+    reader = Reader(vocab=None if vocab is None else read_vocab(vocab))
+    generator = open_generator(recipe.generator, recipe.server, reader, dtype)
   work = Workplace(
     recipe=recipe,
     seeds=seeds,

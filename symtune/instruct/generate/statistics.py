@@ -92,12 +92,16 @@ def funnel_table(stages: Stages) -> Table:
   )
 
 
-def data_table(stages: Stages, seeds: Sequence[str]) -> Table:
-  """The numbers of the paper's table 1, and how new the instructions are."""
+def data_table(stages: Stages, new: Float64[np.ndarray, " instructions"]) -> Table:
+  """The numbers of the paper's table 1, and how new the instructions are.
+
+  Args:
+    stages: the rows of all stages.
+    new: the novelty of each instruction of the data.
+  """
   data = stages.data
   pairs = [one for row in data for one in row.kept]
   texts = [row.instruction for row in data]
-  new = novelty(texts, seeds)
   lines = [
     ("instructions", f"{len(data):,}"),
     ("... classification", f"{sum(row.is_classification for row in data):,}"),

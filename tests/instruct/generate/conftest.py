@@ -1,7 +1,9 @@
-"""A writer without a network: it follows every layout, and depends on its seed."""
+"""A writer that follows every layout, and a server that can be told what to do."""
 
 import dataclasses
+import http.server
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ class Writer:
       if len(self.prompts) == self.fails_after:
         raise KeyboardInterrupt
       self.prompts.append(prompt)
-      text = self._write(prompt, np.random.default_rng(seed + place))
+      text = self.write(prompt, np.random.default_rng(seed + place))
       found.append(
         make_completion(
           text,
@@ -49,7 +51,7 @@ class Writer:
       )
     return found
 
-  def _write(self, prompt, rng):
+  def write(self, prompt, rng):
     def task():
       return f"{rng.choice(_VERBS)} the {' and '.join(rng.choice(_WORDS, 3))}."
 
@@ -92,3 +94,60 @@ def recipe(tmp_path):
     requests=2,
     input_first=Sampling(max_tokens=9, stops=("Example 6", "Task:")),
   )
+
+
+def to_answer(text, *, chat=False, finish="stop"):
+  """The body of a server's answer."""
+  choice = {"message": {"content": text}} if chat else {"text": text}
+  values = {
+    "choices": [{**choice, "finish_reason": finish}],
+    "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+  }
+  return json.dumps(values).encode()
+
+
+class _Script(http.server.BaseHTTPRequestHandler):
+  """Does what the server's list of steps says, one step per request.
+
+  A step is (status, headers, body), or a function of the handler; when the list is
+  empty, the server's `write` answers.
+  """
+
+  def do_POST(self):
+    body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+    with self.server.lock:
+      self.server.seen.append((self.path, dict(self.headers), body))
+      step = self.server.steps.pop(0) if self.server.steps else None
+    if callable(step):
+      step(self)
+      return
+    text = self.server.write(body.get("prompt"), body["seed"])
+    status, headers, content = step or (200, {}, to_answer(text))
+    self.send_response(status)
+    for name, value in headers.items():
+      self.send_header(name, value)
+    self.send_header("Content-Length", str(len(content)))
+    self.end_headers()
+    self.wfile.write(content)
+
+  def log_message(self, *_):
+    pass
+
+
+@pytest.fixture
+def server():
+  made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Script)
+  made.steps, made.seen, made.lock = [], [], threading.Lock()
+  made.write = lambda prompt, seed: f" echo of {prompt}"
+  thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+  thread.start()
+  yield made
+  made.shutdown()
+  thread.join()
+  made.server_close()
+
+
+@pytest.fixture
+def answer():
+  """`to_answer`, for steps of the server."""
+  return to_answer

@@ -22,7 +22,7 @@ from symtune.instruct.generate.rows import (
   ProposalRow,
   SelectedRow,
 )
-from symtune.instruct.generate.run import generate, run_stages
+from symtune.instruct.generate.run import run_self_instruct, run_stages
 from symtune.instruct.generate.seeds import read_seeds
 from symtune.instruct.generate.stages import (
   CLASSES_FILE,
@@ -54,7 +54,7 @@ def _run(recipe, writer, out):
 
 
 def _report(recipe, writer, out):
-  generate(recipe, writer, out, _QUIET)
+  run_self_instruct(recipe, out, _QUIET, generator=writer)
   return (out / "report.md").read_text()
 
 
@@ -209,7 +209,7 @@ def test_a_folder_keeps_its_settings_and_reports(recipe, writer, whole, tmp_path
 
 def test_a_truncated_answer_is_discarded_whole(recipe, writer, tmp_path, monkeypatch):
   text = " Name the amber.\n10. Explain the long cut"
-  monkeypatch.setattr(writer, "_write", lambda prompt, rng: text)
+  monkeypatch.setattr(writer, "write", lambda prompt, rng: text)
   recipe = dataclasses.replace(recipe, patience=3)
   with pytest.raises(SymtuneError, match="no new instruction in 4 requests"):
     _run(recipe, writer, tmp_path / "out")
@@ -223,7 +223,7 @@ def test_a_writer_that_repeats_itself_is_not_asked_for_ever(
   def write(prompt, rng):
     return " Name the amber stone." if prompt.endswith("9.") else " No"
 
-  monkeypatch.setattr(writer, "_write", write)
+  monkeypatch.setattr(writer, "write", write)
   recipe = dataclasses.replace(recipe, patience=5)
   report = _report(recipe, writer, tmp_path / "out")
   assert "1 of 12 instructions were found: the last 5 requests brought none" in report

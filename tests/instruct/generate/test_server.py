@@ -2,8 +2,6 @@
 
 import email.utils
 import http.server
-import json
-import threading
 import time
 
 import pytest
@@ -15,54 +13,6 @@ from symtune.instruct.generate.models.server import ServerGenerator, ServerSetti
 
 _KEY = "sk-very-secret"
 _SAMPLING = Sampling(max_tokens=9, temperature=0.7, top_p=0.5, stops=("\n\n", "16."))
-
-
-def _answer(text, *, chat=False, finish="stop"):
-  choice = {"message": {"content": text}} if chat else {"text": text}
-  return {
-    "choices": [{**choice, "finish_reason": finish}],
-    "usage": {"prompt_tokens": 7, "completion_tokens": 3},
-  }
-
-
-class _Script(http.server.BaseHTTPRequestHandler):
-  """Does what the server's list of steps says, one step per request.
-
-  A step is (status, headers, body), or a function of the handler; when the list is
-  empty, the prompt is echoed.
-  """
-
-  def do_POST(self):
-    body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-    with self.server.lock:
-      self.server.seen.append((self.path, dict(self.headers), body))
-      step = self.server.steps.pop(0) if self.server.steps else None
-    if callable(step):
-      step(self)
-      return
-    echo = json.dumps(_answer(f" echo of {body.get('prompt')}")).encode()
-    status, headers, content = step or (200, {}, echo)
-    self.send_response(status)
-    for name, value in headers.items():
-      self.send_header(name, value)
-    self.send_header("Content-Length", str(len(content)))
-    self.end_headers()
-    self.wfile.write(content)
-
-  def log_message(self, *_):
-    pass
-
-
-@pytest.fixture
-def server():
-  made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Script)
-  made.steps, made.seen, made.lock = [], [], threading.Lock()
-  thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-  thread.start()
-  yield made
-  made.shutdown()
-  thread.join()
-  made.server_close()
 
 
 @pytest.fixture
@@ -102,8 +52,8 @@ def test_a_prompt_is_sent_as_it_stands(server, ask, monkeypatch):
   }
 
 
-def test_a_chat_gets_the_prompt_as_a_message(server, ask):
-  content = json.dumps(_answer("One\n\nTwo", chat=True, finish="length")).encode()
+def test_a_chat_gets_the_prompt_as_a_message(server, ask, answer):
+  content = answer("One\n\nTwo", chat=True, finish="length")
   server.steps.append((200, {}, content))
   (found,) = ask("Say one.", chat=True)
   assert (found.text, found.ended) == ("One", Ended.STOP)
@@ -113,8 +63,8 @@ def test_a_chat_gets_the_prompt_as_a_message(server, ask):
   assert "Authorization" not in headers
 
 
-def test_an_answer_of_the_largest_length_is_not_whole(server, ask):
-  server.steps.append((200, {}, json.dumps(_answer("a", finish="length")).encode()))
+def test_an_answer_of_the_largest_length_is_not_whole(server, ask, answer):
+  server.steps.append((200, {}, answer("a", finish="length")))
   assert ask("x")[0].ended is Ended.LENGTH
 
 
@@ -147,7 +97,7 @@ def _hang_up(handler):
     (200, {}, b"[]"),
     (200, {}, b'{"choices": [], "usage": {}}'),
     (200, {}, b'{"choices": [{"text": 3}], "usage": {"prompt_tokens": 1}}'),
-    (200, {}, json.dumps({**_answer(None)}).encode()),
+    (200, {}, b'{"choices": [{"text": null}], "usage": {}}'),
     (200, {}, b"[" * 100_000),
     _cut,
     _hang_up,
@@ -215,7 +165,7 @@ def test_after_a_failure_no_more_requests_are_begun(server, ask):
 
 def test_nobody_listens():
   settings = ServerSettings(model="toy", retries=0)
-  with http.server.HTTPServer(("127.0.0.1", 0), _Script) as free:
+  with http.server.HTTPServer(("127.0.0.1", 0), None) as free:
     port = free.server_port
   generator = ServerGenerator(f"http://127.0.0.1:{port}", settings)
   with pytest.raises(SymtuneError, match="ConnectionRefusedError"):
