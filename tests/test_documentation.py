@@ -22,6 +22,8 @@ from symtune.cli.main import app, main
 from symtune.experiment.arms import Arms
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.sweep import Sweep
+from symtune.instruct.distil.settings import Distillation
+from symtune.instruct.generate.settings import SelfInstructRecipe
 from symtune.ralm.settings import RalmRecipe
 from symtune.regression.settings import Grid, RegressionRecipe
 
@@ -42,6 +44,7 @@ PROGRAMS = ("cd", "export", "git", "seqio_cache_tasks")
 RECIPES = {
   "regression": ((RegressionRecipe, Grid), "regression"),
   "ralm": ((RalmRecipe,), "ralm"),
+  "instruct": ((SelfInstructRecipe, Distillation), "instruct"),
 }
 COMMANDS = typer.main.get_command(app)
 
