@@ -76,7 +76,9 @@ def _check(words: list[str]) -> None:
   settings = split_overrides(context.params.get("overrides") or [])
   if context.params.get("recipe"):
     kinds, folder = RECIPES.get(words[0], ((Recipe,), "recipes"))
-    load_settings(context.params["recipe"], kinds, settings, folder=folder)
+    recipe, _ = load_settings(context.params["recipe"], kinds, folder=folder)
+    name = recipe.recipe if isinstance(recipe, Grid) else context.params["recipe"]
+    load_settings(name, kinds, settings, folder=folder)
   if words[0] == "sweep":
     load_sweep(context.params["name"])
   if words[0] == "t5x":

@@ -11,6 +11,7 @@ from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_recipe
 from symtune.data.prompts import ALL_FORMATS
 from symtune.data.text.vocab import SentencePieceVocab
+from symtune.errors import SymtuneError
 from symtune.experiment.build import _make_pools, build_experiment, make_batches
 from symtune.model.config import T5Config
 from symtune.model.networks import param_shapes
@@ -211,3 +212,10 @@ def test_instruction_recipes_are_the_papers(toy_rows, small_vocab_path):
   prompts = experiment.mixture.prompts(range(40))
   assert {prompt.choices for prompt in prompts} == {("3",)}  # no test task
   assert len({prompt.inputs.split("1 and 1")[0] for prompt in prompts}) > 2
+
+
+def test_only_answers_are_learned_from_super_ni(toy_rows, toy_tokenizer):
+  settings = [*TOY, *TOY_DECODER, "Recipe.checkpoint=None", "mixture.loss_on=every"]
+  recipe, _ = load_recipe("tk_instruct_smollm2_135m", settings)
+  with pytest.raises(SymtuneError, match="only the answer to the instance is to be"):
+    build_experiment(recipe, data_dir=toy_rows, vocab_path=toy_tokenizer)

@@ -12,6 +12,7 @@ anywhere goes on and gives the same bytes.
 """
 
 import dataclasses
+import functools
 import hashlib
 import pathlib
 import tempfile
@@ -73,7 +74,6 @@ class Prepared:
     teacher: the teacher; None takes the outputs of the data.
     rules: baselines that are asked, too.
     reader: how students read their questions.
-    costs: what the stages cost.
   """
 
   recipe: Distillation
@@ -84,12 +84,16 @@ class Prepared:
   teacher: OpenTeacher | None
   rules: tuple[Answerer, ...]
   reader: Reader
-  costs: tuple[Cost, ...]
 
   @property
   def teacher_name(self) -> str:
     """Who taught, for people."""
     return self.recipe.teacher.model or _DATA_AUTHOR
+
+  @functools.cached_property
+  def costs(self) -> tuple[Cost, ...]:
+    """What the stages cost."""
+    return _costs(self)
 
   def plan(self, target: Slice) -> Table:
     """The cost of each stage, with its time on a slice."""
@@ -97,7 +101,7 @@ class Prepared:
 
 
 def prepare(recipe: Distillation, inputs: Inputs) -> Prepared:
-  """Reads and checks everything, and counts what it will cost.
+  """Reads and checks everything, before anybody is asked.
 
   Args:
     recipe: all settings.
@@ -122,7 +126,7 @@ def prepare(recipe: Distillation, inputs: Inputs) -> Prepared:
   check_readable(to_ask, reader.tokenizer)
   rules = open_all(recipe.baselines, reader, pathlib.Path(), None)
   teacher = open_teacher(recipe.teacher) if recipe.teacher.model else None
-  prepared = Prepared(
+  return Prepared(
     recipe=recipe,
     inputs=inputs,
     lessons=lessons,
@@ -131,9 +135,7 @@ def prepare(recipe: Distillation, inputs: Inputs) -> Prepared:
     teacher=teacher,
     rules=tuple(rules),
     reader=reader,
-    costs=(),
   )
-  return dataclasses.replace(prepared, costs=_costs(prepared))
 
 
 def run_distillation(

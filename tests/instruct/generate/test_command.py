@@ -74,7 +74,7 @@ def test_ctrl_c_says_how_to_go_on(arguments, monkeypatch, capsys):
   [
     (["--gin.SelfInstructRecipe.shown=0"], "SelfInstructRecipe.shown is 0"),
     (["--gin.propose/Sampling.top_p=2.0"], "Sampling.top_p is 2.0"),
-    (["--gin.ServerSettings.models=x"], "models"),
+    (["--gin.ServerSettings.modelx=x"], "modelx"),
     (["--generator", "http://"], "address that is not of the form"),
     (["--generator", "no/such/model"], "no/such/model"),
     (["--generator", ""], "got no generator"),
