@@ -1,8 +1,13 @@
 """Transformers and symtune continue prompts alike."""
 
+import dataclasses
+import pathlib
+
 import pytest
 from family_models import write_model
 
+from symtune.convert.convert import Destination, Format, convert
+from symtune.convert.source import open_checkpoint
 from symtune.experiment.tokens import Reader
 from symtune.instruct.generate.generators import Ended, Sampling
 from symtune.instruct.generate.models.open import open_generator
@@ -11,6 +16,7 @@ from symtune.model.decoder.config import DecoderConfig
 
 pytestmark = pytest.mark.hf
 
+_MICROWORLD = pathlib.Path(__file__).parents[2] / "tasks" / "microworld"
 _PROMPTS = ("Input: a pear\nOutput:", "1. Name a hen.\n2.", "a")
 _CONFIG = DecoderConfig(
   vocab_size=352,
@@ -65,3 +71,20 @@ def test_draws_follow_their_seed(both):
   first, again, last = (both[1].complete(_PROMPTS, sampling, s) for s in (1, 1, 2))
   assert first == again
   assert first != last
+
+
+def test_a_t5_writes_alike(tmp_path):
+  source = open_checkpoint(_MICROWORLD / "base.safetensors")
+  folder = convert(
+    dataclasses.replace(source, vocab=_MICROWORLD / "vocab.model"),
+    Destination(path=tmp_path / "t5", format=Format.HUGGINGFACE),
+  )
+  sampling = Sampling(max_tokens=12, presence_penalty=2.0)
+  native, other = (
+    open_generator(name, ServerSettings(), Reader())
+    for name in (str(folder), f"transformers:{folder}")
+  )
+  prompts = ("Input: a pear\nOutput:", "a hen and", "is it a fruit or a tool?")
+  assert native.complete(prompts, sampling, 0) == other.complete(prompts, sampling, 0)
+  assert not native.writes_lines
+  assert not other.writes_lines
