@@ -93,12 +93,13 @@ def generate_sampled(
   *,
   temperature: float = 1.0,
   top_k: int | None = None,
-) -> Int[Array, "batch max_length"]:
+  samples: int = 1,
+) -> Int[Array, "_rows max_length"]:
   """Draws tokens, position by position, until EOS.
 
   Row r at step s draws with `fold_in(fold_in(rng_key, r), s)`, so a row's tokens do not
   depend on the rows after it or on max_length. Pure; jit it with network, max_length,
-  temperature and top_k static.
+  temperature, top_k and samples static.
 
   Args:
     network: The network.
@@ -108,6 +109,7 @@ def generate_sampled(
     rng_key: Random key.
     temperature: Divides the logits; below 1 sharpens, above 1 flattens.
     top_k: Draw only among this many of the likeliest tokens; None: among all.
+    samples: Rows of each prompt, one after another; the encoder reads it once.
 
   Returns:
     Generated ids, int32: EOS is kept, padding (0) follows it.
@@ -118,12 +120,12 @@ def generate_sampled(
   """
   draw = make_sampler(
     rng_key,
-    rows=len(inputs),
+    rows=samples * len(inputs),
     vocab_size=network.config.vocab_size,
     temperature=temperature,
     top_k=top_k,
   )
-  return _generate(network, params, inputs, max_length, draw)
+  return _generate(network, params, inputs, max_length, draw, samples)
 
 
 def _generate(
@@ -132,12 +134,14 @@ def _generate(
   inputs: Int[Array, "batch enc_length"],
   max_length: int,
   choose: Choose,
-) -> Int[Array, "batch max_length"]:
+  samples: int = 1,
+) -> Int[Array, "_rows max_length"]:
   """Runs the decoder step by step; `choose` turns (logits, step) into tokens."""
   if max_length < 1:
     raise SymtuneError(f"max_length is {max_length}; expected at least 1.")
   variables = {"params": params}
   encoded = network.apply(variables, inputs, enable_dropout=False, method="encode")
+  encoded, inputs = (jnp.repeat(x, samples, axis=0) for x in (encoded, inputs))
 
   def is_unfinished(state: _State) -> jax.Array:
     return (state.step < max_length) & ~jnp.all(state.is_done)

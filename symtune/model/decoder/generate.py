@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key, UInt32
 
 from symtune.errors import SymtuneError
-from symtune.model.decoder.cache import Cache, empty_cache
+from symtune.model.decoder.cache import Cache, empty_cache, repeat_rows
 from symtune.model.decoder.config import PromptAttention
 from symtune.model.decoder.masks import row_mask
 from symtune.model.decoder.network import Decoder, Params
@@ -90,12 +90,13 @@ def generate_sampled(
   *,
   temperature: float = 1.0,
   top_k: int | None = None,
-) -> Int[Array, "batch {max_length}"]:
+  samples: int = 1,
+) -> Int[Array, "_rows {max_length}"]:
   """Draws tokens, position by position, until the row ends.
 
   A row's tokens do not depend on the rows after it, on padding or on max_length
-  (`model.sampling`). Pure; jit it with network, ends, max_length, temperature and top_k
-  static.
+  (`model.sampling`). Pure; jit it with network, ends, max_length, temperature, top_k
+  and samples static.
 
   Args:
     network: The network.
@@ -107,6 +108,7 @@ def generate_sampled(
     rng_key: Random key.
     temperature: Divides the logits; below 1 sharpens, above 1 flattens.
     top_k: Draw only among this many of the likeliest tokens; None: among all.
+    samples: Rows of each prompt, one after another; each prompt is read once.
 
   Returns:
     As of `generate_greedy`.
@@ -117,12 +119,12 @@ def generate_sampled(
   """
   draw = make_sampler(
     rng_key,
-    rows=len(inputs),
+    rows=samples * len(inputs),
     vocab_size=network.config.vocab_size,
     temperature=temperature,
     top_k=top_k,
   )
-  return _generate(network, params, inputs, lengths, ends, max_length, draw)
+  return _generate(network, params, inputs, lengths, ends, max_length, draw, samples)
 
 
 def _generate(
@@ -133,7 +135,8 @@ def _generate(
   ends: Ends,
   max_length: int,
   choose: Choose,
-) -> Int[Array, "batch {max_length}"]:
+  samples: int = 1,
+) -> Int[Array, "_rows {max_length}"]:
   """Reads the prompts, then token by token; `choose` turns logits into tokens."""
   if max_length < 1:
     raise SymtuneError(f"max_length is {max_length}; expected at least 1.")
@@ -178,10 +181,13 @@ def _generate(
     mask=row_mask(None, is_prompt, length=length) if is_both_ways else None,
     select=lengths[:, None] - 1,
   )
+  rows = batch * samples
+  logits, lengths = (jnp.repeat(x, samples, axis=0) for x in (logits, lengths))
+  cache = repeat_rows(cache, samples)
   start = _State(
     step=jnp.int32(0),
-    output=jnp.full((batch, reach + max_length), NO_TOKEN, jnp.int32),
-    is_done=jnp.zeros((batch,), bool),
+    output=jnp.full((rows, reach + max_length), NO_TOKEN, jnp.int32),
+    is_done=jnp.zeros((rows,), bool),
     cache=cache,
   )
   found = jax.lax.while_loop(is_unfinished, advance, put(start, logits[:, 0], cache))
