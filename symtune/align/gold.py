@@ -84,25 +84,34 @@ class PromptStream(Positioned):
     Raises:
       SymtuneError: a prompt does not fit, or the gold reward is undefined for one.
     """
+    return self.next_with_prompts()[0]
+
+  def next_with_prompts(self) -> tuple[Batch, list[Prompt]]:
+    """The next batch, and its prompts as text."""
     positions = self.advance(self._size)
-    return make_batch(self._mixture, self._tokenizer, self._gold, positions)
+    prompts = self._mixture.prompts(positions)
+    wanted = wanted_choices(self._mixture, self._gold, positions, prompts)
+    return make_batch(prompts, wanted, self._tokenizer), prompts
 
 
 def make_batch(
-  mixture: Mixture, tokenizer: Tokenizer, gold: Gold, positions: range
+  prompts: Sequence[Prompt], wanted: Sequence[int | None], tokenizer: Tokenizer
 ) -> Batch:
   """Prompts as ids; those that are too long lose exemplars.
 
+  Args:
+    prompts: the prompts.
+    wanted: which of its choices each asks for; None: none.
+    tokenizer: vocabulary and lengths.
+
   Returns:
     prompts, int32 [batch, prompt_length], padded on the right with 0; lengths, int32
-    [batch]; expected, int32 [batch, answer_length]: ids of the answer that the gold
-    reward asks for, and then `NO_TOKEN`; nothing else where it asks for none.
+    [batch]; expected, int32 [batch, answer_length]: ids of the answer that is asked
+    for, and then `NO_TOKEN`; nothing else where there is none.
 
   Raises:
-    SymtuneError: a prompt does not fit, or the gold reward is undefined for one.
+    SymtuneError: a prompt does not fit.
   """
-  prompts = mixture.prompts(positions)
-  wanted = wanted_choices(mixture, gold, positions, prompts)
   read = [tokenizer.tokenize(prompt) for prompt in prompts]
   answers = [
     [] if choice is None else r.choices[choice]

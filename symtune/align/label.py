@@ -109,17 +109,14 @@ def _pairs(
   stream = (setup.held_out_prompts if is_test else setup.training_prompts)(
     size, pairs=True
   )
-  mixture = setup.held_out if is_test else setup.mixture
   params = devices.load(setup.start, policy.network, recipe.seed)
   ask = devices.jit(functools.partial(_sample, policy, recipe.gold, samples=samples))
   key = jax.random.fold_in(jax.random.key(recipe.seed), _STREAM + is_test)
   for number in range(-(-most // size)):
-    first = stream.get_state()["next"]
-    batch = devices.put(next(stream))
+    batch, prompts = stream.next_with_prompts()
     answers, gold, whole = jax.device_get(
-      ask(params, batch, jax.random.fold_in(key, number))
+      ask(params, devices.put(batch), jax.random.fold_in(key, number))
     )
-    prompts = mixture.prompts(range(first, first + size))
     for place, prompt in enumerate(prompts):
       part = slice(place * samples, (place + 1) * samples)
       ids = zip(answers.tokens[part], answers.contents[part], strict=True)

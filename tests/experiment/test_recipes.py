@@ -11,7 +11,7 @@ from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_recipe
 from symtune.data.prompts import ALL_FORMATS
 from symtune.data.text.vocab import SentencePieceVocab
-from symtune.experiment.build import make_pools, build_experiment, make_batches
+from symtune.experiment.build import build_experiment, make_batches, make_pools
 from symtune.model.config import T5Config
 from symtune.model.networks import param_shapes
 

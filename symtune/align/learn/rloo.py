@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 import optax
 import rich.console
+from jaxtyping import Array, Float
 
 from symtune.align.answers import Policy, answer_logits, token_log_probs
 from symtune.align.learn.devices import Devices
 from symtune.align.learn.evaluate import Evaluator
-from symtune.align.learn.observe import Frozen, Judge, Observed, means, observe
+from symtune.align.learn.observe import Frozen, Judge, means, observe
 from symtune.align.learn.rewards import load_members
 from symtune.align.learn.sums import MetricTotals
 from symtune.align.losses import leave_one_out, ratio_loss
@@ -36,9 +37,19 @@ FOLDER = "rloo"
 _EQUAL = 1e-6  # rewards of one prompt that differ by less are the same
 
 
-def advantages(seen: Observed, settings: RlooSettings) -> jax.Array:
-  """The advantages of sampled answers: rewards less the KL's share, leave-one-out."""
-  rewards = seen.rewarded.total - settings.beta * seen.log_ratios
+def advantages(
+  totals: Float[Array, " answers"],
+  log_ratios: Float[Array, " answers"],
+  settings: RlooSettings,
+) -> Float[Array, " answers"]:
+  """The advantages of sampled answers: rewards less the KL's share, leave-one-out.
+
+  Args:
+    totals: rewards without the KL.
+    log_ratios: log-probability under the policy minus that under the reference.
+    settings: gives beta, and the number of answers to a prompt.
+  """
+  rewards = totals - settings.beta * log_ratios
   return leave_one_out(rewards.reshape(-1, settings.samples)).reshape(-1)
 
 
@@ -65,7 +76,7 @@ def train_step(
   """
   key = jax.random.fold_in(state.rng, state.step)
   seen = observe(policy, judge, state.params, frozen, batch, key, settings.samples)
-  gains = advantages(seen, settings)
+  gains = advantages(seen.rewarded.total, seen.log_ratios, settings)
   trained, kept = split_params(state.params, settings.optimizer.trainable)
 
   def loss(trained):
@@ -210,5 +221,5 @@ def over_budget(max_kl: float | None, row: Mapping[str, Any]) -> str | None:
 
 
 def policy_folder(run_dir: pathlib.Path, ensemble: int) -> pathlib.Path:
-  """Where the policy of so many reward models lies."""
-  return run_dir / FOLDER / str(ensemble)
+  """Where the policy of so many reward models lies: rloo, rloo1, rloo4, ..."""
+  return run_dir / f"{FOLDER}{ensemble or ''}"
