@@ -366,8 +366,9 @@ def config_hash(recipe: AlignRecipe, fingerprints: Sequence[str]) -> str:
 
 
 def _plain(value: Any) -> Any:
-  is_settings = dataclasses.is_dataclass(value) and not isinstance(value, type)
-  return dataclasses.asdict(value) if is_settings else value
+  """A setting as JSON values: a number, a text, None, or settings of its own."""
+  is_single = value is None or isinstance(value, int | str)
+  return value if is_single else dataclasses.asdict(value)
 
 
 def _parse(settings: Any, name: str, choices: type[enum.Enum]) -> None:

@@ -141,6 +141,7 @@ def _generate(
     raise SymtuneError(f"max_length is {max_length}; expected at least 1.")
   variables = {"params": params}
   encoded = network.apply(variables, inputs, enable_dropout=False, method="encode")
+  assert isinstance(encoded, jax.Array)  # not a tuple: no collection is mutable
   encoded, inputs = (jnp.repeat(x, samples, axis=0) for x in (encoded, inputs))
 
   def is_unfinished(state: _State) -> jax.Array:

@@ -50,8 +50,9 @@ def seen(world):
     last = last_vectors(
       policy, params, prompts[:1], lengths[:1], describe(three, policy.ends)
     )
-    repeated = (jnp.repeat(x, SAMPLES, axis=0) for x in (prompts, lengths))
-    cached = from_cache(policy.network, params, *repeated, answers.tokens.clip(0))
+    asked = [jnp.repeat(x, SAMPLES, axis=0) for x in (prompts, lengths)]
+    tokens = answers.tokens.clip(0)
+    cached = from_cache(policy.network, params, asked[0], asked[1], tokens)
     return answers, logits, alone, last, cached, _redraw(logits)
 
   return look(world.params, world.prompts, world.lengths)

@@ -41,7 +41,7 @@ def learn(rewards, beta):
     )(logits)
     with jax.numpy_dtype_promotion("standard"):
       updates, state = adam.update(grads, state)
-    logits = optax.apply_updates(logits, updates)
+    logits = logits + updates
     return (logits, state), exact_kl(logits, REFERENCE)
 
   keys = jax.random.split(jax.random.key(0), STEPS)
