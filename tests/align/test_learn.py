@@ -22,6 +22,7 @@ from symtune.align.learn.best_of import best_of_file, run_best_of
 from symtune.align.learn.devices import Devices
 from symtune.align.learn.dpo import train_dpo
 from symtune.align.learn.evaluate import HELD_OUT
+from symtune.align.learn.observe import Observed, Rewarded, means
 from symtune.align.learn.reward import init_head, train_member
 from symtune.align.learn.rewards import load_members, measure_members, read_measured
 from symtune.align.learn.rloo import over_budget, policy_folder, train_rloo
@@ -30,7 +31,7 @@ from symtune.align.pairs import PreferenceRow, write_pairs
 from symtune.align.report import write_report
 from symtune.align.settings import BestOfSettings
 from symtune.errors import SymtuneError
-from symtune.train import checkpoint
+from symtune.model.decoder.generate import Ends
 from symtune.train.loop import CHECKPOINTS
 from symtune.train.metrics import METRICS_FILE
 
@@ -120,17 +121,16 @@ def test_dpo_best_of_n_and_the_report_follow(run, devices):
     assert (folder / name).stat().st_size > 1000
 
 
-def test_rewards_that_are_no_numbers_stop_the_run_and_save_nothing(
-  run, devices, tmp_path
-):
-  setup, folder, _ = run
-  members = load_members(setup, folder, devices, 1)
-  bad = {**members, "mean": members["mean"] * np.float32("nan")}
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr("symtune.align.learn.rloo.load_members", lambda *_: bad)
-    with pytest.raises(SymtuneError, match=r"step 1: \d+ rewards are NaN or infinite"):
-      train_rloo(setup, tmp_path, devices, 1, QUIET)
-  assert checkpoint.steps(policy_folder(tmp_path, 1) / CHECKPOINTS) == ()
+def test_rewards_that_are_no_numbers_are_counted_and_stop_a_run():
+  answers = describe(jnp.array([[5, 1, -1], [6, 1, -1]]), Ends(1))
+  nothing = jnp.zeros(2)
+  rewarded = Rewarded(gold=nothing, proxy=nothing, total=jnp.array([0.5, jnp.nan]))
+  seen = Observed(
+    answers, rewarded, nothing, nothing, nothing, nothing, answers.contents == 0
+  )
+  totals = MetricTotals.of_step({**means(seen), "loss": 0.0, "grad_norm": 0.0})
+  with pytest.raises(SymtuneError, match="step 7: 1 rewards are NaN or infinite"):
+    totals.check_finite(7)  # `fit` asks this before it saves
 
 
 def test_pairs_are_made_of_the_answers_of_the_start(toy_setup, devices, monkeypatch):

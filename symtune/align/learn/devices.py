@@ -1,5 +1,6 @@
 """Where the arrays of policies and reward models lie: on one device, or on a mesh."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,13 +43,12 @@ class Devices:
 
   def jit(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """Compiles a function for these devices; options are those of `jax.jit`."""
-    compiled = jax.jit(function, **options)
+    return functools.partial(self.call, jax.jit(function, **options))
 
-    def run(*arguments: Any) -> Any:
-      with jax.set_mesh(self._mesh), logical_axis_rules(self._rules):
-        return compiled(*arguments)
-
-    return run
+  def call(self, compiled: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
+    """Calls a function that `jax.jit` made, on these devices."""
+    with jax.set_mesh(self._mesh), logical_axis_rules(self._rules):
+      return compiled(*arguments, **settings)
 
   def put(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
     """Shards the rows of a batch; every process passes the whole batch.

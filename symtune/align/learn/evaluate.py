@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from symtune.align.answers import Policy
 from symtune.align.learn.devices import Devices
 from symtune.align.learn.observe import Frozen, Judge, observe
 from symtune.align.setup import Setup
@@ -23,6 +24,34 @@ HELD_OUT = "held_out.jsonl"
 # The numbers of a row, one per prompt.
 MEASURES = ("gold", "proxy", "kl", "entropy", "length", "ended", "empty")
 _STREAM = 11  # of random keys, apart from those of training
+
+
+@functools.partial(jax.jit, static_argnames=("policy", "judge", "samples"))
+def _measure(
+  params: Any,
+  frozen: Frozen,
+  batch: Any,
+  key: Any,
+  *,
+  policy: Policy,
+  judge: Judge,
+  samples: int,
+) -> dict[str, jax.Array]:
+  """The means over each prompt's answers."""
+  seen = observe(policy, judge, params, frozen, batch, key, samples)
+  by_name = {
+    "gold": seen.rewarded.gold,
+    "proxy": seen.rewarded.proxy,
+    "kl": seen.kl,
+    "entropy": seen.entropy,
+    "length": seen.answers.lengths,
+    "ended": seen.answers.is_ended,
+    "empty": seen.is_empty,
+  }
+  return {
+    name: values.astype("float32").reshape(-1, samples).mean(axis=1)
+    for name, values in by_name.items()
+  }
 
 
 class Evaluator:
@@ -53,8 +82,12 @@ class Evaluator:
     prompts = setup.held_out_prompts(settings.batch_size)
     count = -(-settings.prompts // settings.batch_size)
     self._batches = [devices.put(next(prompts)) for _ in range(count)]
-    self._observe = devices.jit(
-      functools.partial(_measure, setup.policy, judge, samples=settings.samples)
+    self._measure = functools.partial(
+      devices.call,
+      _measure,
+      policy=setup.policy,
+      judge=judge,
+      samples=settings.samples,
     )
     self._key = jax.random.fold_in(jax.random.key(setup.recipe.seed), _STREAM)
 
@@ -80,7 +113,7 @@ class Evaluator:
   def _append(self, step: int, params: Any) -> None:
     found = [
       jax.device_get(
-        self._observe(params, self._frozen, batch, jax.random.fold_in(self._key, i))
+        self._measure(params, self._frozen, batch, jax.random.fold_in(self._key, i))
       )
       for i, batch in enumerate(self._batches)
     ]
@@ -89,30 +122,3 @@ class Evaluator:
       values = np.concatenate([part[name] for part in found])
       row[name] = [seven_digits(v) for v in values[: self._settings.prompts].tolist()]
     append_row(self._path, row)
-
-
-def _measure(
-  policy: Any,
-  judge: Judge,
-  params: Any,
-  frozen: Frozen,
-  batch: Any,
-  key: Any,
-  *,
-  samples: int,
-) -> dict[str, jax.Array]:
-  """The means over each prompt's answers."""
-  seen = observe(policy, judge, params, frozen, batch, key, samples)
-  by_name = {
-    "gold": seen.rewarded.gold,
-    "proxy": seen.rewarded.proxy,
-    "kl": seen.kl,
-    "entropy": seen.entropy,
-    "length": seen.answers.lengths,
-    "ended": seen.answers.is_ended,
-    "empty": seen.is_empty,
-  }
-  return {
-    name: values.astype("float32").reshape(-1, samples).mean(axis=1)
-    for name, values in by_name.items()
-  }
