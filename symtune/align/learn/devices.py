@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -83,8 +83,8 @@ class Devices:
     places: Any,
     optimizer: optax.GradientTransformation,
     seed: int,
-  ) -> tuple[TrainState, TrainState]:
-    """The state before the first step, which takes over `params`, and its shardings.
+  ) -> tuple[TrainState, "Places"]:
+    """The state before the first step, which takes over `params`, and its places.
 
     Args:
       params: the parameters.
@@ -99,4 +99,20 @@ class Devices:
     shapes = jax.eval_shape(make, params)
     shardings = partition.state_shardings(shapes, places, self._mesh)
     state = jax.jit(make, out_shardings=shardings, donate_argnums=0)(params)
-    return state, shardings
+    return state, Places(tuple(jax.tree.leaves(shardings)))
+
+
+class Places(NamedTuple):
+  """The shardings of the arrays of a train state, as a static argument of steps.
+
+  Attributes:
+    shardings: of every array, in the order of the tree.
+  """
+
+  shardings: tuple[NamedSharding, ...]
+
+  def keep(self, state: TrainState) -> TrainState:
+    """The state, whose arrays stay where they were before the step."""
+    tree = jax.tree.structure(state)
+    wanted = jax.tree.unflatten(tree, self.shardings)
+    return jax.lax.with_sharding_constraint(state, wanted)

@@ -12,7 +12,7 @@ import optax
 import rich.console
 
 from symtune.align.answers import Policy, answer_logits, describe, token_log_probs
-from symtune.align.learn.devices import Devices
+from symtune.align.learn.devices import Devices, Places
 from symtune.align.learn.evaluate import Evaluator
 from symtune.align.learn.observe import Frozen, Judge
 from symtune.align.learn.reward import count_tokens
@@ -48,7 +48,7 @@ def train_step(
   *,
   policy: Policy,
   settings: DpoSettings,
-  optimizer: optax.GradientTransformation,
+  places: Places,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """Makes one update with a batch of pairs; without dropout.
 
@@ -58,8 +58,9 @@ def train_step(
     reference: parameters of the frozen reference.
     policy: the network.
     settings: of DPO.
-    optimizer: updates the parameters.
+    places: where the state's arrays lie.
   """
+  optimizer = make_optimizer(settings.optimizer, state.params)
   trained, kept = split_params(state.params, settings.optimizer.trainable)
   before = pair_log_probs(policy, reference, batch)
 
@@ -81,10 +82,13 @@ def train_step(
     "real_tokens": count_tokens(batch),
   }
   params = join_params(optax.apply_updates(trained, updates), kept)
-  return (
-    state.replace(step=state.step + 1, params=params, opt_state=opt_state),
-    metrics,
-  )
+  state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
+  return places.keep(state), metrics
+
+
+_jit_step = jax.jit(
+  train_step, static_argnames=("policy", "settings", "places"), donate_argnums=0
+)
 
 
 def train_dpo(
@@ -118,15 +122,11 @@ def train_dpo(
   reference = devices.load(setup.start, policy.network, seed)
   params = devices.load(setup.start, policy.network, seed)
   optimizer = make_optimizer(settings.optimizer, params)
-  state, shardings = devices.state(
+  state, places = devices.state(
     params, devices.param_places(policy.network), optimizer, seed
   )
-  step = devices.jit(
-    functools.partial(
-      train_step, policy=policy, settings=settings, optimizer=optimizer
-    ),
-    donate_argnums=0,
-    out_shardings=(shardings, None),
+  step = functools.partial(
+    devices.call, _jit_step, policy=policy, settings=settings, places=places
   )
   evaluator = Evaluator(
     setup,

@@ -18,7 +18,7 @@ import rich.console
 from jaxtyping import Array, Float, Int
 
 from symtune.align.answers import Answers, Policy, describe, last_vectors
-from symtune.align.learn.devices import Devices
+from symtune.align.learn.devices import Devices, Places
 from symtune.align.learn.sums import MetricTotals
 from symtune.align.losses import preference_loss
 from symtune.align.pairs import PairArrays, PairStream
@@ -89,7 +89,7 @@ def train_step(
   *,
   policy: Policy,
   settings: RewardSettings,
-  optimizer: optax.GradientTransformation,
+  places: Places,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """Makes one update with a batch of pairs; without dropout.
 
@@ -98,8 +98,9 @@ def train_step(
     batch: as `PairStream` makes it, on the devices.
     policy: the network.
     settings: the loss.
-    optimizer: updates the parameters.
+    places: where the state's arrays lie.
   """
+  optimizer = _optimizer(settings, state.params)
   trained, frozen = split_params(state.params, settings.optimizer.trainable)
 
   def loss(trained):
@@ -118,10 +119,17 @@ def train_step(
     "real_tokens": count_tokens(batch),
   }
   params = join_params(optax.apply_updates(trained, updates), frozen)
-  return (
-    state.replace(step=state.step + 1, params=params, opt_state=opt_state),
-    metrics,
-  )
+  state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
+  return places.keep(state), metrics
+
+
+_jit_step = jax.jit(
+  train_step, static_argnames=("policy", "settings", "places"), donate_argnums=0
+)
+
+
+def _optimizer(settings: RewardSettings, params: Any) -> optax.GradientTransformation:
+  return make_optimizer(settings.optimizer, params, epsilon=settings.epsilon)
 
 
 def count_tokens(batch: Mapping[str, jax.Array]) -> jax.Array:
@@ -168,11 +176,12 @@ def train_member(
     SymtuneError: the loss is not finite, or a checkpoint is damaged.
   """
   settings = reward_settings(setup)
-  params, places = start_member(setup, devices, member)
-  optimizer = make_optimizer(settings.optimizer, params, epsilon=settings.epsilon)
-  state, shardings = devices.state(params, places, optimizer, setup.recipe.seed)
+  params, param_places = start_member(setup, devices, member)
+  state, places = devices.state(
+    params, param_places, _optimizer(settings, params), setup.recipe.seed
+  )
   step = functools.partial(
-    train_step, policy=setup.policy, settings=settings, optimizer=optimizer
+    devices.call, _jit_step, policy=setup.policy, settings=settings, places=places
   )
   return fit(
     state=state,
@@ -182,7 +191,7 @@ def train_member(
       seed=setup.recipe.seed,
       use=f"reward {member}",
     ),
-    train_step=devices.jit(step, donate_argnums=0, out_shardings=(shardings, None)),
+    train_step=step,
     settings=settings.train,
     run_dir=member_folder(run_dir, member),
     config_hash=setup.config_hash,

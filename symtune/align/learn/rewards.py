@@ -33,6 +33,7 @@ from symtune.train.loop import CHECKPOINTS
 MEASURED = "measured.json"
 _MAX_BYTES = 1_000_000_000
 _BATCH = 128  # pairs at once
+_jit_rewards = jax.jit(pair_rewards, static_argnums=0)
 
 
 def measure_members(
@@ -58,7 +59,7 @@ def measure_members(
   path = run_dir / FOLDER / MEASURED
   if path.exists():
     return
-  find = devices.jit(functools.partial(pair_rewards, setup.policy))
+  find = functools.partial(devices.call, _jit_rewards, setup.policy)
   members = []
   for member in range(reward_settings(setup).members):
     params = _load(setup, run_dir, devices, member)

@@ -18,7 +18,7 @@ import rich.console
 from jaxtyping import Array, Float
 
 from symtune.align.answers import Policy, answer_logits, token_log_probs
-from symtune.align.learn.devices import Devices
+from symtune.align.learn.devices import Devices, Places
 from symtune.align.learn.evaluate import Evaluator
 from symtune.align.learn.observe import Frozen, Judge, means, observe
 from symtune.align.learn.rewards import load_members
@@ -61,7 +61,7 @@ def train_step(
   policy: Policy,
   judge: Judge,
   settings: RlooSettings,
-  optimizer: optax.GradientTransformation,
+  places: Places,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """Samples, rewards, and makes `settings.updates` updates.
 
@@ -72,8 +72,9 @@ def train_step(
     policy: the network.
     judge: how answers are rewarded.
     settings: of RLOO.
-    optimizer: updates the parameters.
+    places: where the state's arrays lie.
   """
+  optimizer = make_optimizer(settings.optimizer, state.params)
   key = jax.random.fold_in(state.rng, state.step)
   seen = observe(policy, judge, state.params, frozen, batch, key, settings.samples)
   gains = advantages(seen.rewarded.total, seen.log_ratios, settings)
@@ -113,10 +114,15 @@ def train_step(
     "real_tokens": tokens.astype(jnp.float32),
   }
   params = join_params(trained, kept)
-  return (
-    state.replace(step=state.step + 1, params=params, opt_state=opt_state),
-    metrics,
-  )
+  state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
+  return places.keep(state), metrics
+
+
+_jit_step = jax.jit(
+  train_step,
+  static_argnames=("policy", "judge", "settings", "places"),
+  donate_argnums=0,
+)
 
 
 def rloo_settings(setup: Setup) -> RlooSettings:
@@ -149,18 +155,16 @@ def make_step(setup: Setup, devices: Devices, frozen: Frozen) -> tuple[Any, Trai
   settings, policy = rloo_settings(setup), setup.policy
   params = devices.load(setup.start, policy.network, setup.recipe.seed)
   optimizer = make_optimizer(settings.optimizer, params)
-  places = devices.param_places(policy.network)
-  state, shardings = devices.state(params, places, optimizer, setup.recipe.seed)
-  step = devices.jit(
-    functools.partial(
-      train_step,
-      policy=policy,
-      judge=make_judge(setup),
-      settings=settings,
-      optimizer=optimizer,
-    ),
-    donate_argnums=0,
-    out_shardings=(shardings, None),
+  state, places = devices.state(
+    params, devices.param_places(policy.network), optimizer, setup.recipe.seed
+  )
+  step = functools.partial(
+    devices.call,
+    _jit_step,
+    policy=policy,
+    judge=make_judge(setup),
+    settings=settings,
+    places=places,
   )
   return lambda state, batch: step(state, batch, frozen), state
 
