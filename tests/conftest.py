@@ -17,9 +17,9 @@ import json
 import pathlib
 from collections.abc import Callable
 
+import first_calls  # before any module whose shapes are checked
 import hypothesis
 import jax
-import jaxtyping
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -41,30 +41,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("symtune", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("symtune")
 
-_check_shapes_of = jaxtyping.jaxtyped
-
-
-def _check_shapes(*, typechecker):
-  """What `--jaxtyping-packages` decorates every function with.
-
-  A function inside another one would be compiled anew every time the outer one runs,
-  for milliseconds; those without a shape in their signature are left as they are.
-  """
-  decorate = _check_shapes_of(typechecker=typechecker)
-
-  def check(function):
-    inner = "<locals>" in getattr(function, "__qualname__", "")
-    if inner and "jaxtyping" not in str(function.__annotations__):
-      return function
-    return decorate(function)
-
-  return check
-
-
-jaxtyping.jaxtyped = _check_shapes
-
 # Until all tests are collected, nothing is garbage; what exists then stays.
 gc.disable()
+
+
+def pytest_runtest_setup():
+  """Functions are checked anew in each test."""
+  first_calls.forget()
 
 
 def pytest_collection_finish():
@@ -199,7 +182,7 @@ def make_toy_task(
   return Task(card=card, examples=examples, fingerprint="f" * 64)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_task() -> Task:
   """Two classes, 12 one-word rows each."""
   return make_toy_task()
@@ -211,7 +194,7 @@ def make_task() -> Callable[..., Task]:
   return make_toy_task
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_pools() -> tuple[SymbolPool, SymbolPool]:
   """Tuning and evaluation integers, 50 each."""
   categories = (SymbolCategory.INTEGERS,)
@@ -221,7 +204,7 @@ def toy_pools() -> tuple[SymbolPool, SymbolPool]:
   )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_vocab(toy_pools) -> ToyVocab:
   """One id per word of the toy tasks, their prompts and their symbols."""
   cues = " ".join("".join(f.value) for f in PromptFormat).split()

@@ -18,9 +18,11 @@ class Episode:
     label_words: one word per class id; remapping replaces this tuple alone.
     exemplars: the exemplars, in prompt order.
     query: the example to be classified; never among `exemplars`, by row or by text.
+    nearest_last: whether the exemplars were looked up, those most like the query last.
   """
 
   card: TaskCard
   label_words: tuple[str, ...]
   exemplars: tuple[Example, ...]
   query: Example
+  nearest_last: bool = False

@@ -51,6 +51,7 @@ class Prompt:
     answer: class id of the query.
     has_sentinels: whether `<extra_id_0>` in its texts is T5's sentinel, as in a text to
       be filled in; in other prompts it is text that a row happens to hold.
+    nearest_last: see `Episode`; if it must lose exemplars, the last ones stay longest.
   """
 
   turns: tuple[tuple[str, ...], ...]
@@ -58,6 +59,7 @@ class Prompt:
   choices: tuple[str, ...]
   answer: int
   has_sentinels: bool = False
+  nearest_last: bool = False
 
   @property
   def inputs(self) -> str:
@@ -101,6 +103,7 @@ def render_prompt(
     exemplar_labels=tuple(exemplar.label for exemplar in episode.exemplars),
     choices=episode.label_words,
     answer=episode.query.label,
+    nearest_last=episode.nearest_last,
   )
 
 

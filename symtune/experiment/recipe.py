@@ -244,7 +244,8 @@ def probe(
       `answers` ranks them, as their paper did.
     calibration: calibration prompts for the rules "pmi", "contextual" and "domain";
       each rule costs up to five more prompts per question.
-    max_inputs: longest prompt in tokens; longer ones lose exemplars.
+    max_inputs: longest prompt in tokens, for a decoder-only model with its longest
+      label word; longer ones lose exemplars.
     max_targets: longest label word in tokens, EOS included.
     tokens_per_batch: input tokens scored at once; bounds the memory. Accelerators need
       many; a CPU scores 2,048 a quarter faster than 4,096 thanks to its caches.

@@ -27,7 +27,8 @@ class Reader:
 
   Attributes:
     vocab: the vocabulary that all of them share; None takes each model's own.
-    max_inputs: longest prompt in tokens; longer ones lose exemplars.
+    max_inputs: longest prompt in tokens, for a decoder-only model with its longest
+      label word; longer ones lose exemplars.
     max_targets: longest label word or generated text in tokens, with its end.
     tokens_per_batch: tokens scored at once; bounds the memory.
   """

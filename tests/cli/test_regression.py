@@ -106,7 +106,8 @@ def test_a_grid_trains_each_member_and_is_compared(tmp_path, capsys):
     capsys.readouterr().out
   )
   config = (tmp_path / "grid" / "a" / "config.gin").read_text()
-  assert "TrainSettings.steps = 3" in config and "seed = 8" in config
+  assert "TrainSettings.steps = 3" in config
+  assert "seed = 8" in config
   assert (tmp_path / "grid" / "a" / CHECKPOINTS).is_dir()
   with pytest.raises(SymtuneError, match="--step: a grid"):
     runs.report(str(path), TOY, tmp_path / "grid", 1)

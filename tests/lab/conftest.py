@@ -38,7 +38,7 @@ def model(tiny):
   return load(tiny[0])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def words(toy_task):
   """Fruits and animals."""
   return LabTask(task=toy_task)

@@ -13,7 +13,7 @@ from symtune.probe.ask import Question, TaskProbe
 QUICK = {"k": 2, "max_queries": 4, "seeds": [0]}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def results(words):
   return st.ask(
     ["baseline:context", "baseline:prior"],

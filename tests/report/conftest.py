@@ -79,7 +79,7 @@ def _make_rows(
   ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_rows() -> Callable[..., list[ResultRow]]:
   return _make_rows
 

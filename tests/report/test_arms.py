@@ -21,7 +21,7 @@ WORSE = {"a": (3, 4), "b": (5, 4), "c": (1, 1)}
 GROUPS = {"a": "seen", "b": "seen", "c": "new"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make_arm(make_rows):
   """An arm from numbers of right answers, before and after."""
 
@@ -49,7 +49,7 @@ def _same(row):
   return row
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def both(make_arm):
   return compare_arms([make_arm("tuned", TUNED), make_arm("worse", WORSE)])
 

@@ -7,7 +7,6 @@ probabilities over queries and seeds, by Gauss-Hermite quadrature.
 
 import functools
 
-import jaxtyping
 import numpy as np
 import pytest
 import scipy.stats
@@ -28,14 +27,6 @@ EXPERIMENTS = 1_000
 TASKS = np.linspace(-0.5, 1.5, 4)  # logits of the tasks: 38% to 82%
 QUERIES, SEEDS = 80, 3
 QUERY_SD, SEED_SD = 1.5, 0.3
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unchecked_shapes():
-  """Half the time would go into checking them; test_stats.py calls all that is here."""
-  jaxtyping.config.update("jaxtyping_disable", True)
-  yield
-  jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def _draw(rng, effect=0.0, tasks=TASKS, seed_sd=SEED_SD, queries=QUERIES):

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Int64, UInt32
+from jaxtyping import Bool, Int64, UInt32
 
 from symtune.cards.card import Example, Task
 from symtune.data.draw.exemplars import draw_exemplars, shuffle_within
@@ -56,6 +56,8 @@ class Draws:
     classes: class id of each turn; the query's is the answer.
     choices: how many classes each prompt has.
     label_words: number of the word of each class of each prompt.
+    nearest_last: whether a prompt's exemplars were looked up, those most like the
+      query last.
   """
 
   positions: Int64[np.ndarray, "prompts"]
@@ -66,6 +68,7 @@ class Draws:
   classes: Int64[np.ndarray, "turns"]
   choices: Int64[np.ndarray, "prompts"]
   label_words: Int64[np.ndarray, "_words"]
+  nearest_last: Bool[np.ndarray, "prompts"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -169,6 +172,7 @@ def draw(tables: DrawTables, stream: int, asked: Asked) -> Draws:
     label_words=tables.label_words.draw(
       entries, classes, _symbol_blocks(stream, positions)
     ),
+    nearest_last=is_looked_up & tables.finds_similar[entries],
   )
 
 
@@ -199,6 +203,7 @@ def read_draw(tables: DrawTables, draws: Draws, number: int, task: Task) -> Draw
       label_words=task.card.labels,
       exemplars=tuple(exemplars),
       query=query,
+      nearest_last=bool(draws.nearest_last[number]),
     ),
     label_words=tuple(tables.label_words.text(word) for word in words.tolist()),
     prompt_format=tables.entries[entry].formats[int(draws.formats[number])],

@@ -9,7 +9,7 @@ from symtune.cards.card import TaskCard
 from symtune.data.draw.exemplars import ExampleTables
 from symtune.data.draw.index import TaskIndex
 from symtune.data.draw.label_words import LabelWords, WordSource
-from symtune.data.draw.lookup import ExemplarIndex
+from symtune.data.draw.lookup import ExemplarIndex, Likeness
 from symtune.data.ingredients import Ingredient, LabelStyle
 from symtune.data.prompts import PromptFormat
 from symtune.data.text.symbols import SymbolPool
@@ -57,6 +57,7 @@ class DrawTables:
     formats: how many each entry has.
     scrambles: whether classes are drawn anew for every turn, of each entry.
     lookup_shares: share of the prompts whose exemplars are looked up, of each entry.
+    finds_similar: whether those that are looked up are the most similar ones.
   """
 
   def __init__(self, entries: Sequence[Entry]):
@@ -74,3 +75,5 @@ class DrawTables:
     self.scrambles = np.asarray(scrambles, bool)
     shares = [0.0 if e.lookup is None else e.settings.lookup.share for e in entries]
     self.lookup_shares = np.asarray(shares, np.float64)
+    similar = [e.settings.lookup.likeness is Likeness.SIMILAR for e in entries]
+    self.finds_similar = np.asarray(similar, bool)

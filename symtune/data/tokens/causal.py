@@ -124,7 +124,11 @@ class CausalTokenizer:
     for ids in choices:
       self._check_target(ids, is_free=len(choices) == 1)
     longest = max(len(ids) for ids in choices)
-    order = dropping_order(prompt.exemplar_labels, self.min_exemplars_per_class)
+    order = dropping_order(
+      prompt.exemplar_labels,
+      self.min_exemplars_per_class,
+      nearest_last=prompt.nearest_last,
+    )
     kept = list(range(len(prompt.exemplar_labels)))
     while True:
       joined = self._join(prompt, kept, choices)

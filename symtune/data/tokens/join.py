@@ -172,13 +172,18 @@ class PromptJoiner:
     for prompt in np.flatnonzero(too_long).tolist():
       own = slice(starts[prompt], starts[prompt] + draws.turns[prompt])
       try:
-        kept[own] = self._choose_turns(turns[own], draws.classes[own])
+        kept[own] = self._choose_turns(
+          turns[own], draws.classes[own], bool(draws.nearest_last[prompt])
+        )
       except PromptTooLongError as caught:
         kept[own], error = False, caught
     return kept, error
 
   def _choose_turns(
-    self, turns: Int64[np.ndarray, "turns 4"], classes: Int64[np.ndarray, "turns"]
+    self,
+    turns: Int64[np.ndarray, "turns 4"],
+    classes: Int64[np.ndarray, "turns"],
+    nearest_last: bool,
   ) -> Bool[np.ndarray, "turns"]:
     """Which turns of a prompt stay; raises PromptTooLongError."""
     *lengths, query = self._parts.lengths[turns].sum(axis=1).tolist()
@@ -187,6 +192,7 @@ class PromptJoiner:
       classes[:-1].tolist(),
       [*lengths, query - 1],  # EOS does not count
       lambda: self._tokenizer.vocab.decode(self._parts.join(turns, whole)[0])[:60],
+      nearest_last=nearest_last,
     )
     return ~np.isin(np.arange(len(turns)), list(dropped))
 

@@ -85,6 +85,7 @@ class EncodedPrompt:
     choices: ids of each label word, ending with EOS.
     answer: class id of the query.
     start: first characters of its text, for messages.
+    nearest_last: see `Prompt`.
   """
 
   turns: tuple[Int[np.ndarray, "_turn"], ...]
@@ -92,6 +93,7 @@ class EncodedPrompt:
   choices: tuple[Int[np.ndarray, "_targets"], ...]
   answer: int
   start: str
+  nearest_last: bool = False
 
 
 class PromptTooLongError(SymtuneError):
@@ -162,6 +164,7 @@ class PromptTokenizer:
       ),
       answer=prompt.answer,
       start="".join(prompt.turns[0])[:60],
+      nearest_last=prompt.nearest_last,
     )
 
   def _check_choices(self, choices: tuple[str, ...]) -> None:
@@ -178,7 +181,10 @@ class PromptTokenizer:
       self.check_target(ids, is_free=len(encoded.choices) == 1)
     lengths = [len(turn) for turn in encoded.turns]
     dropped = self.choose_dropped(
-      encoded.exemplar_labels, lengths, lambda: encoded.start
+      encoded.exemplar_labels,
+      lengths,
+      lambda: encoded.start,
+      nearest_last=encoded.nearest_last,
     )
     kept = [ids for i, ids in enumerate(encoded.turns) if i not in dropped]
     return TokenizedPrompt(
@@ -229,13 +235,16 @@ class PromptTokenizer:
     exemplar_labels: Sequence[int],
     lengths: Sequence[int],
     name: Callable[[], str],
+    *,
+    nearest_last: bool,
   ) -> set[int]:
-    """Which exemplars go so that a prompt fits: of the largest class, the last one.
+    """Which exemplars go so that a prompt fits; see `dropping_order`.
 
     Args:
       exemplar_labels: class id of each exemplar.
       lengths: tokens of each exemplar, then of the query.
       name: what an error calls the prompt, such as how it starts.
+      nearest_last: whether the last exemplars stay longest.
 
     Returns:
       Numbers of the exemplars to leave out; empty if all fit.
@@ -247,7 +256,9 @@ class PromptTokenizer:
     dropped: set[int] = set()
     if excess <= 0:
       return dropped
-    for turn in dropping_order(exemplar_labels, self.min_exemplars_per_class):
+    for turn in dropping_order(
+      exemplar_labels, self.min_exemplars_per_class, nearest_last=nearest_last
+    ):
       dropped.add(turn)
       excess -= lengths[turn]
       if excess <= 0:
@@ -259,19 +270,27 @@ class PromptTokenizer:
     )
 
 
-def dropping_order(exemplar_labels: Sequence[int], minimum: int = 0) -> Iterator[int]:
+def dropping_order(
+  exemplar_labels: Sequence[int], minimum: int = 0, *, nearest_last: bool = False
+) -> Iterator[int]:
   """In which order exemplars go until a prompt fits, whoever reads the prompt.
 
   Of the largest class the last one goes; of several largest classes, that whose first
-  exemplar stands last.
+  exemplar stands last. Where the last exemplars are most like the query, the order is
+  that of the prompt read backwards, so that the least similar ones go.
 
   Args:
     exemplar_labels: class id of each exemplar.
     minimum: exemplars of each class that stay.
+    nearest_last: whether exemplars were looked up, those most like the query last.
 
   Yields:
     Numbers of the exemplars, until `minimum` of each class are left.
   """
+  if nearest_last:
+    backwards = dropping_order(exemplar_labels[::-1], minimum)
+    yield from (len(exemplar_labels) - 1 - turn for turn in backwards)
+    return
   kept: list[list[int]] = [[] for _ in range(max(exemplar_labels, default=0) + 1)]
   for turn, label in enumerate(exemplar_labels):
     kept[label].append(turn)

@@ -1,6 +1,7 @@
 """What a step costs: activations kept for the backward pass, and operations."""
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -36,6 +37,7 @@ def local_config(config: Config, model_devices: int) -> Config:
   return dataclasses.replace(config, **share)
 
 
+@functools.cache
 def row_activation_bytes(config: Config, input_length: int, target_length: int) -> int:
   """Bytes that one packed row keeps for the backward pass.
 

@@ -109,18 +109,15 @@ class Workload:
     optimizer = make_optimizer(recipe.optimizer, self.shapes)
     self.opt_state = jax.eval_shape(optimizer.init, self.shapes)
     self.step_flops = step_flops(recipe, self.shapes)
-    self._row_bytes: dict[int, int] = {}
 
   def row_bytes(self, model_devices: int) -> int:
     """Bytes that one packed row keeps for the backward pass on a device of a group."""
-    if model_devices not in self._row_bytes:
-      batches = self.recipe.mixture.batches
-      self._row_bytes[model_devices] = row_activation_bytes(
-        local_config(self.recipe.model, model_devices),
-        batches.input_length,
-        batches.target_length,
-      )
-    return self._row_bytes[model_devices]
+    batches = self.recipe.mixture.batches
+    return row_activation_bytes(
+      local_config(self.recipe.model, model_devices),
+      batches.input_length,
+      batches.target_length,
+    )
 
 
 def make_plan(

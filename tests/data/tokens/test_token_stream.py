@@ -239,10 +239,13 @@ def test_threads_may_share_a_stream(make_task, small_vocab):
     assert list(pool.map(lambda block: _from_ids(shared, block), blocks)) == expected
 
 
-def test_any_limit_drops_the_same_exemplars(make_task, small_vocab):
+@pytest.mark.parametrize(
+  "lookup", [{}, {"retrieved": 0.5}, {"retrieved": 0.5, "likeness": "dissimilar"}]
+)
+def test_any_limit_drops_the_same_exemplars(make_task, small_vocab, lookup):
   task = _task(make_task, [f"text {i} " * (1 + i % 3) for i in range(24)])
   pool = _known_pool(small_vocab, 50)
-  kind = (Ingredient(min_shots=1, max_shots=4), (task,))
+  kind = (Ingredient(min_shots=1, max_shots=4, **lookup), (task,))
   mixture, seen = Mixture([kind], pool, seed=6), set()
   for max_inputs in range(20, 140, 3):
     tokenizer = _tokenizer(small_vocab, max_inputs)
@@ -250,6 +253,28 @@ def test_any_limit_drops_the_same_exemplars(make_task, small_vocab):
     assert found == _from_text(mixture, tokenizer, range(25))
     seen |= {prompt and prompt[2] for prompt in found}
   assert seen >= {None, 0, 1, 2, 3}
+
+
+def test_a_share_is_looked_up_and_keeps_what_is_most_similar(make_task, small_vocab):
+  task = _task(make_task, [f"text {i} of {i % 5}" for i in range(24)])
+  pool, tokenizer = _known_pool(small_vocab, 50), _tokenizer(small_vocab, 110)
+  drawn, mixed = (
+    Mixture([(Ingredient(min_shots=3, retrieved=share), (task,))], pool, seed=6)
+    for share in (0.0, 0.5)
+  )
+  looked_up = 0
+  for i in range(40):
+    prompt = mixed.prompt(i)
+    if not prompt.nearest_last:
+      assert prompt == drawn.prompt(i)
+      continue
+    looked_up += 1
+    found, turns = tokenizer.tokenize(prompt), tokenizer.encode(prompt).turns
+    assert found.exemplars_dropped
+    np.testing.assert_array_equal(
+      found.inputs[: -len(turns[-1]) - 1][-len(turns[-2]) :], turns[-2]
+    )
+  assert 8 < looked_up < 32
 
 
 def test_a_mixture_without_tasks_of_its_own(make_task, small_vocab):

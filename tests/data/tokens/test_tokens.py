@@ -79,6 +79,13 @@ def test_of_the_largest_class_the_last_exemplar_goes_first():
   assert list(dropping_order(())) == []
 
 
+def test_looked_up_exemplars_that_are_least_like_the_query_go_first():
+  order = list(dropping_order((0, 1, 0, 2, 1, 0), nearest_last=True))
+  assert order == [0, 1, 2, 3, 4, 5]
+  order = list(dropping_order((1, 1, 0, 1, 0), nearest_last=True))
+  assert order == [0, 1, 2, 3, 4]
+
+
 def test_prompt_that_would_lose_a_class_is_refused(toy_task, toy_vocab):
   tokenizer = _tokenizer(toy_vocab, max_inputs=11, min_exemplars_per_class=1)
   with pytest.raises(PromptTooLongError, match="got 12 tokens with 1 exemplars"):

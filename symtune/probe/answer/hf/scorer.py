@@ -44,12 +44,14 @@ class _Question:
     prompt: ids of the prompt.
     targets: ids of each choice; empty if text is to be generated.
     exemplars: number of exemplars in the prompt.
+    longest: tokens of the longest choice, ranked or not.
   """
 
   item: ProbeItem
   prompt: list[int]
   targets: list[list[int]]
   exemplars: int
+  longest: int
 
 
 _Key = tuple[AnswerKind, tuple[tuple[str, ...], ...], tuple[str, ...]]
@@ -86,8 +88,8 @@ class HfScorer:
     Args:
       model: a model of transformers, causal or encoder-decoder.
       tokenizer: its tokenizer.
-      max_inputs: length of the longest prompt in tokens; the model's own positions
-        bound it too.
+      max_inputs: length of the longest prompt in tokens, for a decoder-only model with
+        its longest label word; the model's own positions bound it too.
       max_targets: largest number of tokens to generate.
       tokens_per_batch: tokens of the prompts in a batch, each counted once for each of
         its choices; limits the memory. Models that cannot batch prompts ignore it.
@@ -226,7 +228,8 @@ class HfScorer:
 
   def _fit(self, item: ProbeItem) -> _Question:
     """The item as ids; drops exemplars until it fits."""
-    order = dropping_order(item.prompt.exemplar_labels)
+    prompt = item.prompt
+    order = dropping_order(prompt.exemplar_labels, nearest_last=prompt.nearest_last)
     dropped: set[int] = set()
     while True:
       question = self._question(item, dropped)
@@ -256,28 +259,36 @@ class HfScorer:
     prompt = item.prompt
     turns = (turn for i, turn in enumerate(prompt.turns) if i not in dropped)
     text = TURN_SEPARATOR.join("".join(turn) for turn in turns)
-    choices = prompt.choices if item.kind is AnswerKind.RANK else ()
     if self.is_causal:
       ids = self.tokens.causal_prompt(text)
-      targets = self.tokens.causal_labels(text, choices)
+      choices = self.tokens.causal_labels(text, prompt.choices)
     else:
       eos = self._tokenizer.eos_token_id
       ids = self.tokens.encoder_prompt(text)
-      targets = [self.tokens.decoder_target(choice, eos) for choice in choices]
-    kept = len(prompt.exemplar_labels) - len(dropped)
-    return _Question(item=item, prompt=ids, targets=targets, exemplars=kept)
+      choices = [self.tokens.decoder_target(word, eos) for word in prompt.choices]
+    return _Question(
+      item=item,
+      prompt=ids,
+      targets=choices if item.kind is AnswerKind.RANK else [],
+      exemplars=len(prompt.exemplar_labels) - len(dropped),
+      longest=max(map(len, choices)),
+    )
 
   def _limit(self, question: _Question) -> int:
-    """The longest prompt in tokens, whose answer must have positions too."""
+    """The longest prompt in tokens, whose answer must have positions too.
+
+    A row of a decoder-only model holds prompt and label word, as for our own models.
+    """
+    asked = self._max_inputs - (question.longest if self.is_causal else 0)
     if self.positions is None:
-      return self._max_inputs
-    answer = max(map(len, question.targets), default=self._max_targets)
+      return asked
+    answer = question.longest if question.targets else self._max_targets
     # The last token of an answer is never read.
     free = self.positions - (answer - 1 if self.is_causal else 0)
-    return min(self._max_inputs, free)
+    return min(asked, free)
 
   def _why(self, limit: int) -> str:
-    if limit == self._max_inputs:
+    if self.positions is None or limit <= self._max_inputs < self.positions:
       return "Raise the input length (--gin.probe.max_inputs, or --max-inputs)."
     return (
       f"The model has {self.positions} positions for the prompt and its answer: leave "
