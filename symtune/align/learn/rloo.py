@@ -90,9 +90,7 @@ def train_step(
 
   def update(carried, _):
     trained, opt_state = carried
-    (value, clipped), grads = jax.value_and_grad(
-      lambda trained: tuple(loss(trained)), has_aux=True
-    )(trained)
+    (value, clipped), grads = jax.value_and_grad(loss, has_aux=True)(trained)
     updates, opt_state = optimizer.update(grads, opt_state, trained)
     moved = optax.apply_updates(trained, updates)
     return (moved, opt_state), (value, clipped, optax.tree.norm(grads))
