@@ -36,13 +36,14 @@ def draw_curves(
     for axis in axes[len(panels) :]:
       axis.remove()
     for axis, (title, lines) in zip(axes, panels.items(), strict=False):
-      right = axis.twinx()
+      right = axis.twinx() if _has_proxy(lines) else None
       for name, curves in lines.items():
         _draw_line(axis, right, name, curves, _COLOURS[names.index(name) % 7])
       axis.set_title(title)
       axis.set_xlabel("square root of KL (nats)")
       axis.set_ylabel("gold reward (solid)")
-      right.set_ylabel("proxy reward (dashed)")
+      if right is not None:
+        right.set_ylabel("proxy reward (dashed)")
       axis.grid(axis="y", color="#e4e4e4", linewidth=0.8)
     handles, labels = [], []
     for axis in axes[: len(panels)]:
@@ -57,8 +58,14 @@ def draw_curves(
   return draw_figure(draw, size=size, dpi=120, title_size=11, form=form)
 
 
+def _has_proxy(lines: Mapping[str, Sequence[Curve]]) -> bool:
+  """Whether any curve was measured by reward models."""
+  points = (p for curves in lines.values() for curve in curves for p in curve)
+  return any(point.values["proxy"].any() for point in points)
+
+
 def _draw_line(
-  axis: Axes, right: Axes, name: str, curves: Sequence[Curve], colour: str
+  axis: Axes, right: Axes | None, name: str, curves: Sequence[Curve], colour: str
 ) -> None:
   points = common_points(curves)
   roots = [
@@ -66,6 +73,8 @@ def _draw_line(
     for seeds in points
   ]
   for measure, target in (("gold", axis), ("proxy", right)):
+    if target is None:
+      continue
     found = [over_seeds([p.mean(measure) for p in seeds]) for seeds in points]
     means = [number.value for number in found]
     target.plot(

@@ -140,7 +140,12 @@ def _of_models(run_dir: pathlib.Path, found: list[Table]) -> list[Section]:
 
 
 def _headline(recipe: AlignRecipe, found: Sequence[Table]) -> str:
-  return f"Gold reward: {recipe.gold}. {len(found)} tables."
+  """What the gold reward is, and where each policy ends."""
+  ends = {row[0]: row for row in found[0].rows if row[0].startswith(("RLOO", "DPO"))}
+  changes = [
+    f"{name} changes it by {row[3]} at a KL of {row[5]}" for name, row in ends.items()
+  ]
+  return f"Gold reward: {recipe.gold}. " + "; ".join(changes)
 
 
 def _write(

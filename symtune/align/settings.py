@@ -367,8 +367,9 @@ def config_hash(recipe: AlignRecipe, fingerprints: Sequence[str]) -> str:
 
 def _plain(value: Any) -> Any:
   """A setting as JSON values: a number, a text, None, or settings of its own."""
-  is_single = value is None or isinstance(value, int | str)
-  return value if is_single else dataclasses.asdict(value)
+  if value is None or isinstance(value, int | str):
+    return value
+  return dataclasses.asdict(value)
 
 
 def _parse(settings: Any, name: str, choices: type[enum.Enum]) -> None:
