@@ -16,6 +16,7 @@ import typer
 import yaml
 from markdown_it import MarkdownIt
 
+from symtune.align.settings import AlignRecipe, Study
 from symtune.cards.resources import find_config
 from symtune.cli.gin_config import load_settings, load_sweep, split_overrides
 from symtune.cli.main import app, main
@@ -45,6 +46,7 @@ RECIPES = {
   "regression": ((RegressionRecipe, Grid), "regression"),
   "ralm": ((RalmRecipe,), "ralm"),
   "instruct": ((SelfInstructRecipe, Distillation), "instruct"),
+  "align": ((AlignRecipe, Study), "align"),
 }
 COMMANDS = typer.main.get_command(app)
 

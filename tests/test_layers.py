@@ -23,6 +23,7 @@ LAYERS = (
   "experiment",
   "ralm",
   "instruct",
+  "align",
   "lab",
   "cli",
   "bridges",
@@ -68,6 +69,8 @@ STAGE_FILES = {
   "report/scaling.py": 11,
   "regression/tables.py": 11,
   "regression/figures.py": 11,
+  "align/tables.py": 11,
+  "align/figures.py": 11,
 }
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
 

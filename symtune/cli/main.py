@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from symtune.cli import data, look, options, symbols
+from symtune.cli.align import app as align
 from symtune.cli.instruct import app as instruct
 from symtune.cli.interrupts import Commands
 from symtune.cli.ralm import app as ralm
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(symbols.app, name="symbols")
 app.add_typer(regression.app, name="regression")
+app.add_typer(align.app, name="align")
 app.add_typer(instruct.app, name="instruct")
 
 # Unknown options, such as --gin.NAME=VALUE, become arguments of the command.

@@ -87,6 +87,13 @@ class MixtureDraws:
     asked = pick_queries(self.tables, self._stream, positions, numbers)
     return draw(self.tables, self._stream, asked)
 
+  def entries_at(
+    self, positions: Int64[np.ndarray, "positions"]
+  ) -> list[Entry | SkillMaker | InstructionMaker]:
+    """What the prompt at each position comes from; positions ascend."""
+    picked = pick_entries(self._cumulative, self._stream, positions)
+    return [self.entries[number] for number in picked.tolist()]
+
   def make_others(self, positions: Int64[np.ndarray, "positions"]) -> dict[int, Prompt]:
     """The prompts of those of the positions at which something else stands."""
     picked = pick_entries(self._cumulative, self._stream, positions)

@@ -128,10 +128,10 @@ def build_experiment(
       tuning and evaluation share texts or symbols.
   """
   start = None if recipe.checkpoint is None else find_start(recipe.checkpoint)
-  vocab = _load_vocab(recipe, vocab_path, start)
+  vocab = load_vocab(recipe, vocab_path, start)
   check_kinds(recipe, vocab)
-  _check_rows(recipe, vocab, start)
-  tuning_pool, evaluation_pool = _make_pools(recipe, vocab)
+  check_rows(recipe, vocab, start)
+  tuning_pool, evaluation_pool = make_pools(recipe, vocab)
   if tunes:
     check_targets(tuning_pool.all_symbols(), vocab, recipe)
   probe_tasks = load_suite(recipe.probe.suite, data_dir) if recipe.asks else ()
@@ -139,7 +139,7 @@ def build_experiment(
   if not needs_tuning_rows:
     absent = _find_absent(recipe, data_dir)
   if absent is None:
-    mixture, leaks = _make_mixture(recipe, tuning_pool, vocab, probe_tasks, data_dir)
+    mixture, leaks = make_mixture(recipe, tuning_pool, vocab, probe_tasks, data_dir)
   asked = ProbeSettings(
     pool=evaluation_pool,
     shots=recipe.probe.shots,
@@ -229,10 +229,12 @@ def make_batches(
   )
 
 
-def _load_vocab(
-  recipe: Recipe, path: pathlib.Path | None, start: Start | None
-) -> Vocab:
-  """The vocabulary given, else the recipe's own, else the one beside its checkpoint."""
+def load_vocab(recipe: Recipe, path: pathlib.Path | None, start: Start | None) -> Vocab:
+  """The vocabulary given, else the recipe's own, else the one beside its checkpoint.
+
+  Raises:
+    SymtuneError: there is none, or it cannot be read.
+  """
   if path is None and recipe.vocab is None and start is not None:
     path = start.source.vocab
   if path is None:
@@ -245,8 +247,12 @@ def _load_vocab(
   return read_vocab(path)
 
 
-def _check_rows(recipe: Recipe, vocab: Vocab, start: Start | None) -> None:
-  """Refuses a network with fewer rows than the vocabulary has ids."""
+def check_rows(recipe: Recipe, vocab: Vocab, start: Start | None) -> None:
+  """Refuses a network with fewer rows than the vocabulary has ids.
+
+  Raises:
+    SymtuneError: names the setting.
+  """
   if recipe.model.vocab_size >= vocab.num_ids:
     return
   setting = f"--gin.{type(recipe.model).__name__}.vocab_size"
@@ -271,7 +277,12 @@ def _local(data_dir: str | os.PathLike[str] | None) -> pathlib.Path | None:
   return pathlib.Path(data_dir)
 
 
-def _make_pools(recipe: Recipe, vocab: Vocab) -> tuple[SymbolPool, SymbolPool]:
+def make_pools(recipe: Recipe, vocab: Vocab) -> tuple[SymbolPool, SymbolPool]:
+  """The symbols of tuning and those of evaluation.
+
+  Raises:
+    SymtuneError: the pools meet, or have too few symbols.
+  """
   symbols = recipe.symbols
   tuning, evaluation = (
     make_pool(
@@ -305,13 +316,18 @@ def _find_absent(recipe: Recipe, data_dir: str | os.PathLike[str] | None) -> str
   return next(absent, None)
 
 
-def _make_mixture(
+def make_mixture(
   recipe: Recipe,
   pool: SymbolPool,
   vocab: Vocab,
   probe_tasks: tuple[Task, ...],
   data_dir: str | os.PathLike[str] | None,
 ) -> tuple[Mixture, tuple[Leak, ...]]:
+  """The tuning prompts, and the texts that they shared with the probe tasks.
+
+  Raises:
+    SymtuneError: rows are missing, or shared and not to be dropped.
+  """
   settings = recipe.mixture
   suites = dict.fromkeys(
     i.suite for i in settings.ingredients if not isinstance(i, Instructions)

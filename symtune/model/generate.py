@@ -105,7 +105,8 @@ def generate_sampled(
   top_k: int | None = None,
   top_p: float | None = None,
   presence_penalty: float = 0.0,
-) -> Int[Array, "batch max_length"]:
+  samples: int = 1,
+) -> Int[Array, "_rows max_length"]:
   """Draws tokens, position by position, until EOS.
 
   Row r at step s draws with `fold_in(fold_in(rng_key, r), s)`, so a row's tokens do not
@@ -123,6 +124,7 @@ def generate_sampled(
     top_p: Draw only among the fewest tokens that are this likely together; None: among
       all.
     presence_penalty: Taken from the logits of tokens that the row already holds.
+    samples: Rows of each prompt, one after another; the encoder reads it once.
 
   Returns:
     Generated ids, int32: EOS is kept, padding (0) follows it.
@@ -133,14 +135,14 @@ def generate_sampled(
   """
   choose = make_sampler(
     rng_key,
-    rows=len(inputs),
+    rows=samples * len(inputs),
     vocab_size=network.config.vocab_size,
     temperature=temperature,
     top_k=top_k,
     top_p=top_p,
   )
   choose = penalize_presence(choose, presence_penalty)
-  return _generate(network, params, inputs, max_length, choose)
+  return _generate(network, params, inputs, max_length, choose, samples)
 
 
 def _generate(
@@ -149,12 +151,15 @@ def _generate(
   inputs: Int[Array, "batch enc_length"],
   max_length: int,
   choose: Choose,
-) -> Int[Array, "batch max_length"]:
+  samples: int = 1,
+) -> Int[Array, "_rows max_length"]:
   """Runs the decoder step by step; `choose` takes the tokens."""
   if max_length < 1:
     raise SymtuneError(f"max_length is {max_length}; expected at least 1.")
   variables = {"params": params}
   encoded = network.apply(variables, inputs, enable_dropout=False, method="encode")
+  assert isinstance(encoded, jax.Array)  # not a tuple: no collection is mutable
+  encoded, inputs = (jnp.repeat(x, samples, axis=0) for x in (encoded, inputs))
 
   def is_unfinished(state: _State) -> jax.Array:
     return (state.step < max_length) & ~jnp.all(state.is_done)

@@ -124,6 +124,34 @@ class Transformer(nn.Module):
       max_decode_length=max_decode_length,
     )
 
+  def read(
+    self,
+    encoded: Float[Array, "batch enc_length embed"],
+    encoder_input_tokens: EncoderIds,
+    tokens: Int[Array, "batch dec_length"],
+    is_token: Bool[Array, "batch dec_length"],
+  ) -> Float[Array, "batch dec_length embed"]:
+    """Runs the decoder up to the output layer, without dropout.
+
+    Args:
+      encoded: Output of `encode`.
+      encoder_input_tokens: The encoder's tokens; used for the padding mask only.
+      tokens: What the decoder reads, starting with 0.
+      is_token: False for padding on the right.
+
+    Returns:
+      One normalised vector per token, which has read it and those before it.
+    """
+    real = is_token.astype(jnp.int32)
+    return self.decoder(
+      tokens,
+      encoded,
+      masks.decoder_mask(real, None),
+      masks.cross_mask(real, encoder_input_tokens.astype(jnp.int32)),
+      deterministic=True,
+      read=True,
+    )
+
   def decode_tree(
     self,
     encoded: Float[Array, "batch enc_length embed"],

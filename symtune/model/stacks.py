@@ -189,10 +189,12 @@ class Decoder(nn.Module):
     decode: bool = False,
     max_decode_length: int | None = None,
     positions: Int[Array, "batch dec_length"] | None = None,
-  ) -> Float[Array, "batch dec_length vocab"]:
+    read: bool = False,
+  ) -> Float[Array, "batch dec_length _width"]:
     """Turns tokens and the encoder's vectors into float32 logits.
 
-    The tokens of a row have the positions 0, 1, ... unless `positions` is given.
+    The tokens of a row have the positions 0, 1, ... unless `positions` is given. With
+    `read` it stops before the output layer and returns one vector per token.
     """
     cfg = self.config
     length = tokens.shape[1]
@@ -210,6 +212,8 @@ class Decoder(nn.Module):
       y = layer(y, encoded, mask, cross_mask, bias, deterministic, decode)
     y = RMSNorm(cfg.dtype, name="decoder_norm")(y)
     y = _dropout(cfg)(y, deterministic=deterministic)
+    if read:
+      return y
     if cfg.logits_via_embedding:
       # The table has unit variance: without this division the logits would be far too
       # large.

@@ -26,6 +26,15 @@ Hook = Callable[[int, TrainState], None]
 StepFn = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Any]]
 
 
+# A row of metrics.jsonl -> why the run ends there, or None.
+StopRule = Callable[[Mapping[str, Any]], str | None]
+
+
+def _never(row: Mapping[str, Any]) -> str | None:
+  """The rule of a run that makes all of its steps."""
+  del row
+
+
 @runtime_checkable
 class BatchIterator(Protocol):
   """An endless stream of batches whose position can be saved."""
@@ -82,11 +91,13 @@ class FitResult:
     step: the number of updates made in all.
     stopped_by: None, or what ended the run early: "SIGTERM", "SIGINT" or "a signal to
       another process".
+    ended_by: None, or what `stop_when` said: the run is finished all the same.
   """
 
   state: TrainState
   step: int
   stopped_by: str | None
+  ended_by: str | None = None
 
 
 def fit(
@@ -103,6 +114,7 @@ def fit(
   trackers: Sequence[Callable[[Mapping[str, Any]], None]] = (),
   progress: Progress | None = None,
   no_sums: Sums = _NO_SUMS,
+  stop_when: StopRule = _never,
 ) -> FitResult:
   """Trains until `settings.steps`, resuming the newest checkpoint of `run_dir`.
 
@@ -126,6 +138,8 @@ def fit(
     trackers: called with each row of metrics.jsonl, and of timing.jsonl.
     progress: where to show the run; a new `Progress` when None.
     no_sums: sums of no steps, of the kind that the step's metrics add up to.
+    stop_when: called with each row of metrics.jsonl; a reason ends the run there, as
+      its last step. A finished run that is started again ends at once.
 
   Raises:
     SymtuneError: the loss is NaN or infinite, the batches ended, or the newest
@@ -139,7 +153,9 @@ def fit(
     recorder = _Recorder(run_dir, settings, sums, no_sums, shown, trackers)
     step = int(state.step)
     stopped = _is_stopped(stop, step, settings)
-    while step < settings.steps and not stopped:
+    rows = metrics.read_rows(run_dir / metrics.METRICS_FILE)
+    reason = stop_when(rows[-1]) if rows else None
+    while step < settings.steps and not stopped and reason is None:
       batch = put_batch(_next_batch(batches, step))
       with jax.transfer_guard("disallow"):
         state, step_metrics = train_step(state, batch)
@@ -147,7 +163,10 @@ def fit(
       recorder.push(step, step_metrics)
       for hook in hooks:
         hook(step, state)
-      if step % settings.save_every == 0 or step == settings.steps:
+      if stop_when is not _never and step % settings.log_every == 0:
+        recorder.drain()
+        reason = stop_when(recorder.row)
+      if step % settings.save_every == 0 or step == settings.steps or reason:
         saver.save(state, recorder.drain())
       stopped = _is_stopped(stop, step, settings)
     if stopped:
@@ -155,7 +174,9 @@ def fit(
       signal_name = stop.signal_name or "a signal to another process"
       _say_stopped(shown, signal_name, step, run_dir)
       return FitResult(state=state, step=step, stopped_by=signal_name)
-  return FitResult(state=state, step=step, stopped_by=None)
+    if reason is not None:
+      shown.say(f"Ended after step {step}: {reason}.")
+  return FitResult(state=state, step=step, stopped_by=None, ended_by=reason)
 
 
 class _Recorder:
@@ -177,6 +198,7 @@ class _Recorder:
     self._empty = empty
     self._progress = progress
     self._pending: tuple[int, Any] | None = None
+    self.row: Mapping[str, Any] = {}
     self._clock = (time.monotonic(), sums.steps, sums.real_tokens)
 
   def push(self, step: int, step_metrics: Any) -> None:
@@ -199,8 +221,9 @@ class _Recorder:
     return self._sums
 
   def _write(self, step: int) -> None:
+    row, timing = self._sums.row(step), self._timing(step)
+    self.row = row
     if jax.process_index() == 0:
-      row, timing = self._sums.row(step), self._timing(step)
       metrics.append_row(self._run_dir / metrics.METRICS_FILE, row)
       metrics.append_row(self._run_dir / metrics.TIMING_FILE, timing)
       for track in self._trackers:

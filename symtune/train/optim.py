@@ -152,7 +152,9 @@ def make_schedule(settings: OptimSettings) -> optax.Schedule:
   return schedule
 
 
-def make_optimizer(settings: OptimSettings, params) -> optax.GradientTransformation:
+def make_optimizer(
+  settings: OptimSettings, params, *, epsilon: float = 1e-8
+) -> optax.GradientTransformation:
   """Builds the optimizer: (gradients, state, params) -> (updates, state).
 
   It is initialised with all parameters; updates are of the trained ones
@@ -161,6 +163,7 @@ def make_optimizer(settings: OptimSettings, params) -> optax.GradientTransformat
   Args:
     settings: which optimizer, its schedule and its constants.
     params: the parameters to optimize, or their shapes; used to check dtypes.
+    epsilon: AdamW's addend to the root of the second moment.
 
   Raises:
     SymtuneError: a parameter is not float32. Bfloat16 weights lose updates of 1e-3
@@ -176,7 +179,7 @@ def make_optimizer(settings: OptimSettings, params) -> optax.GradientTransformat
     case OptimizerName.ADAFACTOR:
       steps.append(_adafactor(settings))
     case OptimizerName.ADAMW:
-      steps.append(_adamw(settings))
+      steps.append(_adamw(settings, epsilon))
   return _of_trained(optax.chain(*steps), settings.trainable)
 
 
@@ -274,13 +277,13 @@ def _adafactor(settings: OptimSettings) -> optax.GradientTransformation:
   return optax.chain(*steps)
 
 
-def _adamw(settings: OptimSettings) -> optax.GradientTransformation:
+def _adamw(settings: OptimSettings, epsilon: float) -> optax.GradientTransformation:
   """Adam with decoupled weight decay; the scales of norms are not decayed."""
   adamw = optax.adamw(
     make_schedule(settings),
     b1=settings.beta1,
     b2=settings.beta2,
-    eps=1e-8,
+    eps=epsilon,
     weight_decay=settings.weight_decay,
     mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim >= 2, params),
   )

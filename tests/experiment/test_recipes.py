@@ -12,7 +12,7 @@ from symtune.cli.gin_config import load_recipe
 from symtune.data.prompts import ALL_FORMATS
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
-from symtune.experiment.build import _make_pools, build_experiment, make_batches
+from symtune.experiment.build import build_experiment, make_batches, make_pools
 from symtune.model.config import T5Config
 from symtune.model.networks import param_shapes
 
@@ -183,7 +183,7 @@ def test_a_recipe_may_bring_synonyms_of_its_own(tmp_path):
   path.write_text("noun: [thing]\n")
   recipe, _ = load_recipe("microworld", [f"symbols.synonyms='{path}'"])
   assert recipe.symbols.synonyms == str(path)
-  pools = _make_pools(recipe, SentencePieceVocab(resource_dir("tasks") / recipe.vocab))
+  pools = make_pools(recipe, SentencePieceVocab(resource_dir("tasks") / recipe.vocab))
   assert [pool.synonyms["noun"][-1] for pool in pools] == ["thing"] * 2
 
 

@@ -102,6 +102,18 @@ def test_a_broken_run_goes_on_bit_for_bit(tiny, train_step, whole, tmp_path, sto
   assert_like_whole(tiny, tmp_path, whole)
 
 
+def test_a_rule_ends_a_run_for_good_at_a_logged_row(tiny, train_step, whole, tmp_path):
+  def rule(row):
+    return "enough" if row["step"] >= 6 else None
+
+  for _ in range(2):  # a run that has ended ends again at once
+    result = tiny.tiny_fit(tmp_path, STEPS, train_step=train_step, stop_when=rule)
+    assert (result.step, result.ended_by, result.stopped_by) == (6, "enough", None)
+    assert checkpoint.latest_step(tmp_path / loop.CHECKPOINTS) == 6
+  rows = metrics.read_rows(tmp_path / metrics.METRICS_FILE)
+  assert rows == metrics.read_rows(whole[0] / metrics.METRICS_FILE)[:2]
+
+
 def test_a_finished_run_is_left_as_it_is(tiny, train_step, whole, tmp_path):
   run_dir, whole_bits = whole
   before = {p: p.read_bytes() for p in run_dir.rglob("*") if p.is_file()}

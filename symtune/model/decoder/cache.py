@@ -95,6 +95,14 @@ def for_rows(
   return jnp.broadcast_to(x, (rows, *x.shape[1:]))
 
 
+def repeat_rows(cache: Cache, times: int) -> Cache:
+  """The cache with each row several times, one after another."""
+  return jax.tree.map(
+    lambda x: jnp.repeat(x, times, axis=0) if x.ndim else x,  # `used` has no rows
+    cache,
+  )
+
+
 def place_tokens(
   cache: Cache,
   positions: Int[Array, "batch length"],

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key, UInt32
 
 from symtune.errors import SymtuneError
-from symtune.model.decoder.cache import Cache, empty_cache
+from symtune.model.decoder.cache import Cache, empty_cache, repeat_rows
 from symtune.model.decoder.config import PromptAttention
 from symtune.model.decoder.masks import row_mask
 from symtune.model.decoder.network import Decoder, Params
@@ -101,7 +101,8 @@ def generate_sampled(
   top_k: int | None = None,
   top_p: float | None = None,
   presence_penalty: float = 0.0,
-) -> Int[Array, "batch {max_length}"]:
+  samples: int = 1,
+) -> Int[Array, "_rows {max_length}"]:
   """Draws tokens, position by position, until the row ends.
 
   A row's tokens do not depend on the rows after it, on padding or on max_length
@@ -121,6 +122,7 @@ def generate_sampled(
     top_p: Draw only among the fewest tokens that are this likely together; None: among
       all.
     presence_penalty: Taken from the logits of tokens that the row already holds.
+    samples: Rows of each prompt, one after another; each prompt is read once.
 
   Returns:
     As of `generate_greedy`.
@@ -131,14 +133,14 @@ def generate_sampled(
   """
   choose = make_sampler(
     rng_key,
-    rows=len(inputs),
+    rows=samples * len(inputs),
     vocab_size=network.config.vocab_size,
     temperature=temperature,
     top_k=top_k,
     top_p=top_p,
   )
   choose = penalize_presence(choose, presence_penalty)
-  return _generate(network, params, inputs, lengths, ends, max_length, choose)
+  return _generate(network, params, inputs, lengths, ends, max_length, choose, samples)
 
 
 def _generate(
@@ -149,7 +151,8 @@ def _generate(
   ends: Ends,
   max_length: int,
   choose: Choose,
-) -> Int[Array, "batch {max_length}"]:
+  samples: int = 1,
+) -> Int[Array, "_rows {max_length}"]:
   """Reads the prompts, then token by token; `choose` turns logits into tokens."""
   if max_length < 1:
     raise SymtuneError(f"max_length is {max_length}; expected at least 1.")
@@ -195,10 +198,13 @@ def _generate(
     mask=row_mask(None, is_prompt, length=length) if is_both_ways else None,
     select=lengths[:, None] - 1,
   )
+  rows = batch * samples
+  logits, lengths = (jnp.repeat(x, samples, axis=0) for x in (logits, lengths))
+  cache = repeat_rows(cache, samples)
   start = _State(
     step=jnp.int32(0),
-    output=jnp.full((batch, reach + max_length), NO_TOKEN, jnp.int32),
-    is_done=jnp.zeros((batch,), bool),
+    output=jnp.full((rows, reach + max_length), NO_TOKEN, jnp.int32),
+    is_done=jnp.zeros((rows,), bool),
     cache=cache,
   )
   found = jax.lax.while_loop(is_unfinished, advance, put(start, logits[:, 0], cache))

@@ -1,0 +1,84 @@
+"""The commands on preferences: recipes, studies and bad settings."""
+
+import json
+
+import pytest
+
+from symtune.align.settings import AlignRecipe, Study, recipe_to_json
+from symtune.cards.resources import resource_dir
+from symtune.cli.align import runs
+from symtune.cli.gin_config import load_settings
+from symtune.errors import SymtuneError
+
+FILES = sorted((resource_dir("gin_configs") / "align").glob("*.gin"))
+KINDS = (AlignRecipe, Study)
+
+
+def load(name, bindings=()):
+  return load_settings(name, KINDS, bindings, folder="align")[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_recipe_and_every_variant_of_a_study_loads(path):
+  loaded = load(str(path))
+  assert loaded.name == path.stem
+  for line in ("# Command: ", "# Hardware: ", "# Time: ", "# Expected"):
+    assert line in path.read_text()
+  if isinstance(loaded, AlignRecipe):
+    json.loads(recipe_to_json(loaded))
+    return
+  variants = [load(loaded.recipe, variant.settings) for variant in loaded.variants]
+  texts = {recipe_to_json(variant) for variant in variants}
+  assert len(texts) == len(loaded.variants)
+
+
+def test_a_study_has_a_folder_for_every_variant_and_seed(tmp_path):
+  study, found = runs._read(
+    "align_overoptimise", ["--gin.PairSettings.test=9"], tmp_path
+  )
+  assert isinstance(study, Study)
+  assert len(found) == len(study.variants) * len(study.seeds)
+  recipe, text, folder = found[1]
+  assert folder == tmp_path / study.variants[0].name / "seed1"
+  assert recipe.seed == 1
+  assert recipe.pairs.test == 9
+  assert "AlignRecipe.seed = 1" in text
+
+
+def test_a_report_needs_a_run(tmp_path):
+  out = tmp_path / "run"
+  with pytest.raises(SymtuneError, match="there is no run, expected the folder of one"):
+    runs.report("align_follow", [], out, None, None)
+  assert not out.exists()
+
+
+@pytest.mark.parametrize(
+  ("binding", "message"),
+  [
+    ("AlignRecipe.gold='kind'", "AlignRecipe.gold: got 'kind', expected one of"),
+    ("RlooSettings.samples=1", "RlooSettings.samples is 1; expected 2 or more"),
+    ("RlooSettings.beta=-1.0", "RlooSettings.beta is -1.0; expected 0"),
+    ("RlooSettings.model_weight=1.0", r"ensembles is \[0\]; expected numbers"),
+    ("RlooSettings.max_kl=0.0", "max_kl is 0.0; expected above 0"),
+    ("RlooSettings.ensemble='best'", "RlooSettings.ensemble: got 'best'"),
+    ("EvaluationSettings.prompts=1", "EvaluationSettings.prompts is 1"),
+  ],
+)
+def test_bad_settings_are_one_message(binding, message):
+  with pytest.raises(SymtuneError, match=message) as caught:
+    load("align_follow", [binding])
+  assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ("binding", "message"),
+  [
+    ("PairSettings.noise=0.5", "PairSettings.noise is 0.5; expected 0 or more, below"),
+    ("RewardSettings.members=1", "uses 4 reward models, but AlignRecipe.reward trains"),
+    ("BestOfSettings.counts=(999,)", r"counts is \[999\]; expected numbers from 1"),
+    ("BestOfSettings.ensembles=(0,)", r"BestOfSettings.ensembles is \[0\]"),
+  ],
+)
+def test_bad_settings_of_reward_models_are_one_message(binding, message):
+  with pytest.raises(SymtuneError, match=message):
+    load(load("align_overoptimise").recipe, [binding])
