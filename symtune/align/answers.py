@@ -72,10 +72,8 @@ def describe(tokens: Int[Array, "answers length"], ends: Ends) -> Answers:
   last = jnp.take_along_axis(padded, places, axis=1)
   end = (last[:, -1] == ends.eos_id).astype(lengths.dtype)
   for stop in ends.stops:
-    is_stop = jnp.all(
-      last[:, reach - len(stop) :] == jnp.asarray(stop)[None, :], axis=1
-    )
-    end = jnp.maximum(end, len(stop) * is_stop)
+    is_same = last[:, reach - len(stop) :] == jnp.asarray(stop)[None, :]
+    end = jnp.where(jnp.all(is_same, axis=1), len(stop), end)
   return Answers(tokens, lengths, lengths - end, end > 0)
 
 
