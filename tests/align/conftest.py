@@ -129,15 +129,3 @@ def toy_setup(make_task, base_recipe):
     )
 
   return make
-
-
-@pytest.fixture(scope="package", autouse=True)
-def compiled_once(tmp_path_factory):
-  """The tests of this folder compile the same programs again and again."""
-  before = jax.config.values["jax_compilation_cache_dir"]
-  least = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
-  jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("jit")))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-  yield
-  jax.config.update("jax_compilation_cache_dir", before)
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
