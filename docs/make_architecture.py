@@ -41,9 +41,8 @@ def first_line(path: pathlib.Path) -> str:
 
 
 def make_rooms(folder: pathlib.Path) -> list[pathlib.Path]:
-  """A package and the packages inside it."""
-  inner = [path.parent for path in sorted(folder.glob("*/__init__.py"))]
-  return [folder, *inner]
+  """A package and the packages inside it, at any depth."""
+  return [path.parent for path in sorted(folder.rglob("__init__.py"))]
 
 
 def make_tree(package: pathlib.Path) -> str:

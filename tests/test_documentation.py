@@ -23,6 +23,8 @@ from symtune.cli.main import app, main
 from symtune.experiment.arms import Arms
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.sweep import Sweep
+from symtune.instruct.distil.settings import Distillation
+from symtune.instruct.generate.settings import SelfInstructRecipe
 from symtune.ralm.settings import RalmRecipe
 from symtune.regression.settings import Grid, RegressionRecipe
 
@@ -43,6 +45,7 @@ PROGRAMS = ("cd", "export", "git", "seqio_cache_tasks")
 RECIPES = {
   "regression": ((RegressionRecipe, Grid), "regression"),
   "ralm": ((RalmRecipe,), "ralm"),
+  "instruct": ((SelfInstructRecipe, Distillation), "instruct"),
   "align": ((AlignRecipe, Study), "align"),
 }
 COMMANDS = typer.main.get_command(app)
@@ -75,7 +78,9 @@ def _check(words: list[str]) -> None:
   settings = split_overrides(context.params.get("overrides") or [])
   if context.params.get("recipe"):
     kinds, folder = RECIPES.get(words[0], ((Recipe,), "recipes"))
-    load_settings(context.params["recipe"], kinds, settings, folder=folder)
+    recipe, _ = load_settings(context.params["recipe"], kinds, folder=folder)
+    name = recipe.recipe if isinstance(recipe, Grid) else context.params["recipe"]
+    load_settings(name, kinds, settings, folder=folder)
   if words[0] == "sweep":
     load_sweep(context.params["name"])
   if words[0] == "t5x":

@@ -65,17 +65,23 @@ def describe(tokens: Int[Array, "answers length"], ends: Ends) -> Answers:
     ends: what ends an answer.
   """
   lengths = jnp.sum(tokens != NO_TOKEN, axis=1)
-  reach = max(len(ends.stop), 1)
-  before = jnp.full((len(tokens), reach), NO_TOKEN, tokens.dtype)
+  end = jnp.zeros_like(lengths)
+  for stop in (*ends.stops, (ends.eos_id,)):
+    end = jnp.where(_ends_with(tokens, lengths, stop), len(stop), end)
+  return Answers(tokens, lengths, lengths - end, end > 0)
+
+
+def _ends_with(
+  tokens: Int[Array, "answers length"],
+  lengths: Int[Array, " answers"],
+  stop: tuple[int, ...],
+) -> Bool[Array, " answers"]:
+  """Whether the last tokens of each answer are these."""
+  before = jnp.full((len(tokens), len(stop)), NO_TOKEN, tokens.dtype)
   padded = jnp.concatenate([before, tokens], axis=1)
-  places = lengths[:, None] + jnp.arange(reach)[None, :]
+  places = lengths[:, None] + jnp.arange(len(stop))[None, :]
   last = jnp.take_along_axis(padded, places, axis=1)
-  is_eos = last[:, -1] == ends.eos_id
-  is_stop = jnp.zeros_like(is_eos)
-  if ends.stop:
-    is_stop = jnp.all(last == jnp.asarray(ends.stop)[None, :], axis=1)
-  end = jnp.where(is_eos, 1, jnp.where(is_stop, len(ends.stop), 0))
-  return Answers(tokens, lengths, lengths - end, is_eos | is_stop)
+  return jnp.all(last == jnp.asarray(stop)[None, :], axis=1)
 
 
 def sample(

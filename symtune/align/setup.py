@@ -126,7 +126,7 @@ def answer_ends(vocab: Vocab) -> Ends:
   if not isinstance(vocab, CausalVocab):
     return Ends(vocab.eos_id)
   blank_line = vocab.encode_between(_WORD, TURN_SEPARATOR, _WORD)
-  return Ends(vocab.eos_id, tuple(blank_line.tolist()))
+  return Ends(vocab.eos_id, (tuple(blank_line.tolist()),))
 
 
 def _hold_out(base: Recipe, tasks: Sequence[Task], pool: SymbolPool) -> Mixture:

@@ -59,8 +59,9 @@ def find_config(path: str, folder: str) -> pathlib.Path:
   if re.fullmatch(r"\w+", path) and named.is_file():
     return named
   known = sorted(p.stem for p in files.glob("*.gin"))
+  kind = folder[:-1] if folder.endswith("s") else f"{folder} recipe"
   raise SymtuneError(
-    f"no {folder.removesuffix('s')} at {path!r}, expected a .gin file or one of: "
+    f"no {kind} at {path!r}, expected a .gin file or one of: "
     f"{', '.join(known)}.{did_you_mean(path, known)}"
   )
 

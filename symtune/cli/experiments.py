@@ -71,6 +71,7 @@ def run(inputs: Inputs) -> None:
   """Probe, tune, probe again, report."""
   console, trackers = rich.console.Console(stderr=True), _trackers(inputs)
   experiment, gin_text = _build(inputs, console)
+  _check_asks(experiment)
   check_trainable(experiment)
   with claim(experiment, gin_text, inputs.out):
     run_experiment(experiment, inputs.out, console, trackers)
@@ -145,6 +146,7 @@ def probe(
   experiment, gin_text = _build(
     inputs, console, tunes=False, needs_tuning_rows=not checkpoints
   )
+  _check_asks(experiment)
   if checkpoints:
     opened = open_answerers(checkpoints, experiment.reader, inputs.out, dtype)
     with claim(experiment, gin_text, inputs.out):
@@ -222,6 +224,16 @@ def report(
   console.print(f"run folder: {run_dir}")
   link = (run_dir / PAGE_FILE).resolve().as_uri()
   console.print(f"lab report: {link}", soft_wrap=True, highlight=False)
+
+
+def _check_asks(experiment: Experiment) -> None:
+  """Refuses a recipe without questions."""
+  if not experiment.recipe.asks:
+    raise SymtuneError(
+      f"recipe {experiment.recipe.name} asks nothing (probe.suite is ''). Tune with "
+      f"symtune train, and ask the checkpoint with symtune instruct eval; or set "
+      f"--gin.probe.suite to a suite of probe tasks."
+    )
 
 
 def _name(step: int, experiment: Experiment) -> str:

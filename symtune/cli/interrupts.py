@@ -20,6 +20,7 @@ _KEPT = {
   "probe": f"Answers that were complete are kept in the run folder; {_GO_ON}",
   "sweep": f"What was complete is kept in the run folders; {_GO_ON}",
   "regression": f"Checkpoints that were complete are kept in the run folder; {_GO_ON}",
+  "instruct": f"Answers that were complete are kept in the run folder; {_GO_ON}",
   "align": f"What was complete is kept in the run folder; {_GO_ON}",
   "report": f"The results and the last report are as they were; {_AGAIN}",
   "convert": f"Nothing of the new checkpoint is kept; {_AGAIN}",

@@ -5,11 +5,12 @@ Recipes are read here: names become enums, so that everything behind sees typed 
 
 import dataclasses
 import enum
+from collections.abc import Sequence
 
 from symtune.checks import parse_choice
 from symtune.data.draw.index import Shots
 from symtune.data.draw.lookup import Likeness, Lookup
-from symtune.data.text.instructions import InstructionForm
+from symtune.data.text.instructions import Encoding, InstructionForm
 from symtune.errors import SymtuneError
 
 
@@ -135,6 +136,12 @@ class Instructions:
     path: the file or folder of files, inside the data folder or absolute; "" for tasks
       of your own.
     form: layout of the files; an `InstructionForm` or its name.
+    tasks: a list of the folder's tasks that are used, inside the data folder or
+      absolute, such as the training tasks of Super-NI; "" takes all.
+    instances: most rows of a task, the first ones; Tk-Instruct takes 100; None takes
+      all.
+    encodings: how a row is asked; one is drawn for each prompt. Each is an `Encoding`
+      or its name; none takes those of the data's paper, all five for Super-NI.
     leave_out: whether rows without instruction or output are left out and counted.
     rate: share of the mixture, relative to the other ingredients' rates: 0.84 beside
       symbol data at 0.16 is the dose of ablation B.3 in the paper.
@@ -148,6 +155,9 @@ class Instructions:
 
   path: str = ""
   form: InstructionForm = InstructionForm.PAIRS
+  tasks: str = ""
+  instances: int | None = None
+  encodings: Sequence[Encoding] = ()
   leave_out: bool = False
   rate: float = 1.0
   cap: int = 30_000
@@ -156,6 +166,13 @@ class Instructions:
 
   def __post_init__(self):
     _parse(self, "form", InstructionForm)
+    where = "Instructions.encodings"
+    parsed = tuple(parse_choice(Encoding, one, where) for one in self.encodings)
+    object.__setattr__(self, "encodings", parsed)  # the instance is being made
+    if self.instances is not None and self.instances < 1:
+      raise SymtuneError(
+        f"Instructions.instances: got {self.instances}, expected at least 1, or None."
+      )
 
 
 def _parse(

@@ -32,7 +32,7 @@ from symtune.data.ingredients import (
   Mixing,
   Skill,
 )
-from symtune.data.instruction_prompts import InstructionMaker
+from symtune.data.instruction_prompts import InstructionMaker, check_encodings
 from symtune.data.limits import MAX_EXAMPLES_PER_TASK
 from symtune.data.prompts import ALL_FORMATS, Prompt, PromptFormat, render_prompt
 from symtune.data.remap import LabelMap, remap_labels, with_words
@@ -138,7 +138,8 @@ class Mixture:
 
     Raises:
       SymtuneError: nothing to mix, a rate below zero, no formats, a task too small, or
-        labels to flip of a task with more than two.
+        labels to flip of a task with more than two, or
+        encodings that instruction data cannot fill.
     """
     rates = [settings.rate for settings, _ in ingredients]
     if not rates or min(rates) < 0 or not all(tasks for _, tasks in ingredients):
@@ -163,7 +164,8 @@ class Mixture:
         tasks = _choose_tasks(tasks, settings.num_tasks, seed)
         shares = _share_out(settings, tasks, mixing)
         if isinstance(settings, Instructions):
-          entries += [InstructionMaker(task) for task in tasks]
+          check_encodings(tasks, settings.encodings, "Instructions.encodings")
+          entries += [InstructionMaker(task, settings.encodings) for task in tasks]
         else:
           own = _choose_pool(settings.labels, tasks, pool, reserved)
           entries += _make_entries(settings, tasks, indices, own, tuple(formats))

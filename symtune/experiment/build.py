@@ -134,7 +134,7 @@ def build_experiment(
   tuning_pool, evaluation_pool = make_pools(recipe, vocab)
   if tunes:
     check_targets(tuning_pool.all_symbols(), vocab, recipe)
-  probe_tasks = load_suite(recipe.probe.suite, data_dir)
+  probe_tasks = load_suite(recipe.probe.suite, data_dir) if recipe.asks else ()
   mixture, leaks, absent = None, (), None
   if not needs_tuning_rows:
     absent = _find_absent(recipe, data_dir)
@@ -151,7 +151,9 @@ def build_experiment(
     exemplars=recipe.probe.exemplars,
     balanced=recipe.probe.balanced,
   )
-  probes = make_probes([*recipe.probe.probes, *own_probes], _local(data_dir))
+  probes: tuple[Probe, ...] = ()
+  if recipe.asks:
+    probes = make_probes([*recipe.probe.probes, *own_probes], _local(data_dir))
   fingerprints = [] if mixture is None else [*mixture.fingerprints]
   fingerprints += [task.fingerprint for task in probe_tasks]
   # Rows name the groups, so a folder keeps to one division of its tasks.
@@ -343,7 +345,11 @@ def make_mixture(
     if isinstance(i, Instructions):
       tasks, found = drop_instruction_leaks(
         read_instructions(
-          path_in_data(data_dir, i.path), i.form, leave_out=i.leave_out
+          path_in_data(data_dir, i.path),
+          i.form,
+          listed=path_in_data(data_dir, i.tasks) if i.tasks else None,
+          instances=i.instances,
+          leave_out=i.leave_out,
         ),
         probe_tasks,
         settings.leaks,

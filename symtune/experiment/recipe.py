@@ -51,7 +51,7 @@ class Recipe:
     optimizer: optimizer and schedule.
     loss: z-loss and label smoothing.
     train: steps, logging, checkpoints.
-    probe: evaluation tasks and their prompts.
+    probe: evaluation tasks and their prompts; with the suite "" nothing is asked.
   """
 
   name: str
@@ -65,6 +65,11 @@ class Recipe:
   loss: LossSettings
   train: TrainSettings
   probe: ProbePlan
+
+  @property
+  def asks(self) -> bool:
+    """Whether questions are asked before and after tuning."""
+    return bool(self.probe.suite)
 
 
 def mixture(
@@ -232,7 +237,8 @@ def probe(
   """The probes; 4 exemplars per class and 100 queries per task as in the paper.
 
   Args:
-    suite: name of a suite in `tasks/suites`.
+    suite: name of a suite in `tasks/suites`; "" asks nothing, for recipes whose models
+      are evaluated by `symtune instruct eval`.
     probes: names of `probe.catalog.PROBES`, or "all".
     shots: exemplars per class.
     many_shots: exemplars per class of the probes of arXiv 2303.03846: flip_share,

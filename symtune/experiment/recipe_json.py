@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from symtune.data.draw.words import DRAWS_VERSION
+from symtune.data.text.instructions import InstructionForm
 from symtune.data.tokens.causal import LossOn
 from symtune.experiment.recipe import Recipe
 from symtune.probe.probe import ExemplarSets
@@ -33,6 +34,8 @@ _LATER = {
   ("mixture", "loss_on"): LossOn.LAST,
   ("optimizer", "trainable"): EVERYTHING,
 }
+# The same of instruction data.
+_LATER_OF_INSTRUCTIONS = {"tasks": "", "instances": None, "encodings": ()}
 # Later settings of an ingredient, which are without effect unless it retrieves.
 _OF_RETRIEVED = ("retrieved", "likeness", "balanced")
 
@@ -59,6 +62,11 @@ def config_hash(recipe: Recipe, fingerprints: Sequence[str], vocab: str) -> str:
     if ingredient.get("retrieved") == 0.0:  # then the others mean nothing
       for name in _OF_RETRIEVED:
         del ingredient[name]
+    for name, default in _LATER_OF_INSTRUCTIONS.items():
+      if name in ingredient and ingredient[name] == default:
+        del ingredient[name]
+    if ingredient.get("form") is InstructionForm.SUPER_NI:
+      ingredient["prompts"] = 2  # earlier ones were skipped where examples did not fit
   text = json.dumps([DRAWS_VERSION, to_plain_json(plain), list(fingerprints), vocab])
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 

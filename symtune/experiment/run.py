@@ -193,7 +193,7 @@ def probe_model(
   Raises:
     SymtuneError: the checkpoint does not exist, or results.jsonl is damaged.
   """
-  params = _load_params(experiment, run_dir, label.step)
+  params = load_step(experiment, run_dir, label.step)
   reader, network = experiment.reader, experiment.network
   answerer = native_answerer(reader, label, network, params, run_dir)
   ask(experiment.inquiry, answerer, reader.vocab, run_dir, console)
@@ -273,7 +273,12 @@ def check_step(run_dir: pathlib.Path, step: int) -> None:
     )
 
 
-def _load_params(experiment: Experiment, run_dir: pathlib.Path, step: int) -> Params:
+def load_step(experiment: Experiment, run_dir: pathlib.Path, step: int) -> Params:
+  """The parameters of a step; those of step 0 are from the recipe's start.
+
+  Raises:
+    SymtuneError: the folder has no such step, or its files are damaged.
+  """
   check_step(run_dir, step)
   if step == 0:
     seed = experiment.recipe.train.seed

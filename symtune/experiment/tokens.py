@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from symtune.data.batches.batch import LayOut, lay_out
 from symtune.data.batches.causal_batch import lay_out_sequences
 from symtune.data.batches.windows import PromptsAt, build_window
+from symtune.data.ingredients import Instructions
 from symtune.data.mixture import Mixture
 from symtune.data.prompts import TURN_SEPARATOR
 from symtune.data.text.causal_vocab import CausalVocab
+from symtune.data.text.instructions import InstructionForm
 from symtune.data.text.vocab import Vocab
 from symtune.data.tokens.causal import CausalStream, CausalTokenizer, LossOn
 from symtune.data.tokens.stream import TokenStream
@@ -78,6 +80,17 @@ def check_kinds(recipe: Recipe, vocab: Vocab) -> None:
       "mixture.loss_on is 'every' and DecoderConfig.attention is 'prefix', expected "
       "only one of them: in a prompt that is read in both directions, each label sees "
       "itself. Use loss_on 'last', or attention 'causal'."
+    )
+  ingredients = recipe.mixture.ingredients
+  shows_turns = any(
+    isinstance(i, Instructions) and i.form is InstructionForm.SUPER_NI
+    for i in ingredients
+  )
+  if shows_turns and loss_on is LossOn.EVERY:
+    raise SymtuneError(
+      "mixture.loss_on is 'every', expected 'last': Super-NI's prompts show "
+      "definitions and explanations, and only the answer to the instance is to be "
+      "learned."
     )
 
 

@@ -20,7 +20,7 @@ from symtune.probe.probe import Score, ScoreFn
 from symtune.probe.run import CheckpointLabel
 
 Rule = Callable[[Question], str]
-_BASELINE = "baseline:"
+BASELINE = "baseline:"
 BASELINES: dict[str, Rule] = {
   "copy_input": lambda question: question.input.strip() or question.instruction,
   "copy_example": lambda question: question.example,
@@ -88,7 +88,7 @@ def open_all(
   """
   if len(set(names)) < len(names):
     raise SymtuneError(f"--model: got {list(names)}, expected each once.")
-  rules = [name for name in names if name.startswith(_BASELINE)]
+  rules = [name for name in names if name.startswith(BASELINE)]
   models = [name for name in names if name not in rules]
   found = {name: _rule(name) for name in rules}
   opened = open_answerers(models, reader, out, dtype)
@@ -97,10 +97,10 @@ def open_all(
 
 
 def _rule(name: str) -> Answerer:
-  kind = name.removeprefix(_BASELINE)
+  kind = name.removeprefix(BASELINE)
   if kind not in BASELINES:
     raise SymtuneError(
-      f"--model {name}: expected one of {', '.join(_BASELINE + b for b in BASELINES)}."
+      f"--model {name}: expected one of {', '.join(BASELINE + b for b in BASELINES)}."
       f"{did_you_mean(kind, BASELINES)}"
     )
   label = CheckpointLabel(name=name, step=0, identity=name)

@@ -14,7 +14,7 @@ import symtune
 from symtune.errors import SymtuneError
 from symtune.files import append_text
 from symtune.instruct.answerers import Answerer, Ready
-from symtune.instruct.encodings import extract_answer
+from symtune.instruct.extract import extract_answer
 from symtune.instruct.questions import Question
 from symtune.instruct.rows import (
   SCHEMA_VERSION,
@@ -95,7 +95,7 @@ def _to_row(
 ) -> AnswerRow:
   text = score.text or ""
   answer = extract_answer(text, question.encoding)
-  # The definition is the last to go (`encodings.encode`).
+  # The definition is the last to go (`encode`).
   keeps_definition = question.has_definition and score.exemplars > 0
   return AnswerRow(
     schema_version=SCHEMA_VERSION,

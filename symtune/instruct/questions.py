@@ -5,12 +5,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from symtune.data.instruction_prompts import encode
 from symtune.data.prompts import Prompt
-from symtune.data.text.instructions import InstructionTask
+from symtune.data.text.instructions import Encoding, InstructionTask
 from symtune.data.tokens.causal import CausalTokenizer
 from symtune.data.tokens.tokenizer import PromptTokenizer, PromptTooLongError
 from symtune.errors import SymtuneError
-from symtune.instruct.encodings import Encoding, encode
 from symtune.probe.probe import AnswerKind, ProbeItem
 
 

@@ -2,7 +2,7 @@
 
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,12 +19,20 @@ from symtune.instruct.tables import (
   task_table,
 )
 from symtune.instruct.tasks import BY_INSTRUCTION
-from symtune.report.lab.content import Content, of_table
+from symtune.report.lab.content import (
+  Answered,
+  Content,
+  Section,
+  SideBySide,
+  of_table,
+)
 from symtune.report.lab.page import write_content
 from symtune.report.tables import Column, Table, show_percent
 
 STEM = "report"
-_SHOWN_ANSWERS = 24
+_ANSWERS_TITLE = "Answers side by side, with ROUGE-L in %"
+_SHOWN_ANSWERS = 24  # in report.md
+_MOST_ANSWERS = 400  # in report.html
 _LONGEST_TEXT = 240  # characters of a text in the table of answers
 _SCORABLE = re.compile("[a-z0-9]", re.IGNORECASE | re.ASCII)
 
@@ -35,6 +43,10 @@ def write_report(
   questions: Sequence[Question],
   rows: Sequence[AnswerRow],
   near: Sequence[NearDuplicate] | None,
+  *,
+  title: str = "Instructions",
+  remarks: Sequence[str] = (),
+  more: Sequence[Table] = (),
 ) -> Content:
   """Writes report.md and report.html.
 
@@ -45,6 +57,9 @@ def write_report(
     rows: the answers of all models, each to all questions, in their order.
     near: test tasks that are nearly the same as a training task; None if no training
       tasks are known.
+    title: the report's title.
+    remarks: paragraphs that stand before the others.
+    more: tables that stand after the first ones.
 
   Returns:
     What the report says.
@@ -55,19 +70,21 @@ def write_report(
   several = len({row.model for row in rows}) > 1
   tables = [overall_table(rows), *([change_table(rows)] if several else [])]
   headlines = tuple(tables)
+  tables += more
   if near:
     if {pair.test for pair in near} < {row.task for row in rows}:
       tables.append(new_task_table(rows, near))
     tables.append(near_duplicate_table(near))
   if len({row.category for row in rows}) > 1:
     tables.append(category_table(rows))
-  tables.append(_answer_table(questions, rows))
-  if tasks[0].form not in BY_INSTRUCTION:
-    tables.append(task_table(rows))
+  by_task = [] if tasks[0].form in BY_INSTRUCTION else [task_table(rows)]
+  answers = Section(title=_ANSWERS_TITLE, parts=(_side_by_side(questions, rows),))
   content = Content(
-    title="Instructions",
-    remarks=tuple(f"{remark}\n" for remark in _remarks(tasks, questions, rows, near)),
-    sections=tuple(map(of_table, tables)),
+    title=title,
+    remarks=tuple(
+      f"{remark}\n" for remark in (*remarks, *_remarks(tasks, questions, rows, near))
+    ),
+    sections=(*map(of_table, tables), answers, *map(of_table, by_task)),
     results=None,
     headlines=headlines,
   )
@@ -114,14 +131,52 @@ def _remarks(
   return remarks
 
 
-def _answer_table(questions: Sequence[Question], rows: Sequence[AnswerRow]) -> Table:
-  """Some questions, evenly spread, with every model's answer and its ROUGE-L."""
-  models = list(dict.fromkeys(row.model for row in rows))
+def _side_by_side(
+  questions: Sequence[Question], rows: Sequence[AnswerRow]
+) -> SideBySide:
+  """Questions, evenly spread, with every model's answer."""
+  models = tuple(dict.fromkeys(row.model for row in rows))
   by_key = {(row.model, *row.key): row for row in rows}
-  count = min(_SHOWN_ANSWERS, len(questions))
+  answers = {q.key: [by_key[model, *q.key] for model in models] for q in questions}
+  on_page = _spread(questions, _MOST_ANSWERS)
+  return SideBySide(
+    models=models,
+    questions=tuple(_answered(one, answers[one.key]) for one in on_page),
+    sample=f"{len(on_page):,} of {len(questions):,} questions, evenly spread. An "
+    "answer is right (✓) if it matches a reference exactly.",
+    table=_answer_table(_spread(questions, _SHOWN_ANSWERS), answers, models),
+  )
+
+
+def _spread(questions: Sequence[Question], most: int) -> list[Question]:
+  """At most so many of the questions, evenly spread."""
+  count = min(most, len(questions))
   places = np.linspace(0, len(questions) - 1, count).round().astype(int)
+  return [questions[place] for place in places]
+
+
+def _answered(question: Question, answers: Sequence[AnswerRow]) -> Answered:
+  return Answered(
+    where=f"{question.encoding} · {question.task}",
+    asked=(
+      ("Instruction", question.instruction),
+      ("Input", question.input),
+      ("Reference", question.references[0]),
+    ),
+    answers=tuple(row.text for row in answers),
+    notes=tuple(f"ROUGE-L {show_percent(row.rouge_l)}" for row in answers),
+    right=tuple(row.exact for row in answers),
+  )
+
+
+def _answer_table(
+  questions: Sequence[Question],
+  answers: Mapping[tuple[str, str, int], Sequence[AnswerRow]],
+  models: Sequence[str],
+) -> Table:
+  """A row for each question, with every model's answer and its ROUGE-L."""
   return Table(
-    title="Answers side by side, with ROUGE-L in %",
+    title=_ANSWERS_TITLE,
     columns=tuple(
       Column(title=title, is_number=False)
       for title in ("task", "encoding", "instruction", "input", "reference", *models)
@@ -130,21 +185,20 @@ def _answer_table(questions: Sequence[Question], rows: Sequence[AnswerRow]) -> T
       (
         question.task,
         str(question.encoding),
-        _short(question.instruction),
-        _short(question.input),
-        _short(question.references[0]),
-        *(_answer_cell(by_key[model, *question.key]) for model in models),
+        shortened(question.instruction),
+        shortened(question.input),
+        shortened(question.references[0]),
+        *(
+          f"{shortened(row.text)} ({show_percent(row.rouge_l)})"
+          for row in answers[question.key]
+        ),
       )
-      for question in (questions[place] for place in places)
+      for question in questions
     ),
   )
 
 
-def _answer_cell(row: AnswerRow) -> str:
-  return f"{_short(row.text)} ({show_percent(row.rouge_l)})"
-
-
-def _short(text: str) -> str:
-  """The beginning of a text, in one line."""
+def shortened(text: str) -> str:
+  """The beginning of a text, in one line, as tables show it."""
   line = " ".join(text.split())
   return line if len(line) <= _LONGEST_TEXT else f"{line[:_LONGEST_TEXT]}…"

@@ -1,12 +1,14 @@
 """The rows of answers.jsonl: a question, an answer and its scores, one per line.
 
-Every line ends with a checksum, as in results.jsonl (`probe/results.py`).
+Every line ends with a checksum, as in results.jsonl (`probe/results.py`). The rows of
+other files are read and written in the same way.
 """
 
 import dataclasses
 import json
 import os
 import pathlib
+from typing import Any, TypeVar
 
 from symtune.bounded import parse_json, read_bytes, split_lines
 from symtune.checks import check_types
@@ -15,6 +17,7 @@ from symtune.probe.results import CHECKSUM, add_checksum
 
 SCHEMA_VERSION = 1
 _MAX_BYTES = 20_000_000_000
+_Row = TypeVar("_Row")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class AnswerRow:
     identity: what answered: a hash of the weights and settings, or a baseline's name.
     parameters: number of parameters; None for a baseline.
     dtype: type in which the model computed; None for a baseline.
-    encoding: how the question was asked (`encodings.Encoding`).
+    encoding: how the question was asked (`Encoding`).
     task: name of the task.
     category: what kind of task it is.
     instance: number of the instance in the task, from 0.
@@ -83,13 +86,22 @@ class AnswerRow:
     return self.examples < self.examples_asked or self.lost_definition
 
 
-def to_json(row: AnswerRow) -> str:
-  """One line of JSON without a newline: sorted keys, then the checksum."""
+def to_json(row: Any) -> str:
+  """A row as one line of JSON without a newline: sorted keys, then the checksum."""
   return add_checksum(json.dumps(vars(row), sort_keys=True, ensure_ascii=False))
 
 
 def read_rows(path: pathlib.Path) -> list[AnswerRow]:
-  """Reads and checks answers.jsonl; a missing file has no rows.
+  """Reads and checks answers.jsonl (`read_lines`)."""
+  return read_lines(path, AnswerRow)
+
+
+def read_lines(path: pathlib.Path, kind: type[_Row]) -> list[_Row]:
+  """Reads and checks a file of rows; a missing file has none.
+
+  Args:
+    path: the file.
+    kind: dataclass of its rows, with a field `schema_version`.
 
   Raises:
     SymtuneError: a line is damaged or has another schema; names file and line.
@@ -99,7 +111,8 @@ def read_rows(path: pathlib.Path) -> list[AnswerRow]:
   *lines, last = split_lines(read_bytes(path, _MAX_BYTES))
   if last:
     lines.append(last)
-  return [_parse(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1)]
+  places = [f"{path}, line {i}" for i in range(1, len(lines) + 1)]
+  return [_parse(line, at, kind) for line, at in zip(lines, places, strict=True)]
 
 
 def drop_torn_line(path: pathlib.Path) -> None:
@@ -115,7 +128,7 @@ def drop_torn_line(path: pathlib.Path) -> None:
       os.truncate(path, whole)
 
 
-def _parse(line: bytes, where: str) -> AnswerRow:
+def _parse(line: bytes, where: str, kind: type[_Row]) -> _Row:
   values = parse_json(line, where)
   if not isinstance(values, dict) or CHECKSUM not in values:
     raise SymtuneError(f"{where}: got no row with a checksum. {_ADVICE}")
@@ -126,14 +139,15 @@ def _parse(line: bytes, where: str) -> AnswerRow:
       f"{where}: the checksum is not the line's: it was changed after it was written. "
       f"{_ADVICE}"
     )
-  names = {field.name for field in dataclasses.fields(AnswerRow)}
+  names = {field.name for field in dataclasses.fields(kind)}  # pyright: ignore
   if body.get("schema_version") != SCHEMA_VERSION or set(body) != names:
     raise SymtuneError(
       f"{where}: got schema_version {body.get('schema_version')!r} and {len(body)} "
       f"keys, expected {SCHEMA_VERSION} and {len(names)}. Read the file with the "
       f"release of symtune that wrote it."
     )
-  return AnswerRow(**{**body, "references": tuple(body["references"])})
+  lists = {name: tuple(v) for name, v in body.items() if isinstance(v, list)}
+  return kind(**body | lists)
 
 
-_ADVICE = "Restore the line, or evaluate again into another folder (--out)."
+_ADVICE = "Restore the line, or start again in another folder (--out)."

@@ -10,13 +10,13 @@ import rich.console
 
 from symtune.checks import check_types
 from symtune.convert.tokenizer.read import read_vocab
-from symtune.data.text.instructions import InstructionForm, InstructionTask
+from symtune.data.instruction_prompts import DEFAULT_ENCODING, check_encodings
+from symtune.data.text.instructions import Encoding, InstructionForm, InstructionTask
 from symtune.errors import SymtuneError
 from symtune.experiment.folder import claim_folder, git_commit
 from symtune.experiment.recipe_json import to_plain_json
 from symtune.experiment.tokens import Reader
 from symtune.instruct.answerers import Answerer, open_all
-from symtune.instruct.encodings import DEFAULT_ENCODING, Encoding, check_encodings
 from symtune.instruct.evaluate import ANSWERS_FILE, evaluate
 from symtune.instruct.overlaps import find_near_duplicates
 from symtune.instruct.questions import Question, check_readable, make_questions

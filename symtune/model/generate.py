@@ -8,7 +8,12 @@ from jaxtyping import Array, Bool, Int, Key, UInt32
 
 from symtune.errors import SymtuneError
 from symtune.model.network import Params, Transformer
-from symtune.model.sampling import Choose, likeliest, make_sampler
+from symtune.model.sampling import (
+  Choose,
+  likeliest,
+  make_sampler,
+  penalize_presence,
+)
 
 PAD_ID = 0
 EOS_ID = 1
@@ -64,16 +69,20 @@ def generate_greedy(
   params: Params,
   inputs: Int[Array, "batch enc_length"],
   max_length: int,
+  *,
+  presence_penalty: float = 0.0,
 ) -> Int[Array, "batch max_length"]:
   """Takes the likeliest token, position by position, until EOS.
 
-  Stops early once every row has ended. Pure; jit it with network and max_length static.
+  Stops early once every row has ended. Pure; jit it with network, max_length and
+  presence_penalty static.
 
   Args:
     network: The network.
     params: Its parameters.
     inputs: One prompt per row, 0 for padding.
     max_length: Most tokens to generate, EOS included.
+    presence_penalty: Taken from the logits of tokens that the row already holds.
 
   Returns:
     Generated ids, int32: EOS is kept, padding (0) follows it.
@@ -81,7 +90,8 @@ def generate_greedy(
   Raises:
     SymtuneError: max_length is not positive.
   """
-  return _generate(network, params, inputs, max_length, likeliest)
+  choose = penalize_presence(likeliest, presence_penalty)
+  return _generate(network, params, inputs, max_length, choose)
 
 
 def generate_sampled(
@@ -93,13 +103,15 @@ def generate_sampled(
   *,
   temperature: float = 1.0,
   top_k: int | None = None,
+  top_p: float | None = None,
+  presence_penalty: float = 0.0,
   samples: int = 1,
 ) -> Int[Array, "_rows max_length"]:
   """Draws tokens, position by position, until EOS.
 
   Row r at step s draws with `fold_in(fold_in(rng_key, r), s)`, so a row's tokens do not
-  depend on the rows after it or on max_length. Pure; jit it with network, max_length,
-  temperature, top_k and samples static.
+  depend on the rows after it or on max_length. Pure; jit it with network, max_length
+  and the settings of the draw static.
 
   Args:
     network: The network.
@@ -109,23 +121,28 @@ def generate_sampled(
     rng_key: Random key.
     temperature: Divides the logits; below 1 sharpens, above 1 flattens.
     top_k: Draw only among this many of the likeliest tokens; None: among all.
+    top_p: Draw only among the fewest tokens that are this likely together; None: among
+      all.
+    presence_penalty: Taken from the logits of tokens that the row already holds.
     samples: Rows of each prompt, one after another; the encoder reads it once.
 
   Returns:
     Generated ids, int32: EOS is kept, padding (0) follows it.
 
   Raises:
-    SymtuneError: max_length, temperature or top_k is not positive, or top_k exceeds the
-      vocabulary.
+    SymtuneError: max_length, temperature or top_k is not positive, top_k exceeds the
+      vocabulary, or top_p is not in (0, 1].
   """
-  draw = make_sampler(
+  choose = make_sampler(
     rng_key,
     rows=samples * len(inputs),
     vocab_size=network.config.vocab_size,
     temperature=temperature,
     top_k=top_k,
+    top_p=top_p,
   )
-  return _generate(network, params, inputs, max_length, draw, samples)
+  choose = penalize_presence(choose, presence_penalty)
+  return _generate(network, params, inputs, max_length, choose, samples)
 
 
 def _generate(
@@ -136,7 +153,7 @@ def _generate(
   choose: Choose,
   samples: int = 1,
 ) -> Int[Array, "_rows max_length"]:
-  """Runs the decoder step by step; `choose` turns (logits, step) into tokens."""
+  """Runs the decoder step by step; `choose` takes the tokens."""
   if max_length < 1:
     raise SymtuneError(f"max_length is {max_length}; expected at least 1.")
   variables = {"params": params}
@@ -160,7 +177,7 @@ def _generate(
       mutable=["cache"],
       method="decode",
     )
-    chosen = choose(logits[:, -1, :], state.step).astype(jnp.int32)
+    chosen = choose(logits[:, -1, :], state.step, state.output).astype(jnp.int32)
     token = jnp.where(state.is_done, PAD_ID, chosen)[:, None]
     return _State(
       step=state.step + 1,

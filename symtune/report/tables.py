@@ -202,8 +202,13 @@ def to_markdown(table: Table) -> str:
   )
 
 
-def to_terminal(table: Table) -> rich.table.Table:
-  """A table for a Rich console, 80 characters wide, with intervals on a second line."""
+def to_terminal(table: Table, text_width: int = 12) -> rich.table.Table:
+  """A table for a Rich console, 80 characters wide, with intervals on a second line.
+
+  Args:
+    table: the table.
+    text_width: characters after which a text goes on in the next line.
+  """
   shown = rich.table.Table(
     title=table.title,
     box=rich.box.SIMPLE_HEAD,
@@ -216,7 +221,7 @@ def to_terminal(table: Table) -> rich.table.Table:
     shown.add_column(
       _in_lines(column.title),
       justify="right" if column.is_number else "left",
-      max_width=None if column.is_number else 12,
+      max_width=None if column.is_number else text_width,
       overflow="fold",
     )
   for row in table.rows:

@@ -33,6 +33,7 @@ class ScheduleName(enum.StrEnum):
   CONSTANT = "constant"
   LINEAR_WARMUP = "linear_warmup"
   WARMUP_LINEAR_DECAY = "warmup_linear_decay"
+  WARMUP_COSINE_DECAY = "warmup_cosine_decay"
   WARMUP_RSQRT = "warmup_rsqrt"
 
 
@@ -46,7 +47,7 @@ class OptimSettings:
       square of each parameter, so its rates (1e-3) are larger than AdamW's (1e-4).
     schedule: how the rate depends on the step.
     warmup_steps: number of steps of linear warm-up; 0 means no warm-up.
-    total_steps: the step at which `warmup_linear_decay` reaches 0; other schedules
+    total_steps: the step at which a schedule that decays reaches 0; other schedules
       ignore it.
     weight_decay: in each step, AdamW shrinks every parameter that has two axes by the
       share `learning_rate * weight_decay`; Adafactor shrinks every parameter by the
@@ -99,7 +100,8 @@ def _check_schedule(settings: OptimSettings) -> None:
       f"schedule {name} has no warm-up, but warmup_steps is {warmup}. "
       f"Use schedule {ScheduleName.LINEAR_WARMUP}, or warmup_steps 0."
     )
-  if name is ScheduleName.WARMUP_LINEAR_DECAY and (
+  decays = (ScheduleName.WARMUP_LINEAR_DECAY, ScheduleName.WARMUP_COSINE_DECAY)
+  if name in decays and (
     settings.total_steps is None or settings.total_steps <= warmup
   ):
     raise SymtuneError(
@@ -116,6 +118,7 @@ def make_schedule(settings: OptimSettings) -> optax.Schedule:
       constant             p
       linear_warmup        p * ramp(s)
       warmup_linear_decay  p * ramp(s), then p * (T - s) / (T - w), 0 from T on
+      warmup_cosine_decay  p * ramp(s), then p * (1 + cos(pi * (s - w) / (T - w))) / 2
       warmup_rsqrt         p * ramp(s) * sqrt(w / max(s, w))
 
   As in T5X, a warm-up starts from 0, so its first update changes nothing. T5X's
@@ -138,6 +141,10 @@ def make_schedule(settings: OptimSettings) -> optax.Schedule:
         assert total is not None
         left = jnp.clip((total - now) / (total - warmup), 0.0, 1.0)
         shape = jnp.minimum(ramp, left)
+      case ScheduleName.WARMUP_COSINE_DECAY:
+        assert total is not None
+        done = jnp.clip((now - warmup) / (total - warmup), 0.0, 1.0)
+        shape = ramp * (1.0 + jnp.cos(jnp.pi * done)) / 2.0
       case ScheduleName.WARMUP_RSQRT:
         shape = ramp * jnp.sqrt(warmup / jnp.maximum(now, warmup))
     return jnp.float32(peak) * shape

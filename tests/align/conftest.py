@@ -68,7 +68,7 @@ def train(steps: int) -> TrainSettings:
 def world(request):
   """A policy of each kind, its parameters, and a padded batch of two prompts."""
   network = make_network(T5 if request.param == "t5" else DECODER)
-  ends = Ends(1) if request.param == "t5" else Ends(1, (6, 7))
+  ends = Ends(1) if request.param == "t5" else Ends(1, ((6, 7),))
   policy = Policy(network=network, ends=ends, max_length=4)
   prompts = jax.numpy.array([[3, 4, 5, 1, 0], [8, 9, 1, 0, 0]], jax.numpy.int32)
   params = init_params(network, jax.random.key(1))

@@ -25,7 +25,7 @@ def test_what_ends_an_answer():
   tokens = jnp.array(
     [[5, 1, -1, -1], [5, 6, 7, -1], [6, 5, 9, 7], [1, -1, -1, -1], [6, 7, -1, -1]]
   )
-  found = describe(tokens, Ends(1, (6, 7)))
+  found = describe(tokens, Ends(1, ((6, 7),)))
   assert found.lengths.tolist() == [2, 3, 4, 1, 2]
   assert found.is_ended.tolist() == [True, True, False, True, True]
   assert found.contents.tolist() == [1, 1, 4, 0, 0]

@@ -134,5 +134,7 @@ def test_bad_settings_are_one_message(binding, message):
 
 
 def test_an_unknown_name_lists_the_recipes():
-  with pytest.raises(SymtuneError, match=r"no regression at 'tiny'.*regression_garg"):
+  with pytest.raises(
+    SymtuneError, match=r"no regression recipe at 'tiny'.*regression_garg"
+  ):
     load("tiny")

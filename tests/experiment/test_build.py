@@ -122,6 +122,20 @@ def test_more_probes_may_be_asked_in_the_same_folder():
   assert config_hash(other, ["f"], "v") != config_hash(recipe, ["f"], "v")
 
 
+def test_settings_of_instruction_data_count_where_they_are_used():
+  recipe, _ = load_recipe("tk_instruct_t5_xl")
+  (data,) = recipe.mixture.ingredients
+
+  def hash_with(**changes):
+    ingredients = (dataclasses.replace(data, **changes),)
+    mixture = dataclasses.replace(recipe.mixture, ingredients=ingredients)
+    other = dataclasses.replace(recipe, mixture=mixture)
+    return config_hash(other, ["f"], "v")
+
+  changes = [{}, {"tasks": ""}, {"instances": None}, {"encodings": ("definition",)}]
+  assert len({hash_with(**change) for change in changes}) == len(changes)
+
+
 def test_shared_exemplars_are_another_experiment():
   recipe, _ = load_recipe("microworld", FEW)
   assert recipe.probe.exemplars is ExemplarSets.PER_QUERY

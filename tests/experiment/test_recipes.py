@@ -11,6 +11,7 @@ from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_recipe
 from symtune.data.prompts import ALL_FORMATS
 from symtune.data.text.vocab import SentencePieceVocab
+from symtune.errors import SymtuneError
 from symtune.experiment.build import build_experiment, make_batches, make_pools
 from symtune.model.config import T5Config
 from symtune.model.networks import param_shapes
@@ -19,7 +20,9 @@ RECIPES = sorted((resource_dir("gin_configs") / "recipes").glob("*.gin"))
 DECODERS = [
   path
   for path in RECIPES
-  if "models/decoder" in path.read_text() and not path.stem.endswith("_cpu")
+  if "models/decoder" in path.read_text()
+  and not path.stem.endswith("_cpu")
+  and not path.stem.startswith(("tk_instruct_", "alpaca_"))
 ]
 TOY = ["mixture.batch_size=2", "mixture.window=32", "probe.max_queries=1"]
 TOY_T5 = [
@@ -67,7 +70,27 @@ def toy_rows(tmp_path_factory, question_files):
     ]
     text = "\n".join(json.dumps(row) for row in rows)
     (folder / f"{card.rows}.jsonl").write_text(text + "\n")
+  _write_instructions(folder)
   return folder
+
+
+def _write_instructions(folder):
+  """Alpaca's file, and a training task and a test task of Super-NI."""
+  row = {"instruction": "Add.", "input": "1 and 2", "output": "3"}
+  (folder / "alpaca_data.json").write_text(json.dumps([row]))
+  tasks = folder / "natural-instructions" / "tasks"
+  splits = folder / "natural-instructions" / "splits" / "default"
+  tasks.mkdir(parents=True)
+  splits.mkdir(parents=True)
+  shown = {"input": "1 and 1", "output": "2", "explanation": "It is two."}
+  for name, answer in (("task001_train", "3"), ("task002_test", "never")):
+    task = {
+      "Definition": ["Add."],
+      "Positive Examples": [shown],
+      "Instances": [{"input": f"{i}", "output": [answer]} for i in range(9)],
+    }
+    (tasks / f"{name}.json").write_text(json.dumps(task))
+  (splits / "train_tasks.txt").write_text("task001_train\n")
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +193,29 @@ def test_a_recipe_may_bring_synonyms_of_its_own(tmp_path):
 def test_the_microworld_knows_every_format_that_a_probe_draws(name):
   recipe, _ = load_recipe(name)
   assert set(recipe.mixture.formats) == set(ALL_FORMATS)
+
+
+def test_instruction_recipes_are_the_papers(toy_rows, small_vocab_path):
+  """Tk-Instruct: 757 tasks x 100 instances x 2 epochs; Alpaca: 52,002 rows x 3."""
+  tk, alpaca = (
+    load_recipe(name)[0] for name in ("tk_instruct_t5_xl", "alpaca_llama32_1b")
+  )
+  assert tk.train.steps == -(-757 * 100 * 2 // tk.mixture.batches.batch_size)
+  assert alpaca.train.steps == round(52_002 * 3 / alpaca.mixture.batches.batch_size)
+  assert alpaca.optimizer.total_steps == alpaca.train.steps
+  assert not tk.asks
+  recipe, _ = load_recipe(
+    "tk_instruct_t5_xl", [*TOY, *TOY_T5, "Recipe.checkpoint=None"]
+  )
+  experiment = build_experiment(recipe, data_dir=toy_rows, vocab_path=small_vocab_path)
+  assert not len(experiment.questions)
+  prompts = experiment.mixture.prompts(range(40))
+  assert {prompt.choices for prompt in prompts} == {("3",)}  # no test task
+  assert len({prompt.inputs.split("1 and 1")[0] for prompt in prompts}) > 2
+
+
+def test_only_answers_are_learned_from_super_ni(toy_rows, toy_tokenizer):
+  settings = [*TOY, *TOY_DECODER, "Recipe.checkpoint=None", "mixture.loss_on=every"]
+  recipe, _ = load_recipe("tk_instruct_smollm2_135m", settings)
+  with pytest.raises(SymtuneError, match="only the answer to the instance is to be"):
+    build_experiment(recipe, data_dir=toy_rows, vocab_path=toy_tokenizer)

@@ -46,6 +46,10 @@ include 'part.gin'
 recipe.Recipe.seed = 3
 """
 EVALUATE = "instruct eval --data {here}/instruct/tasks --model baseline:reference --out"
+GENERATE = (  # nobody listens there, and files are read before anybody is asked
+  "instruct generate self_instruct --generator http://127.0.0.1:9 --out {out} "
+  "--gin.ServerSettings.model=x --gin.ServerSettings.retries=0"
+)
 # For optional files: a link that leads nowhere is no file.
 NO_FILE = ("missing", "dangling", "circular")
 
@@ -139,6 +143,7 @@ SAMPLES = {
   "split": Sample(
     "instruct/test.txt", f"{EVALUATE} {{out}} --tasks {{here}}/instruct/test.txt"
   ),
+  "seeds": Sample("seeds.jsonl", f"{GENERATE} --seeds {{here}}/seeds.jsonl"),
   "answers": Sample(
     "instruct/out/answers.jsonl",
     f"{EVALUATE} {{here}}/instruct/out",
@@ -154,6 +159,8 @@ def make_samples(here: pathlib.Path) -> None:
   (here / "own.yaml").write_text(SUITE)
   for name in ("mine.jsonl", "sst2.jsonl", "passages.jsonl"):
     (here / name).write_text("".join(json.dumps(r) + "\n" for r in rows()))
+  seeds = (json.dumps({"instruction": f"Name {n} things."}) for n in range(20))
+  (here / "seeds.jsonl").write_text("".join(f"{line}\n" for line in seeds))
   table = ["text,label_name", *(f"{r['text']},{r['label_name']}" for r in rows())]
   (here / "table.csv").write_text("\n".join(table) + "\n")
   (here / "recipe.gin").write_text(RECIPE)

@@ -9,6 +9,7 @@ QUICK = (
   "--gin.probe.probes=['settings'] "
 )
 EVALUATE = "instruct eval --out out --model baseline:reference "
+DISTIL = "instruct distil distil_microworld --out out "
 WRONG = {
   # Arguments and options.
   "frobnicate": "No such command",
@@ -35,13 +36,20 @@ WRONG = {
   "report nowhere --rule best": "--rule: got 'best'",
   "instruct": "Commands:",
   "instruct eval": "Missing option",
-  EVALUATE + "--data nowhere": "nowhere: there is no file",
+  EVALUATE + "--data nowhere": "nothing at nowhere",
   EVALUATE + "--data . --form flan": "--form: got 'flan'",
   EVALUATE + "--data . --instances 0": "--instances",
   EVALUATE + "--data . --max-inputs 0": "--max-inputs",
   EVALUATE + "--data . --tasks nowhere.txt": "nowhere.txt: the list",
   EVALUATE + "--data . --train-tasks nowhere.txt": "--train-tasks nowhere.txt",
   EVALUATE + "--data . --encoding cot": "--encoding: got 'cot'",
+  "instruct distil": "Missing argument",
+  "instruct distil nowhere": "no instruct recipe at 'nowhere'",
+  "instruct distil distil_smollm2": "nothing at instructions.jsonl",
+  DISTIL + "--slice x9-3": "x9-3",
+  DISTIL + "--gin.Teacher.licence=''": "Teacher.licence: got no text",
+  DISTIL + "--gin.Teacher.encoding=cot": "Teacher.encoding: got 'cot'",
+  RUN + "--gin.probe.suite=''": "asks nothing",
   "tasks --suite nope": "nope",
   "tasks --suite nope.yaml": "nope.yaml: cannot be read",
   "preview nope": "unknown task card 'nope'",

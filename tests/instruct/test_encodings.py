@@ -2,14 +2,10 @@
 
 import pytest
 
-from symtune.data.text.instructions import InstructionForm
+from symtune.data.instruction_prompts import check_encodings, encode
+from symtune.data.text.instructions import Encoding, InstructionForm
 from symtune.errors import SymtuneError
-from symtune.instruct.encodings import (
-  Encoding,
-  check_encodings,
-  encode,
-  extract_answer,
-)
+from symtune.instruct.extract import extract_answer
 from symtune.instruct.tasks import read_tasks
 
 _DEFINITION = "Definition: Is it a fruit or an animal?\n\n"

@@ -9,10 +9,9 @@ import typer.testing
 from family_models import write_model
 
 from symtune.cli.main import app
-from symtune.data.text.instructions import InstructionForm
+from symtune.data.text.instructions import Encoding, InstructionForm
 from symtune.errors import SymtuneError
 from symtune.instruct import evaluate as evaluation
-from symtune.instruct.encodings import Encoding
 from symtune.instruct.rows import read_rows
 from symtune.instruct.run import EvalSettings, run_evaluation
 from symtune.model.decoder.config import DecoderConfig

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from symtune.data.text.instructions import InstructionForm
+from symtune.data.text.task_files import read_names
 from symtune.errors import SymtuneError
 from symtune.instruct.overlaps import find_near_duplicates
-from symtune.instruct.tasks import check_strict, read_names, read_tasks
+from symtune.instruct.tasks import check_strict, read_tasks
 
 SUPER_NI = InstructionForm.SUPER_NI
 
@@ -59,7 +60,7 @@ def test_splits(folder, tmp_path):
     read_names(tmp_path / "none.txt")
   with pytest.raises(SymtuneError, match="names files of a folder"):
     read_tasks(folder / "task001_kind.json", SUPER_NI, listed=test)
-  with pytest.raises(SymtuneError, match="no file at"):
+  with pytest.raises(SymtuneError, match="nothing at"):
     read_tasks(tmp_path / "none", SUPER_NI)
 
 

@@ -225,7 +225,7 @@ class _Speaks:
 
   def generate(self, inputs, lengths, ends, max_length):
     assert ends.eos_id == EOS
-    assert len(ends.stop) == 2
+    assert [len(stop) for stop in ends.stops] == [2]
     assert (inputs[:, 0] == BOS).sum() == len(self._ids)
     rows = np.full((len(inputs), 24), -1)
     for row, ids in zip(rows, self._ids, strict=False):

@@ -195,6 +195,18 @@ def test_schedule_values(settings, wanted):
     assert float(got) == rate, step
 
 
+def test_cosine_decay_is_that_of_optax():
+  name = ScheduleName.WARMUP_COSINE_DECAY
+  settings = OptimSettings(
+    learning_rate=2.0, schedule=name, warmup_steps=4, total_steps=12
+  )
+  steps = jnp.arange(20, dtype=jnp.float32)
+  wanted = optax.warmup_cosine_decay_schedule(0.0, 2.0, warmup_steps=4, decay_steps=12)
+  np.testing.assert_allclose(
+    make_schedule(settings)(steps), wanted(steps), rtol=1e-6, atol=1e-6
+  )
+
+
 @pytest.mark.parametrize(
   ("settings", "message"),
   [

@@ -6,9 +6,12 @@ from typing import Annotated
 import typer
 
 from symtune.cli import options
+from symtune.cli.instruct.distil import distil
+from symtune.cli.instruct.generate import generate
+from symtune.cli.instruct.show import show
 
 app = typer.Typer(
-  help="Evaluate models on instructions.",
+  help="Instruction data: evaluate models, let them write it, distil them.",
   no_args_is_help=True,
   rich_markup_mode=None,
 )
@@ -16,7 +19,13 @@ app = typer.Typer(
 
 @app.callback()
 def instruct() -> None:
-  """Evaluate models on instructions."""
+  """Instruction data: evaluate models, let them write it, distil them."""
+
+
+# Unknown options, such as --gin.NAME=VALUE, become arguments of the command.
+_WITH_GIN = {"ignore_unknown_options": True}
+app.command("generate", context_settings=_WITH_GIN)(generate)
+app.command("distil", context_settings=_WITH_GIN)(distil)
 
 
 @app.command("eval")
@@ -78,10 +87,8 @@ def evaluate(
   import rich.console
 
   from symtune.checks import parse_choice
-  from symtune.data.text.instructions import InstructionForm
-  from symtune.instruct.encodings import Encoding
+  from symtune.data.text.instructions import Encoding, InstructionForm
   from symtune.instruct.run import EvalSettings, run_evaluation
-  from symtune.report.tables import to_terminal
 
   settings = EvalSettings(
     data=data,
@@ -100,10 +107,4 @@ def evaluate(
   content = run_evaluation(
     settings, model, out, rich.console.Console(stderr=True), vocab=vocab, dtype=dtype
   )
-  console = rich.console.Console()
-  for table in content.headlines:
-    console.print(to_terminal(table))
-    console.line()
-  console.print(f"report: {out / 'report.md'}", highlight=False)
-  page = (out / "report.html").resolve().as_uri()
-  console.print(f"lab report: {page}", soft_wrap=True, highlight=False)
+  show(content, out)

@@ -24,7 +24,7 @@ from typing import Any
 from etils import epath
 
 from symtune.bounded import parse_json, read_bytes, split_lines
-from symtune.cards.resources import data_path
+from symtune.data.text.task_files import find_files
 from symtune.errors import SymtuneError
 
 _MAX_FILE_BYTES = 4_000_000_000
@@ -38,6 +38,20 @@ class InstructionForm(enum.StrEnum):
   ALPACA = "alpaca"
   SELF_INSTRUCT = "self_instruct"
   SUPER_NI = "super_ni"
+
+
+class Encoding(enum.StrEnum):
+  """What a prompt shows besides the instance; `instruction_prompts.py` has texts."""
+
+  DEFINITION = "definition"  # the definition only
+  POSITIVE = "positive"  # and two examples of right answers
+  NEGATIVE = "negative"  # and two examples of wrong answers
+  EXPLAINED = "explained"  # the definition, and two right answers with explanations
+  EXAMPLES = "examples"  # two examples of right answers only
+  ALPACA = "alpaca"  # the templates of Stanford Alpaca
+  SELF_INSTRUCT = "self_instruct"  # "Task: ...", "Input: ...", "Output:"
+  PLAIN = "plain"  # the input of a pair, which is a whole prompt
+  STEP_BY_STEP = "step_by_step"  # the data's own, then "Let's think step by step."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,31 +104,32 @@ class InstructionTask:
 
 
 def read_instructions(
-  path: str | os.PathLike[str], form: InstructionForm, *, leave_out: bool = False
+  path: str | os.PathLike[str],
+  form: InstructionForm,
+  *,
+  listed: str | os.PathLike[str] | None = None,
+  instances: int | None = None,
+  leave_out: bool = False,
 ) -> tuple[InstructionTask, ...]:
-  """Reads a file, or every `.json` and `.jsonl` file of a folder, sorted by name.
+  """Reads a file, or `.json` and `.jsonl` files of a folder.
 
   Args:
     path: the file or folder.
     form: layout of the files.
+    listed: a list of the folder's tasks to read, in this order
+      (`task_files.read_names`); None reads all, sorted by name.
+    instances: most rows of a task, the first ones; None keeps all.
     leave_out: leave out and count rows without instruction or output.
 
   Returns:
     One task per file.
 
   Raises:
-    SymtuneError: nothing is there, or a file has the wrong form; names file and line.
+    SymtuneError: nothing is there, a listed task is missing, or a file has the wrong
+      form; names file and line.
   """
-  path = data_path(path)
-  files = [path]
-  if path.is_dir():
-    files = sorted(f for f in path.iterdir() if f.suffix in (".json", ".jsonl"))
-  if not files or not files[0].is_file():
-    raise SymtuneError(
-      f"instruction data: nothing at {path}, expected a .json or .jsonl file, or a "
-      f"folder of them."
-    )
-  return tuple(_read_file(file, form, leave_out) for file in files)
+  tasks = [_read_file(file, form, leave_out) for file in find_files(path, listed)]
+  return tuple(dataclasses.replace(t, rows=t.rows[:instances]) for t in tasks)
 
 
 def _read_file(

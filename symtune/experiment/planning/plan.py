@@ -114,7 +114,8 @@ class Workload:
     """Bytes that one packed row keeps for the backward pass on a device of a group."""
     batches = self.recipe.mixture.batches
     return row_activation_bytes(
-      local_config(self.recipe.model, model_devices),
+      # Pyright does not know that flax's dataclasses are frozen.
+      local_config(self.recipe.model, model_devices),  # pyright: ignore
       batches.input_length,
       batches.target_length,
     )

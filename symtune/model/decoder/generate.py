@@ -1,6 +1,6 @@
 """Greedy and sampled generation, one token at a time, on a key-value cache.
 
-A row ends with EOS, or with a given sequence of tokens such as those of a blank line.
+A row ends with EOS, or with given sequences of tokens such as those of a blank line.
 Rows of different lengths are padded on the right: slots of the cache know their
 positions, so that the first generated token of each row follows its own last one.
 """
@@ -16,7 +16,12 @@ from symtune.model.decoder.cache import Cache, empty_cache, repeat_rows
 from symtune.model.decoder.config import PromptAttention
 from symtune.model.decoder.masks import row_mask
 from symtune.model.decoder.network import Decoder, Params
-from symtune.model.sampling import Choose, likeliest, make_sampler
+from symtune.model.sampling import (
+  Choose,
+  likeliest,
+  make_sampler,
+  penalize_presence,
+)
 
 NO_TOKEN = -1  # after the end of a row: any other number may be a token
 
@@ -26,11 +31,11 @@ class Ends(NamedTuple):
 
   Attributes:
     eos_id: The row ends with this token.
-    stop: It also ends with these tokens, one after another; empty: with EOS alone.
+    stops: It also ends with any of these sequences of tokens.
   """
 
   eos_id: int
-  stop: tuple[int, ...] = ()
+  stops: tuple[tuple[int, ...], ...] = ()
 
 
 class _State(NamedTuple):
@@ -38,7 +43,7 @@ class _State(NamedTuple):
 
   Attributes:
     step: Tokens of each row so far.
-    output: The tokens, after as many others as the stop sequence can reach back.
+    output: The tokens, after as many others as a stop sequence can reach back.
     is_done: Rows that have ended.
     cache: What was read so far; not yet the last token.
   """
@@ -56,11 +61,13 @@ def generate_greedy(
   lengths: Int[Array, " batch"],
   ends: Ends,
   max_length: int,
+  *,
+  presence_penalty: float = 0.0,
 ) -> Int[Array, "batch {max_length}"]:
   """Takes the likeliest token, position by position, until the row ends.
 
-  Stops early once every row has ended. Pure; jit it with network, ends and max_length
-  static.
+  Stops early once every row has ended. Pure; jit it with network, ends, max_length and
+  presence_penalty static.
 
   Args:
     network: The network.
@@ -69,6 +76,7 @@ def generate_greedy(
     lengths: Tokens of each prompt, at least 1.
     ends: What ends a row.
     max_length: Most tokens to generate, with those that end the row.
+    presence_penalty: Taken from the logits of tokens that the row already holds.
 
   Returns:
     Generated ids, int32, with those that end the row, and then `NO_TOKEN`.
@@ -76,7 +84,8 @@ def generate_greedy(
   Raises:
     SymtuneError: max_length is not positive.
   """
-  return _generate(network, params, inputs, lengths, ends, max_length, likeliest)
+  choose = penalize_presence(likeliest, presence_penalty)
+  return _generate(network, params, inputs, lengths, ends, max_length, choose)
 
 
 def generate_sampled(
@@ -90,13 +99,15 @@ def generate_sampled(
   *,
   temperature: float = 1.0,
   top_k: int | None = None,
+  top_p: float | None = None,
+  presence_penalty: float = 0.0,
   samples: int = 1,
 ) -> Int[Array, "_rows {max_length}"]:
   """Draws tokens, position by position, until the row ends.
 
   A row's tokens do not depend on the rows after it, on padding or on max_length
-  (`model.sampling`). Pure; jit it with network, ends, max_length, temperature, top_k
-  and samples static.
+  (`model.sampling`). Pure; jit it with network, ends, max_length and the settings of
+  the draw static.
 
   Args:
     network: The network.
@@ -108,23 +119,28 @@ def generate_sampled(
     rng_key: Random key.
     temperature: Divides the logits; below 1 sharpens, above 1 flattens.
     top_k: Draw only among this many of the likeliest tokens; None: among all.
+    top_p: Draw only among the fewest tokens that are this likely together; None: among
+      all.
+    presence_penalty: Taken from the logits of tokens that the row already holds.
     samples: Rows of each prompt, one after another; each prompt is read once.
 
   Returns:
     As of `generate_greedy`.
 
   Raises:
-    SymtuneError: max_length, temperature or top_k is not positive, or top_k exceeds the
-      vocabulary.
+    SymtuneError: max_length, temperature or top_k is not positive, top_k exceeds the
+      vocabulary, or top_p is not in (0, 1].
   """
-  draw = make_sampler(
+  choose = make_sampler(
     rng_key,
     rows=samples * len(inputs),
     vocab_size=network.config.vocab_size,
     temperature=temperature,
     top_k=top_k,
+    top_p=top_p,
   )
-  return _generate(network, params, inputs, lengths, ends, max_length, draw, samples)
+  choose = penalize_presence(choose, presence_penalty)
+  return _generate(network, params, inputs, lengths, ends, max_length, choose, samples)
 
 
 def _generate(
@@ -141,7 +157,7 @@ def _generate(
   if max_length < 1:
     raise SymtuneError(f"max_length is {max_length}; expected at least 1.")
   batch, length = inputs.shape
-  reach = max(len(ends.stop) - 1, 0)
+  reach = max([len(stop) - 1 for stop in ends.stops], default=0)
 
   def extend(tokens, cache, positions, **about) -> Any:
     return network.apply(
@@ -149,15 +165,16 @@ def _generate(
     )
 
   def put(state: _State, logits: jax.Array, cache: Cache) -> _State:
-    chosen = choose(logits, state.step).astype(jnp.int32)
+    chosen = choose(logits, state.step, state.output[:, reach:]).astype(jnp.int32)
     token = jnp.where(state.is_done, NO_TOKEN, chosen)
     output = jax.lax.dynamic_update_slice_in_dim(
       state.output, token[:, None], state.step + reach, axis=1
     )
     is_done = state.is_done | (token == ends.eos_id)
-    if ends.stop:
-      last = jax.lax.dynamic_slice_in_dim(output, state.step, reach + 1, axis=1)
-      is_done |= jnp.all(last == jnp.asarray(ends.stop)[None, :], axis=1)
+    for stop in ends.stops:
+      start = state.step + reach + 1 - len(stop)
+      last = jax.lax.dynamic_slice_in_dim(output, start, len(stop), axis=1)
+      is_done |= jnp.all(last == jnp.asarray(stop)[None, :], axis=1)
     return _State(state.step + 1, output, is_done, cache)
 
   def is_unfinished(state: _State) -> jax.Array:

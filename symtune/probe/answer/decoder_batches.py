@@ -82,7 +82,7 @@ class DecoderBatches:
     self._trees = Trees()
     vocab = tokenizer.vocab
     blank_line = vocab.encode_between(_WORD, TURN_SEPARATOR, _WORD)
-    self._ends = Ends(vocab.eos_id, tuple(blank_line.tolist()))
+    self._ends = Ends(vocab.eos_id, (tuple(blank_line.tolist()),))
 
   def __call__(self, questions: Sequence[Question]) -> list[Batch]:
     """Batches, prefix by prefix; what has none in common with others comes first."""

@@ -23,16 +23,56 @@ class Drawing:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Answered:
+  """A question with the answers of several models, each a free text.
+
+  Attributes:
+    where: what it belongs to, such as its encoding and task.
+    asked: what was asked, as (title, text); empty texts are not shown.
+    answers: the text of each model.
+    notes: how good each answer is, in words.
+    right: whether each answer is right.
+  """
+
+  where: str
+  asked: tuple[tuple[str, str], ...]
+  answers: tuple[str, ...]
+  notes: tuple[str, ...]
+  right: tuple[bool, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SideBySide:
+  """Answers side by side: the page shows and filters them, Markdown has a table.
+
+  Attributes:
+    models: names of the models.
+    questions: questions with one answer per model.
+    sample: what these questions are of, as a sentence.
+    table: some of them, for Markdown.
+  """
+
+  models: tuple[str, ...]
+  questions: tuple[Answered, ...]
+  sample: str
+  table: Table
+
+
+Part = Table | Drawing | SideBySide | str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
   """A part of a report.
 
   Attributes:
     title: its heading; None continues the section before.
-    parts: tables, figures and texts; a text is a list with dashes, or a paragraph.
+    parts: tables, figures, answers and texts; a text is a list with dashes, or a
+      paragraph. A report has answers side by side at most once.
   """
 
   title: str | None = None
-  parts: tuple[Table | Drawing | str, ...]
+  parts: tuple[Part, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +110,9 @@ def content_to_markdown(content: Content) -> str:
   return "\n".join(parts)
 
 
-def _to_markdown(part: Table | Drawing | str) -> str:
+def _to_markdown(part: Part) -> str:
+  if isinstance(part, SideBySide):
+    return to_markdown(part.table)
   if isinstance(part, Table):
     return to_markdown(part)
   return f"![{part.alt}]({part.file})\n" if isinstance(part, Drawing) else part

@@ -13,11 +13,14 @@ from collections.abc import Mapping, Sequence
 from symtune.files import write_whole
 from symtune.probe.texts import QuestionText
 from symtune.report.canvas import Form
+from symtune.report.lab.answers import answers_to_html
 from symtune.report.lab.browser import MOST_EPISODES, browser_parts
 from symtune.report.lab.content import (
   Content,
   Drawing,
+  Part,
   Section,
+  SideBySide,
   content_to_markdown,
 )
 from symtune.report.tables import Table
@@ -122,7 +125,9 @@ def _section_to_html(section: Section) -> str:
   return f'<section><h2 id="{_slug(section.title)}">{name}</h2>{inside}</section>'
 
 
-def _part_to_html(part: Table | Drawing | str) -> str:
+def _part_to_html(part: Part) -> str:
+  if isinstance(part, SideBySide):
+    return answers_to_html(part)
   if isinstance(part, Table):
     return _table_to_html(part)
   if isinstance(part, Drawing):

@@ -101,6 +101,45 @@ def test_super_ni_mixes_the_five_encodings(tmp_path):
   assert all(p.inputs.endswith(end) for p in prompts)
 
 
+def test_a_mixture_asks_in_the_encodings_that_it_is_given(toy_pools, tmp_path):
+  _write(tmp_path, "task001.json", SUPER_NI)
+  _write(tmp_path, "task002.json", SUPER_NI | {"Definition": ["Not listed"]})
+  listed = tmp_path / "train.txt"
+  listed.write_text("task001\n")
+  form = InstructionForm.SUPER_NI
+  tasks = read_instructions(tmp_path, form, listed=listed, instances=1)
+
+  def texts(*encodings):
+    settings = Instructions(form="super_ni", encodings=encodings)
+    mixture = Mixture([(settings, tasks)], toy_pools[0], seed=0)
+    return {prompt.inputs for prompt in mixture.prompts(range(40))}
+
+  query = "Now complete the following example -\nInput: the query.\nOutput:"
+  assert texts("definition") == {f"Definition: Answer the question.\n\n{query}"}
+  assert len(texts("definition", "positive")) == 2
+  assert len(texts()) == 5
+  with pytest.raises(SymtuneError, match=r"Instructions\.encodings plain: it shows"):
+    texts("plain")
+  with pytest.raises(SymtuneError, match=r"Instructions\.encodings: got 'cot'"):
+    texts("cot")
+  with pytest.raises(SymtuneError, match=r"Instructions\.instances: got 0"):
+    Instructions(instances=0)
+
+
+def test_a_prompt_that_is_too_long_loses_examples_and_keeps_its_instance(
+  tmp_path, small_vocab
+):
+  path = _write(tmp_path, "task001.json", SUPER_NI)
+  (task,) = read_instructions(path, InstructionForm.SUPER_NI)
+  prompt = InstructionMaker(task, ["negative"]).prompt(keyed_generator(0))
+  whole = PromptTokenizer(small_vocab).tokenize(prompt)
+  limit = len(whole.inputs) - 1
+  cut = PromptTokenizer(small_vocab, max_inputs=limit).tokenize(prompt)
+  assert (cut.exemplars_kept, cut.exemplars_dropped) == (3, 1)
+  query = small_vocab.encode("".join(prompt.turns[-1]))
+  assert cut.inputs[-1 - len(query) : -1].tolist() == query.tolist()
+
+
 @pytest.mark.parametrize(
   ("form", "content", "problem"),
   [

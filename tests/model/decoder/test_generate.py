@@ -72,8 +72,8 @@ def test_greedy_output_after_a_prompt_seen_in_both_directions(family, expected):
 def _cut(tokens, ends) -> list[int]:
   """A row up to its end."""
   for n in range(1, len(tokens) + 1):
-    stop = list(ends.stop)
-    if tokens[n - 1] == ends.eos_id or (stop and tokens[:n][-len(stop) :] == stop):
+    stops = [list(stop) for stop in ends.stops]
+    if tokens[n - 1] == ends.eos_id or any(tokens[:n][-len(s) :] == s for s in stops):
       return [*tokens[:n], *[NO_TOKEN] * (len(tokens) - n)]
   return tokens
 
@@ -84,7 +84,7 @@ def test_a_row_ends_with_the_stop_sequence_or_eos(make_family, expected, reach, 
   network, params = make_family("qwen2")
   free = expected(network, params)
   stop = tuple(free[0][place : place + reach])
-  ends = Ends(eos_id=free[1][2], stop=stop)
+  ends = Ends(eos_id=free[1][2], stops=(stop, (98, 98)))
   found = _GREEDY(network, params, INPUTS, LENGTHS, ends, MAX_LENGTH).tolist()
   assert found == [_cut(row, ends) for row in free]
   assert found[0] != free[0]
@@ -97,7 +97,7 @@ def test_a_stop_sequence_of_the_prompt_and_the_answer_does_not_count(
   """The sequence has to be generated: what a prompt ends with is no part of it."""
   network, params = make_family("qwen2")
   free = expected(network, params)
-  ends = Ends(eos_id=99, stop=(int(INPUTS[0, 5]), free[0][0]))
+  ends = Ends(eos_id=99, stops=((int(INPUTS[0, 5]), free[0][0]),))
   found = _GREEDY(network, params, INPUTS, LENGTHS, ends, MAX_LENGTH).tolist()
   assert found[0][0] == free[0][0]
   assert found[0][1] != NO_TOKEN

@@ -5,7 +5,10 @@ import shutil
 
 import pytest
 
+from symtune.report.lab.content import Answered, Content, Section, SideBySide
+from symtune.report.lab.page import write_page
 from symtune.report.report import write_report
+from symtune.report.tables import Table
 
 pytestmark = pytest.mark.browser
 READY = "html[data-ready]"
@@ -177,3 +180,46 @@ def test_twenty_thousand_episodes_stay_quick(page):
   )
   assert worst < 200  # milliseconds
   assert page.locator("#list li").count() < 60
+
+
+def test_answers_side_by_side_are_filtered(browser, tmp_path):
+  questions = tuple(
+    Answered(
+      where="task",
+      asked=(("Instruction", f"question {place}"),),
+      answers=("no", f"answer {place}"),
+      notes=("", ""),
+      right=(False, place < 2),
+    )
+    for place in range(5)
+  )
+  table = Table(title="", columns=(), rows=())
+  answers = SideBySide(
+    models=("before", "after"), questions=questions, sample="", table=table
+  )
+  content = Content(
+    title="Answers",
+    remarks=(),
+    sections=(Section(title="Side by side", parts=(answers,)),),
+    results=None,
+    headlines=(),
+  )
+  write_page(tmp_path / "report.html", content, {})
+  page = browser.new_page(viewport={"width": 360, "height": 740})
+  errors = []
+  page.on("pageerror", lambda error: errors.append(str(error)))
+  page.goto((tmp_path / "report.html").as_uri())
+  assert page.inner_text("#answer-count") == "5 of 5 questions"
+  page.select_option("[name=verdict]", "1")  # of the last model
+  assert page.inner_text("#answer-count") == "2 of 5 questions"
+  page.select_option("[name=model]", "0")
+  assert page.inner_text("#answer-count") == "0 of 5 questions"
+  page.click("button[type=reset]")
+  page.fill("[name=text]", "ANSWER 3")
+  assert page.inner_text("#answer-count") == "1 of 5 questions"
+  page.click("details.asked:not([hidden]) summary")
+  assert page.is_visible("text=answer 3")
+  wide = page.evaluate("document.documentElement.scrollWidth")
+  page.close()
+  assert wide <= 360
+  assert not errors

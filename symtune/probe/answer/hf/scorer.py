@@ -69,7 +69,8 @@ class HfScorer:
     family: kind of model and hash of its vocabulary (`results.ResultRow`).
     num_parameters: number of parameters of the model.
     dtype: type of its parameters, such as "float32".
-    tokens: its tokenizer as functions.
+    tokenizer: its tokenizer, as Transformers reads it.
+    tokens: the same as functions, to which no text is a control token.
     sample: ids of a short text, for checks.
   """
 
@@ -99,7 +100,7 @@ class HfScorer:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     self.model = model.to(device).eval()
-    self._tokenizer = tokenizer
+    self.tokenizer = tokenizer
     self.tokens = TextTokenizer(tokenizer)
     self.is_causal = not model.config.is_encoder_decoder
     model.generation_config = forward.greedy_settings(model, tokenizer)
@@ -263,7 +264,7 @@ class HfScorer:
       ids = self.tokens.causal_prompt(text)
       choices = self.tokens.causal_labels(text, prompt.choices)
     else:
-      eos = self._tokenizer.eos_token_id
+      eos = self.tokenizer.eos_token_id
       ids = self.tokens.encoder_prompt(text)
       choices = [self.tokens.decoder_target(word, eos) for word in prompt.choices]
     return _Question(
@@ -300,9 +301,9 @@ class HfScorer:
 
   def _decode(self, ids: list[int]) -> str:
     if self.is_causal:
-      text = self._tokenizer.decode(ids, skip_special_tokens=True)
+      text = self.tokenizer.decode(ids, skip_special_tokens=True)
       return text.strip().split(TURN_SEPARATOR)[0]
-    return self._tokenizer.decode([i for i in ids if i not in self._around]).strip()
+    return self.tokenizer.decode([i for i in ids if i not in self._around]).strip()
 
 
 def count_positions(model: Any) -> int | None:
