@@ -65,16 +65,23 @@ def describe(tokens: Int[Array, "answers length"], ends: Ends) -> Answers:
     ends: what ends an answer.
   """
   lengths = jnp.sum(tokens != NO_TOKEN, axis=1)
-  reach = max([len(stop) for stop in ends.stops], default=1)
-  before = jnp.full((len(tokens), reach), NO_TOKEN, tokens.dtype)
-  padded = jnp.concatenate([before, tokens], axis=1)
-  places = lengths[:, None] + jnp.arange(reach)[None, :]
-  last = jnp.take_along_axis(padded, places, axis=1)
-  end = (last[:, -1] == ends.eos_id).astype(lengths.dtype)
-  for stop in ends.stops:
-    is_same = last[:, reach - len(stop) :] == jnp.asarray(stop)[None, :]
-    end = jnp.where(jnp.all(is_same, axis=1), len(stop), end)
+  end = jnp.zeros_like(lengths)
+  for stop in (*ends.stops, (ends.eos_id,)):
+    end = jnp.where(_ends_with(tokens, lengths, stop), len(stop), end)
   return Answers(tokens, lengths, lengths - end, end > 0)
+
+
+def _ends_with(
+  tokens: Int[Array, "answers length"],
+  lengths: Int[Array, " answers"],
+  stop: tuple[int, ...],
+) -> Bool[Array, " answers"]:
+  """Whether the last tokens of each answer are these."""
+  before = jnp.full((len(tokens), len(stop)), NO_TOKEN, tokens.dtype)
+  padded = jnp.concatenate([before, tokens], axis=1)
+  places = lengths[:, None] + jnp.arange(len(stop))[None, :]
+  last = jnp.take_along_axis(padded, places, axis=1)
+  return jnp.all(last == jnp.asarray(stop)[None, :], axis=1)
 
 
 def sample(

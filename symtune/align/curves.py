@@ -20,6 +20,7 @@ from symtune.errors import SymtuneError
 from symtune.stats.means import CONFIDENCE
 from symtune.train.metrics import read_rows
 
+BEST_OF_N = "best-of-n"  # how the names of its curves begin
 _MAX_BYTES = 1_000_000_000
 
 
@@ -63,7 +64,7 @@ def read_curves(recipe: AlignRecipe, run_dir: pathlib.Path) -> dict[str, Curve]:
     for ensemble in recipe.best_of.ensembles:
       path = best_of_file(run_dir, ensemble)
       if path.exists():
-        curves[f"best-of-n{_models(ensemble)}"] = _read_best_of(path)
+        curves[f"{BEST_OF_N}{_models(ensemble)}"] = _read_best_of(path)
   if recipe.rloo is not None:
     for ensemble in recipe.rloo.ensembles:
       path = policy_folder(run_dir, ensemble) / HELD_OUT

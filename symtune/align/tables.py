@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from symtune.align.curves import Curve, Number, Point, common_points, over_seeds
+from symtune.align.best_of_n import kl_bound
+from symtune.align.curves import (
+  BEST_OF_N,
+  Curve,
+  Number,
+  Point,
+  common_points,
+  over_seeds,
+)
 from symtune.report.tables import Column, Table
 from symtune.stats.means import wilson_interval
 from symtune.stats.ratios import Ratio, ratio
@@ -140,11 +148,11 @@ def best_of_table(curves: Mapping[str, Curve]) -> Table | None:
   """Best-of-n by n, with the bound of its KL; None if it was not run."""
   rows = []
   for name, curve in curves.items():
-    if name.startswith("best-of-n"):
+    if name.startswith(BEST_OF_N):
       for point in curve:
-        bound = math.log(point.place) - (point.place - 1) / point.place
         means = [f"{point.mean(m):.3f}" for m in ("gold", "proxy", "kl")]
-        rows.append((name, str(point.place), *means, f"{bound:.3f}"))
+        bound = f"{kl_bound(point.place):.3f}"
+        rows.append((name, str(point.place), *means, bound))
   if not rows:
     return None
   titles = ("n", "gold", "proxy", "KL", "bound of KL")
@@ -164,7 +172,7 @@ def study_table(variants: Mapping[str, Mapping[str, Sequence[Curve]]]) -> Table:
   rows = []
   for variant, lines in variants.items():
     for method, curves in lines.items():
-      rows.append((variant, method, str(len(curves)), *_study_cells(curves)))
+      rows.append((variant, method, str(len(curves)), *_study_cells(method, curves)))
   titles = (
     "seeds", "gold at start", "highest gold", "its sqrt KL", "gold at end",
     "end - highest gold", "end - highest proxy", "sqrt KL at end", "alpha", "beta",
@@ -178,14 +186,15 @@ def study_table(variants: Mapping[str, Mapping[str, Sequence[Curve]]]) -> Table:
   )
 
 
-def _study_cells(curves: Sequence[Curve]) -> list[str]:
+def _study_cells(method: str, curves: Sequence[Curve]) -> list[str]:
   points = common_points(curves)
   golds = np.array([[p.mean("gold") for p in seeds] for seeds in points])
   proxies = np.array([[p.mean("proxy") for p in seeds] for seeds in points])
   roots = np.sqrt([[max(p.mean("kl"), 0.0) for p in seeds] for seeds in points])
   top = int(golds.mean(axis=1).argmax())
-  is_best_of = len(points[0][0].values) == 3
-  alpha, beta = fit_gao(roots.mean(axis=1), golds.mean(axis=1), is_best_of)
+  alpha, beta = fit_gao(
+    roots.mean(axis=1), golds.mean(axis=1), is_best_of=method.startswith(BEST_OF_N)
+  )
   return [
     show(over_seeds(golds[0].tolist())),
     show(over_seeds(golds[top].tolist())),
@@ -202,6 +211,7 @@ def _study_cells(curves: Sequence[Curve]) -> list[str]:
 def fit_gao(
   roots: Float[np.ndarray, " points"],
   golds: Float[np.ndarray, " points"],
+  *,
   is_best_of: bool,
 ) -> tuple[float, float]:
   """Gao et al.'s law of the gold reward's gain (arXiv 2210.10760), by least squares.

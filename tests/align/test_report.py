@@ -44,10 +44,10 @@ def test_only_places_that_all_seeds_have_are_compared():
 def test_gaos_laws_are_found_again():
   d = np.array([0.0, 0.5, 1.0, 2.0, 3.0])
   best_of = 0.4 + d * (0.3 - 0.05 * d)
-  assert fit_gao(d, best_of, True) == pytest.approx((0.3, 0.05))
+  assert fit_gao(d, best_of, is_best_of=True) == pytest.approx((0.3, 0.05))
   policy = 0.4 + d * (0.3 - 0.2 * np.log(np.maximum(d, 1e-9)))
-  assert fit_gao(d, policy, False) == pytest.approx((0.3, 0.2))
-  assert all(map(math.isnan, fit_gao(d[:2], best_of[:2], True)))
+  assert fit_gao(d, policy, is_best_of=False) == pytest.approx((0.3, 0.2))
+  assert all(map(math.isnan, fit_gao(d[:2], best_of[:2], is_best_of=True)))
 
 
 def test_prompts_of_a_task_are_resampled_together():
