@@ -47,7 +47,7 @@ demo: $(VENV)/core.stamp  ## run the embedded default: tune, probe, report
 	$(BIN)/symtune run microworld --out $(DEMO_DIR)
 
 test: $(VENV)/dev.stamp  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-t5x: $(VENV)/t5x.stamp  ## run the T5X tests; see CONTRIBUTING.md for PYTHONPATH
 	$(BIN)/python -m pytest -m t5x

@@ -45,6 +45,13 @@ hypothesis.settings.load_profile("symtune")
 gc.disable()
 
 
+def pytest_collection_modifyitems(items):
+  """Files beside this one run whole experiments: they come first, so that no worker is
+  left alone with them at the end.
+  """
+  items.sort(key=lambda item: item.path.parent != pathlib.Path(__file__).parent)
+
+
 def pytest_runtest_setup():
   """Functions are checked anew in each test."""
   first_calls.forget()

@@ -132,15 +132,18 @@ def holm(
     The corrected values in the same order. If all true differences are zero, any of
     them is below 0.05 in at most 5 of 100 tables.
   """
-  from statsmodels.stats.multitest import multipletests
-
   if not p_values:
     return ()
   tested = list(range(len(p_values))) if hypotheses is None else list(hypotheses)
   largest: dict[Hashable, float] = {}
   for hypothesis, p_value in zip(tested, p_values, strict=True):
     largest[hypothesis] = max(p_value, largest.get(hypothesis, 0.0))
-  corrected = np.asarray(multipletests(list(largest.values()), method="holm")[1])
+  # statsmodels has the same, and collects all garbage of the process at each call.
+  values = np.asarray(list(largest.values()))
+  order = np.argsort(values)
+  corrected = np.empty_like(values)
+  steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+  corrected[order] = np.minimum(steps, 1.0)
   by_hypothesis = dict(zip(largest, corrected.tolist(), strict=True))
   return tuple(by_hypothesis[hypothesis] for hypothesis in tested)
 

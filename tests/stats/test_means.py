@@ -6,6 +6,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
 from symtune.data.rng import keyed_generator
 from symtune.stats.clusters import TaskAnswers, measure_spread
@@ -103,6 +104,11 @@ def test_holm_is_the_stepwise_bonferroni():
   # smallest x 3, next x 2, largest x 1, never decreasing
   assert holm([0.04, 0.01, 0.03]) == pytest.approx((0.06, 0.03, 0.06))
   assert holm([]) == ()
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=30))
+def test_holm_equals_statsmodels(p_values):
+  assert holm(p_values) == tuple(multipletests(p_values, method="holm")[1])
 
 
 def test_holm_counts_a_hypothesis_once_with_its_largest_p():
