@@ -63,6 +63,16 @@ def pytest_collection_finish():
   gc.enable()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _freeze_what_stays():
+  """What a file's tests leave behind, JAX's programs above all, is not looked through
+  for garbage again and again.
+  """
+  yield
+  gc.collect()
+  gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
   """The real data folder, or a skip that says what is missing."""

@@ -216,7 +216,7 @@ class BestOfSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluationSettings:
+class HeldOutSettings:
   """How policies are measured on held-out prompts.
 
   Attributes:
@@ -273,7 +273,7 @@ class AlignRecipe:
   rloo: RlooSettings | None = None
   dpo: DpoSettings | None = None
   best_of: BestOfSettings | None = None
-  evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
+  evaluation: HeldOutSettings = dataclasses.field(default_factory=HeldOutSettings)
 
   def __post_init__(self):
     _parse(self, "gold", Gold)

@@ -10,8 +10,8 @@ from symtune.align.answers import Policy
 from symtune.align.settings import (
   AlignRecipe,
   DpoSettings,
-  EvaluationSettings,
   Gold,
+  HeldOutSettings,
   PairSettings,
   RewardSettings,
   RlooSettings,
@@ -116,7 +116,7 @@ def toy_setup(make_task, base_recipe):
         prompts=4, samples=2, ensembles=(1,), optimizer=OPTIMIZER, train=train(4)
       ),
       dpo=DpoSettings(batch_size=4, optimizer=OPTIMIZER, train=train(2)),
-      evaluation=EvaluationSettings(prompts=6, samples=1, every=2, batch_size=4),
+      evaluation=HeldOutSettings(prompts=6, samples=1, every=2, batch_size=4),
     )
     return Setup(
       recipe=dataclasses.replace(recipe, **changes),

@@ -61,7 +61,7 @@ def test_a_report_needs_a_run(tmp_path):
     ("RlooSettings.model_weight=1.0", r"ensembles is \[0\]; expected numbers"),
     ("RlooSettings.max_kl=0.0", "max_kl is 0.0; expected above 0"),
     ("RlooSettings.ensemble='best'", "RlooSettings.ensemble: got 'best'"),
-    ("EvaluationSettings.prompts=1", "EvaluationSettings.prompts is 1"),
+    ("HeldOutSettings.prompts=1", "HeldOutSettings.prompts is 1"),
   ],
 )
 def test_bad_settings_are_one_message(binding, message):

@@ -87,10 +87,10 @@ def test_a_damaged_weights_file_is_named(weights, reader, tmp_path):
   [(10_000, "expected at most"), (20, "it is another network's vocabulary")],
 )
 def test_a_vocabulary_of_another_size_is_refused(
-  weights, reader, tmp_path, ids, message
+  weights, reader, monkeypatch, tmp_path, ids, message
 ):
   path, _ = weights
-  reader.vocab.num_ids = ids
+  monkeypatch.setattr(reader.vocab, "num_ids", ids)
   with pytest.raises(SymtuneError, match=message):
     open_answerers([str(path)], reader, tmp_path)
 

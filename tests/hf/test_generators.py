@@ -33,6 +33,7 @@ _CONFIG = DecoderConfig(
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
+  pytest.importorskip("torch", reason="needs the extra [hf]")
   folder = tmp_path_factory.mktemp("model")
   write_model(folder, _CONFIG, 0.3)
   return [
