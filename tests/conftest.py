@@ -60,6 +60,7 @@ def pytest_runtest_setup():
 def pytest_collection_finish():
   """Garbage is looked for among what tests make, not in half a million objects more."""
   gc.freeze()
+  gc.set_threshold(20_000, 20, 20)
   gc.enable()
 
 

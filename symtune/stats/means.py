@@ -139,12 +139,10 @@ def holm(
   for hypothesis, p_value in zip(tested, p_values, strict=True):
     largest[hypothesis] = max(p_value, largest.get(hypothesis, 0.0))
   # statsmodels has the same, and collects all garbage of the process at each call.
-  values = np.asarray(list(largest.values()))
-  order = np.argsort(values)
-  corrected = np.empty_like(values)
-  steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-  corrected[order] = np.minimum(steps, 1.0)
-  by_hypothesis = dict(zip(largest, corrected.tolist(), strict=True))
+  ascending = sorted(largest, key=largest.__getitem__)
+  steps = [largest[h] * (len(largest) - rank) for rank, h in enumerate(ascending)]
+  corrected = np.minimum(np.maximum.accumulate(steps), 1.0).tolist()
+  by_hypothesis = dict(zip(ascending, corrected, strict=True))
   return tuple(by_hypothesis[hypothesis] for hypothesis in tested)
 
 
