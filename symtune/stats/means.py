@@ -132,8 +132,6 @@ def holm(
     The corrected values in the same order. If all true differences are zero, any of
     them is below 0.05 in at most 5 of 100 tables.
   """
-  if not p_values:
-    return ()
   tested = list(range(len(p_values))) if hypotheses is None else list(hypotheses)
   largest: dict[Hashable, float] = {}
   for hypothesis, p_value in zip(tested, p_values, strict=True):
