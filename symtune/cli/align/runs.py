@@ -17,10 +17,11 @@ from symtune.align.report import REPORT, write_report, write_study_report
 from symtune.align.settings import AlignRecipe, Study, recipe_to_json
 from symtune.align.setup import Setup, build_setup
 from symtune.cli.gin_config import load_settings, split_overrides
+from symtune.cli.printed import print_report
 from symtune.errors import SymtuneError
 from symtune.experiment.folder import claim_folder
 from symtune.files import RUN_FILE
-from symtune.report.tables import Table, to_terminal
+from symtune.report.tables import Table
 from symtune.train.loop import FitResult
 
 _FOLDER = "align"
@@ -186,14 +187,8 @@ def _check_stopped(result: FitResult) -> None:
 
 
 def _print(name: str, first: str, found: Sequence[Table], path: pathlib.Path) -> None:
-  console = rich.console.Console()
-  console.print(f"{name}: {first}", highlight=False)
-  for table in found:
-    console.print(to_terminal(table))
-    console.line()
-  page = path.with_suffix(".html").resolve().as_uri()
-  console.print(f"report: {path}", highlight=False)
-  console.print(f"lab report: {page}", soft_wrap=True, highlight=False)
+  rich.console.Console().print(f"{name}: {first}", highlight=False)
+  print_report(found, path)
 
 
 def _read(

@@ -8,7 +8,7 @@ import typer
 from symtune.cli import options
 from symtune.cli.instruct.distil import distil
 from symtune.cli.instruct.generate import generate
-from symtune.cli.instruct.show import show
+from symtune.cli.printed import print_report
 
 app = typer.Typer(
   help="Instruction data: evaluate models, let them write it, distil them.",
@@ -107,4 +107,4 @@ def evaluate(
   content = run_evaluation(
     settings, model, out, rich.console.Console(stderr=True), vocab=vocab, dtype=dtype
   )
-  show(content, out)
+  print_report(content.headlines, out / "report.md")

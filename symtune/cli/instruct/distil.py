@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from symtune.cli import options
-from symtune.cli.instruct.show import show
+from symtune.cli.printed import print_report
 
 
 def distil(
@@ -51,4 +51,5 @@ def distil(
   rich.console.Console().print(to_terminal(prepared.plan(target)))
   if not plan:
     progress = rich.console.Console(stderr=True)
-    show(run_distillation(prepared, out, progress, gin=gin), out)
+    content = run_distillation(prepared, out, progress, gin=gin)
+    print_report(content.headlines, out / "report.md")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from symtune.cli import options
-from symtune.cli.instruct.show import show
+from symtune.cli.printed import print_report
 
 
 def generate(
@@ -55,4 +55,4 @@ def generate(
     dtype=dtype,
   )
   typer.echo(f"data: {out / 'data.jsonl'}")
-  show(content, out, text_width=60)
+  print_report(content.headlines, out / "report.md", text_width=60)

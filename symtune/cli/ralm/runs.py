@@ -8,6 +8,7 @@ from typing import Any
 import rich.console
 
 from symtune.cli.gin_config import OVERRIDE_PREFIX, load_settings, split_overrides
+from symtune.cli.printed import print_report
 from symtune.convert.tokenizer.read import read_vocab
 from symtune.errors import SymtuneError
 from symtune.experiment.answerers import Opened, open_answerers
@@ -22,7 +23,7 @@ from symtune.ralm.questions import MAX_NEW_TOKENS, read_questions
 from symtune.ralm.report import REPORT, find_examples, read_measured, write_report
 from symtune.ralm.run import TEXTS, measure, texts_hash, write_texts
 from symtune.ralm.settings import RalmRecipe, config_hash, recipe_to_json
-from symtune.report.tables import Table, to_markdown, to_terminal
+from symtune.report.tables import to_markdown
 from symtune.retrieve.documents import read_documents
 from symtune.retrieve.index import ABOUT, PassageIndex, build_index
 
@@ -82,7 +83,7 @@ def measure_texts(inputs: Inputs, out: pathlib.Path) -> None:
       if not examples:
         rows, _ = read_measured(out)
         examples = find_examples(rows, texts, index, model)
-    _print(write_report(out, examples), out / REPORT)
+    print_report(write_report(out, examples), out / REPORT)
 
 
 def answer_questions(inputs: Inputs, path: pathlib.Path, out: pathlib.Path) -> None:
@@ -122,7 +123,7 @@ def answer_questions(inputs: Inputs, path: pathlib.Path, out: pathlib.Path) -> N
       )
     table = answer_table(read_answers(out / ANSWERS))
     write_whole(out / REPORT, f"# {table.title}\n\n{to_markdown(table)}")
-    _print([table], out / REPORT)
+    print_report([table], out / REPORT)
 
 
 def _read_recipe(inputs: Inputs) -> tuple[RalmRecipe, str]:
@@ -153,10 +154,3 @@ def _open_index(recipe: RalmRecipe, out: pathlib.Path) -> PassageIndex:
     return PassageIndex(paths[0])
   folder = out.with_name(f"{out.name}.{_INDEX}")
   return build_index(paths, folder, recipe.passage_words)
-
-
-def _print(tables: Sequence[Table], path: pathlib.Path) -> None:
-  console = rich.console.Console()
-  for table in tables:
-    console.print(to_terminal(table))
-  console.print(f"report: {path}", highlight=False)

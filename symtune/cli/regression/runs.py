@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import rich.console
 
 from symtune.cli.gin_config import load_settings, split_overrides
+from symtune.cli.printed import print_report
 from symtune.errors import SymtuneError
 from symtune.experiment.folder import claim_folder
 from symtune.files import RUN_FILE
@@ -19,7 +20,7 @@ from symtune.regression.settings import (
   recipe_to_json,
 )
 from symtune.regression.train import train_model
-from symtune.report.tables import Table, to_terminal
+from symtune.report.tables import Table
 
 _FOLDER = "regression"
 Run = tuple[RegressionRecipe, str, pathlib.Path]  # recipe, gin text, folder
@@ -102,14 +103,8 @@ def probe(
 
 
 def _print(name: str, first: str, found: Sequence[Table], path: pathlib.Path) -> None:
-  console = rich.console.Console()
-  console.print(f"{name}: {first}", highlight=False)
-  for table in found:
-    console.print(to_terminal(table))
-    console.line()
-  page = path.with_suffix(".html").resolve().as_uri()
-  console.print(f"report: {path}", highlight=False)
-  console.print(f"lab report: {page}", soft_wrap=True, highlight=False)
+  rich.console.Console().print(f"{name}: {first}", highlight=False)
+  print_report(found, path)
 
 
 def _read(
