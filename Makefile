@@ -40,7 +40,7 @@ $(VENV)/docs.stamp: $(VENV)/dev.stamp
 	@touch $@
 
 $(VENV)/hf.stamp: $(VENV)/dev.stamp
-	$(INSTALL) -e '.[dev,hf]'
+	$(INSTALL) -e '.[dev,hf]' trl  # trl: for tests alone
 	@touch $@
 
 demo: $(VENV)/core.stamp  ## run the embedded default: tune, probe, report

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from symtune.align.answers import sample
 from symtune.align.gold import gold_rewards, is_whole
@@ -22,6 +23,7 @@ from symtune.align.settings import Gold
 from symtune.align.setup import Setup
 from symtune.data.prompts import Prompt
 from symtune.data.rng import keyed_generator
+from symtune.data.text.vocab import Vocab
 from symtune.errors import SymtuneError
 from symtune.progress import Progress
 
@@ -62,7 +64,9 @@ def make_pairs(setup: Setup, devices: Devices, *, is_test: bool) -> list[Prefere
   """Samples answers of the start and labels pairs of them.
 
   Of each prompt's whole answers, the first two with different gold rewards become a
-  pair. Prompts without such a pair, and those that lose exemplars, are passed over.
+  pair. Rows keep texts, so an answer whose text is read as other tokens than those that
+  were sampled, such as a sentinel's, is in no pair. Prompts without a pair, and those
+  that lose exemplars, are passed over.
 
   Args:
     setup: the recipe and its data.
@@ -119,11 +123,21 @@ def _pairs(
     )
     for place, prompt in enumerate(prompts):
       part = slice(place * samples, (place + 1) * samples)
-      ids = zip(answers.tokens[part], answers.contents[part], strict=True)
-      texts = [vocab.decode(row[:content]).strip() for row, content in ids]
+      rows = zip(answers.tokens[part], answers.contents[part], strict=True)
+      texts = [_text(vocab, row[:content]) for row, content in rows]
       found = _first_two(texts, gold[part], whole[part])
       if found is not None and _fits(setup, prompt):
         yield (prompt.inputs, *found)
+
+
+def _text(vocab: Vocab, ids: Int[np.ndarray, "_tokens"]) -> str:
+  """The text of an answer; empty if it is read as other ids than these."""
+  text = vocab.decode(ids).strip()
+  try:
+    is_same = np.array_equal(vocab.encode_label(text), ids)
+  except SymtuneError:  # a token covers the answer and its surroundings
+    return ""
+  return text if is_same else ""
 
 
 def _first_two(

@@ -14,6 +14,7 @@ from symtune.align.answers import describe
 from symtune.align.label import (
   PAIRS,
   TEST_PAIRS,
+  _text,
   held_out_pairs,
   make_pairs,
   training_pairs,
@@ -155,6 +156,14 @@ def test_pairs_are_made_of_the_answers_of_the_start(toy_setup, devices, monkeypa
   monkeypatch.setattr("symtune.align.label._MOST", 1)
   with pytest.raises(SymtuneError, match=r"got 0 pairs from 8 prompts, expected 8"):
     make_pairs(setup, devices, is_test=False)
+
+
+def test_answers_that_are_read_as_other_tokens_are_in_no_pair(toy_setup):
+  vocab = toy_setup().tokenizer.vocab
+  word = int(vocab.encode("animal")[0])
+  assert _text(vocab, np.array([word], np.int32)) == "animal"
+  assert _text(vocab, np.array([word, 0], np.int32)) == ""  # padding has no text
+  assert _text(vocab, np.array([], np.int32)) == ""
 
 
 def test_what_is_missing_is_named(toy_setup, devices, tmp_path):
