@@ -7,9 +7,11 @@ run equals that of an uninterrupted one.
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -26,6 +28,19 @@ from symtune.ralm.strides import cut_strides, first_scored, make_spans
 from symtune.retrieve.index import PassageIndex
 
 TEXTS = "texts.json"
+
+
+def choose_texts(texts: Mapping[str, str], recipe: RalmRecipe) -> dict[str, str]:
+  """The documents, or the first words of them, that a recipe scores."""
+  chosen = itertools.islice(texts.items(), recipe.documents)
+  if recipe.document_words is None:
+    return dict(chosen)
+  return {name: _first_words(text, recipe.document_words) for name, text in chosen}
+
+
+def _first_words(text: str, count: int) -> str:
+  ends = (word.end() for word in re.finditer(r"\S+", text))
+  return text[: max(itertools.islice(ends, count), default=0)]
 
 
 def texts_hash(texts: Mapping[str, str]) -> str:

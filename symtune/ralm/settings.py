@@ -12,6 +12,8 @@ from symtune.errors import SymtuneError
 from symtune.retrieve.passages import WORDS
 
 _GRID = ("strides", "query_lengths", "passages", "rerank")
+# What the hashes of texts and index tell, or rows do.
+_IN_HASHES = ("name", "models", "texts", "corpus", "documents", "document_words")
 
 
 class Rerank(enum.StrEnum):
@@ -88,6 +90,8 @@ class RalmRecipe:
     leaks: `Leaks` or its value.
     forbidden: ids of documents that are never retrieved.
     documents: how many of the texts are scored, the first ones; all unless given.
+    document_words: how many words of each text are scored, the first ones; all unless
+      given. White space separates words.
     seed: of what RANDOM draws.
   """
 
@@ -108,6 +112,7 @@ class RalmRecipe:
   leaks: str = Leaks.REFUSE.value
   forbidden: Sequence[str] = ()
   documents: int | None = None
+  document_words: int | None = None
   seed: int = 0
 
   def __post_init__(self):
@@ -120,7 +125,9 @@ class RalmRecipe:
       name: getattr(self, name)
       for name in ("candidates", "rerank_tokens", "passage_words", "passage_tokens")
     }
-    counts["documents"] = 1 if self.documents is None else self.documents
+    for name in ("documents", "document_words"):
+      value = getattr(self, name)
+      counts[name] = 1 if value is None else value
     for name in ("strides", "query_lengths", "passages"):
       counts[name] = min(getattr(self, name))
     for name, value in counts.items():
@@ -195,7 +202,7 @@ def config_hash(recipe: RalmRecipe, texts: str, corpus: str) -> str:
     corpus: hash of the index.
   """
   plain = dataclasses.asdict(recipe)
-  for name in ("name", "models", "texts", "corpus", *_GRID, "documents"):
+  for name in (*_GRID, *_IN_HASHES):
     del plain[name]
   text = json.dumps([plain, texts, corpus], sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]

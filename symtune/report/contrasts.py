@@ -90,7 +90,7 @@ def compare_settings(results: PairedResults) -> tuple[Contrast, ...]:
 def contrast_table(contrasts: Sequence[Contrast]) -> Table:
   """One row per pair of settings and checkpoint."""
   return Table(
-    title="What labels and instructions add, in points [95% interval]",
+    title="Settings compared, in points [95% interval]",
     columns=(
       Column(title="compared", is_number=False),
       Column(title="checkpoint", is_number=False),

@@ -237,7 +237,7 @@ def _describe_common_tasks(results: PairedResults) -> list[Section]:
 
 
 def _describe_contrasts(results: PairedResults) -> list[Section]:
-  """What labels and instructions add to one checkpoint's accuracy."""
+  """What one setting adds to another, for one checkpoint."""
   table = contrast_table(compare_settings(results))
   return [of_table(table)] if table.rows else []
 

@@ -134,6 +134,21 @@ def test_rewards_that_are_no_numbers_are_counted_and_stop_a_run():
     totals.check_finite(7)  # `fit` asks this before it saves
 
 
+def test_a_reward_model_whose_rewards_are_no_numbers_trains_nothing(
+  run, devices, tmp_path
+):
+  setup, folder, _ = run
+  damaged = tmp_path / "damaged"
+  shutil.copytree(folder / "reward", damaged / "reward")
+  path = damaged / "reward" / "measured.json"
+  measured = json.loads(path.read_text())
+  measured["members"][0]["std"] = 0.0
+  path.write_text(json.dumps(measured))
+  with pytest.raises(SymtuneError, match="step 0: proxy of held-out prompt 0 is"):
+    train_rloo(setup, damaged, devices, 1, QUIET)
+  assert not list(policy_folder(damaged, 1).iterdir())
+
+
 def test_pairs_are_made_of_the_answers_of_the_start(toy_setup, devices, monkeypatch):
   setup = toy_setup()
   vocab = setup.tokenizer.vocab

@@ -11,7 +11,13 @@ from symtune.ralm.choose import Chooser
 from symtune.ralm.leaks import find_text_leaks, guard
 from symtune.ralm.report import find_examples, read_measured, write_report
 from symtune.ralm.rows import FILE, read_rows
-from symtune.ralm.run import TEXTS, measure, score_document, write_texts
+from symtune.ralm.run import (
+  TEXTS,
+  choose_texts,
+  measure,
+  score_document,
+  write_texts,
+)
 from symtune.ralm.settings import Cell, Leaks, RalmRecipe, Rerank
 from symtune.ralm.spans import Span
 from symtune.ralm.strides import cut_strides
@@ -42,6 +48,16 @@ def make_recipe(**settings):
   defaults = {"strides": (4,), "query_lengths": (8,), "window": 400}
   where = {"models": ("m",), "texts": ("t",), "corpus": ("c",)}
   return RalmRecipe(**{**where, **defaults, **settings})
+
+
+def test_the_first_words_of_the_first_documents_are_scored():
+  texts = {"a": "\n one  two\nthree \n", "b": "one", "c": " "}
+  assert choose_texts(texts, make_recipe()) == texts
+  assert choose_texts(texts, make_recipe(documents=1)) == {"a": texts["a"]}
+  short = choose_texts(texts, make_recipe(document_words=2))
+  assert short == {"a": "\n one  two", "b": "one", "c": ""}
+  with pytest.raises(SymtuneError, match="document_words is 0, expected 1 or more"):
+    make_recipe(document_words=0)
 
 
 def run(recipe, model, texts, index, out):

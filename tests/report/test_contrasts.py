@@ -105,7 +105,7 @@ def test_settings_without_a_counterpart_have_no_contrast(make_rows):
 def test_report_has_the_table(run_dir):
   write_report(run_dir)
   text = (run_dir / "report.md").read_text()
-  assert "## What labels and instructions add, in points [95% interval]" in text
+  assert "## Settings compared, in points [95% interval]" in text
   assert "| labels (minus neither) | after (step 40) | 2 | 14 | +0.0 [" in text
 
 

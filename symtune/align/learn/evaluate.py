@@ -15,6 +15,7 @@ from symtune.align.answers import Policy
 from symtune.align.learn.devices import Devices
 from symtune.align.learn.observe import Frozen, Judge, observe
 from symtune.align.setup import Setup
+from symtune.errors import SymtuneError
 from symtune.train import checkpoint
 from symtune.train.loop import CHECKPOINTS
 from symtune.train.metrics import append_row, read_rows, seven_digits, truncate_rows
@@ -92,7 +93,11 @@ class Evaluator:
     self._key = jax.random.fold_in(jax.random.key(setup.recipe.seed), _STREAM)
 
   def start(self, params: Any) -> None:
-    """Drops rows of steps that are made again, and measures the start."""
+    """Drops rows of steps that are made again, and measures the start.
+
+    Raises:
+      SymtuneError: a reward is NaN or infinite; so do `after_step` and `finish`.
+    """
     self._path.parent.mkdir(parents=True, exist_ok=True)
     step = checkpoint.latest_step(self._checkpoints)
     truncate_rows(self._path, -1 if step is None else step)
@@ -120,5 +125,18 @@ class Evaluator:
     row: dict[str, Any] = {"step": step}
     for name in MEASURES:
       values = np.concatenate([part[name] for part in found])
-      row[name] = [seven_digits(v) for v in values[: self._settings.prompts].tolist()]
+      values = values[: self._settings.prompts]
+      self._check(name, step, values)
+      row[name] = [seven_digits(v) for v in values.tolist()]
     append_row(self._path, row)
+
+  def _check(self, name: str, step: int, values: np.ndarray) -> None:
+    """Refuses numbers that are none, before a row of them is written."""
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+      raise SymtuneError(
+        f"{self._path}, step {step}: {name} of held-out prompt {bad[0]} is "
+        f"{values[bad[0]]}, expected a number. The row is not written. A reward model "
+        "is damaged, or training diverged: train again with a lower learning_rate, in "
+        "another folder."
+      )

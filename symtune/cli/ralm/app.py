@@ -63,6 +63,9 @@ def ralm(
   documents: Annotated[
     int | None, typer.Option(help="How many documents are scored; default: all.")
   ] = None,
+  document_words: Annotated[
+    int | None, typer.Option(help="How many words of each are scored; default: all.")
+  ] = None,
   leaks: Annotated[
     str | None, typer.Option(help="Test text in the corpus: refuse, or forbid it.")
   ] = None,
@@ -93,6 +96,7 @@ def ralm(
     "window": window,
     "fit": fit,
     "documents": documents,
+    "document_words": document_words,
     "leaks": leaks,
     "forbidden": forbid,
   }

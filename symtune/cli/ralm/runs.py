@@ -21,7 +21,7 @@ from symtune.ralm.leaks import guard
 from symtune.ralm.models import token_model
 from symtune.ralm.questions import MAX_NEW_TOKENS, read_questions
 from symtune.ralm.report import REPORT, find_examples, read_measured, write_report
-from symtune.ralm.run import TEXTS, measure, texts_hash, write_texts
+from symtune.ralm.run import TEXTS, choose_texts, measure, texts_hash, write_texts
 from symtune.ralm.settings import RalmRecipe, config_hash, recipe_to_json
 from symtune.report.tables import to_markdown
 from symtune.retrieve.documents import read_documents
@@ -61,9 +61,8 @@ def measure_texts(inputs: Inputs, out: pathlib.Path) -> None:
       belongs to another run.
   """
   recipe, gin_text = _read_recipe(inputs)
-  texts = read_documents([pathlib.Path(path) for path in recipe.texts])
-  if recipe.documents is not None:
-    texts = dict(list(texts.items())[: recipe.documents])
+  read = read_documents([pathlib.Path(path) for path in recipe.texts])
+  texts = choose_texts(read, recipe)
   opened = _open(inputs, recipe, Reader(vocab=_vocab(inputs)))
   console = rich.console.Console(stderr=True)
   index = _open_index(recipe, out)
