@@ -121,19 +121,8 @@ def _has_reached(out: pathlib.Path, moment: str) -> bool:
   return (out / moment).exists()
 
 
-@pytest.mark.parametrize(
-  ("moment", "workers", "how"),
-  [
-    ("results.jsonl", 0, signal.SIGKILL),
-    ("checkpoints/4", 2, signal.SIGKILL),
-    ("after", 0, signal.SIGTERM),
-  ],
-)
-def test_killed_run_continues_to_the_same_files(
-  finished, tmp_path, moment, workers, how
-):
-  whole, _ = finished
-  out = tmp_path / "killed"
+def _stop(out: pathlib.Path, moment: str, workers: int, how: signal.Signals) -> None:
+  """Runs until a moment, and stops the process there."""
   process = _start(out, "--workers", str(workers))
   deadline = time.monotonic() + 200
   while not _has_reached(out, moment) and time.monotonic() < deadline:
@@ -146,6 +135,15 @@ def test_killed_run_continues_to_the_same_files(
     assert "Stopped by SIGTERM. Answers and checkpoints that were complete" in said
     assert "Traceback" not in said
   assert not (out / "report.md").exists()
+
+
+def test_a_run_that_is_stopped_three_times_ends_with_the_same_files(finished, tmp_path):
+  """While it asks the base, while it trains, and while it asks the tuned model."""
+  whole, _ = finished
+  out = tmp_path / "stopped"
+  _stop(out, "results.jsonl", 0, signal.SIGKILL)
+  _stop(out, "checkpoints/4", 2, signal.SIGKILL)
+  _stop(out, "after", 0, signal.SIGTERM)
   _finish(out)
   assert _files(out) == _files(whole)
   assert _params(out) == _params(whole)

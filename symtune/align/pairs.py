@@ -105,6 +105,15 @@ class PairArrays:
   lengths: Int[np.ndarray, " pairs"]
   answers: Int[np.ndarray, "pairs 2 length"]
 
+  def first(self, count: int) -> "PairArrays":
+    """So many pairs, or all if there are fewer."""
+    part = slice(count)
+    return PairArrays(
+      prompts=self.prompts[part],
+      lengths=self.lengths[part],
+      answers=self.answers[part],
+    )
+
   def take(self, places: np.ndarray) -> Batch:
     """Some of the pairs, as a batch."""
     return {

@@ -45,6 +45,22 @@ def test_a_study_has_a_folder_for_every_variant_and_seed(tmp_path):
   assert "AlignRecipe.seed = 1" in text
 
 
+def test_variants_can_be_run_apart(tmp_path, monkeypatch, capsys):
+  done = []
+  monkeypatch.setattr(runs, "_run", lambda run, parts, *_: done.append(run[2]))
+  monkeypatch.setattr(runs, "report", lambda *_: done.append("report"))
+  name = "align_overoptimise"
+  runs.run_all(name, [], tmp_path, None, None, ["pairs_1000"])
+  assert done == [tmp_path / "pairs_1000" / f"seed{seed}" for seed in range(3)]
+  assert f"symtune align report {name} --out {tmp_path}" in capsys.readouterr().err
+  runs.run_all(name, [], tmp_path, None, None)
+  assert len(done) == 3 + 9 + 1
+  with pytest.raises(SymtuneError, match="--only some: align_overoptimise expects one"):
+    runs.run_all(name, [], tmp_path, None, None, ["some"])
+  with pytest.raises(SymtuneError, match="--only x: align_follow expects none"):
+    runs.run_all("align_follow", [], tmp_path, None, None, ["x"])
+
+
 def test_a_report_needs_a_run(tmp_path):
   out = tmp_path / "run"
   with pytest.raises(SymtuneError, match="there is no run, expected the folder of one"):

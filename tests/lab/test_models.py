@@ -30,7 +30,7 @@ def _expected(tiny, vocab, prompt, label):
   inputs = np.asarray([[*vocab.encode(prompt), vocab.eos_id]], np.int32)
   targets = np.asarray([[*vocab.encode(label), vocab.eos_id]], np.int32)
   shifted = np.pad(targets, ((0, 0), (1, 0)))[:, :-1]
-  logits = network.apply(
+  logits = jax.jit(network.apply, static_argnames="enable_dropout")(
     {"params": params},
     *map(jnp.asarray, (inputs, shifted, targets)),
     enable_dropout=False,

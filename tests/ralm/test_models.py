@@ -31,9 +31,10 @@ def test_decoder_scores_equal_one_whole_pass(answerer, model):
   spans = random_spans(3, 90)
   found = model.score(spans)
   scorer = answerer.score.model
+  apply = jax.jit(scorer.network.apply)
   for span, values in zip(spans, found, strict=True):
     row = np.concatenate([span.context, span.target])
-    logits = scorer.network.apply({"params": scorer.params}, jnp.asarray(row)[None])
+    logits = apply({"params": scorer.params}, jnp.asarray(row)[None])
     log_p = jax.nn.log_softmax(logits[0])[np.arange(len(row) - 1), row[1:]]
     expected = log_p[len(span.context) - 1 :]
     np.testing.assert_allclose(values, expected, atol=2e-5)
@@ -69,9 +70,10 @@ def test_encoder_decoder_scores_equal_its_decoder_alone(toy_vocab):
     Span(*(rng.integers(3, toy_vocab.num_ids, n).astype(np.int32) for n in sizes))
     for sizes in ((1, 4), (30, 9), (70, 1))
   ]
+  apply = jax.jit(network.apply, static_argnames="enable_dropout")
   for span, values in zip(spans, model.score(spans), strict=True):
     shifted = np.concatenate([[0], span.target[:-1]]).astype(np.int32)
-    logits = network.apply(
+    logits = apply(
       {"params": native.params},
       *(jax.numpy.asarray(ids)[None] for ids in (span.context, shifted, span.target)),
       enable_dropout=False,

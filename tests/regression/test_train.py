@@ -28,7 +28,7 @@ def test_the_step_minimises_the_mean_over_counted_predictions(toy):
   network = train.make_network(recipe)
   batch = next(train.EpisodeStream(recipe))
   assert batch["counted"].sum() == 8 * 3
-  predicted = network.apply({"params": params}, batch["xs"], batch["ys"])
+  predicted = jax.jit(network.apply)({"params": params}, batch["xs"], batch["ys"])
   wanted = (np.square(predicted - batch["ys"]) * batch["counted"]).sum()
   step, state = train.make_step(recipe, params)
   _, found = step(state, jax.device_put(batch))

@@ -1,7 +1,7 @@
 """Trained reward models: what they get right, on which scale, and loading them.
 
 reward/measured.json holds, for each member, the mean and the standard deviation of its
-rewards over the training pairs, and its rewards of the test pairs.
+rewards over the training pairs (the first 1,024), and its rewards of the test pairs.
 """
 
 import functools
@@ -33,6 +33,7 @@ from symtune.train.loop import CHECKPOINTS
 MEASURED = "measured.json"
 _MAX_BYTES = 1_000_000_000
 _BATCH = 128  # pairs at once
+_SCALE_PAIRS = 1024  # training pairs that give the scale of a member's rewards
 _jit_rewards = jax.jit(pair_rewards, static_argnums=0)
 
 
@@ -60,6 +61,7 @@ def measure_members(
   if path.exists():
     return
   find = functools.partial(devices.call, _jit_rewards, setup.policy)
+  train = train.first(_SCALE_PAIRS)
   members = []
   for member in range(reward_settings(setup).members):
     params = _load(setup, run_dir, devices, member)

@@ -82,11 +82,15 @@ def run(
   overrides: options.Overrides = None,
   data: options.Data = None,
   vocab: options.Vocab = None,
+  only: Annotated[
+    list[str] | None,
+    typer.Option(help="Run this variant of a study only; may be repeated."),
+  ] = None,
 ) -> None:
   """Run all parts of a recipe or of a study, and write the report."""
   from symtune.cli.align import runs
 
-  runs.run_all(recipe, overrides or [], out, data, vocab)
+  runs.run_all(recipe, overrides or [], out, data, vocab, only or [])
 
 
 @app.command(context_settings=_WITH_GIN)

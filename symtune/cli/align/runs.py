@@ -61,13 +61,21 @@ def run_all(
   out: pathlib.Path,
   data_dir: str | None,
   vocab: pathlib.Path | None,
+  only: Sequence[str] = (),
 ) -> None:
   """Runs every part that a recipe, or each run of a study, has; then the report.
 
-  The arguments and errors are those of `run_part`.
+  The other arguments and errors are those of `run_part`.
+
+  Args:
+    only: the variants of a study that are run, without a report; all if empty.
   """
-  for run in _read(name, overrides, out)[1]:
-    recipe = run[0]
+  study, runs = _read(name, overrides, out)
+  _check_only(name, study, only)
+  for run in runs:
+    recipe, _, folder = run
+    if only and folder.parent.name not in only:
+      continue
     has = {
       "reward": recipe.reward,
       "best-of-n": recipe.best_of,
@@ -75,7 +83,22 @@ def run_all(
       "dpo": recipe.dpo,
     }
     _run(run, [part for part, settings in has.items() if settings], data_dir, vocab)
+  if only:
+    rich.console.Console(stderr=True).print(
+      f"Once all variants are done: symtune align report {name} --out {out}",
+      highlight=False,
+      soft_wrap=True,
+    )
+    return
   report(name, overrides, out, data_dir, vocab)
+
+
+def _check_only(name: str, study: Study | None, only: Sequence[str]) -> None:
+  names = [] if study is None else [variant.name for variant in study.variants]
+  for variant in only:
+    if variant not in names:
+      expected = f"one of {', '.join(names)}" if names else "none: it is no study"
+      raise SymtuneError(f"--only {variant}: {name} expects {expected}.")
 
 
 def report(
