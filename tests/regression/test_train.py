@@ -22,6 +22,13 @@ def bits(params):
   return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(params)]
 
 
+@pytest.fixture(scope="module")
+def whole(toy, tmp_path_factory):
+  """The folder of a run that nothing disturbed, and its end."""
+  folder = tmp_path_factory.mktemp("whole")
+  return folder, fit(toy(), folder)
+
+
 def test_the_step_minimises_the_mean_over_counted_predictions(toy):
   recipe = toy()
   params = train.start_params(recipe)
@@ -71,10 +78,10 @@ class BrokenError(Exception):
   """Stands for whatever ends a process between two steps."""
 
 
-def test_a_broken_run_goes_on_bit_for_bit(toy, tmp_path, monkeypatch):
+def test_a_broken_run_goes_on_bit_for_bit(toy, whole, tmp_path, monkeypatch):
   """Broken before the first checkpoint, then between two."""
   recipe = toy()
-  whole = fit(recipe, tmp_path / "whole")
+  folder, expected = whole
   make_step = train.make_step
 
   for steps in (1, 4):
@@ -93,28 +100,25 @@ def test_a_broken_run_goes_on_bit_for_bit(toy, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
       patch.setattr(train, "make_step", broken_step)
       with pytest.raises(BrokenError):
-        fit(recipe, tmp_path / "broken")
-  resumed = fit(recipe, tmp_path / "broken")
-  assert bits(resumed.state.params) == bits(whole.state.params)
-  assert bits(resumed.state.opt_state) == bits(whole.state.opt_state)
-  rows = [
-    (tmp_path / name / metrics.METRICS_FILE).read_bytes()
-    for name in ("whole", "broken")
-  ]
+        fit(recipe, tmp_path)
+  resumed = fit(recipe, tmp_path)
+  assert bits(resumed.state.params) == bits(expected.state.params)
+  assert bits(resumed.state.opt_state) == bits(expected.state.opt_state)
+  rows = [(path / metrics.METRICS_FILE).read_bytes() for path in (folder, tmp_path)]
   assert rows[0] == rows[1]
 
 
-def test_parameters_are_those_of_the_step(toy, tmp_path):
+def test_parameters_are_those_of_the_step(toy, whole, tmp_path):
   recipe = toy()
+  folder, result = whole
   with pytest.raises(SymtuneError, match="has no checkpoint, expected a trained"):
     train.load_params(recipe, tmp_path, None)
-  result = fit(recipe, tmp_path)
-  params, step = train.load_params(recipe, tmp_path, None)
+  params, step = train.load_params(recipe, folder, None)
   assert step == 6
   assert bits(params) == bits(result.state.params)
-  start, step = train.load_params(recipe, tmp_path, 0)
+  start, step = train.load_params(recipe, folder, 0)
   assert bits(start) == bits(train.start_params(recipe))
-  assert checkpoint.steps(tmp_path / CHECKPOINTS) == (3, 6)
+  assert checkpoint.steps(folder / CHECKPOINTS) == (3, 6)
 
 
 def test_the_hash_is_that_of_what_training_depends_on(toy):

@@ -65,10 +65,16 @@ def run_all(
 ) -> None:
   """Runs every part that a recipe, or each run of a study, has; then the report.
 
-  The other arguments and errors are those of `run_part`.
-
   Args:
+    name: as for `run_part`.
+    overrides: as for `run_part`.
+    out: as for `run_part`.
+    data_dir: as for `run_part`.
+    vocab: as for `run_part`.
     only: the variants of a study that are run, without a report; all if empty.
+
+  Raises:
+    SymtuneError: an unknown variant, or as for `run_part`.
   """
   study, runs = _read(name, overrides, out)
   _check_only(name, study, only)
