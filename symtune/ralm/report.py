@@ -143,7 +143,7 @@ def find_examples(
     if not row.passages and row.stride == cell.stride
   }
   ranked = sorted(
-    (row for row in with_passage if row.cell == cell),
+    (r for r in with_passage if r.cell == cell and (r.document, r.start) in base),
     key=lambda row: row.nats - base[row.document, row.start],
   )
   chosen = [*ranked[:_EACH], *ranked[_EACH:][-_EACH:]]
@@ -192,6 +192,18 @@ def write_report(out: pathlib.Path, examples: Sequence[Example] = ()) -> list[Ta
   )
   write_content(out / _STEM, content)
   return [table]
+
+
+def write_answers(out: pathlib.Path, table: Table) -> None:
+  """Writes the report of a folder of answers: report.md and report.html."""
+  content = Content(
+    title="Answers with and without passages",
+    remarks=(),
+    sections=(of_table(table),),
+    results=None,
+    headlines=(table,),
+  )
+  write_content(out / _STEM, content)
 
 
 def example_table(examples: Sequence[Example]) -> Table:
