@@ -84,8 +84,10 @@ def test_damaged_and_missing_indexes_are_refused(files, tmp_path):
   file.write_bytes(file.read_bytes().replace(b"otter", b"ottar"))
   with pytest.raises(SymtuneError, match="damaged"):
     PassageIndex(tmp_path / "index")
-  with pytest.raises(SymtuneError, match="no index"):
+  with pytest.raises(SymtuneError, match="no index: it has no"):
     PassageIndex(tmp_path)
+  with pytest.raises(SymtuneError, match="exists and is no index"):
+    build_index(files, tmp_path)
 
 
 @pytest.mark.parametrize(
