@@ -29,6 +29,10 @@ _NOTES = (
   "A change below 0 means that passages make the text likelier. Both sides score the "
   "same tokens of the same documents, and the interval resamples documents.\n"
 )
+_FEWER = (
+  "Fewer than {most} documents are scored in these cells, so that their perplexities "
+  "are not to be compared with those of the others: {names}.\n"
+)
 _MAX_TEXTS = 1_000_000_000
 _EACH = 3  # examples of either kind
 _TITLES = ("gain, nats", "query", "passage", "text that is scored")
@@ -174,6 +178,9 @@ def write_report(out: pathlib.Path, examples: Sequence[Example] = ()) -> list[Ta
   """
   _, measured = read_measured(out)
   table = perplexity_table(measured)
+  most = max(len(one.documents) for one in measured)
+  fewer = [one for one in measured if len(one.documents) < most]
+  names = "; ".join(f"{one.model} {one.cell.title}" for one in fewer)
   figure = Drawing(
     file=FIGURE,
     alt="Nats per token by stride, with and without passages",
@@ -181,7 +188,7 @@ def write_report(out: pathlib.Path, examples: Sequence[Example] = ()) -> list[Ta
   )
   content = Content(
     title="Perplexity with and without passages",
-    remarks=(_NOTES,),
+    remarks=(_NOTES, *([_FEWER.format(names=names, most=most)] if fewer else [])),
     sections=(
       of_table(table),
       Section(parts=(figure,)),
