@@ -39,7 +39,7 @@ class AnswerRow:
 
   Attributes:
     model: its name.
-    identity: what identifies its weights.
+    identity: what identifies its weights and its vocabulary.
     passages: how many stood before the question.
     number: of the question in its file, from 0.
     question: the question.

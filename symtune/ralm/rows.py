@@ -22,7 +22,7 @@ class StrideRow:
 
   Attributes:
     model: its name.
-    identity: what identifies its weights.
+    identity: what identifies its weights and its vocabulary.
     parameters: how many it has.
     stride: tokens between two retrievals; the last stride of a document may be shorter.
     query_length: tokens of the query; 0 for the baseline.

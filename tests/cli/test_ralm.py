@@ -1,5 +1,6 @@
 """The commands index and ralm, on a small random model."""
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -13,6 +14,7 @@ from symtune.cli.ralm.runs import read_model
 from symtune.errors import SymtuneError
 from symtune.experiment.answerers import Answerer, Opened
 from symtune.model.decoder.config import DecoderConfig
+from symtune.probe.answer.scorers import score_by_oracle
 from symtune.probe.run import CheckpointLabel
 
 TEXT = """ \n = Otter = \n \n The otter swims in quick green rivers .
@@ -53,9 +55,11 @@ def run(*arguments):
   return done.stdout
 
 
-def test_ralm_measures_reports_and_goes_on(files, tmp_path):
+def test_ralm_measures_reports_and_goes_on(files, tmp_path, monkeypatch):
+  (tmp_path / "run").mkdir()
+  monkeypatch.chdir(tmp_path / "run")
   given = ["wikitext2", "--model", files / "model", "--model", files / "other"]
-  given += ["--text", files / "text.txt", "--out", tmp_path / "run"]
+  given += ["--text", files / "text.txt", "--out", "."]
   given += ["--corpus", files / "corpus.jsonl", "--query-length", "8"]
   given += ["--gin.RalmRecipe.passage_tokens=16", "--stride", "16"]
   with pytest.raises(SymtuneError, match="reads at most 128 tokens"):
@@ -99,11 +103,25 @@ def test_questions_are_answered_from_an_index(files, tmp_path):
 
 def test_steps_of_a_run_are_models_of_their_own():
   label = CheckpointLabel(name="run", step=500, identity="a")
-  opened = Opened(label=label, read=lambda: Answerer(label=label, score=len))
+  opened = Opened(
+    label=label, read=lambda: Answerer(label=label, score=score_by_oracle)
+  )
   assert read_model(opened).label == dataclasses.replace(label, name="run (step 500)")
   start = dataclasses.replace(label, step=0)
-  opened = Opened(label=start, read=lambda: Answerer(label=start, score=len))
+  opened = Opened(
+    label=start, read=lambda: Answerer(label=start, score=score_by_oracle)
+  )
   assert read_model(opened).label == start
+
+
+def test_another_vocabulary_is_another_identity(toy_vocab):
+  label = CheckpointLabel(name="run", step=0, identity="a")
+  read = lambda: Answerer(label=label, score=score_by_oracle)  # noqa: E731
+  other = copy.copy(toy_vocab)
+  other.fingerprint = "other"
+  vocabs = (None, toy_vocab, other)
+  opened = [Opened(label=label, read=read, vocab=vocab) for vocab in vocabs]
+  assert len({read_model(one).label.identity for one in opened}) == 3
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import rich.console
 
+from symtune.checksums import checksum
 from symtune.cli.gin_config import OVERRIDE_PREFIX, load_settings, split_overrides
 from symtune.cli.printed import print_report
 from symtune.convert.tokenizer.read import read_vocab
@@ -136,11 +137,18 @@ def answer_questions(inputs: Inputs, path: pathlib.Path, out: pathlib.Path) -> N
 
 
 def read_model(opened: Opened) -> Answerer:
-  """A model with its weights. Rows have no step, so its name tells it."""
+  """A model with its weights, labelled as rows need it.
+
+  Rows have no step, so the name tells it. A vocabulary that is given with a checkpoint
+  is part of the identity, since rows count its tokens.
+  """
   answerer = opened.read()
   label = answerer.label
   if label.step:
     label = dataclasses.replace(label, name=checkpoint_title(label))
+  if opened.vocab is not None:
+    both = checksum(f"{label.identity} {opened.vocab.fingerprint}".encode())
+    label = dataclasses.replace(label, identity=both)
   return dataclasses.replace(answerer, label=label)
 
 
