@@ -30,7 +30,7 @@ from symtune.probe.probe import AnswerKind, ExemplarSets, Probe
 from symtune.probe.probes.exemplars.choice import ExemplarChoice
 from symtune.probe.questions import Inquiry
 
-_BASELINE = "baseline:"
+_VOTE = "baseline:neighbours"
 NAME = "ask"  # what stands for the recipe in a folder's run.json
 
 
@@ -131,10 +131,11 @@ def _with_vote(
   After relevant exemplars, models behave much like it (arXiv 2601.01290).
   """
   looks_up = settings.exemplars in (ExemplarSets.SIMILAR, ExemplarSets.DISSIMILAR)
-  looks_up = looks_up or ExemplarChoice.name in probes
-  if not looks_up or any(model.name.startswith(_BASELINE) for model in models):
+  names = [probe if isinstance(probe, str) else probe.name for probe in probes]
+  looks_up = looks_up or ExemplarChoice.name in names
+  if not looks_up or any(model.name == _VOTE for model in models):
     return models
-  return [*models, load(f"{_BASELINE}neighbours")]
+  return [*models, load(_VOTE)]
 
 
 def _ask_into(

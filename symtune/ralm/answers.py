@@ -19,8 +19,10 @@ from symtune.errors import SymtuneError
 from symtune.experiment.answerers import Answerer
 from symtune.files import append_text
 from symtune.probe.probe import AnswerKind, ProbeItem
+from symtune.probe.run import CheckpointLabel
 from symtune.progress import Progress
 from symtune.ralm.questions import OpenQuestion, exact_match, f1, make_prompt
+from symtune.ralm.rows import check_identity
 from symtune.report.tables import Column, Table
 from symtune.retrieve.index import PassageIndex
 from symtune.stats.clusters import TaskAnswers
@@ -37,7 +39,7 @@ class AnswerRow:
 
   Attributes:
     model: its name.
-    identity: what identifies its weights.
+    identity: what identifies its weights and its vocabulary.
     passages: how many stood before the question.
     number: of the question in its file, from 0.
     question: the question.
@@ -84,18 +86,19 @@ def answer_all(
     console: shows progress.
 
   Raises:
-    SymtuneError: the file is damaged, or a question is too long for the model.
+    SymtuneError: the file is damaged or has rows of another model of this name, or a
+      question is too long for the model.
   """
   path, label = out / FILE, answerer.label
   if path.exists():
     os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-  done = {(row.model, row.passages, row.number) for row in read_answers(path)}
+  done = {(row.passages, row.number) for row in _answers_of(label, path)}
   total = len(questions) * (1 + len(passages))
   with Progress(label.name, total, unit="questions", console=console) as progress:
     for count in (0, *passages):
       for first in range(0, len(questions), _BATCH):
         batch = range(first, min(first + _BATCH, len(questions)))
-        left = [i for i in batch if (label.name, count, i) not in done]
+        left = [i for i in batch if (count, i) not in done]
         rows = _answer(answerer, questions, left, index, count, forbidden)
         append_text(
           path, "".join(json.dumps(dataclasses.asdict(r)) + "\n" for r in rows)
@@ -140,6 +143,14 @@ def _answer(
         corpus=index.hash,
       )
     )
+  return rows
+
+
+def _answers_of(label: CheckpointLabel, path: pathlib.Path) -> list[AnswerRow]:
+  """The rows of a model; refuses those of another one with its name."""
+  rows = [row for row in read_answers(path) if row.model == label.name]
+  for row in rows:
+    check_identity(label, row.identity, path)
   return rows
 
 
@@ -193,7 +204,7 @@ def answer_table(rows: Sequence[AnswerRow]) -> Table:
   ]
   lines = []
   for (model, count), some in groups.items():
-    base = {row.number: row for row in groups[model, 0]}
+    base = {row.number: row for row in groups.get((model, 0), ())}
     pairs = [(base[row.number], row) for row in some if row.number in base]
     match = macro_mean([_answers(some)])
     of_f1 = ratio(np.asarray([row.f1 for row in some]), np.ones(len(some)))

@@ -7,6 +7,7 @@ leaks if at least half of its words stand in common runs with a passage that was
 
 import collections
 import dataclasses
+import re
 from collections.abc import Collection, Mapping
 
 from symtune.data.limits import DEFAULT_OVERLAP
@@ -18,6 +19,7 @@ from symtune.retrieve.index import PassageIndex
 from symtune.retrieve.passages import cut_passages
 
 _PIECE, _FOUND, _SHARE, _SHOWN = 40, 3, 0.1, 5
+_NUMBERED = re.compile(r"(.+) \(\d+\)", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,28 @@ def find_text_leaks(
   ]
 
 
+def forbidden_ids(index: PassageIndex, forbidden: Collection[str]) -> frozenset[str]:
+  """The ids of forbidden documents, and of those with the same name and a number.
+
+  Args:
+    index: of the corpus.
+    forbidden: documents that the user forbids.
+
+  Raises:
+    SymtuneError: one of them is not in the corpus.
+  """
+  names = index.document_names()
+  for name in forbidden:
+    if name not in names:
+      raise SymtuneError(
+        f"ralm: the forbidden document {name!r} is not in the corpus. Correct its id, "
+        "or leave it out."
+      )
+  plain = set(forbidden)
+  numbered = map(_NUMBERED.fullmatch, names if plain else ())
+  return frozenset(plain).union(m[0] for m in numbered if m and m[1] in plain)
+
+
 def guard(
   texts: Mapping[str, str],
   index: PassageIndex,
@@ -91,13 +115,7 @@ def guard(
     SymtuneError: the policy refuses test text in the corpus, and there is some; or a
       forbidden document is not in the corpus.
   """
-  unknown = [name for name in forbidden if name not in index.document_names()]
-  if unknown:
-    raise SymtuneError(
-      f"ralm: the forbidden document {unknown[0]!r} is not in the corpus. Correct its "
-      "id, or leave it out."
-    )
-  allowed_not = frozenset(forbidden)
+  allowed_not = forbidden_ids(index, forbidden)
   while leaks := find_text_leaks(texts, index, allowed_not):
     if policy is Leaks.REFUSE:
       shown = "; ".join(

@@ -104,12 +104,20 @@ def _of_transformers(
   label: CheckpointLabel, scorer: Any, tokens_per_batch: int
 ) -> TokenModel:
   from symtune.probe.answer.hf import spans
+  from symtune.probe.answer.hf.scorer import describe
 
   way = spans.score_causal if scorer.is_causal else spans.score_encoder_decoder
 
   def score(some: Sequence[Span]) -> list[Nats]:
     contexts, targets = zip(*some, strict=True)
-    return way(scorer.model, contexts, targets)
+    try:
+      return way(scorer.model, contexts, targets)
+    except Exception as error:  # a model's own limits can fail anywhere in its code
+      raise SymtuneError(
+        f"{label.name}: {type(scorer.model).__name__} fails on {len(some)} text(s) of "
+        f"at most {max(map(_length, some))} tokens ({describe(error)}). If they are "
+        "too long for the model or for the memory, lower --window."
+      ) from error
 
   return TokenModel(
     label=label,

@@ -29,6 +29,10 @@ _NOTES = (
   "A change below 0 means that passages make the text likelier. Both sides score the "
   "same tokens of the same documents, and the interval resamples documents.\n"
 )
+_FEWER = (
+  "Fewer than {most} documents are scored in these cells, so that their perplexities "
+  "are not to be compared with those of the others: {names}.\n"
+)
 _MAX_TEXTS = 1_000_000_000
 _EACH = 3  # examples of either kind
 _TITLES = ("gain, nats", "query", "passage", "text that is scored")
@@ -143,7 +147,7 @@ def find_examples(
     if not row.passages and row.stride == cell.stride
   }
   ranked = sorted(
-    (row for row in with_passage if row.cell == cell),
+    (r for r in with_passage if r.cell == cell and (r.document, r.start) in base),
     key=lambda row: row.nats - base[row.document, row.start],
   )
   chosen = [*ranked[:_EACH], *ranked[_EACH:][-_EACH:]]
@@ -174,6 +178,9 @@ def write_report(out: pathlib.Path, examples: Sequence[Example] = ()) -> list[Ta
   """
   _, measured = read_measured(out)
   table = perplexity_table(measured)
+  most = max(len(one.documents) for one in measured)
+  fewer = [one for one in measured if len(one.documents) < most]
+  names = "; ".join(f"{one.model} {one.cell.title}" for one in fewer)
   figure = Drawing(
     file=FIGURE,
     alt="Nats per token by stride, with and without passages",
@@ -181,7 +188,7 @@ def write_report(out: pathlib.Path, examples: Sequence[Example] = ()) -> list[Ta
   )
   content = Content(
     title="Perplexity with and without passages",
-    remarks=(_NOTES,),
+    remarks=(_NOTES, *([_FEWER.format(names=names, most=most)] if fewer else [])),
     sections=(
       of_table(table),
       Section(parts=(figure,)),
@@ -192,6 +199,18 @@ def write_report(out: pathlib.Path, examples: Sequence[Example] = ()) -> list[Ta
   )
   write_content(out / _STEM, content)
   return [table]
+
+
+def write_answers(out: pathlib.Path, table: Table) -> None:
+  """Writes the report of a folder of answers: report.md and report.html."""
+  content = Content(
+    title="Answers with and without passages",
+    remarks=(),
+    sections=(of_table(table),),
+    results=None,
+    headlines=(table,),
+  )
+  write_content(out / _STEM, content)
 
 
 def example_table(examples: Sequence[Example]) -> Table:

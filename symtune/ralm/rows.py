@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from symtune.bounded import parse_json
 from symtune.checks import check_types, parse_choice
 from symtune.errors import SymtuneError
+from symtune.probe.run import CheckpointLabel
 from symtune.ralm.settings import Cell, Rerank
 
 FILE = "strides.jsonl"
@@ -21,7 +22,7 @@ class StrideRow:
 
   Attributes:
     model: its name.
-    identity: what identifies its weights.
+    identity: what identifies its weights and its vocabulary.
     parameters: how many it has.
     stride: tokens between two retrievals; the last stride of a document may be shorter.
     query_length: tokens of the query; 0 for the baseline.
@@ -102,6 +103,25 @@ def read_rows(path: pathlib.Path) -> list[StrideRow]:
     _parse(line, f"{path}, line {number}")
     for number, line in enumerate(path.read_bytes().splitlines(), 1)
   ]
+
+
+def check_identity(label: CheckpointLabel, identity: str, path: pathlib.Path) -> None:
+  """Refuses a row of a model that has this one's name and other weights.
+
+  Args:
+    label: of the model that is measured.
+    identity: what the row says.
+    path: the file of the row.
+
+  Raises:
+    SymtuneError: the identities differ.
+  """
+  if identity != label.identity:
+    raise SymtuneError(
+      f"{path}: got rows of another model named {label.name} (identity "
+      f"{identity[:16]}), expected {label.identity[:16]}. Measure this one into "
+      "another folder (--out)."
+    )
 
 
 def _parse(line: bytes, where: str) -> StrideRow:

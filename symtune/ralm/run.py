@@ -21,7 +21,14 @@ from symtune.errors import SymtuneError
 from symtune.files import append_text, write_whole
 from symtune.progress import Progress
 from symtune.ralm.choose import Chooser
-from symtune.ralm.rows import FILE, Group, StrideRow, read_rows, to_lines
+from symtune.ralm.rows import (
+  FILE,
+  Group,
+  StrideRow,
+  check_identity,
+  read_rows,
+  to_lines,
+)
 from symtune.ralm.settings import Cell, Fit, RalmRecipe
 from symtune.ralm.spans import Ids, TokenModel
 from symtune.ralm.strides import cut_strides, first_scored, make_spans
@@ -158,13 +165,9 @@ def _resume(path: pathlib.Path, model: TokenModel) -> set[Group]:
   content = path.read_bytes()
   os.truncate(path, content.rfind(b"\n") + 1)  # a killed write leaves half a line
   rows = read_rows(path)
-  for number, row in enumerate(rows, 1):
-    if row.model == model.label.name and row.identity != model.label.identity:
-      raise SymtuneError(
-        f"{path}, line {number}: got rows of another model named {row.model} (identity "
-        f"{row.identity[:16]}), expected {model.label.identity[:16]}. Measure this one "
-        "into another folder (--out)."
-      )
+  for row in rows:
+    if row.model == model.label.name:
+      check_identity(model.label, row.identity, path)
   if rows and rows[-1].start + rows[-1].tokens < rows[-1].of:
     kept = [row for row in rows if row.group != rows[-1].group]
     write_whole(path, to_lines(kept))

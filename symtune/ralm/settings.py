@@ -138,12 +138,14 @@ class RalmRecipe:
 
   def _check_window(self) -> None:
     taken = max(self.strides)
+    if Rerank.MODEL in self.rerank:
+      taken = max(taken, self.rerank_tokens)
     if self.fits is Fit.OVERWRITE:
       taken += max(self.passages) * self.passage_tokens
     if taken >= self.window:
       raise SymtuneError(
         f"ralm: window is {self.window}, expected more than {taken}, the tokens of the "
-        "passages and of a stride. Raise it, or lower passage_tokens."
+        "passages and of what is scored behind them. Raise it, or lower passage_tokens."
       )
     if max(self.passages) > self.candidates:
       raise SymtuneError(

@@ -136,4 +136,6 @@ def _bounded_lines(opened: IO[bytes], file: pathlib.Path) -> Iterator[bytes]:
 def _unique(name: str, seen: dict[str, int]) -> str:
   """The name, with a number from its second use on."""
   seen[name] = seen.get(name, 0) + 1
-  return name if seen[name] == 1 else f"{name} ({seen[name]})"
+  if seen[name] == 1:
+    return name
+  return _unique(f"{name} ({seen[name]})", seen)  # others may be called so

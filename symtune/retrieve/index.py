@@ -199,6 +199,10 @@ def _write_files(
 
 
 def _check_same(folder: pathlib.Path, settings: dict[str, object]) -> None:
+  if not (folder / ABOUT).is_file():
+    raise SymtuneError(
+      f"{folder} exists and is no index. Choose a folder that does not exist yet."
+    )
   about = _read_about(folder)
   differ = [name for name, value in settings.items() if about.get(name) != value]
   if differ:

@@ -49,4 +49,5 @@ def ratio(
     drawn.append((counts @ numerators) / (counts @ denominators))
   tail = (1 - CONFIDENCE) / 2
   low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail])
-  return Ratio(value=value, low=float(low), high=float(high))
+  # Rounding may put the ends of an interval without width on one side of the value.
+  return Ratio(value=value, low=min(float(low), value), high=max(float(high), value))

@@ -9,6 +9,7 @@ import symtune as st
 from symtune.errors import SymtuneError
 from symtune.lab.tasks import LabTask
 from symtune.probe.ask import Question, TaskProbe
+from symtune.probe.probes.exemplars.choice import ExemplarChoice
 
 QUICK = {"k": 2, "max_queries": 4, "seeds": [0]}
 
@@ -30,6 +31,14 @@ def test_every_answer_is_in_the_frame(results):
   flipped = frame[frame["setting"] == "flipped"]
   accuracy = flipped.groupby("checkpoint")["correct"].mean()
   assert accuracy.to_dict() == {"baseline:context": 1.0, "baseline:prior": 0.0}
+
+
+@pytest.mark.parametrize("probe", ["exemplar_choice", ExemplarChoice()])
+def test_a_vote_stands_beside_models_that_look_exemplars_up(words, probe):
+  settings = {**QUICK, "max_queries": 1}
+  results = st.ask("baseline:context", words, probe, quiet=True, **settings)
+  asked = {"baseline:context", "baseline:neighbours"}
+  assert set(results.frame["checkpoint"]) == asked
 
 
 def test_tables_figures_and_the_report_show_it(results, tmp_path):

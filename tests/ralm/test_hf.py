@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from symtune.errors import SymtuneError
 from symtune.experiment.answerers import open_answerers
 from symtune.experiment.tokens import Reader
 from symtune.probe.answer.hf.spans import score_encoder_decoder
@@ -34,6 +35,9 @@ def test_transformers_scores_equal_the_native_ones(model_folder, model):
   spans = random_spans(9, 90)
   for a, b in zip(theirs.score(spans), model.score(spans), strict=True):
     np.testing.assert_allclose(a, b, atol=1e-4)
+  none = Span(np.asarray([5], np.int32), np.asarray([100_000], np.int32))  # no token
+  with pytest.raises(SymtuneError, match="LlamaForCausalLM fails on 1"):
+    theirs.score([none])
 
 
 def test_encoder_decoder_equals_its_own_loss():

@@ -1,5 +1,6 @@
 """Prompts of questions, exact match and F1, and rows of answers."""
 
+import dataclasses
 import json
 
 import pytest
@@ -91,6 +92,12 @@ def test_passages_turn_wrong_answers_into_right_ones(make_corpus, tmp_path):
   assert opened[3].startswith("100.0 [")
   assert opened[5].startswith("+100.0 [")
   assert opened[6].startswith("+100.0 [")
+  (alone,) = answer_table(read_answers(out / FILE)[len(questions) :]).rows
+  assert alone[5:] == ("", "")  # nothing to compare it with
+  other = CheckpointLabel(name="reader", step=0, identity="other")
+  answers_alike = dataclasses.replace(answerer, label=other)
+  with pytest.raises(SymtuneError, match="rows of another model named reader"):
+    answer_all(answers_alike, questions, index, (1,), (), out, console)
   # A killed run goes on.
   (out / FILE).write_bytes(written[: len(written) // 2])
   answer_all(answerer, questions, index, (1,), (), out, console)

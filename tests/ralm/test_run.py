@@ -7,10 +7,11 @@ import pytest
 import rich.console
 
 from symtune.errors import SymtuneError
+from symtune.files import append_text
 from symtune.ralm.choose import Chooser
-from symtune.ralm.leaks import find_text_leaks, guard
+from symtune.ralm.leaks import find_text_leaks, forbidden_ids, guard
 from symtune.ralm.report import find_examples, read_measured, write_report
-from symtune.ralm.rows import FILE, read_rows
+from symtune.ralm.rows import FILE, read_rows, to_lines
 from symtune.ralm.run import (
   TEXTS,
   choose_texts,
@@ -94,6 +95,13 @@ def test_corpus_with_test_text_is_refused_or_forbidden(make_corpus):
   assert guard(texts, index, ("copy", "again"), Leaks.REFUSE) == {"copy", "again"}
   with pytest.raises(SymtuneError, match="'nobody' is not in the corpus"):
     guard(texts, index, ("nobody",), Leaks.REFUSE)
+
+
+def test_documents_of_one_name_are_forbidden_together(make_corpus):
+  index = make_corpus({"a": "x y", "a (2)": "x z", "a (b)": "x", "b": "x"})
+  assert forbidden_ids(index, ["a"]) == {"a", "a (2)"}
+  assert forbidden_ids(index, ["a (2)"]) == {"a (2)"}
+  assert forbidden_ids(index, []) == frozenset()
 
 
 def test_reading_strides_at_once_changes_no_score(model, make_corpus):
@@ -206,13 +214,24 @@ def test_report_shows_passages_beside_queries(copying, make_corpus, tmp_path):
   write_report(tmp_path / "run", examples)
   page = (tmp_path / "run" / "report.html").read_text()
   assert " ".join(examples[0].passage.split()) in page
-  assert "side by side" in (tmp_path / "run" / "report.md").read_text()
+  report = (tmp_path / "run" / "report.md").read_text()
+  assert "side by side" in report
+  assert "Fewer than" not in report
+  # A run of another model was killed after its first document.
+  more = [row for row in rows if row.document == "test 0"]
+  more = [dataclasses.replace(row, model="other") for row in more]
+  append_text(tmp_path / "run" / FILE, to_lines(more))
+  write_report(tmp_path / "run")
+  report = (tmp_path / "run" / "report.md").read_text()
+  assert "Fewer than 3 documents are scored in these cells" in report
+  assert "others: other s=4, no passage; other s=4, l=8, 1 x first." in report
 
 
 @pytest.mark.parametrize(
   ("settings", "message"),
   [
     ({"window": 200}, "window is 200, expected more than 260"),
+    ({"rerank": ("model",), "rerank_tokens": 150}, "expected more than 406"),
     ({"rerank": ("best",)}, "ralm.rerank: got 'best'"),
     ({"rerank": ("none",)}, "always measured"),
     ({"strides": (4, 4)}, "strides is"),

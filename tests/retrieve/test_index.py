@@ -39,8 +39,11 @@ def test_text_without_headings_is_one_document(tmp_path):
 
 def test_equal_titles_get_numbers(tmp_path):
   file = tmp_path / "twice.txt"
-  file.write_text("\n = A = \n\nx\n\n = A = \n\ny\n")
-  assert list(read_documents([file])) == ["A", "A (2)"]
+  titles = ["A", "A", "A (2)", "A"]
+  file.write_text("".join(f"\n = {title} = \n\nx\n" for title in titles))
+  found = read_documents([file])
+  assert list(found) == ["A", "A (2)", "A (2) (2)", "A (3)"]
+  assert [text.count("x") for text in found.values()] == [1, 1, 1, 1]
 
 
 def test_passages_keep_all_words_of_one_document(files):
@@ -81,8 +84,10 @@ def test_damaged_and_missing_indexes_are_refused(files, tmp_path):
   file.write_bytes(file.read_bytes().replace(b"otter", b"ottar"))
   with pytest.raises(SymtuneError, match="damaged"):
     PassageIndex(tmp_path / "index")
-  with pytest.raises(SymtuneError, match="no index"):
+  with pytest.raises(SymtuneError, match="no index: it has no"):
     PassageIndex(tmp_path)
+  with pytest.raises(SymtuneError, match="exists and is no index"):
+    build_index(files, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,13 @@ def test_one_thing_has_no_interval():
   assert np.isnan([found.low, found.high]).all()
 
 
+def test_an_interval_without_width_holds_its_value():
+  rng = np.random.default_rng(0)
+  for value in rng.random(20):
+    found = ratio(np.full(20, value * 333), np.full(20, 333.0))
+    assert found.low <= found.value <= found.high
+
+
 def test_intervals_cover_the_mean_in_about_95_of_100_samples():
   rng = np.random.default_rng(0)
   hits = 0

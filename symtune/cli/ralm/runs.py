@@ -7,27 +7,31 @@ from typing import Any
 
 import rich.console
 
+from symtune.checksums import checksum
 from symtune.cli.gin_config import OVERRIDE_PREFIX, load_settings, split_overrides
 from symtune.cli.printed import print_report
 from symtune.convert.tokenizer.read import read_vocab
 from symtune.errors import SymtuneError
-from symtune.experiment.answerers import Opened, open_answerers
+from symtune.experiment.answerers import Answerer, Opened, open_answerers
 from symtune.experiment.folder import claim_folder
 from symtune.experiment.tokens import Reader
-from symtune.files import write_whole
 from symtune.ralm.answers import FILE as ANSWERS
 from symtune.ralm.answers import answer_all, answer_table, read_answers
-from symtune.ralm.leaks import guard
+from symtune.ralm.leaks import forbidden_ids, guard
 from symtune.ralm.models import token_model
 from symtune.ralm.questions import MAX_NEW_TOKENS, read_questions
-from symtune.ralm.report import REPORT, find_examples, read_measured, write_report
+from symtune.ralm.report import REPORT, find_examples, write_answers, write_report
+from symtune.ralm.rows import FILE as STRIDES
+from symtune.ralm.rows import read_rows
 from symtune.ralm.run import TEXTS, choose_texts, measure, texts_hash, write_texts
-from symtune.ralm.settings import RalmRecipe, config_hash, recipe_to_json
-from symtune.report.tables import to_markdown
+from symtune.ralm.settings import Fit, RalmRecipe, config_hash, recipe_to_json
+from symtune.report.results import checkpoint_title
 from symtune.retrieve.documents import read_documents
 from symtune.retrieve.index import ABOUT, PassageIndex, build_index
 
 _INDEX = "index"
+# Settings that mean something for questions.
+_OF_QUESTIONS = ("models", "corpus", "passages", "forbidden")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,14 +78,13 @@ def measure_texts(inputs: Inputs, out: pathlib.Path) -> None:
     config=recipe_to_json(recipe),
     gin=gin_text,
   ):
-    write_texts(texts, out / TEXTS)
     examples = []
     for one in opened:
-      model = token_model(one.read())
+      model = token_model(read_model(one))
       measure(recipe, model, texts, index, forbidden, out, console)
-      if not examples:
-        rows, _ = read_measured(out)
-        examples = find_examples(rows, texts, index, model)
+      if not examples:  # the rows of the other models may not be complete yet
+        examples = find_examples(read_rows(out / STRIDES), texts, index, model)
+    write_texts(texts, out / TEXTS)
     print_report(write_report(out, examples), out / REPORT)
 
 
@@ -94,14 +97,22 @@ def answer_questions(inputs: Inputs, path: pathlib.Path, out: pathlib.Path) -> N
     out: the run's folder, which is continued.
 
   Raises:
-    SymtuneError: as for `measure_texts`.
+    SymtuneError: as for `measure_texts`, or an option is given that questions ignore.
   """
+  ignored = [name for name in inputs.given if name not in _OF_QUESTIONS]
+  if ignored:
+    raise SymtuneError(
+      f"ralm: got {', '.join(ignored)}, which mean nothing for questions. Leave these "
+      "options out, or --questions."
+    )
   questions = read_questions(path)
-  given = {"texts": (str(path),), **inputs.given}
+  # Passages stand before the whole prompt.
+  given = {"texts": (str(path),), "fit": Fit.EXTEND.value, **inputs.given}
   recipe, gin_text = _read_recipe(dataclasses.replace(inputs, given=given))
   reader = Reader(vocab=_vocab(inputs), max_targets=MAX_NEW_TOKENS)
   opened = _open(inputs, recipe, reader)
   index = _open_index(recipe, out)
+  forbidden = forbidden_ids(index, recipe.forbidden)
   asked = texts_hash({str(i): repr(q) for i, q in enumerate(questions)})
   with claim_folder(
     out,
@@ -112,17 +123,33 @@ def answer_questions(inputs: Inputs, path: pathlib.Path, out: pathlib.Path) -> N
   ):
     for one in opened:
       answer_all(
-        one.read(),
+        read_model(one),
         questions,
         index,
         recipe.passages,
-        recipe.forbidden,
+        forbidden,
         out,
         rich.console.Console(stderr=True),
       )
     table = answer_table(read_answers(out / ANSWERS))
-    write_whole(out / REPORT, f"# {table.title}\n\n{to_markdown(table)}")
+    write_answers(out, table)
     print_report([table], out / REPORT)
+
+
+def read_model(opened: Opened) -> Answerer:
+  """A model with its weights, labelled as rows need it.
+
+  Rows have no step, so the name tells it. A vocabulary that is given with a checkpoint
+  is part of the identity, since rows count its tokens.
+  """
+  answerer = opened.read()
+  label = answerer.label
+  if label.step:
+    label = dataclasses.replace(label, name=checkpoint_title(label))
+  if opened.vocab is not None:
+    both = checksum(f"{label.identity} {opened.vocab.fingerprint}".encode())
+    label = dataclasses.replace(label, identity=both)
+  return dataclasses.replace(answerer, label=label)
 
 
 def _read_recipe(inputs: Inputs) -> tuple[RalmRecipe, str]:
@@ -151,5 +178,6 @@ def _open_index(recipe: RalmRecipe, out: pathlib.Path) -> PassageIndex:
   paths = [pathlib.Path(path) for path in recipe.corpus]
   if len(paths) == 1 and (paths[0] / ABOUT).exists():
     return PassageIndex(paths[0])
-  folder = out.with_name(f"{out.name}.{_INDEX}")
+  whole = out.resolve()  # "." has no name
+  folder = whole.with_name(f"{whole.name}.{_INDEX}")
   return build_index(paths, folder, recipe.passage_words)
