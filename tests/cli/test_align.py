@@ -45,6 +45,12 @@ def test_a_study_has_a_folder_for_every_variant_and_seed(tmp_path):
   assert "AlignRecipe.seed = 1" in text
 
 
+def test_a_study_sets_the_seeds_itself(tmp_path):
+  message = r"--gin\.AlignRecipe\.seed=5: align_overoptimise is a study.*\[0, 1, 2\]"
+  with pytest.raises(SymtuneError, match=message):
+    runs._read("align_overoptimise", ["--gin.AlignRecipe.seed=5"], tmp_path)
+
+
 def test_variants_can_be_run_apart(tmp_path, monkeypatch, capsys):
   done = []
   monkeypatch.setattr(runs, "_run", lambda run, parts, *_: done.append(run[2]))

@@ -233,6 +233,7 @@ def _read(
   if isinstance(loaded, AlignRecipe):
     loaded, text = load_settings(name, (AlignRecipe,), bindings, folder=_FOLDER)
     return None, [(loaded, text, out)]
+  _check_seeds(name, loaded, bindings)
   runs = []
   for variant in loaded.variants:
     for seed in loaded.seeds:
@@ -242,6 +243,16 @@ def _read(
       )
       runs.append((recipe, text, out / variant.name / f"seed{seed}"))
   return loaded, runs
+
+
+def _check_seeds(name: str, study: Study, bindings: Sequence[str]) -> None:
+  """Refuses one seed for all runs of a study: they would be one run several times."""
+  for binding in bindings:
+    if binding.partition("=")[0].strip().endswith("AlignRecipe.seed"):
+      raise SymtuneError(
+        f"--gin.{binding}: {name} is a study, which gives its runs the seeds "
+        f"{list(study.seeds)}. Remove it, or run the recipe {study.recipe} alone."
+      )
 
 
 @contextlib.contextmanager
