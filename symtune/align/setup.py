@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from symtune.align.answers import Policy
 from symtune.align.gold import PromptStream
-from symtune.align.settings import AlignRecipe, config_hash
+from symtune.align.settings import SEEDS, AlignRecipe, config_hash
 from symtune.cards.card import Task
 from symtune.cards.load import load_suite
 from symtune.data.ingredients import Ingredient
@@ -25,8 +25,8 @@ from symtune.model.decoder.generate import Ends
 from symtune.model.networks import make_network
 
 # Seeds, and uses under one seed, draw prompts from parts of the stream of their own.
-_SEED_GAP = 1 << 40
-_PAIRS = 1 << 39
+_SEED_GAP = (1 << 63) // SEEDS
+_PAIRS = _SEED_GAP // 2
 _WORD = "a"  # what stands around a blank line while it is tokenized
 
 

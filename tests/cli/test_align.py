@@ -84,6 +84,7 @@ def test_a_report_needs_a_run(tmp_path):
     ("RlooSettings.max_kl=0.0", "max_kl is 0.0; expected above 0"),
     ("RlooSettings.ensemble='best'", "RlooSettings.ensemble: got 'best'"),
     ("HeldOutSettings.prompts=1", "HeldOutSettings.prompts is 1"),
+    ("AlignRecipe.seed=20261129", "seed is 20261129; expected .* 0 to 8388607"),
   ],
 )
 def test_bad_settings_are_one_message(binding, message):
@@ -97,7 +98,9 @@ def test_bad_settings_are_one_message(binding, message):
   [
     ("PairSettings.noise=0.5", "PairSettings.noise is 0.5; expected 0 or more, below"),
     ("RewardSettings.members=1", "uses 4 reward models, but AlignRecipe.reward trains"),
-    ("BestOfSettings.counts=(999,)", r"counts is \[999\]; expected numbers from 1"),
+    ("BestOfSettings.counts=(1, 999)", r"counts is \[1, 999\]; .* samples, which is"),
+    ("BestOfSettings.counts=(2, 4)", r"counts is \[2, 4\]; expected .* rise from 1"),
+    ("BestOfSettings.counts=(1, 4, 2)", r"counts is \[1, 4, 2\]; expected .* rise"),
     ("BestOfSettings.ensembles=(0,)", r"BestOfSettings.ensembles is \[0\]"),
   ],
 )
