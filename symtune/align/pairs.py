@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from symtune.align.gold import Batch, Positioned, lay_out_prompts, pad
 from symtune.bounded import parse_json, read_bytes, split_lines
+from symtune.checksums import checksum
 from symtune.data.prompts import Prompt
 from symtune.data.rng import keyed_generator
 from symtune.errors import SymtuneError
@@ -50,19 +51,32 @@ def read_pairs(path: pathlib.Path) -> tuple[PreferenceRow, ...]:
   Raises:
     SymtuneError: the file is missing, empty or not such a file; names the line.
   """
-  try:
-    *lines, last = split_lines(read_bytes(path, _MAX_BYTES))
-  except OSError as error:
-    raise SymtuneError(
-      f"{path}: cannot be read ({error.strerror or error}); expected a file of "
-      "preference rows. Correct PairSettings.path."
-    ) from error
+  *lines, last = split_lines(_read(path))
   lines = [*lines, last] if last else lines
   if not lines:
     raise SymtuneError(f"{path}: got no rows, expected at least one preference row.")
   return tuple(
     _parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)
   )
+
+
+def pairs_checksum(path: pathlib.Path) -> str:
+  """A checksum of a file of preference rows.
+
+  Raises:
+    SymtuneError: the file is missing.
+  """
+  return checksum(_read(path))
+
+
+def _read(path: pathlib.Path) -> bytes:
+  try:
+    return read_bytes(path, _MAX_BYTES)
+  except OSError as error:
+    raise SymtuneError(
+      f"{path}: cannot be read ({error.strerror or error}); expected a file of "
+      "preference rows. Correct PairSettings.path."
+    ) from error
 
 
 def _parse(line: bytes, where: str) -> PreferenceRow:

@@ -364,7 +364,7 @@ def config_hash(recipe: AlignRecipe, fingerprints: Sequence[str]) -> str:
 
   Args:
     recipe: all settings.
-    fingerprints: of tasks, start and vocabulary.
+    fingerprints: of tasks, start, a file of pairs, and vocabulary.
   """
   text = json.dumps([DRAWS_VERSION, recipe_to_json(recipe), list(fingerprints)])
   return hashlib.sha256(text.encode()).hexdigest()[:16]

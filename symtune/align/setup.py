@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from symtune.align.answers import Policy
 from symtune.align.gold import PromptStream
+from symtune.align.pairs import pairs_checksum
 from symtune.align.settings import SEEDS, AlignRecipe, config_hash
 from symtune.cards.card import Task
 from symtune.cards.load import load_suite
@@ -41,7 +42,7 @@ class Setup:
     held_out: those of measuring: other tasks, with other symbols.
     policy: the network, without parameters.
     start: where its parameters come from; None draws them.
-    config_hash: identifies settings, data and vocabulary.
+    config_hash: identifies settings, data, a file of pairs, and vocabulary.
   """
 
   recipe: AlignRecipe
@@ -99,6 +100,8 @@ def build_setup(
   mixture, _ = make_mixture(base, tuning, vocab, tasks, data_dir)
   fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in tasks)]
   fingerprints += [] if start is None else [start.fingerprint]
+  if recipe.pairs.path is not None:
+    fingerprints.append(pairs_checksum(pathlib.Path(recipe.pairs.path)))
   reader = Reader(
     vocab=vocab, max_inputs=recipe.prompt_length, max_targets=recipe.answer_length
   )
