@@ -1,6 +1,7 @@
 """The commands on preferences: recipes, studies and bad settings."""
 
 import json
+import re
 
 import pytest
 
@@ -45,10 +46,14 @@ def test_a_study_has_a_folder_for_every_variant_and_seed(tmp_path):
   assert "AlignRecipe.seed = 1" in text
 
 
-def test_a_study_sets_the_seeds_itself(tmp_path):
-  message = r"--gin\.AlignRecipe\.seed=5: align_overoptimise is a study.*\[0, 1, 2\]"
-  with pytest.raises(SymtuneError, match=message):
-    runs._read("align_overoptimise", ["--gin.AlignRecipe.seed=5"], tmp_path)
+@pytest.mark.parametrize(
+  "binding",
+  ["AlignRecipe.seed=5", "settings.PairSettings.count = 9", "REWARD_STEPS=2"],
+)
+def test_what_a_study_sets_for_each_run_is_not_overridden(tmp_path, binding):
+  message = f"--gin.{binding}: align_overoptimise is a study, which sets this for each"
+  with pytest.raises(SymtuneError, match=re.escape(message)):
+    runs._read("align_overoptimise", [f"--gin.{binding}"], tmp_path)
 
 
 def test_variants_can_be_run_apart(tmp_path, monkeypatch, capsys):

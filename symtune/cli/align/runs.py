@@ -233,7 +233,7 @@ def _read(
   if isinstance(loaded, AlignRecipe):
     loaded, text = load_settings(name, (AlignRecipe,), bindings, folder=_FOLDER)
     return None, [(loaded, text, out)]
-  _check_seeds(name, loaded, bindings)
+  _check_overrides(name, loaded, bindings)
   runs = []
   for variant in loaded.variants:
     for seed in loaded.seeds:
@@ -245,14 +245,22 @@ def _read(
   return loaded, runs
 
 
-def _check_seeds(name: str, study: Study, bindings: Sequence[str]) -> None:
-  """Refuses one seed for all runs of a study: they would be one run several times."""
+def _check_overrides(name: str, study: Study, bindings: Sequence[str]) -> None:
+  """Refuses settings that would make runs of a study the same that are to differ."""
+  own = {_setting("AlignRecipe.seed=")}
+  own.update(_setting(text) for variant in study.variants for text in variant.settings)
   for binding in bindings:
-    if binding.partition("=")[0].strip().endswith("AlignRecipe.seed"):
+    if _setting(binding) in own:
       raise SymtuneError(
-        f"--gin.{binding}: {name} is a study, which gives its runs the seeds "
-        f"{list(study.seeds)}. Remove it, or run the recipe {study.recipe} alone."
+        f"--gin.{binding}: {name} is a study, which sets this for each of its runs. "
+        f"Remove it, or run the recipe {study.recipe} alone."
       )
+
+
+def _setting(binding: str) -> tuple[str, ...]:
+  """Scope, and name without its module, of what a binding sets."""
+  scope, _, name = binding.partition("=")[0].strip().rpartition("/")
+  return scope, *name.split(".")[-2:]
 
 
 @contextlib.contextmanager
