@@ -10,6 +10,7 @@ from symtune.cards.resources import resource_dir
 from symtune.cli.align import runs
 from symtune.cli.gin_config import load_settings
 from symtune.errors import SymtuneError
+from symtune.experiment.folder import claim_folder
 
 FILES = sorted((resource_dir("gin_configs") / "align").glob("*.gin"))
 KINDS = (AlignRecipe, Study)
@@ -77,6 +78,19 @@ def test_a_report_needs_a_run(tmp_path):
   with pytest.raises(SymtuneError, match="there is no run, expected the folder of one"):
     runs.report("align_follow", [], out, None, None)
   assert not out.exists()
+
+
+def test_the_report_of_a_study_is_of_runs_with_its_settings(tmp_path):
+  name, noisy = "align_overoptimise", ["--gin.PairSettings.noise=0.1"]
+  for recipe, text, folder in runs._read(name, noisy, tmp_path)[1]:
+    config = recipe_to_json(recipe)
+    with claim_folder(folder, recipe="x", config_hash="0", config=config, gin=text):
+      pass
+  message = r"seed0 holds a run with other settings.*noise was 0\.1, now 0\.25\. Give"
+  with pytest.raises(SymtuneError, match=message):
+    runs.report(name, [], tmp_path, None, None)
+  with pytest.raises(SymtuneError, match="has results of nothing"):
+    runs.report(name, noisy, tmp_path, None, None)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from symtune.align.setup import Setup, build_setup
 from symtune.cli.gin_config import load_settings, split_overrides
 from symtune.cli.printed import print_report
 from symtune.errors import SymtuneError
-from symtune.experiment.folder import claim_folder
+from symtune.experiment.folder import check_settings, claim_folder
 from symtune.files import RUN_FILE
 from symtune.report.tables import Table
 from symtune.train.loop import FitResult
@@ -134,6 +134,8 @@ def report(
       first, found = write_report(setup, out)
     _print(setup.recipe.name, first, found, out / REPORT)
     return
+  for recipe, _, folder in runs:
+    check_settings(folder, recipe_to_json(recipe))
   by_variant = {
     variant.name: [
       (recipe, folder)
