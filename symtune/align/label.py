@@ -163,4 +163,5 @@ def _sample(
   """Answers, their gold rewards, and whether they end and say something."""
   answers = sample(policy, params, batch["prompts"], batch["lengths"], key, samples)
   expected = jax.numpy.repeat(batch["expected"], samples, axis=0)
-  return answers, gold_rewards(gold, answers, expected), is_whole(answers)
+  found = gold_rewards(gold, answers, expected, policy.ends)
+  return answers, found, is_whole(answers)

@@ -22,12 +22,20 @@ ANSWERS = describe(
 
 def test_an_answer_has_to_equal_what_is_expected():
   for gold in (Gold.FOLLOW, Gold.PRIOR):
-    found = gold_rewards(gold, ANSWERS, EXPECTED)
+    found = gold_rewards(gold, ANSWERS, EXPECTED, Ends(1))
     assert found.tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
 
 
+def test_an_answer_may_end_in_any_way():
+  ends = Ends(1, ((6, 7),))
+  tokens = [[5, 6, 7, -1], [5, 1, -1, -1], [5, 6, 1, -1], [5, 6, 6, 7], [5, 8, 9, 4]]
+  expected = jnp.array([[5, 6, 7, -1]] * 5)
+  found = gold_rewards(Gold.FOLLOW, describe(jnp.array(tokens), ends), expected, ends)
+  assert found.tolist() == [1.0, 1.0, 0.0, 0.0, 0.0]
+
+
 def test_brevity_counts_tokens_of_whole_answers():
-  found = gold_rewards(Gold.BRIEF, ANSWERS, EXPECTED)
+  found = gold_rewards(Gold.BRIEF, ANSWERS, EXPECTED, Ends(1))
   assert found.tolist() == [1.0, 1.0, 0.5, 0.0, 0.0]  # empty, and without an end: 0
 
 
