@@ -174,11 +174,13 @@ def test_pairs_are_made_of_the_answers_of_the_start(toy_setup, devices, monkeypa
 
 
 def test_answers_that_are_read_as_other_tokens_are_in_no_pair(toy_setup):
-  vocab = toy_setup().tokenizer.vocab
-  word = int(vocab.encode("animal")[0])
-  assert _text(vocab, np.array([word], np.int32)) == "animal"
-  assert _text(vocab, np.array([word, 0], np.int32)) == ""  # padding has no text
-  assert _text(vocab, np.array([], np.int32)) == ""
+  setup = toy_setup()
+  word = int(setup.tokenizer.vocab.encode("animal")[0])
+  assert _text(setup, np.array([word], np.int32)) == "animal"
+  assert _text(setup, np.array([word, 0], np.int32)) == ""  # padding has no text
+  assert _text(setup, np.array([], np.int32)) == ""
+  # As many tokens as an answer may have, but the row's end is one more.
+  assert _text(setup, np.array([word] * setup.tokenizer.max_targets, np.int32)) == ""
 
 
 def test_what_is_missing_is_named(toy_setup, devices, tmp_path):
