@@ -22,6 +22,7 @@ from symtune.experiment.build import check_rows, load_vocab, make_mixture, make_
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.start import Start, find_start
 from symtune.experiment.tokens import Reader, Tokenizer, check_kinds
+from symtune.model.decoder.config import DecoderConfig
 from symtune.model.decoder.generate import Ends
 from symtune.model.networks import make_network
 
@@ -90,6 +91,7 @@ def build_setup(
   Raises:
     SymtuneError: data, vocabulary or settings are missing, damaged or do not fit.
   """
+  _check_positions(recipe)
   base = recipe.base
   start = None if base.checkpoint is None else find_start(base.checkpoint)
   vocab = load_vocab(base, vocab_path, start)
@@ -122,6 +124,16 @@ def build_setup(
   next(setup.training_prompts(recipe.evaluation.batch_size))
   next(setup.held_out_prompts(recipe.evaluation.batch_size))
   return setup
+
+
+def _check_positions(recipe: AlignRecipe) -> None:
+  model, both = recipe.base.model, recipe.prompt_length + recipe.answer_length
+  if isinstance(model, DecoderConfig) and both > model.max_positions:
+    raise SymtuneError(
+      f"AlignRecipe.prompt_length and answer_length are {recipe.prompt_length} and "
+      f"{recipe.answer_length}, expected at most {model.max_positions} together, the "
+      "positions that the model was made for. Lower prompt_length."
+    )
 
 
 def answer_ends(vocab: Vocab) -> Ends:
