@@ -31,6 +31,7 @@ from symtune.align.learn.sums import MetricTotals
 from symtune.align.pairs import PreferenceRow, write_pairs
 from symtune.align.report import write_report
 from symtune.align.settings import BestOfSettings
+from symtune.cli.align import runs
 from symtune.errors import SymtuneError
 from symtune.model.decoder.generate import Ends
 from symtune.train.loop import CHECKPOINTS
@@ -181,6 +182,19 @@ def test_answers_that_are_read_as_other_tokens_are_in_no_pair(toy_setup):
   assert _text(setup, np.array([], np.int32)) == ""
   # As many tokens as an answer may have, but the row's end is one more.
   assert _text(setup, np.array([word] * setup.tokenizer.max_targets, np.int32)) == ""
+
+
+def test_test_pairs_that_cannot_be_made_are_known_before_training(
+  toy_setup, devices, monkeypatch, tmp_path
+):
+  setup, done = toy_setup(), []
+  prompts = setup.mixture.prompts(range(2))
+  write_pairs(tmp_path / PAIRS, [_row(prompt) for prompt in prompts])
+  monkeypatch.setattr("symtune.align.label._pairs", lambda *_, **__: iter(()))
+  monkeypatch.setattr(runs, "train_member", lambda *_: done.append("trained"))
+  with pytest.raises(SymtuneError, match="got 0 pairs from 400 prompts, expected 4"):
+    runs.PARTS["reward"](setup, tmp_path, devices, QUIET)
+  assert not done
 
 
 def test_what_is_missing_is_named(toy_setup, devices, tmp_path):

@@ -154,10 +154,11 @@ def _run_reward(
   settings = reward_settings(setup)
   pairs, path = training_pairs(setup, folder, devices)
   console.print(f"{len(pairs.lengths)} pairs: {path}", highlight=False)
+  # Before training, as the start's answers may give too few pairs.
+  tested = held_out_pairs(setup, folder, devices)
   for member in range(settings.members):
     console.print(f"reward model {member}", highlight=False)
     _check_stopped(train_member(setup, folder, devices, pairs, member, console))
-  tested = held_out_pairs(setup, folder, devices)
   measure_members(setup, folder, devices, pairs, tested)
 
 
