@@ -80,6 +80,13 @@ def test_a_report_needs_a_run(tmp_path):
   assert not out.exists()
 
 
+def test_a_study_does_not_write_into_a_run(tmp_path):
+  (tmp_path / "run.json").touch()
+  with pytest.raises(SymtuneError, match="got the folder of a run, expected one for"):
+    runs.run_all("align_overoptimise", [], tmp_path, None, None)
+  assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_the_report_of_a_study_is_of_runs_with_its_settings(tmp_path):
   name, noisy = "align_overoptimise", ["--gin.PairSettings.noise=0.1"]
   for recipe, text, folder in runs._read(name, noisy, tmp_path)[1]:

@@ -237,6 +237,11 @@ def _read(
     loaded, text = load_settings(name, (AlignRecipe,), bindings, folder=_FOLDER)
     return None, [(loaded, text, out)]
   _check_overrides(name, loaded, bindings)
+  if (out / RUN_FILE).exists():
+    raise SymtuneError(
+      f"--out {out}: got the folder of a run, expected one for the runs of the study "
+      f"{name}, whose report would replace that of the run. Choose another folder."
+    )
   runs = []
   for variant in loaded.variants:
     for seed in loaded.seeds:
