@@ -68,11 +68,10 @@ def read_curves(recipe: AlignRecipe, run_dir: pathlib.Path) -> dict[str, Curve]:
   if recipe.rloo is not None:
     for ensemble in recipe.rloo.ensembles:
       path = policy_folder(run_dir, ensemble) / HELD_OUT
-      if path.exists():
-        curves[f"RLOO{_models(ensemble)}"] = _read_held_out(path)
-  if (run_dir / DPO / HELD_OUT).exists():
-    curves["DPO"] = _read_held_out(run_dir / DPO / HELD_OUT)
-  return curves
+      curves[f"RLOO{_models(ensemble)}"] = _read_held_out(path)
+  curves["DPO"] = _read_held_out(run_dir / DPO / HELD_OUT)
+  # A policy that was killed early may have a file without rows.
+  return {name: curve for name, curve in curves.items() if curve}
 
 
 def _models(ensemble: int) -> str:

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from symtune.align.answers import Answers
+from symtune.align.answers import Answers, describe
 from symtune.align.settings import Gold
 from symtune.data.draw.tables import Entry
 from symtune.data.mixture import Mixture
 from symtune.data.prompts import Prompt
 from symtune.errors import SymtuneError
 from symtune.experiment.tokens import Tokenizer
-from symtune.model.decoder.generate import NO_TOKEN
+from symtune.model.decoder.generate import NO_TOKEN, Ends
 
 Batch = dict[str, np.ndarray]
 
@@ -172,23 +172,31 @@ def pad(
 
 
 def gold_rewards(
-  gold: Gold, answers: Answers, expected: Int[Array, "answers length"]
+  gold: Gold,
+  answers: Answers,
+  expected: Int[Array, "answers length"],
+  ends: Ends,
 ) -> Float[Array, " answers"]:
   """The gold reward of each answer, 0 to 1; 0 if it is empty or does not end.
 
-  An answer that is compared has to consist of the same ids. A brief one earns 1 with
-  one token and 0 with as many as fit, in equal steps.
+  An answer that is compared has to consist of the same ids, whichever way it ends. A
+  brief one earns 1 with one token and 0 with as many as fit, in equal steps.
 
   Args:
     gold: what is rewarded.
     answers: the answers.
     expected: for each, what was asked for.
+    ends: what ends an answer.
   """
   if gold is Gold.BRIEF:
     most = answers.tokens.shape[1] - 1
     saved = (most - answers.contents).astype(jnp.float32) / max(most - 1, 1)
     return jnp.where(is_whole(answers), saved, 0.0)
-  return jnp.all(answers.tokens == expected, axis=1).astype(jnp.float32)
+  asked = describe(expected, ends)
+  is_content = jnp.arange(expected.shape[1])[None, :] < asked.contents[:, None]
+  is_same = jnp.all((answers.tokens == expected) | ~is_content, axis=1)
+  is_same &= answers.contents == asked.contents
+  return (is_whole(answers) & is_same).astype(jnp.float32)
 
 
 def is_whole(answers: Answers) -> jax.Array:

@@ -15,6 +15,7 @@ from symtune.align.learn.devices import Devices
 from symtune.align.pairs import (
   PairArrays,
   PreferenceRow,
+  encode_answer,
   encode_pairs,
   read_pairs,
   write_pairs,
@@ -23,7 +24,6 @@ from symtune.align.settings import Gold
 from symtune.align.setup import Setup
 from symtune.data.prompts import Prompt
 from symtune.data.rng import keyed_generator
-from symtune.data.text.vocab import Vocab
 from symtune.errors import SymtuneError
 from symtune.progress import Progress
 
@@ -45,7 +45,7 @@ def training_pairs(
   path = run_dir / PAIRS if settings.path is None else pathlib.Path(settings.path)
   if settings.path is None and not path.exists():
     write_pairs(path, make_pairs(setup, devices, is_test=False))
-  return encode_pairs(read_pairs(path), setup.tokenizer, str(path)), path
+  return _read(setup, path), path
 
 
 def held_out_pairs(setup: Setup, run_dir: pathlib.Path, devices: Devices) -> PairArrays:
@@ -57,7 +57,12 @@ def held_out_pairs(setup: Setup, run_dir: pathlib.Path, devices: Devices) -> Pai
   path = run_dir / TEST_PAIRS
   if not path.exists():
     write_pairs(path, make_pairs(setup, devices, is_test=True))
-  return encode_pairs(read_pairs(path), setup.tokenizer, str(path))
+  return _read(setup, path)
+
+
+def _read(setup: Setup, path: pathlib.Path) -> PairArrays:
+  rows = read_pairs(path)
+  return encode_pairs(rows, setup.tokenizer, setup.policy.ends, str(path))
 
 
 def make_pairs(setup: Setup, devices: Devices, *, is_test: bool) -> list[PreferenceRow]:
@@ -108,7 +113,7 @@ def _pairs(
   setup: Setup, devices: Devices, *, is_test: bool, most: int
 ) -> Iterator[tuple[str, str, str]]:
   """(prompt, better answer, worse answer), prompt by prompt."""
-  recipe, policy, vocab = setup.recipe, setup.policy, setup.tokenizer.vocab
+  recipe, policy = setup.recipe, setup.policy
   size, samples = recipe.evaluation.batch_size, recipe.pairs.samples
   stream = (setup.held_out_prompts if is_test else setup.training_prompts)(
     size, pairs=True
@@ -124,20 +129,20 @@ def _pairs(
     for place, prompt in enumerate(prompts):
       part = slice(place * samples, (place + 1) * samples)
       rows = zip(answers.tokens[part], answers.contents[part], strict=True)
-      texts = [_text(vocab, row[:content]) for row, content in rows]
+      texts = [_text(setup, row[:content]) for row, content in rows]
       found = _first_two(texts, gold[part], whole[part])
       if found is not None and _fits(setup, prompt):
         yield (prompt.inputs, *found)
 
 
-def _text(vocab: Vocab, ids: Int[np.ndarray, "_tokens"]) -> str:
-  """The text of an answer; empty if it is read as other ids than these."""
-  text = vocab.decode(ids).strip()
+def _text(setup: Setup, ids: Int[np.ndarray, "_tokens"]) -> str:
+  """The text of an answer without its end; empty if it is read as other ids."""
+  text = setup.tokenizer.vocab.decode(ids).strip()
   try:
-    is_same = np.array_equal(vocab.encode_label(text), ids)
-  except SymtuneError:  # a token covers the answer and its surroundings
+    found = encode_answer(text, setup.tokenizer, setup.policy.ends)
+  except SymtuneError:  # a token covers the answer and its surroundings, say
     return ""
-  return text if is_same else ""
+  return text if found == ids.tolist() else ""
 
 
 def _first_two(
@@ -163,4 +168,5 @@ def _sample(
   """Answers, their gold rewards, and whether they end and say something."""
   answers = sample(policy, params, batch["prompts"], batch["lengths"], key, samples)
   expected = jax.numpy.repeat(batch["expected"], samples, axis=0)
-  return answers, gold_rewards(gold, answers, expected), is_whole(answers)
+  found = gold_rewards(gold, answers, expected, policy.ends)
+  return answers, found, is_whole(answers)

@@ -14,12 +14,13 @@ from jaxtyping import Int
 
 from symtune.align.gold import Batch, Positioned, lay_out_prompts, pad
 from symtune.bounded import parse_json, read_bytes, split_lines
+from symtune.checksums import checksum
 from symtune.data.prompts import Prompt
 from symtune.data.rng import keyed_generator
 from symtune.errors import SymtuneError
 from symtune.experiment.tokens import Tokenizer
 from symtune.files import write_whole
-from symtune.model.decoder.generate import NO_TOKEN
+from symtune.model.decoder.generate import NO_TOKEN, Ends
 
 _MAX_BYTES = 2_000_000_000
 
@@ -50,19 +51,32 @@ def read_pairs(path: pathlib.Path) -> tuple[PreferenceRow, ...]:
   Raises:
     SymtuneError: the file is missing, empty or not such a file; names the line.
   """
-  try:
-    *lines, last = split_lines(read_bytes(path, _MAX_BYTES))
-  except OSError as error:
-    raise SymtuneError(
-      f"{path}: cannot be read ({error.strerror or error}); expected a file of "
-      "preference rows. Correct PairSettings.path."
-    ) from error
+  *lines, last = split_lines(_read(path))
   lines = [*lines, last] if last else lines
   if not lines:
     raise SymtuneError(f"{path}: got no rows, expected at least one preference row.")
   return tuple(
     _parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)
   )
+
+
+def pairs_checksum(path: pathlib.Path) -> str:
+  """A checksum of a file of preference rows.
+
+  Raises:
+    SymtuneError: the file is missing.
+  """
+  return checksum(_read(path))
+
+
+def _read(path: pathlib.Path) -> bytes:
+  try:
+    return read_bytes(path, _MAX_BYTES)
+  except OSError as error:
+    raise SymtuneError(
+      f"{path}: cannot be read ({error.strerror or error}); expected a file of "
+      "preference rows. Correct PairSettings.path."
+    ) from error
 
 
 def _parse(line: bytes, where: str) -> PreferenceRow:
@@ -124,18 +138,19 @@ class PairArrays:
 
 
 def encode_pairs(
-  rows: Sequence[PreferenceRow], tokenizer: Tokenizer, where: str
+  rows: Sequence[PreferenceRow], tokenizer: Tokenizer, ends: Ends, where: str
 ) -> PairArrays:
   """Reads the texts of preference rows.
 
   Args:
     rows: at least one.
     tokenizer: vocabulary and lengths.
+    ends: what ends an answer when it is sampled.
     where: the file, for messages.
 
   Raises:
-    SymtuneError: a prompt or an answer is too long, or the vocabulary makes both
-      answers the same; names the line.
+    SymtuneError: a prompt or an answer is too long, an answer would end elsewhere when
+      it is sampled, or the vocabulary makes both answers the same; names the line.
   """
   read = []
   for number, row in enumerate(rows, 1):
@@ -147,11 +162,42 @@ def encode_pairs(
     )
     try:
       read.append(tokenizer.tokenize(prompt))
+      for answer, ids in zip(prompt.choices, read[-1].choices, strict=True):
+        _content(answer, ids.tolist(), ends)
     except SymtuneError as error:
       raise SymtuneError(f"{where}, line {number}: {error}") from error
   laid_out = lay_out_prompts([r.inputs for r in read], tokenizer.max_inputs)
   answers = pad([a for r in read for a in r.choices], tokenizer.max_targets, NO_TOKEN)
   return PairArrays(**laid_out, answers=answers.reshape(len(rows), 2, -1))
+
+
+def encode_answer(answer: str, tokenizer: Tokenizer, ends: Ends) -> list[int]:
+  """Ids of an answer as preference rows hold it, without its end.
+
+  Raises:
+    SymtuneError: it is too long, or would end elsewhere when it is sampled.
+  """
+  prompt = Prompt(turns=(("a",),), exemplar_labels=(), choices=(answer,), answer=0)
+  return _content(answer, tokenizer.tokenize(prompt).choices[0].tolist(), ends)
+
+
+def _content(answer: str, ids: list[int], ends: Ends) -> list[int]:
+  """The ids without the end, where a policy would have ended the answer as well."""
+  lasts = [[ends.eos_id], *map(list, ends.stops)]
+  found = (
+    (number, number - len(last))
+    for number in range(1, len(ids) + 1)
+    for last in lasts
+    if ids[:number][-len(last) :] == last
+  )
+  end, start = next(found, (0, 0))
+  if end != len(ids):
+    raise SymtuneError(
+      f"answer {answer!r:.60} has {len(ids)} tokens with its end, but a sampled answer "
+      f"ends after {end or 'none'} of them: at EOS or, from decoder-only models, at a "
+      "blank line that is tokenized alone. Leave out blank lines, and marks at the end."
+    )
+  return ids[:start]
 
 
 class PairStream(Positioned):

@@ -25,10 +25,18 @@ CALIBRATION = "calibration.png"
 _NOTES = (
   "Held-out prompts are of tasks and symbols that training does not show. The gold "
   "reward is from 0 to 1. The proxy reward is that of the reward models, 0 on average "
-  "over their training pairs with a standard deviation of 1.\n",
+  "over their training pairs (the first 1,024) with a standard deviation of 1.\n",
   "KL is exact at every sampled token, summed over an answer, in nats; that of "
-  "best-of-n is estimated from its samples. Intervals resample tasks. The highest gold "
-  "reward is looked up in the same data, so it is somewhat too high.\n",
+  "best-of-n is estimated from its samples. The highest gold reward is looked up in "
+  "the same data, so it is somewhat too high.\n",
+)
+_OF_RUNS = (
+  "Intervals of policies resample tasks, for one seed; those of reward models are "
+  "Wilson's, as if pairs were independent.\n"
+)
+_OF_STUDIES = (
+  "Intervals are Student's over seeds, which share the start and the held-out prompts: "
+  "they are not for other tasks. Alpha and beta are fitted to the means over seeds.\n"
 )
 
 
@@ -66,7 +74,7 @@ def write_report(setup: Setup, run_dir: pathlib.Path) -> tuple[str, list[Table]]
   if has_models:
     sections += _of_models(run_dir, found)
   first = _headline(recipe, found)
-  _write(run_dir, recipe.name, first, sections, found)
+  _write(run_dir, recipe.name, (f"{first}\n", *_NOTES, _OF_RUNS), sections, found)
   return first, found
 
 
@@ -91,10 +99,11 @@ def write_study_report(
   variants = {name: _over_seeds(found) for name, found in runs.items()}
   table = tables.study_table(variants)
   first = (
-    f"{len(study.seeds)} seeds. A row is over-optimised if its `end - highest gold` "
-    "lies below 0 and its `end - highest proxy` does not."
+    f"Seeds: {len(study.seeds)}. A row is over-optimised if gold falls from its "
+    "highest point to the end (an interval below 0) and the proxy does not."
   )
-  _write(out, study.name, first, [_figure(variants), of_table(table)], [table])
+  remarks = (f"{first}\n", *_NOTES, _OF_STUDIES)
+  _write(out, study.name, remarks, [_figure(variants), of_table(table)], [table])
   return first, [table]
 
 
@@ -143,7 +152,9 @@ def _headline(recipe: AlignRecipe, found: Sequence[Table]) -> str:
   """What the gold reward is, and where each policy ends."""
   ends = {row[0]: row for row in found[0].rows if row[0].startswith(("RLOO", "DPO"))}
   changes = [
-    f"{name} changes it by {row[3]} at a KL of {row[5]}" for name, row in ends.items()
+    f"{name} changes it by {row[3]} at a KL of {row[5]}"
+    for name, row in ends.items()
+    if row[3] != tables.NO_CHANGE
   ]
   return f"Gold reward: {recipe.gold}. " + "; ".join(changes)
 
@@ -151,13 +162,13 @@ def _headline(recipe: AlignRecipe, found: Sequence[Table]) -> str:
 def _write(
   folder: pathlib.Path,
   title: str,
-  first: str,
+  remarks: tuple[str, ...],
   sections: Sequence[Section],
   found: Sequence[Table],
 ) -> None:
   content = Content(
     title=title,
-    remarks=(f"{first}\n", *_NOTES),
+    remarks=remarks,
     sections=tuple(sections),
     results=None,
     headlines=tuple(found),

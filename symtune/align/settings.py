@@ -16,6 +16,8 @@ from symtune.experiment.recipe_json import recipe_to_json as base_to_json
 from symtune.train.loop import TrainSettings
 from symtune.train.optim import OptimSettings
 
+SEEDS = 1 << 23  # each draws prompts from as large a part of the 2^63 positions
+
 
 class Gold(enum.StrEnum):
   """What an answer is rewarded for: from 0 to 1, known without any model."""
@@ -57,7 +59,7 @@ class PairSettings:
 
   def __post_init__(self):
     check_types(self)
-    _check_counts(self, count=1, samples=2, test=2)
+    _check_at_least(self, count=1, samples=2, test=2)
     if not 0.0 <= self.noise < 0.5:
       raise SymtuneError(
         f"PairSettings.noise is {self.noise}; expected 0 or more, below 0.5: from "
@@ -90,8 +92,7 @@ class RewardSettings:
 
   def __post_init__(self):
     check_types(self)
-    _check_counts(self, members=1, batch_size=1)
-    _check_at_least(self, centring=0.0, epsilon=0.0)
+    _check_at_least(self, members=1, batch_size=1, centring=0.0, epsilon=0.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,7 @@ class RlooSettings:
     _parse(self, "ensemble", Ensemble)
     check_types(self)
     object.__setattr__(self, "ensembles", tuple(self.ensembles))
-    _check_counts(self, prompts=1, samples=2, updates=1)
+    _check_at_least(self, prompts=1, samples=2, updates=1)
     _check_at_least(self, beta=0.0, clip=0.0, gold_weight=0.0, model_weight=0.0)
     lowest = 1 if self.model_weight else 0
     if not self.ensembles or min(self.ensembles) < lowest:
@@ -176,8 +177,7 @@ class DpoSettings:
 
   def __post_init__(self):
     check_types(self)
-    _check_counts(self, batch_size=1)
-    _check_at_least(self, beta=0.0)
+    _check_at_least(self, batch_size=1, beta=0.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ class BestOfSettings:
 
   Attributes:
     samples: answers to each held-out prompt, from which all n are computed.
-    counts: the n.
+    counts: the n, which rise from 1: the start itself, as its answers come.
     ensembles: numbers of reward models, as of `RlooSettings`.
     ensemble: how they become one reward.
 
@@ -208,10 +208,11 @@ class BestOfSettings:
       raise SymtuneError(
         f"BestOfSettings.ensembles is {list(self.ensembles)}; expected 1 or more."
       )
-    if not self.counts or min(self.counts) < 1 or max(self.counts) > self.samples:
+    counts = list(self.counts)
+    if counts[:1] != [1] or counts != sorted({*counts}) or counts[-1] > self.samples:
       raise SymtuneError(
-        f"BestOfSettings.counts is {list(self.counts)}; expected numbers from 1 to "
-        f"samples, which is {self.samples}."
+        f"BestOfSettings.counts is {counts}; expected numbers that rise from 1, which "
+        f"the others are compared with, to at most samples, which is {self.samples}."
       )
 
 
@@ -236,7 +237,7 @@ class HeldOutSettings:
 
   def __post_init__(self):
     check_types(self)
-    _check_counts(self, prompts=2, samples=1, every=1, batch_size=1)
+    _check_at_least(self, prompts=2, samples=1, every=1, batch_size=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -245,7 +246,7 @@ class AlignRecipe:
 
   Attributes:
     name: name of the recipe, used in reports.
-    seed: of pairs, prompts, samples and heads.
+    seed: of pairs, prompts, samples and heads; below `SEEDS`.
     base: the start (`checkpoint`, `model`, `vocab`), the prompts (`mixture`, `symbols`)
       and the held-out ones (`probe.suite`); how it trains is not used.
     gold: the gold reward.
@@ -278,7 +279,11 @@ class AlignRecipe:
   def __post_init__(self):
     _parse(self, "gold", Gold)
     check_types(self)
-    _check_counts(self, prompt_length=1, answer_length=2, seed=0)
+    _check_at_least(self, prompt_length=1, answer_length=2)
+    if not 0 <= self.seed < SEEDS:
+      raise SymtuneError(
+        f"AlignRecipe.seed is {self.seed}; expected a number from 0 to {SEEDS - 1}."
+      )
     members = 0 if self.reward is None else self.reward.members
     for name in ("rloo", "best_of"):
       part = getattr(self, name)
@@ -359,7 +364,7 @@ def config_hash(recipe: AlignRecipe, fingerprints: Sequence[str]) -> str:
 
   Args:
     recipe: all settings.
-    fingerprints: of tasks, start and vocabulary.
+    fingerprints: of tasks, start, a file of pairs, and vocabulary.
   """
   text = json.dumps([DRAWS_VERSION, recipe_to_json(recipe), list(fingerprints)])
   return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -376,15 +381,6 @@ def _parse(settings: Any, name: str, choices: type[enum.Enum]) -> None:
   where = f"{type(settings).__name__}.{name}"
   value = parse_choice(choices, getattr(settings, name), where)
   object.__setattr__(settings, name, value)  # the instance is being made
-
-
-def _check_counts(settings: Any, **least: int) -> None:
-  for name, lowest in least.items():
-    if getattr(settings, name) < lowest:
-      raise SymtuneError(
-        f"{type(settings).__name__}.{name} is {getattr(settings, name)}; expected "
-        f"{lowest} or more."
-      )
 
 
 def _check_at_least(settings: Any, **least: float) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from symtune.align.answers import Policy
 from symtune.align.gold import PromptStream
-from symtune.align.settings import AlignRecipe, config_hash
+from symtune.align.pairs import pairs_checksum
+from symtune.align.settings import SEEDS, AlignRecipe, config_hash
 from symtune.cards.card import Task
 from symtune.cards.load import load_suite
 from symtune.data.ingredients import Ingredient
@@ -21,12 +22,13 @@ from symtune.experiment.build import check_rows, load_vocab, make_mixture, make_
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.start import Start, find_start
 from symtune.experiment.tokens import Reader, Tokenizer, check_kinds
+from symtune.model.decoder.config import DecoderConfig
 from symtune.model.decoder.generate import Ends
 from symtune.model.networks import make_network
 
 # Seeds, and uses under one seed, draw prompts from parts of the stream of their own.
-_SEED_GAP = 1 << 40
-_PAIRS = 1 << 39
+_SEED_GAP = (1 << 63) // SEEDS
+_PAIRS = _SEED_GAP // 2
 _WORD = "a"  # what stands around a blank line while it is tokenized
 
 
@@ -41,7 +43,7 @@ class Setup:
     held_out: those of measuring: other tasks, with other symbols.
     policy: the network, without parameters.
     start: where its parameters come from; None draws them.
-    config_hash: identifies settings, data and vocabulary.
+    config_hash: identifies settings, data, a file of pairs, and vocabulary.
   """
 
   recipe: AlignRecipe
@@ -89,6 +91,7 @@ def build_setup(
   Raises:
     SymtuneError: data, vocabulary or settings are missing, damaged or do not fit.
   """
+  _check_positions(recipe)
   base = recipe.base
   start = None if base.checkpoint is None else find_start(base.checkpoint)
   vocab = load_vocab(base, vocab_path, start)
@@ -99,6 +102,8 @@ def build_setup(
   mixture, _ = make_mixture(base, tuning, vocab, tasks, data_dir)
   fingerprints = [*mixture.fingerprints, *(task.fingerprint for task in tasks)]
   fingerprints += [] if start is None else [start.fingerprint]
+  if recipe.pairs.path is not None:
+    fingerprints.append(pairs_checksum(pathlib.Path(recipe.pairs.path)))
   reader = Reader(
     vocab=vocab, max_inputs=recipe.prompt_length, max_targets=recipe.answer_length
   )
@@ -119,6 +124,16 @@ def build_setup(
   next(setup.training_prompts(recipe.evaluation.batch_size))
   next(setup.held_out_prompts(recipe.evaluation.batch_size))
   return setup
+
+
+def _check_positions(recipe: AlignRecipe) -> None:
+  model, both = recipe.base.model, recipe.prompt_length + recipe.answer_length
+  if isinstance(model, DecoderConfig) and both > model.max_positions:
+    raise SymtuneError(
+      f"AlignRecipe.prompt_length and answer_length are {recipe.prompt_length} and "
+      f"{recipe.answer_length}, expected at most {model.max_positions} together, the "
+      "positions that the model was made for. Lower prompt_length."
+    )
 
 
 def answer_ends(vocab: Vocab) -> Ends:

@@ -20,12 +20,13 @@ from symtune.report.tables import Column, Table
 from symtune.stats.means import wilson_interval
 from symtune.stats.ratios import Ratio, ratio
 
+NO_CHANGE = "-"  # of the start, with which the others are compared
 _BINS = 5
 Bins = list[tuple[float, float, int]]
 
 
 def policy_table(curves: Mapping[str, Curve], tasks: Sequence[Hashable]) -> Table:
-  """Every method at its start, where its gold reward is highest, and at its end.
+  """Every method at its start, where its gold reward is highest, and where it is now.
 
   Args:
     curves: by name of the method; the first point of each is the start.
@@ -41,7 +42,7 @@ def policy_table(curves: Mapping[str, Curve], tasks: Sequence[Hashable]) -> Tabl
   columns = [Column(title="method", is_number=False)]
   columns += [Column(title=title) for title in (*titles, "ended", "entropy")]
   return Table(
-    title="Held-out prompts: start, highest gold reward and end [95% interval]",
+    title="Held-out prompts: start, highest gold, last measurement [95% interval]",
     columns=tuple(columns),
     rows=tuple(rows),
   )
@@ -57,7 +58,7 @@ def _policy_cells(start: Point, point: Point, tasks: Sequence[Hashable]) -> list
   return [
     str(point.place),
     show(by_task(point.values["gold"], tasks)),
-    show(change) if point is not start else "-",
+    show(change) if point is not start else NO_CHANGE,
     f"{point.mean('proxy'):.2f}",
     f"{kl:.2f}",
     f"{math.sqrt(max(kl, 0.0)):.2f}",
@@ -164,7 +165,9 @@ def best_of_table(curves: Mapping[str, Curve]) -> Table | None:
 
 
 def study_table(variants: Mapping[str, Mapping[str, Sequence[Curve]]]) -> Table:
-  """Where each method's gold reward is highest, and where its proxy ends.
+  """Where each method's gold reward is highest, and what follows to the end.
+
+  The end is the last place that all seeds have; a place is a step, or n of best-of-n.
 
   Args:
     variants: by name of the variant and of the method, one curve per seed.
@@ -175,7 +178,8 @@ def study_table(variants: Mapping[str, Mapping[str, Sequence[Curve]]]) -> Table:
       rows.append((variant, method, str(len(curves)), *_study_cells(method, curves)))
   titles = (
     "seeds", "gold at start", "highest gold", "its sqrt KL", "gold at end",
-    "end - highest gold", "end - highest proxy", "sqrt KL at end", "alpha", "beta",
+    "gold, highest to end", "proxy, highest gold to end", "sqrt KL at end", "end at",
+    "alpha", "beta",
   )  # fmt: skip
   columns = [Column(title=title, is_number=False) for title in ("variant", "method")]
   columns += [Column(title=title) for title in titles]
@@ -203,6 +207,7 @@ def _study_cells(method: str, curves: Sequence[Curve]) -> list[str]:
     show(over_seeds((golds[-1] - golds[top]).tolist())),
     show(over_seeds((proxies[-1] - proxies[top]).tolist())),
     f"{roots[-1].mean():.2f}",
+    str(points[-1][0].place),
     f"{alpha:.3f}",
     f"{beta:.3f}",
   ]

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import symtune
 from symtune.checksums import check_object, object_to_json
@@ -135,15 +136,9 @@ def check_free(
         f"Choose an empty or new folder with --out."
       )
     return
-  try:
-    found = json.loads(about.read_text(encoding="utf-8"))
-    name, found_hash = found["recipe"], found["config_hash"]
-    draws = found.get("draws_version", 1)
-    check_object(found, str(about))
-  except (ValueError, KeyError, TypeError) as error:
-    raise SymtuneError(
-      f"{about} is damaged ({error}). Choose another folder with --out."
-    ) from error
+  found = _read_about(about)
+  name, found_hash = found["recipe"], found["config_hash"]
+  draws = found.get("draws_version", 1)
   if draws != DRAWS_VERSION:
     raise SymtuneError(
       f"{path} holds a run whose prompts were drawn by version {draws} of the draws; "
@@ -157,6 +152,38 @@ def check_free(
       f"recipe {recipe}, configuration {config_hash}. {how} Choose another folder with "
       f"--out, or remove this one."
     )
+
+
+def check_settings(path: pathlib.Path, config: str) -> None:
+  """Refuses a run whose settings are others; data are not looked at.
+
+  Args:
+    path: the folder of the run.
+    config: all settings as JSON.
+
+  Raises:
+    SymtuneError: says which settings differ, or the folder is damaged.
+  """
+  found, expected = _read_about(path / RUN_FILE).get("config"), json.loads(config)
+  if found != expected:
+    how = _describe_differences(found, expected)
+    raise SymtuneError(
+      f"{path} holds a run with other settings. {how} Give the settings that it was "
+      "made with."
+    )
+
+
+def _read_about(about: pathlib.Path) -> dict[str, Any]:
+  """What a run.json says."""
+  try:
+    found = json.loads(about.read_text(encoding="utf-8"))
+    _ = found["recipe"], found["config_hash"]  # both are there
+    check_object(found, str(about))
+  except (ValueError, KeyError, TypeError) as error:
+    raise SymtuneError(
+      f"{about} is damaged ({error}). Choose another folder with --out."
+    ) from error
+  return found
 
 
 def _describe_differences(before: object, now: object) -> str:

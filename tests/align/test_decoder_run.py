@@ -6,10 +6,11 @@ import pytest
 from family_models import write_model
 
 from symtune.align.learn.evaluate import HELD_OUT
-from symtune.align.pairs import PreferenceRow, write_pairs
+from symtune.align.pairs import PreferenceRow, read_pairs, write_pairs
 from symtune.cli.align import runs
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
+from symtune.errors import SymtuneError
 from symtune.model.decoder.config import DecoderConfig
 from symtune.train.metrics import METRICS_FILE, read_rows
 
@@ -115,3 +116,7 @@ def test_a_decoder_learns_from_pairs_and_not_from_answers_that_never_end(
   assert moved["rloo"] == 0.0
   assert moved["dpo"] > 0.0
   assert "RLOO" in (out / "report.md").read_text()
+  pairs = recipe.parent / "pairs.jsonl"
+  write_pairs(pairs, read_pairs(pairs)[:2])  # the run was of other pairs
+  with pytest.raises(SymtuneError, match=r"holds another run.* Data, vocabulary or"):
+    runs.run_part("dpo", str(recipe), [], out, None, None)

@@ -1,14 +1,18 @@
 """Gold rewards of answers, and the answers that they ask for."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import pytest
 
 from symtune.align.answers import describe
 from symtune.align.gold import PromptStream, gold_rewards, wanted_choices
 from symtune.align.settings import Gold
+from symtune.align.setup import build_setup
 from symtune.data.ingredients import LabelStyle
 from symtune.data.tokens.tokenizer import PromptTokenizer
 from symtune.errors import SymtuneError
+from symtune.model.decoder.config import DecoderConfig
 from symtune.model.decoder.generate import Ends
 
 EXPECTED = jnp.array([[5, 1, -1, -1]] * 5)
@@ -22,12 +26,20 @@ ANSWERS = describe(
 
 def test_an_answer_has_to_equal_what_is_expected():
   for gold in (Gold.FOLLOW, Gold.PRIOR):
-    found = gold_rewards(gold, ANSWERS, EXPECTED)
+    found = gold_rewards(gold, ANSWERS, EXPECTED, Ends(1))
     assert found.tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
 
 
+def test_an_answer_may_end_in_any_way():
+  ends = Ends(1, ((6, 7),))
+  tokens = [[5, 6, 7, -1], [5, 1, -1, -1], [5, 6, 1, -1], [5, 6, 6, 7], [5, 8, 9, 4]]
+  expected = jnp.array([[5, 6, 7, -1]] * 5)
+  found = gold_rewards(Gold.FOLLOW, describe(jnp.array(tokens), ends), expected, ends)
+  assert found.tolist() == [1.0, 1.0, 0.0, 0.0, 0.0]
+
+
 def test_brevity_counts_tokens_of_whole_answers():
-  found = gold_rewards(Gold.BRIEF, ANSWERS, EXPECTED)
+  found = gold_rewards(Gold.BRIEF, ANSWERS, EXPECTED, Ends(1))
   assert found.tolist() == [1.0, 1.0, 0.5, 0.0, 0.0]  # empty, and without an end: 0
 
 
@@ -76,6 +88,19 @@ def test_uses_and_seeds_have_prompts_of_their_own(toy_setup):
   assert len({stream.get_state()["next"] for stream in streams}) == 4
   held_out = [toy_setup(seed=seed).held_out_prompts(2) for seed in (0, 1)]
   assert held_out[0].get_state() == held_out[1].get_state()
+
+
+def test_prompts_and_answers_fit_the_positions_of_a_decoder(toy_setup):
+  recipe = toy_setup(prompt_length=62).recipe
+  model = DecoderConfig(
+    vocab_size=32, emb_dim=8, num_layers=1, num_heads=2, num_kv_heads=1, head_dim=4,
+    mlp_dim=8, max_positions=64,
+  )  # fmt: skip
+  recipe = dataclasses.replace(
+    recipe, base=dataclasses.replace(recipe.base, model=model)
+  )
+  with pytest.raises(SymtuneError, match="are 62 and 3, expected at most 64 together"):
+    build_setup(recipe, data_dir=None, vocab_path=None)
 
 
 def test_a_prompt_that_does_not_fit_is_named(toy_setup):

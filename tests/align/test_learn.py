@@ -31,6 +31,7 @@ from symtune.align.learn.sums import MetricTotals
 from symtune.align.pairs import PreferenceRow, write_pairs
 from symtune.align.report import write_report
 from symtune.align.settings import BestOfSettings
+from symtune.cli.align import runs
 from symtune.errors import SymtuneError
 from symtune.model.decoder.generate import Ends
 from symtune.train.loop import CHECKPOINTS
@@ -174,11 +175,26 @@ def test_pairs_are_made_of_the_answers_of_the_start(toy_setup, devices, monkeypa
 
 
 def test_answers_that_are_read_as_other_tokens_are_in_no_pair(toy_setup):
-  vocab = toy_setup().tokenizer.vocab
-  word = int(vocab.encode("animal")[0])
-  assert _text(vocab, np.array([word], np.int32)) == "animal"
-  assert _text(vocab, np.array([word, 0], np.int32)) == ""  # padding has no text
-  assert _text(vocab, np.array([], np.int32)) == ""
+  setup = toy_setup()
+  word = int(setup.tokenizer.vocab.encode("animal")[0])
+  assert _text(setup, np.array([word], np.int32)) == "animal"
+  assert _text(setup, np.array([word, 0], np.int32)) == ""  # padding has no text
+  assert _text(setup, np.array([], np.int32)) == ""
+  # As many tokens as an answer may have, but the row's end is one more.
+  assert _text(setup, np.array([word] * setup.tokenizer.max_targets, np.int32)) == ""
+
+
+def test_test_pairs_that_cannot_be_made_are_known_before_training(
+  toy_setup, devices, monkeypatch, tmp_path
+):
+  setup, done = toy_setup(), []
+  prompts = setup.mixture.prompts(range(2))
+  write_pairs(tmp_path / PAIRS, [_row(prompt) for prompt in prompts])
+  monkeypatch.setattr("symtune.align.label._pairs", lambda *_, **__: iter(()))
+  monkeypatch.setattr(runs, "train_member", lambda *_: done.append("trained"))
+  with pytest.raises(SymtuneError, match="got 0 pairs from 400 prompts, expected 4"):
+    runs.PARTS["reward"](setup, tmp_path, devices, QUIET)
+  assert not done
 
 
 def test_what_is_missing_is_named(toy_setup, devices, tmp_path):

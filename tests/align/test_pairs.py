@@ -15,6 +15,7 @@ from symtune.align.pairs import (
 )
 from symtune.align.settings import Gold
 from symtune.errors import SymtuneError
+from symtune.model.decoder.generate import Ends
 
 ROW = {"prompt": "cat ->", "chosen": "animal", "rejected": "fruit", "source": "me"}
 
@@ -60,7 +61,7 @@ def test_files_that_are_no_pairs(tmp_path):
 def test_texts_become_ids_with_the_chosen_answer_first(toy_setup):
   setup = toy_setup()
   vocab = setup.tokenizer.vocab
-  found = encode_pairs([PreferenceRow(**ROW)], setup.tokenizer, "pairs.jsonl")
+  found = encode_pairs([PreferenceRow(**ROW)], setup.tokenizer, Ends(1), "pairs")
   inputs = [*vocab.encode("cat ->"), vocab.eos_id]
   assert found.prompts[0, :3].tolist() == inputs
   assert found.lengths.tolist() == [3]
@@ -80,14 +81,25 @@ def test_texts_become_ids_with_the_chosen_answer_first(toy_setup):
 def test_a_row_that_cannot_be_read_is_named(toy_setup, change, message):
   rows = [PreferenceRow(**ROW), PreferenceRow(**{**ROW, **change})]
   with pytest.raises(SymtuneError, match=message):
-    encode_pairs(rows, toy_setup().tokenizer, "pairs.jsonl")
+    encode_pairs(rows, toy_setup().tokenizer, Ends(1), "pairs.jsonl")
+
+
+def test_an_answer_that_a_policy_would_end_elsewhere_is_named(toy_setup):
+  setup = toy_setup()
+  fruit = tuple(setup.tokenizer.vocab.encode("fruit").tolist())
+  rows = [PreferenceRow(**{**ROW, "chosen": "fruit cat", "rejected": "animal"})]
+  message = r"jsonl, line 1: answer 'fruit cat' has 3 tokens .* ends after 1 of them"
+  with pytest.raises(SymtuneError, match=message):  # as after a blank line
+    encode_pairs(rows, setup.tokenizer, Ends(1, (fruit,)), "pairs.jsonl")
+  with pytest.raises(SymtuneError, match="ends after none of them"):
+    encode_pairs(rows, setup.tokenizer, Ends(99), "pairs.jsonl")
 
 
 def test_every_epoch_has_all_pairs_once_and_can_be_resumed(toy_setup):
   setup = toy_setup()
   words = setup.tokenizer.vocab.pieces(range(8, 13))
   rows = [PreferenceRow(**{**ROW, "prompt": word}) for word in words]
-  pairs = encode_pairs(rows, setup.tokenizer, "pairs.jsonl")
+  pairs = encode_pairs(rows, setup.tokenizer, Ends(1), "pairs.jsonl")
 
   def stream(use="dpo"):
     return PairStream(pairs, batch_size=2, seed=0, use=use)

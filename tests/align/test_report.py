@@ -8,7 +8,10 @@ import pytest
 
 from symtune.align.curves import Point, common_points, over_seeds
 from symtune.align.figures import draw_curves
+from symtune.align.learn.evaluate import HELD_OUT, MEASURES
 from symtune.align.learn.observe import correlation
+from symtune.align.report import write_report, write_study_report
+from symtune.align.settings import Study, Variant
 from symtune.align.tables import (
   by_task,
   calibration,
@@ -17,6 +20,8 @@ from symtune.align.tables import (
   reward_table,
   study_table,
 )
+from symtune.errors import SymtuneError
+from symtune.train.metrics import append_row
 
 
 def point(place, gold, proxy, kl, prompts=4):
@@ -27,6 +32,28 @@ def point(place, gold, proxy, kl, prompts=4):
 
 
 CURVE = (point(0, 0.5, 0.0, 0.0), point(10, 0.8, 1.0, 1.0), point(20, 0.3, 2.0, 4.0))
+
+
+def test_policies_without_rows_are_no_curves_and_a_start_has_no_change(
+  toy_setup, tmp_path
+):
+  setup = toy_setup()
+  held_out = tmp_path / "rloo1" / HELD_OUT
+  held_out.parent.mkdir()
+  held_out.touch()  # it was killed before it measured the start again
+  with pytest.raises(SymtuneError, match="has no results"):
+    write_report(setup, tmp_path)
+  row = {"step": 0, **dict.fromkeys(MEASURES, [0.5] * 6)}
+  append_row(held_out, row)
+  first, _ = write_report(setup, tmp_path)
+  assert "RLOO" not in first  # nothing has changed yet
+  report = (tmp_path / "report.md").read_text()
+  assert "Intervals of policies resample tasks" in report
+  study = Study(name="s", recipe="toy", variants=[Variant(name="v")], seeds=(0,))
+  write_study_report(study, {"v": [(setup.recipe, tmp_path)]}, tmp_path)
+  report = (tmp_path / "report.md").read_text()
+  assert "Student's over seeds" in report
+  assert "resample tasks" not in report
 
 
 def test_intervals_over_seeds_are_students():
@@ -86,10 +113,14 @@ def test_reward_models_and_their_mean_are_measured():
 
 
 def test_a_study_says_where_gold_turns_and_whether_the_proxy_goes_on():
-  row = study_table({"small": {"RLOO": [CURVE, CURVE, CURVE]}}).rows[0]
+  table = study_table({"small": {"RLOO": [CURVE, CURVE, CURVE]}})
+  row, titles = table.rows[0], [column.title for column in table.columns]
   assert row[:3] == ("small", "RLOO", "3")
   assert [row[4][:5], row[5]] == ["0.800", "1.00"]
   assert [row[7][:6], row[8][:5]] == ["-0.500", "1.000"]
+  # From 1.0, where gold is highest, although the proxy is highest at the end.
+  assert titles[8:11] == ["proxy, highest gold to end", "sqrt KL at end", "end at"]
+  assert row[10] == "20"
   figure = draw_curves(
     {"small": {"RLOO": [CURVE, CURVE]}, "other": {"DPO": [CURVE]}}, "png"
   )

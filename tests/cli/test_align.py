@@ -1,6 +1,7 @@
 """The commands on preferences: recipes, studies and bad settings."""
 
 import json
+import re
 
 import pytest
 
@@ -9,6 +10,7 @@ from symtune.cards.resources import resource_dir
 from symtune.cli.align import runs
 from symtune.cli.gin_config import load_settings
 from symtune.errors import SymtuneError
+from symtune.experiment.folder import claim_folder
 
 FILES = sorted((resource_dir("gin_configs") / "align").glob("*.gin"))
 KINDS = (AlignRecipe, Study)
@@ -45,6 +47,16 @@ def test_a_study_has_a_folder_for_every_variant_and_seed(tmp_path):
   assert "AlignRecipe.seed = 1" in text
 
 
+@pytest.mark.parametrize(
+  "binding",
+  ["AlignRecipe.seed=5", "settings.PairSettings.count = 9", "REWARD_STEPS=2"],
+)
+def test_what_a_study_sets_for_each_run_is_not_overridden(tmp_path, binding):
+  message = f"--gin.{binding}: align_overoptimise is a study, which sets this for each"
+  with pytest.raises(SymtuneError, match=re.escape(message)):
+    runs._read("align_overoptimise", [f"--gin.{binding}"], tmp_path)
+
+
 def test_variants_can_be_run_apart(tmp_path, monkeypatch, capsys):
   done = []
   monkeypatch.setattr(runs, "_run", lambda run, parts, *_: done.append(run[2]))
@@ -68,6 +80,25 @@ def test_a_report_needs_a_run(tmp_path):
   assert not out.exists()
 
 
+def test_a_study_does_not_write_into_a_run(tmp_path):
+  (tmp_path / "run.json").touch()
+  with pytest.raises(SymtuneError, match="got the folder of a run, expected one for"):
+    runs._read("align_overoptimise", [], tmp_path)
+
+
+def test_the_report_of_a_study_is_of_runs_with_its_settings(tmp_path):
+  name, noisy = "align_overoptimise", ["--gin.PairSettings.noise=0.1"]
+  for recipe, text, folder in runs._read(name, noisy, tmp_path)[1]:
+    config = recipe_to_json(recipe)
+    with claim_folder(folder, recipe="x", config_hash="0", config=config, gin=text):
+      pass
+  message = r"seed0 holds a run with other settings.*noise was 0\.1, now 0\.25\. Give"
+  with pytest.raises(SymtuneError, match=message):
+    runs.report(name, [], tmp_path, None, None)
+  with pytest.raises(SymtuneError, match="has results of nothing"):
+    runs.report(name, noisy, tmp_path, None, None)
+
+
 @pytest.mark.parametrize(
   ("binding", "message"),
   [
@@ -78,6 +109,7 @@ def test_a_report_needs_a_run(tmp_path):
     ("RlooSettings.max_kl=0.0", "max_kl is 0.0; expected above 0"),
     ("RlooSettings.ensemble='best'", "RlooSettings.ensemble: got 'best'"),
     ("HeldOutSettings.prompts=1", "HeldOutSettings.prompts is 1"),
+    ("AlignRecipe.seed=20261129", "seed is 20261129; expected .* 0 to 8388607"),
   ],
 )
 def test_bad_settings_are_one_message(binding, message):
@@ -91,7 +123,9 @@ def test_bad_settings_are_one_message(binding, message):
   [
     ("PairSettings.noise=0.5", "PairSettings.noise is 0.5; expected 0 or more, below"),
     ("RewardSettings.members=1", "uses 4 reward models, but AlignRecipe.reward trains"),
-    ("BestOfSettings.counts=(999,)", r"counts is \[999\]; expected numbers from 1"),
+    ("BestOfSettings.counts=(1, 999)", r"counts is \[1, 999\]; .* samples, which is"),
+    ("BestOfSettings.counts=(2, 4)", r"counts is \[2, 4\]; expected .* rise from 1"),
+    ("BestOfSettings.counts=(1, 4, 2)", r"counts is \[1, 4, 2\]; expected .* rise"),
     ("BestOfSettings.ensembles=(0,)", r"BestOfSettings.ensembles is \[0\]"),
   ],
 )

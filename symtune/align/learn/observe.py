@@ -140,9 +140,8 @@ def judge_answers(
 ) -> Rewarded:
   """Rewards of answers, as many for each prompt of a batch, one after another."""
   samples = len(answers.tokens) // len(batch["prompts"])
-  gold = gold_rewards(
-    judge.gold, answers, jnp.repeat(batch["expected"], samples, axis=0)
-  )
+  expected = jnp.repeat(batch["expected"], samples, axis=0)
+  gold = gold_rewards(judge.gold, answers, expected, policy.ends)
   proxy = jnp.zeros_like(gold)
   if members is not None:
     proxy = proxy_rewards(

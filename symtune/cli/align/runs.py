@@ -19,7 +19,7 @@ from symtune.align.setup import Setup, build_setup
 from symtune.cli.gin_config import load_settings, split_overrides
 from symtune.cli.printed import print_report
 from symtune.errors import SymtuneError
-from symtune.experiment.folder import claim_folder
+from symtune.experiment.folder import check_settings, claim_folder
 from symtune.files import RUN_FILE
 from symtune.report.tables import Table
 from symtune.train.loop import FitResult
@@ -134,6 +134,8 @@ def report(
       first, found = write_report(setup, out)
     _print(setup.recipe.name, first, found, out / REPORT)
     return
+  for recipe, _, folder in runs:
+    check_settings(folder, recipe_to_json(recipe))
   by_variant = {
     variant.name: [
       (recipe, folder)
@@ -152,10 +154,11 @@ def _run_reward(
   settings = reward_settings(setup)
   pairs, path = training_pairs(setup, folder, devices)
   console.print(f"{len(pairs.lengths)} pairs: {path}", highlight=False)
+  # Before training, as the start's answers may give too few pairs.
+  tested = held_out_pairs(setup, folder, devices)
   for member in range(settings.members):
     console.print(f"reward model {member}", highlight=False)
     _check_stopped(train_member(setup, folder, devices, pairs, member, console))
-  tested = held_out_pairs(setup, folder, devices)
   measure_members(setup, folder, devices, pairs, tested)
 
 
@@ -233,6 +236,12 @@ def _read(
   if isinstance(loaded, AlignRecipe):
     loaded, text = load_settings(name, (AlignRecipe,), bindings, folder=_FOLDER)
     return None, [(loaded, text, out)]
+  _check_overrides(name, loaded, bindings)
+  if (out / RUN_FILE).exists():
+    raise SymtuneError(
+      f"--out {out}: got the folder of a run, expected one for the runs of the study "
+      f"{name}, whose report would replace that of the run. Choose another folder."
+    )
   runs = []
   for variant in loaded.variants:
     for seed in loaded.seeds:
@@ -242,6 +251,24 @@ def _read(
       )
       runs.append((recipe, text, out / variant.name / f"seed{seed}"))
   return loaded, runs
+
+
+def _check_overrides(name: str, study: Study, bindings: Sequence[str]) -> None:
+  """Refuses settings that would make runs of a study the same that are to differ."""
+  own = {_setting("AlignRecipe.seed=")}
+  own.update(_setting(text) for variant in study.variants for text in variant.settings)
+  for binding in bindings:
+    if _setting(binding) in own:
+      raise SymtuneError(
+        f"--gin.{binding}: {name} is a study, which sets this for each of its runs. "
+        f"Remove it, or run the recipe {study.recipe} alone."
+      )
+
+
+def _setting(binding: str) -> tuple[str, ...]:
+  """Scope, and name without its module, of what a binding sets."""
+  scope, _, name = binding.partition("=")[0].strip().rpartition("/")
+  return scope, *name.split(".")[-2:]
 
 
 @contextlib.contextmanager
