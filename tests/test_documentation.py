@@ -40,7 +40,7 @@ CHANGES = {
 }
 TEXTS = ("text", "json", "{toctree}", "{include}", "{eval-rst}")
 # Other programs, whose lines are not run.
-PROGRAMS = ("cd", "export", "git", "seqio_cache_tasks")
+PROGRAMS = ("cd", "export", "git", "seqio_cache_tasks", "wait")
 # Commands with recipes of their own kind: its classes, and its folder in gin_configs.
 RECIPES = {
   "regression": ((RegressionRecipe, Grid), "regression"),
