@@ -128,6 +128,8 @@ def _pairs(
     )
     for place, prompt in enumerate(prompts):
       part = slice(place * samples, (place + 1) * samples)
+      if len(set(gold[part][whole[part]])) < 2:
+        continue
       rows = zip(answers.tokens[part], answers.contents[part], strict=True)
       texts = [_text(setup, row[:content]) for row, content in rows]
       found = _first_two(texts, gold[part], whole[part])

@@ -25,16 +25,15 @@ _STREAM = 17  # of random keys
 _ROWS = 1024  # answers at once
 
 
-def run_best_of(
-  setup: Setup, run_dir: pathlib.Path, devices: Devices, ensemble: int
-) -> None:
+def run_best_of(setup: Setup, run_dir: pathlib.Path, devices: Devices) -> None:
   """Samples answers of the start and writes what the best of n would be.
+
+  The ensembles of the recipe compare the same answers.
 
   Args:
     setup: the recipe and its data.
     run_dir: the run's folder; reward models lie in it.
     devices: where to compute.
-    ensemble: number of reward models.
 
   Raises:
     SymtuneError: the recipe has no settings of best-of-n, a reward model is missing, or
@@ -46,13 +45,13 @@ def run_best_of(
       f"recipe {setup.recipe.name}: AlignRecipe.best_of is None, expected "
       "BestOfSettings."
     )
-  path = best_of_file(run_dir, ensemble)
-  if path.exists():
+  paths = {number: best_of_file(run_dir, number) for number in settings.ensembles}
+  if all(path.exists() for path in paths.values()):
     return
-  members = load_members(setup, run_dir, devices, ensemble)
+  members = load_members(setup, run_dir, devices, max(paths))
   params = devices.load(setup.start, policy.network, seed)
   judge = Judge(gold=setup.recipe.gold, ensemble=settings.ensemble)
-  ask = devices.jit(functools.partial(_ask, setup, judge, settings.samples))
+  ask = devices.jit(functools.partial(_ask, setup, judge, settings))
   key = jax.random.fold_in(jax.random.key(seed), _STREAM)
   count = setup.recipe.evaluation.prompts
   size = max(2, _ROWS // settings.samples)
@@ -64,12 +63,13 @@ def run_best_of(
         jax.device_get(ask(params, members, batch, jax.random.fold_in(key, number)))
       )
       progress.advance(min(size, count - number * size))
-  gold, proxy = (
-    np.concatenate(parts).astype(np.float64)[:count]
-    for parts in zip(*found, strict=True)
-  )
-  path.parent.mkdir(exist_ok=True)
-  write_whole(path, json.dumps(_rows(settings, gold, proxy)) + "\n")
+  gold, proxies = (np.concatenate(parts)[:count] for parts in zip(*found, strict=True))
+  for number, path in enumerate(paths.values()):
+    rows = _rows(
+      settings, gold.astype(np.float64), proxies[:, number].astype(np.float64)
+    )
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, json.dumps(rows) + "\n")
 
 
 def best_of_file(run_dir: pathlib.Path, ensemble: int) -> pathlib.Path:
@@ -93,14 +93,19 @@ def _rows(
 def _ask(
   setup: Setup,
   judge: Judge,
-  samples: int,
+  settings: BestOfSettings,
   params: Any,
   members: Any,
   batch: Any,
   key: Any,
 ) -> tuple[jax.Array, jax.Array]:
-  """Gold and proxy reward of each answer, [prompts, samples]."""
-  policy = setup.policy
+  """Gold rewards, [prompts, samples], and proxies, [prompts, ensembles, samples]."""
+  policy, samples = setup.policy, settings.samples
   answers = sample(policy, params, batch["prompts"], batch["lengths"], key, samples)
-  found = judge_answers(policy, judge, members, batch, answers)
-  return found.gold.reshape(-1, samples), found.proxy.reshape(-1, samples)
+  found = []
+  for number in settings.ensembles:
+    some = jax.tree.map(lambda leaf, number=number: leaf[:number], members)
+    found.append(judge_answers(policy, judge, some, batch, answers))
+  gold = found[0].gold.reshape(-1, samples)
+  proxies = [one.proxy.reshape(-1, samples) for one in found]
+  return gold, jax.numpy.stack(proxies, axis=1)

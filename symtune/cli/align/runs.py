@@ -181,10 +181,8 @@ def _run_dpo(
 def _run_best_of(
   setup: Setup, folder: pathlib.Path, devices: Devices, console: rich.console.Console
 ) -> None:
-  settings = setup.recipe.best_of
-  for ensemble in (1,) if settings is None else settings.ensembles:
-    console.print(f"best-of-n with {ensemble} reward models", highlight=False)
-    run_best_of(setup, folder, devices, ensemble)
+  console.print("best-of-n", highlight=False)
+  run_best_of(setup, folder, devices)
 
 
 PARTS: Mapping[
