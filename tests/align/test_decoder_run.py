@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from family_models import write_model
+from family_models import TINY, write_model
 
 from symtune.align.learn.evaluate import HELD_OUT
 from symtune.align.pairs import PreferenceRow, read_pairs, write_pairs
@@ -11,20 +11,8 @@ from symtune.cli.align import runs
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
 from symtune.errors import SymtuneError
-from symtune.model.decoder.config import DecoderConfig
 from symtune.train.metrics import METRICS_FILE, read_rows
 
-CONFIG = DecoderConfig(
-  vocab_size=512,
-  emb_dim=16,
-  num_layers=1,
-  num_heads=2,
-  num_kv_heads=1,
-  head_dim=8,
-  mlp_dim=16,
-  max_positions=512,
-  logits_via_embedding=True,
-)
 RECIPE = """
 from __gin__ import dynamic_registration
 
@@ -83,7 +71,7 @@ def recipe(tmp_path_factory):
   folder = tmp_path_factory.mktemp("tiny_decoder")
   model, pairs, path = (folder / n for n in ("model", "pairs.jsonl", "tiny.gin"))
   model.mkdir()
-  write_model(model, CONFIG, 0.1)
+  write_model(model, TINY, 0.1)
   rows = [
     PreferenceRow(
       prompt=f"Input: {word}\nOutput:", chosen="a", rejected="b c", source="test"

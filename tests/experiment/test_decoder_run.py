@@ -12,28 +12,16 @@ import time
 
 import numpy as np
 import pytest
-from family_models import write_model
+from family_models import TINY, write_model
 
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.decoder.folder import DecoderCheckpoint
 from symtune.convert.source import open_checkpoint
 from symtune.convert.tensors import expected_shapes
 from symtune.errors import SymtuneError
-from symtune.model.decoder.config import DecoderConfig
 
 pytestmark = pytest.mark.usefixtures("compile_cache")
 
-CONFIG = DecoderConfig(
-  vocab_size=512,
-  emb_dim=16,
-  num_layers=1,
-  num_heads=2,
-  num_kv_heads=1,
-  head_dim=8,
-  mlp_dim=16,
-  max_positions=512,
-  logits_via_embedding=True,
-)
 RECIPE = """
 from __gin__ import dynamic_registration
 
@@ -90,7 +78,7 @@ def recipe(tmp_path_factory) -> pathlib.Path:
   folder = tmp_path_factory.mktemp("tiny_decoder")
   model = folder / "model"
   model.mkdir()
-  write_model(model, CONFIG, 0.1)
+  write_model(model, TINY, 0.1)
   path = folder / "tiny_decoder.gin"
   path.write_text(RECIPE.format(folder=model))
   return path
@@ -172,6 +160,6 @@ def test_a_weights_file_holds_a_decoder_and_t5x_is_refused(finished, tmp_path):
 def test_results_name_the_model(finished):
   lines = (finished / "results.jsonl").read_text().splitlines()
   rows = [json.loads(line) for line in lines]
-  count = sum(math.prod(shape) for shape in expected_shapes(CONFIG).values())
+  count = sum(math.prod(shape) for shape in expected_shapes(TINY).values())
   assert {row["parameters"] for row in rows} == {count}
   assert all(row["family"].startswith("decoder rotary pre_norm") for row in rows)

@@ -11,6 +11,18 @@ from symtune.convert.decoder.read_config import SpecialIds
 from symtune.convert.tensors import LazyTensor, expected_shapes
 from symtune.model.decoder.config import DecoderConfig
 
+TINY = DecoderConfig(
+  vocab_size=512,
+  emb_dim=16,
+  num_layers=1,
+  num_heads=2,
+  num_kv_heads=1,
+  head_dim=8,
+  mlp_dim=16,
+  max_positions=512,
+  logits_via_embedding=True,
+)
+
 
 def write_model(folder: pathlib.Path, config: DecoderConfig, deviation: float) -> None:
   """Writes a model with the tokenizer of SmolLM2's shape into an empty folder."""

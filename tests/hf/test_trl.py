@@ -38,6 +38,8 @@ ROWS = [
   ("3, 1,", " 4", " 81422"),
 ]
 
+PAIRS = [dict(zip(("prompt", "chosen", "rejected"), row, strict=True)) for row in ROWS]
+
 
 @pytest.fixture(scope="module")
 def trl():
@@ -140,9 +142,7 @@ def test_dpo(trl, load, tokenizer, ours, settings):
     model=model,
     ref_model=reference,
     args=trl.DPOConfig(**settings, beta=BETA),
-    train_dataset=datasets.Dataset.from_list(
-      [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in ROWS]
-    ),
+    train_dataset=datasets.Dataset.from_list(PAIRS),
     processing_class=tokenizer,
   )
   batch = next(iter(trainer.get_train_dataloader()))
@@ -172,9 +172,7 @@ def test_reward_models(trl, load, tokenizer, ours, settings):
   trainer = trl.RewardTrainer(
     model=model,
     args=trl.RewardConfig(**settings, center_rewards_coefficient=CENTRING),
-    train_dataset=datasets.Dataset.from_list(
-      [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in ROWS]
-    ),
+    train_dataset=datasets.Dataset.from_list(PAIRS),
     processing_class=tokenizer,
   )
   batch = next(iter(trainer.get_train_dataloader()))
