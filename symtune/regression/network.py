@@ -154,7 +154,7 @@ class Regressor(nn.Module):
     mask = row_mask(None, None, length=length)
     states = [x]
     for layer in self.layers:
-      x, _ = layer(x, mask, rotation)
+      x, _ = layer(x, mask, rotation, None, None, False)
       states.append(x)
     return states
 

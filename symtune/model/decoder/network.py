@@ -169,7 +169,8 @@ class Decoder(nn.Module):
     layers = []
     for i, layer in enumerate(self.layers):
       kind = self._is_windowed(i)
-      x, kept = layer(x, masks[kind], rotations[kind], cache.layers[i], cache.used)
+      read = (cache.layers[i], cache.used, False)
+      x, kept = layer(x, masks[kind], rotations[kind], *read)
       layers.append(kept)
     # Beyond the last slot, tokens would silently overwrite earlier ones.
     fits = placed.used <= cache.positions.shape[1]
@@ -200,7 +201,7 @@ class Decoder(nn.Module):
     masks = self._masks(branch_mask(cache, mask), positions, places)
     for i, layer in enumerate(self.layers):
       kind = self._is_windowed(i)
-      x, _ = layer(x, masks[kind], rotations[kind], cache.layers[i])
+      x, _ = layer(x, masks[kind], rotations[kind], cache.layers[i], None, False)
     return self.final_norm(x)
 
   def logits(

@@ -1,17 +1,20 @@
 """Candidates in a tree behind a prefix score as each candidate does in a whole row."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from family_models import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symtune.model.decoder import score
 from symtune.model.decoder.cache import empty_cache
 from symtune.model.decoder.config import PromptAttention
+from symtune.model.decoder.network import Decoder, init_params
 from symtune.model.decoder.score import read_prefix, row_length, score_rows, tree_rows
 from symtune.model.token_tree import make_tree, padded_nodes
 
@@ -183,3 +186,13 @@ def test_few_logits_exist_at_once_and_change_nothing(make_family, monkeypatch):
   assert "f32[6,8,32]" not in text
   np.testing.assert_allclose(asked(), whole, **CLOSE)
   jax.clear_caches()
+
+
+@pytest.mark.parametrize("policy", ["minimal", "full"])
+def test_a_network_that_rematerialises_reads_and_scores_alike(policy):
+  plain = Decoder(TINY)
+  other = Decoder(dataclasses.replace(TINY, remat_policy=policy))
+  params = init_params(plain, jax.random.key(0))
+  asked = ([5, 6], [[3, 4]], [[[8, 1], [9, 1]]])
+  found = _score(other, params, *asked, is_padded=False)
+  np.testing.assert_allclose(found, _score(plain, params, *asked, is_padded=False))
