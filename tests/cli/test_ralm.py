@@ -6,14 +6,13 @@ import json
 import shutil
 
 import pytest
-from family_models import write_model
+from family_models import TINY, write_model
 from typer.testing import CliRunner
 
 from symtune.cli.main import app
 from symtune.cli.ralm.runs import read_model
 from symtune.errors import SymtuneError
 from symtune.experiment.answerers import Answerer, Opened
-from symtune.model.decoder.config import DecoderConfig
 from symtune.probe.answer.scorers import score_by_oracle
 from symtune.probe.run import CheckpointLabel
 
@@ -27,17 +26,7 @@ def files(tmp_path_factory):
   """A model, a text, a corpus and questions."""
   folder = tmp_path_factory.mktemp("ralm")
   (folder / "model").mkdir()
-  config = DecoderConfig(
-    vocab_size=352,
-    emb_dim=16,
-    num_layers=1,
-    num_heads=2,
-    num_kv_heads=1,
-    head_dim=8,
-    mlp_dim=16,
-    max_positions=128,
-    logits_via_embedding=True,
-  )
+  config = dataclasses.replace(TINY, vocab_size=352, max_positions=128)
   write_model(folder / "model", config, 0.5)
   shutil.copytree(folder / "model", folder / "other")
   (folder / "text.txt").write_text(TEXT)

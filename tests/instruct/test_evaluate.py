@@ -1,12 +1,13 @@
 """Rows, resuming, figures and reports; rules and a tiny model answer."""
 
 import contextlib
+import dataclasses
 import json
 
 import pytest
 import rich.console
 import typer.testing
-from family_models import write_model
+from family_models import TINY, write_model
 
 from symtune.cli.main import app
 from symtune.data.text.instructions import Encoding, InstructionForm
@@ -14,7 +15,6 @@ from symtune.errors import SymtuneError
 from symtune.instruct import evaluate as evaluation
 from symtune.instruct.rows import read_rows
 from symtune.instruct.run import EvalSettings, run_evaluation
-from symtune.model.decoder.config import DecoderConfig
 
 RULES = ["baseline:copy_example", "baseline:copy_input", "baseline:reference"]
 
@@ -147,17 +147,7 @@ def test_a_native_model_answers_in_batches(folder, tmp_path, tiny_model):
 
 
 def test_a_native_decoder_answers(folder, tmp_path):
-  config = DecoderConfig(
-    vocab_size=352,
-    emb_dim=16,
-    num_layers=1,
-    num_heads=2,
-    num_kv_heads=1,
-    head_dim=8,
-    mlp_dim=16,
-    max_positions=200,
-    logits_via_embedding=True,
-  )
+  config = dataclasses.replace(TINY, vocab_size=352, max_positions=200)
   (tmp_path / "decoder").mkdir()
   write_model(tmp_path / "decoder", config, 0.3)
   settings = _settings(

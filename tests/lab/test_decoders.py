@@ -1,28 +1,19 @@
 """A decoder-only model in the lab: its numbers are those of its network."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from family_models import write_model
+from family_models import TINY, write_model
 
 import symtune as st
 from symtune.convert.load import load_params
 from symtune.convert.source import open_checkpoint
-from symtune.model.decoder.config import DecoderConfig
 from symtune.model.networks import make_network
 
-CONFIG = DecoderConfig(
-  vocab_size=352,
-  emb_dim=16,
-  num_layers=1,
-  num_heads=2,
-  num_kv_heads=1,
-  head_dim=8,
-  mlp_dim=16,
-  max_positions=128,
-  logits_via_embedding=True,
-)
+CONFIG = dataclasses.replace(TINY, vocab_size=352, max_positions=128)
 
 
 @pytest.fixture(scope="module")

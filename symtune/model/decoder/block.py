@@ -32,11 +32,14 @@ class DecoderBlock(nn.Module):
     x: Float[Array, "batch length embed"],
     mask: Bool[Array, "#batch length k_length"],
     rotation: Rotation | None,
-    cache: LayerCache | None = None,
-    slot: Int[Array, ""] | None = None,
-    is_causal: bool = False,
+    cache: LayerCache | None,
+    slot: Int[Array, ""] | None,
+    is_causal: bool,
   ) -> tuple[Float[Array, "batch length embed"], LayerCache | None]:
-    """Applies the layer; arguments and results are those of `GroupedAttention`."""
+    """Applies the layer; arguments and results are those of `GroupedAttention`.
+
+    None has a default: rematerialisation counts the arguments that it is given.
+    """
     cfg = self.config
     normed = Normalize(cfg, name="pre_attention_norm")(x)
     attention = GroupedAttention(cfg, name="attention")

@@ -169,8 +169,9 @@ class Decoder(nn.Module):
     layers = []
     for i, layer in enumerate(self.layers):
       kind = self._is_windowed(i)
-      read = (cache.layers[i], cache.used, False)
-      x, kept = layer(x, masks[kind], rotations[kind], *read)
+      x, kept = layer(
+        x, masks[kind], rotations[kind], cache.layers[i], cache.used, False
+      )
       layers.append(kept)
     # Beyond the last slot, tokens would silently overwrite earlier ones.
     fits = placed.used <= cache.positions.shape[1]

@@ -1,7 +1,9 @@
 """Native models continue prompts: the text of their tokens, cut at stop strings."""
 
+import dataclasses
+
 import pytest
-from family_models import write_model
+from family_models import TINY, write_model
 
 from symtune.errors import SymtuneError
 from symtune.experiment.tokens import Reader
@@ -12,7 +14,6 @@ from symtune.instruct.generate.generators import (
 )
 from symtune.instruct.generate.models.open import open_generator
 from symtune.instruct.generate.models.server import ServerSettings
-from symtune.model.decoder.config import DecoderConfig
 
 _PROMPTS = ("Input: a pear\nOutput:", "1. Name a hen.\n2.", "a")
 _GREEDY = Sampling(max_tokens=10)
@@ -26,17 +27,7 @@ def _open(name):
 @pytest.fixture(scope="module")
 def decoder(tmp_path_factory):
   folder = tmp_path_factory.mktemp("decoder")
-  config = DecoderConfig(
-    vocab_size=352,
-    emb_dim=16,
-    num_layers=1,
-    num_heads=2,
-    num_kv_heads=1,
-    head_dim=8,
-    mlp_dim=16,
-    max_positions=64,
-    logits_via_embedding=True,
-  )
+  config = dataclasses.replace(TINY, vocab_size=352, max_positions=64)
   write_model(folder, config, 0.3)
   return _open(str(folder))
 
