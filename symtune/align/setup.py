@@ -13,7 +13,6 @@ from symtune.cards.card import Task
 from symtune.cards.load import load_suite
 from symtune.data.ingredients import Ingredient
 from symtune.data.mixture import Mixture
-from symtune.data.prompts import TURN_SEPARATOR
 from symtune.data.text.causal_vocab import CausalVocab
 from symtune.data.text.symbols import SymbolPool
 from symtune.data.text.vocab import Vocab
@@ -25,11 +24,11 @@ from symtune.experiment.tokens import Reader, Tokenizer, check_kinds
 from symtune.model.decoder.config import DecoderConfig
 from symtune.model.decoder.generate import Ends
 from symtune.model.networks import make_network
+from symtune.probe.answer import decoder_batches
 
 # Seeds, and uses under one seed, draw prompts from parts of the stream of their own.
 _SEED_GAP = (1 << 63) // SEEDS
 _PAIRS = _SEED_GAP // 2
-_WORD = "a"  # what stands around a blank line while it is tokenized
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,11 +136,10 @@ def _check_positions(recipe: AlignRecipe) -> None:
 
 
 def answer_ends(vocab: Vocab) -> Ends:
-  """What ends an answer: EOS, and for decoder-only models a blank line as well."""
+  """What ends an answer: EOS, and for decoder-only models more than that."""
   if not isinstance(vocab, CausalVocab):
     return Ends(vocab.eos_id)
-  blank_line = vocab.encode_between(_WORD, TURN_SEPARATOR, _WORD)
-  return Ends(vocab.eos_id, (tuple(blank_line.tolist()),))
+  return decoder_batches.answer_ends(vocab)
 
 
 def _hold_out(base: Recipe, tasks: Sequence[Task], pool: SymbolPool) -> Mixture:

@@ -136,7 +136,7 @@ def probe(
   if dtype is not None and not checkpoints:
     raise SymtuneError(
       "got --dtype without --checkpoint. A run uses the dtype of its recipe: set "
-      "T5Config.dtype = 'bfloat16' there."
+      "T5Config.dtype or DecoderConfig.dtype = 'bfloat16' there."
     )
   if step is None and not checkpoints and not (inputs.out / RUN_FILE).exists():
     raise SymtuneError(

@@ -8,6 +8,7 @@ approximated.
 from collections.abc import Mapping
 from typing import Any
 
+from symtune.convert.decoder.families import Family
 from symtune.errors import SymtuneError
 from symtune.model.config import MAX_LAYERS, MAX_SIZE, T5Config
 from symtune.model.layers import MAX_DISTANCE, NUM_BUCKETS
@@ -140,7 +141,7 @@ def _check_family(where: str, content: Mapping[str, Any]) -> None:
   if kind != "t5":
     raise SymtuneError(
       f"{where}: model_type is {kind!r}, expected 't5' (T5 1.0, T5 1.1, LM-adapted T5 "
-      f"or Flan-T5). {_INSTEAD}"
+      f"or Flan-T5), or a decoder-only model's: {', '.join(Family)}. {_INSTEAD}"
     )
 
 

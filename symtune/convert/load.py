@@ -2,8 +2,11 @@
 
 import concurrent.futures
 import dataclasses
+import enum
 import hashlib
 import math
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,20 +16,18 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from symtune.convert.tensors import LazyTensor, SourceCheckpoint
 from symtune.errors import SymtuneError
+from symtune.model.decoder.config import Positions, PromptAttention
 from symtune.model.network import Params
 from symtune.model.networks import Config
 from symtune.progress import Progress
 
 _DTYPES = ("float32", "bfloat16")
-_READ_WHOLE = 250_000_000
+_READ_WHOLE = 2_000_000_000
 _COPIERS = 2  # threads that cast, transpose and copy while the next tensor is read
 _ALIGNMENT = 64  # bytes; on a CPU, JAX uses an array aligned like this without a copy
 _STRIP = 16  # columns; wider strips do not stay in the processor's cache
 # Settings that change how a network computes, not which parameters it has.
-_FREE = (
-  *("dtype", "dropout_rate", "float32_attention_logits", "remat_policy", "attention"),
-  "max_positions",
-)
+_FREE = ("dtype", "dropout_rate", "float32_attention_logits", "remat_policy")
 
 
 def float_dtype(dtype: Any, what: str) -> np.dtype:
@@ -45,8 +46,9 @@ def float_dtype(dtype: Any, what: str) -> np.dtype:
     raise SymtuneError(f"{what}: got {dtype!r}, expected one of {_DTYPES}.") from error
   if found == jnp.float16:
     raise SymtuneError(
-      f"{what}: got float16, expected one of {_DTYPES}. T5 was trained in bfloat16: "
-      "its activations exceed float16's 65,504 and become infinite, then NaN."
+      f"{what}: got float16, expected one of {_DTYPES}. T5 and Gemma were trained in "
+      "bfloat16: their activations exceed float16's 65,504 and become infinite, then "
+      "NaN."
     )
   if found.name not in _DTYPES:
     raise SymtuneError(f"{what}: got {found.name}, expected one of {_DTYPES}.")
@@ -71,7 +73,7 @@ def load_params(
     A nested dict, as `init_params` of the network returns it.
 
   Raises:
-    SymtuneError: T5 cannot use the type, or a tensor is damaged; names the tensor.
+    SymtuneError: no network can use the type, or a tensor is damaged; names it.
   """
   kind = float_dtype(dtype, "parameter dtype")
   first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -125,7 +127,9 @@ def check_config(checkpoint: SourceCheckpoint, config: Config) -> None:
 
   Args:
     checkpoint: an opened checkpoint.
-    config: settings of the network; type, dropout and rematerialisation may differ.
+    config: settings of the network; type, dropout and rematerialisation may differ, as
+      well as the number of positions if none are learned. A network that was tuned to
+      read prompts causally may go on to read them in both directions.
 
   Raises:
     SymtuneError: names every setting that differs, and both values.
@@ -137,36 +141,55 @@ def check_config(checkpoint: SourceCheckpoint, config: Config) -> None:
       "T5Config is of encoder-decoders, DecoderConfig of decoder-only models. Use a "
       "recipe of the other kind."
     )
-  names = [f.name for f in dataclasses.fields(config) if f.name not in _FREE]
-  differ = [
-    n for n in names if not _is_same(getattr(checkpoint.config, n), getattr(config, n))
-  ]
+  names = [f.name for f in dataclasses.fields(config)]
+  differ = [name for name in names if not _suits(name, checkpoint.config, config)]
   if differ:
-    found = ", ".join(f"{n} = {getattr(checkpoint.config, n)!r}" for n in differ)
-    here = ", ".join(f"{n} = {getattr(config, n)!r}" for n in differ)
-    settings = " ".join(
-      f"--gin.{kind}.{n}={getattr(checkpoint.config, n)!r}".replace(" ", "")
-      for n in differ
-    )
+    found = ", ".join(f"{n} = {_shown(getattr(checkpoint.config, n))}" for n in differ)
+    here = ", ".join(f"{n} = {_shown(getattr(config, n))}" for n in differ)
     raise SymtuneError(
       f"{checkpoint.where} is of a network with {kind} {found}, but this network has "
-      f"{here}. Use the settings of the checkpoint: {settings}."
+      f"{here}. Use the settings of the checkpoint: {_options(checkpoint, differ)}."
     )
 
 
-def _is_same(left: Any, right: Any) -> bool:
-  """Whether two settings are equal; some files keep numbers as float32."""
+def _suits(name: str, checkpoint: Config, here: Config) -> bool:
+  """Whether a network may have this setting, given that of the checkpoint."""
+  left, right = getattr(checkpoint, name), getattr(here, name)
+  if name in _FREE:
+    return True
+  if name == "attention" and left is PromptAttention.CAUSAL:
+    return True  # tuning teaches it to read prompts in both directions
+  if name == "max_positions":
+    return left == right or getattr(here, "positions", None) is not Positions.LEARNED
   if isinstance(left, float) and isinstance(right, float):
-    return math.isclose(left, right, rel_tol=1e-6)
+    return math.isclose(left, right, rel_tol=1e-6)  # some files keep float32
   return left == right
+
+
+def _shown(value: Any) -> str:
+  return repr(value.value if isinstance(value, enum.Enum) else value)
+
+
+def _options(checkpoint: SourceCheckpoint, names: Sequence[str]) -> str:
+  """The options of a command line that give a recipe the checkpoint's settings."""
+  kind, options = type(checkpoint.config).__name__, []
+  for name in names:
+    value = getattr(checkpoint.config, name)
+    if dataclasses.is_dataclass(value):
+      options.append(f"(and {name} as in its file of gin_configs/models/decoder)")
+    else:
+      setting = f"--gin.{kind}.{name}={_shown(value)}".replace(" ", "")
+      options.append(shlex.quote(setting))
+  return " ".join(options)
 
 
 def fingerprint(checkpoint: SourceCheckpoint) -> str:
   """A hash that changes when the parameters do.
 
-  It covers all parameters if there are at most 250 million. For a larger checkpoint it
-  covers the norm scales and relative biases, which change in any training and are few
-  even at 11B.
+  It covers all parameters if there are at most 2 billion, which take some seconds to
+  read. For a larger checkpoint it covers the norm scales, biases of single dimension
+  and relative biases, which are few even at 11B and change in any training that does
+  not leave them out (`optimizer.trainable`).
 
   Args:
     checkpoint: an opened checkpoint.

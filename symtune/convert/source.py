@@ -25,6 +25,8 @@ _HUB_FILES = (
   *(CONFIG, GENERATION, ADAPTER, "*.safetensors", "*.safetensors.index.json"),
   *dict.fromkeys((*FILES, *TOKENIZER_FILES)),
 )
+# Second copies of the weights in other formats, such as Mistral's and Llama's own.
+_OTHER_COPIES = ("consolidated*", "original/*", "onnx/*")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?:@[\w./-]+)?|[\w.-]+(?:@[\w./-]+)?")
 _EXPECTED = (
@@ -129,7 +131,7 @@ def _kept(files: Mapping[str, bytes]) -> pathlib.Path:
 
 
 def _open_hub(address: str) -> SourceCheckpoint:
-  """Downloads the files of a T5 and opens it; HF_HUB_OFFLINE uses only the cache."""
+  """Downloads the files of a model and opens it; HF_HUB_OFFLINE uses only the cache."""
   name = address.removeprefix(HF)
   if not _REPOSITORY.fullmatch(name) or ".." in name:
     raise SymtuneError(f"got {address!r}, expected hf://ORGANISATION/MODEL[@REVISION].")
@@ -142,7 +144,10 @@ def _open_hub(address: str) -> SourceCheckpoint:
     ) from error
   try:
     folder = huggingface_hub.snapshot_download(
-      repository, revision=revision or None, allow_patterns=list(_HUB_FILES)
+      repository,
+      revision=revision or None,
+      allow_patterns=list(_HUB_FILES),
+      ignore_patterns=list(_OTHER_COPIES),
     )
   except Exception as error:
     first = (str(error).splitlines() or [""])[0]

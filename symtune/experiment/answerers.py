@@ -113,8 +113,8 @@ def open_answerers(
     What each name stands for.
 
   Raises:
-    SymtuneError: an unknown name, two names for one checkpoint, a dtype that T5 cannot
-      use, a checkpoint whose tokenizer is not the reader's, or one without a known
+    SymtuneError: an unknown name, two names for one checkpoint, a dtype that no network
+      can use, a checkpoint whose tokenizer is not the reader's, or one without a known
       tokenizer.
   """
   kind_of_numbers = None if dtype is None else float_dtype(dtype, "--dtype")
@@ -198,9 +198,7 @@ def native_answerer(
 
 def _within_positions(reader: Reader, network: Decoder) -> Reader:
   """The reader, whose prompts lose exemplars rather than exceed a model's positions."""
-  if reader.max_inputs <= network.config.max_positions:
-    return reader
-  return dataclasses.replace(reader, max_inputs=network.config.max_positions)
+  return dataclasses.replace(reader, max_positions=network.config.max_positions)
 
 
 def _cache(out: pathlib.Path | None) -> ScoreCache:
@@ -297,7 +295,8 @@ def _with_vocab(name: str, start: Start, reader: Reader) -> Reader:
     if path is None:
       raise SymtuneError(
         f"--checkpoint {name}: no tokenizer lies beside it. Give the vocabulary that "
-        "it was trained with, such as T5's spiece.model, as --vocab."
+        "it was trained with, T5's spiece.model or a decoder-only model's "
+        "tokenizer.json, as --vocab."
       )
     vocab = read_vocab(path)
     check_rows(start.source, vocab, f"the vocabulary {path} beside {name}")

@@ -240,8 +240,8 @@ def load_vocab(recipe: Recipe, path: pathlib.Path | None, start: Start | None) -
   if path is None:
     if recipe.vocab is None:
       raise SymtuneError(
-        f"recipe {recipe.name} has no vocabulary of its own. Give a SentencePiece "
-        f"model, such as T5's spiece.model, with --vocab."
+        f"recipe {recipe.name} has no vocabulary of its own. Give T5's spiece.model, "
+        "or a decoder-only model's tokenizer.json, with --vocab."
       )
     path = resource_dir("tasks") / recipe.vocab
   return read_vocab(path)

@@ -253,9 +253,10 @@ def run_experiment(
   """
   steps = experiment.recipe.train.steps
   probe_model(experiment, run_dir, CheckpointLabel(name=BEFORE, step=0), console)
-  result = train_model(experiment, run_dir, console, trackers=trackers)
-  if result.stopped_by is not None:
-    raise KeyboardInterrupt(result.stopped_by)
+  # The state is let go of: probing needs the memory.
+  stopped_by = train_model(experiment, run_dir, console, trackers=trackers).stopped_by
+  if stopped_by is not None:
+    raise KeyboardInterrupt(stopped_by)
   probe_model(experiment, run_dir, CheckpointLabel(name=AFTER, step=steps), console)
 
 

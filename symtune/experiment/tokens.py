@@ -15,10 +15,11 @@ from symtune.data.text.instructions import InstructionForm
 from symtune.data.text.vocab import Vocab
 from symtune.data.tokens.causal import CausalStream, CausalTokenizer, LossOn
 from symtune.data.tokens.stream import TokenStream
-from symtune.data.tokens.tokenizer import PromptTokenizer
+from symtune.data.tokens.tokenizer import NO_LIMIT, PromptTokenizer
 from symtune.errors import SymtuneError
 from symtune.experiment.recipe import Recipe
 from symtune.model.decoder.config import DecoderConfig, PromptAttention
+from symtune.model.loss import LossNormalizer
 
 Tokenizer = PromptTokenizer | CausalTokenizer
 
@@ -32,12 +33,14 @@ class Reader:
     max_inputs: longest prompt in tokens, for a decoder-only model with its longest
       label word; longer ones lose exemplars.
     max_targets: longest label word or generated text in tokens, with its end.
+    max_positions: tokens that a decoder-only model has positions for; None: no limit.
     tokens_per_batch: tokens scored at once; bounds the memory.
   """
 
   vocab: Vocab | None = None
   max_inputs: int = 2048
   max_targets: int = 64
+  max_positions: int | None = None
   tokens_per_batch: int = 4096
 
   @functools.cached_property
@@ -46,7 +49,10 @@ class Reader:
     assert self.vocab is not None, "each model has a vocabulary of its own"
     if isinstance(self.vocab, CausalVocab):
       return CausalTokenizer(
-        self.vocab, max_inputs=self.max_inputs, max_targets=self.max_targets
+        self.vocab,
+        max_inputs=self.max_inputs,
+        max_targets=self.max_targets,
+        max_positions=self.max_positions or NO_LIMIT,
       )
     return PromptTokenizer(
       self.vocab, max_inputs=self.max_inputs, max_targets=self.max_targets
@@ -73,6 +79,12 @@ def check_kinds(recipe: Recipe, vocab: Vocab) -> None:
       f"mixture.loss_on is {loss_on.value!r}, expected 'last': the exemplars' labels "
       "are in the encoder of a T5, which predicts none of them. Only decoder-only "
       "models can learn from every label."
+    )
+  if is_decoder and recipe.loss.normalizer is LossNormalizer.NUM_TOTAL_TARGET_TOKENS:
+    raise SymtuneError(
+      f"loss.normalizer is {recipe.loss.normalizer.value!r}, expected "
+      f"{LossNormalizer.NUM_REAL_TARGET_TOKENS.value!r}: a row of a decoder-only model "
+      "has no target tokens apart from its input."
     )
   is_prefix = is_decoder and model.attention is PromptAttention.PREFIX
   if is_prefix and loss_on is LossOn.EVERY:
@@ -113,9 +125,10 @@ def make_stream(
   rows = settings.batches
   stream: PromptsAt
   if isinstance(vocab, CausalVocab):
+    assert isinstance(recipe.model, DecoderConfig), "check_kinds was not called"
     tokenizer = CausalTokenizer(
       vocab,
-      max_inputs=rows.input_length,
+      max_inputs=min(rows.input_length, recipe.model.max_positions),
       max_targets=rows.target_length,
       min_exemplars_per_class=settings.min_exemplars_per_class,
       loss_on=settings.loss_on,

@@ -50,17 +50,47 @@ def test_families_put_bos_where_their_tokenizers_do(tmp_path, family, bos):
   assert vocab.pieces([vocab.eos_id]) == [eos]
 
 
-def test_the_setting_add_bos_token_counts_more_than_the_template(tmp_path):
-  files = family_tokenizers.make_files("llama3")
-  config = files["tokenizer_config.json"]
-  config["add_bos_token"] = False
-  assert read_causal_vocab(_write(tmp_path, files)).bos_id is None
-  files = family_tokenizers.make_files("smollm2")
-  files["tokenizer_config.json"]["add_bos_token"] = True
-  assert read_causal_vocab(_write(tmp_path, files)).bos_id == 1
-  files["tokenizer_config.json"]["bos_token"] = None
-  with pytest.raises(SymtuneError, match="says which token starts a text"):
+@pytest.mark.parametrize(
+  ("family", "adds", "puts"), [("llama3", True, False), ("smollm2", False, True)]
+)
+def test_a_setting_and_a_template_that_disagree_on_bos_are_refused(
+  tmp_path, family, adds, puts
+):
+  files = family_tokenizers.make_files(family)
+  files["tokenizer_config.json"]["add_bos_token"] = adds
+  assert (read_causal_vocab(_write(tmp_path, files)).bos_id is not None) == adds
+  files["tokenizer_config.json"]["add_bos_token"] = puts
+  with pytest.raises(SymtuneError, match="Transformers 4 follows the first"):
     read_causal_vocab(_write(tmp_path, files))
+
+
+@pytest.mark.parametrize(
+  ("configs", "ends"),
+  [
+    ({}, [2]),
+    ({"config.json": {"eos_token_id": [2, 0]}}, [2, 0]),
+    (
+      {
+        "config.json": {"eos_token_id": 2},
+        "generation_config.json": {"eos_token_id": [0, 2]},
+      },
+      [2, 0],
+    ),
+    (
+      {
+        "config.json": {"eos_token_id": [2, 0]},
+        "generation_config.json": {"eos_token_id": 2},
+      },
+      [2],
+    ),
+  ],
+)
+def test_every_token_that_ends_an_answer_is_known(folder, configs, ends):
+  alone = read_causal_vocab(folder)
+  vocab = read_causal_vocab(_write(folder, configs))
+  assert list(vocab.end_ids) == ends
+  assert vocab.eos_id == 2
+  assert vocab.fingerprint == alone.fingerprint
 
 
 def test_a_folder_its_file_and_read_vocab_open_the_same(folder):

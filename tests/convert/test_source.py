@@ -26,7 +26,8 @@ from symtune.train.partition import make_mesh, param_shardings
 
 
 def _hub(folder: pathlib.Path, calls: list) -> types.ModuleType:
-  def snapshot_download(repository, *, revision, allow_patterns):
+  def snapshot_download(repository, *, revision, allow_patterns, ignore_patterns):
+    assert "consolidated*" in ignore_patterns  # Mistral's second copy of its weights
     calls.append((repository, revision, allow_patterns))
     if repository == "no/model":
       raise ValueError("404\nmore")

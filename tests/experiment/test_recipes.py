@@ -214,6 +214,14 @@ def test_instruction_recipes_are_the_papers(toy_rows, small_vocab_path):
   assert len({prompt.inputs.split("1 and 1")[0] for prompt in prompts}) > 2
 
 
+def test_decoders_have_no_targets_to_divide_by(toy_rows, toy_tokenizer):
+  normalizer = "loss.normalizer='num_total_target_tokens'"
+  settings = [*TOY, *TOY_DECODER, "Recipe.checkpoint=None", normalizer]
+  recipe, _ = load_recipe("tk_instruct_smollm2_135m", settings)
+  with pytest.raises(SymtuneError, match="no target tokens apart from its input"):
+    build_experiment(recipe, data_dir=toy_rows, vocab_path=toy_tokenizer)
+
+
 def test_only_answers_are_learned_from_super_ni(toy_rows, toy_tokenizer):
   settings = [*TOY, *TOY_DECODER, "Recipe.checkpoint=None", "mixture.loss_on=every"]
   recipe, _ = load_recipe("tk_instruct_smollm2_135m", settings)

@@ -13,6 +13,7 @@ from symtune.data.text.causal_vocab import CausalVocab
 from symtune.data.tokens.causal import CausalTokenizer
 from symtune.model.decoder.config import DecoderConfig, PromptAttention
 from symtune.model.decoder.network import Decoder, init_params
+from symtune.probe.answer.cache import MemoryCache
 from symtune.probe.answer.decoder_batches import padded_length
 from symtune.probe.answer.model_scorer import ModelScorer
 from symtune.probe.answer.native_decoder import NativeDecoder
@@ -24,7 +25,7 @@ EOS, BOS = 256, 257
 
 
 @pytest.fixture(scope="module")
-def vocab() -> CausalVocab:
+def toy_content() -> dict:
   """One id per byte, and GPT-2's rule for what is cut where."""
   letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
   made = tokenizers.Tokenizer(
@@ -33,8 +34,12 @@ def vocab() -> CausalVocab:
   made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
   made.decoder = tokenizers.decoders.ByteLevel()
   made.add_special_tokens(["<eos>", "<bos>"])
+  return json.loads(made.to_str())
 
-  return CausalVocab(json.loads(made.to_str()), where="toy", eos_id=EOS, bos_id=BOS)
+
+@pytest.fixture(scope="module")
+def vocab(toy_content) -> CausalVocab:
+  return CausalVocab(toy_content, where="toy", eos_id=EOS, bos_id=BOS)
 
 
 @pytest.fixture(scope="module")
@@ -215,8 +220,8 @@ class _Speaks:
 
   identity, attention = "speaks", PromptAttention.CAUSAL
 
-  def __init__(self, vocab, *texts):
-    self._ids = [vocab.encode(text).tolist() for text in texts]
+  def __init__(self, *ids):
+    self._ids, self.stops = ids, []
 
   def read_prefix(self, tokens, count, slots):
     raise AssertionError("nothing is ranked")
@@ -225,8 +230,8 @@ class _Speaks:
 
   def generate(self, inputs, lengths, ends, max_length):
     assert ends.eos_id == EOS
-    assert [len(stop) for stop in ends.stops] == [2]
-    assert (inputs[:, 0] == BOS).sum() == len(self._ids)
+    self.stops.append(ends.stops)
+    assert (inputs[:, 0] == BOS).all()
     rows = np.full((len(inputs), 24), -1)
     for row, ids in zip(rows, self._ids, strict=False):
       row[: len(ids)] = ids
@@ -235,12 +240,45 @@ class _Speaks:
 
 @pytest.mark.parametrize(
   ("text", "answer"),
-  [(" animal\n\n", "animal"), (" animal\n\nInput: a", "animal"), (" two\nlines", None)],
+  [
+    (" animal\n\n", "animal"),
+    (" animal\n\nInput: a", "animal"),
+    (" two\nlines", "two\nlines"),
+    ("\n\nanimal", ""),
+  ],
 )
 def test_a_generated_answer_ends_at_the_blank_line(vocab, items, text, answer):
   asked = dataclasses.replace(items[0], kind=AnswerKind.GENERATE)
-  (score,) = _scorer(_Speaks(vocab, text), vocab)([asked])
-  assert score.text == (answer or "two\nlines")
+  model = _Speaks(vocab.encode(text).tolist())
+  (score,) = _scorer(model, vocab)([asked])
+  assert score.text == answer
+  assert [[len(stop) for stop in stops] for stops in model.stops] == [[2]]
+
+
+def test_every_token_that_the_model_ends_with_ends_an_answer(toy_content, items):
+  """Instruction models end a turn with another token than a text."""
+  other = toy_content["model"]["vocab"]["x"]
+  vocab = CausalVocab(
+    toy_content, where="toy", eos_id=EOS, bos_id=BOS, end_ids=(other, EOS)
+  )
+  assert vocab.end_ids == (EOS, other)
+  asked = dataclasses.replace(items[0], kind=AnswerKind.GENERATE)
+  model = _Speaks(vocab.encode(" animalx and more").tolist())
+  (score,) = _scorer(model, vocab)([asked])
+  assert score.text == "animal"
+  assert model.stops[0][1:] == ((other,),)
+
+
+def test_an_answer_that_ends_elsewhere_is_not_taken_from_the_cache(toy_content, items):
+  asked = dataclasses.replace(items[0], kind=AnswerKind.GENERATE)
+  cache, model = MemoryCache(), _Speaks([5, EOS])
+  for end_ids, calls in (((), 1), ((), 1), ((BOS,), 2), ((BOS,), 2)):
+    vocab = CausalVocab(
+      toy_content, where="toy", eos_id=EOS, bos_id=BOS, end_ids=end_ids
+    )
+    tokenizer = CausalTokenizer(vocab, max_inputs=400, max_targets=12)
+    ModelScorer(model, tokenizer, tokens_per_batch=1024, cache=cache)([asked])
+    assert len(model.stops) == calls
 
 
 def test_generated_text_is_that_of_an_argmax_loop(model, vocab, items):
@@ -255,7 +293,7 @@ def test_generated_text_is_that_of_an_argmax_loop(model, vocab, items):
     row[0, place] = int(_READ(network, params, row)[0, place - 1].argmax())
     ids.append(int(row[0, place]))
   end = ids.index(EOS) if EOS in ids else len(ids)
-  assert score.text == vocab.decode(ids[:end]).strip().split("\n\n")[0]
+  assert score.text == vocab.decode(ids[:end]).split("\n\n")[0].strip()
 
 
 @pytest.mark.parametrize(

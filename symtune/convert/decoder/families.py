@@ -45,7 +45,7 @@ HARMLESS = frozenset(
     # What the file is, and what wrote it.
     *("_name_or_path", "_model_name_or_path", "model_type", "transformers_version"),
     *("torch_dtype", "dtype", "tokenizer_class", "unk_token_id", "finetuning_task"),
-    *("transformers.js_config", "unsloth_version"),
+    *("transformers.js_config", "unsloth_version", "unsloth_fixed"),
     # How the parameters began, and what was dropped in training. symtune drops nothing.
     *("initializer_range", "attention_dropout", "hidden_dropout", "resid_pdrop"),
     *("embd_pdrop", "attn_pdrop", "classifier_dropout", "pretraining_tp"),
@@ -53,10 +53,11 @@ HARMLESS = frozenset(
     *("use_cache", "cache_implementation", "chunk_size_feed_forward", "torchscript"),
     *("_attn_implementation_autoset", "_attn_implementation", "attn_implementation"),
     *("use_bfloat16", "reorder_and_upcast_attn", "is_decoder", "tf_legacy_loss"),
-    "gradient_checkpointing",
+    *("gradient_checkpointing", "output_past"),
     # What is returned besides logits, and other outputs than a language model's.
     *("output_hidden_states", "output_attentions", "return_dict", "id2label"),
     *("label2id", "problem_type", "num_labels", "output_scores", "summary_type"),
+    *("_num_labels", "n_special", "predict_special_tokens"),
     *("summary_use_proj", "summary_activation", "summary_proj_to_labels"),
     *("summary_first_dropout", "return_dict_in_generate", "task_specific_params"),
     # How text is generated, which is the experiment's choice.
@@ -67,6 +68,7 @@ HARMLESS = frozenset(
     *("remove_invalid_values", "exponential_decay_length_penalty", "suppress_tokens"),
     *("begin_suppress_tokens", "prefix", "sep_token_id", "decoder_start_token_id"),
     "n_ctx",  # GPT-2: the same as n_positions, which is read
+    "max_sequence_length",  # Llama: the same as max_position_embeddings, which is read
   )
 )
 

@@ -10,6 +10,8 @@ from typing import Any
 from symtune.errors import SymtuneError
 from symtune.model.config import MAX_LAYERS, MAX_SIZE
 
+_MAX_NUMBER = 10**15
+
 
 class Fields:
   """The fields of one JSON object, which remembers those that were taken.
@@ -59,9 +61,10 @@ class Fields:
       SymtuneError: it is none, is too large, or is absent and has no default.
     """
     value = self._present(name, default)
-    if type(value) not in (int, float) or not abs(value) <= MAX_SIZE:
+    if type(value) not in (int, float) or not abs(value) <= _MAX_NUMBER:
       raise SymtuneError(
-        f"{self.where}: {name} is {value!r:.60}, expected a number up to {MAX_SIZE:,}."
+        f"{self.where}: {name} is {value!r:.60}, expected a number up to "
+        f"{_MAX_NUMBER:,}."
       )
     return float(value)
 

@@ -7,13 +7,14 @@ of a tokenizer, which are copied as they are.
 import dataclasses
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from symtune.bounded import read_bytes
 from symtune.convert.decoder.families import Family, family_of
-from symtune.convert.decoder.read_config import SpecialIds, read_config
+from symtune.convert.decoder.read_config import SpecialIds, read_config, special_ids
 from symtune.convert.decoder.tensors import (
   embedding_name,
   join_stored,
@@ -49,6 +50,7 @@ from symtune.convert.tensors import (
   check_shapes,
   expected_shapes,
 )
+from symtune.convert.tokenizer.causal import read_causal_vocab
 from symtune.errors import SymtuneError
 from symtune.files import write_whole
 from symtune.model.decoder.config import DecoderConfig
@@ -100,6 +102,7 @@ def read_decoder(folder: pathlib.Path) -> DecoderCheckpoint:
   """
   opened = read_model_folder(folder)
   config, ids = read_config(str(folder / CONFIG), opened.config)
+  ids = _with_generation(ids, str(folder / GENERATION), opened.generation)
   family = Family(opened.config["model_type"])
   found, left_out = _parameters(folder, family, config)
   shapes = expected_shapes(config)
@@ -134,21 +137,42 @@ def as_transformers(source: SourceCheckpoint) -> DecoderCheckpoint:
   which `source.vocab` lies.
 
   Raises:
-    SymtuneError: that folder's config.json is damaged.
+    SymtuneError: a JSON file of that folder is damaged.
   """
   if isinstance(source, DecoderCheckpoint):
-    if source.tokenizer or source.vocab is None:
+    if source.vocab is None or source.vocab in source.tokenizer:
       return source
     return dataclasses.replace(source, tokenizer=_tokenizer_files(source.vocab.parent))
   assert isinstance(source.config, DecoderConfig), "not a decoder-only model"
   ids, files = SpecialIds(), ()
   if source.vocab is not None:
-    folder = source.vocab.parent
-    files = _tokenizer_files(folder)
-    if is_decoder(folder):
-      _, ids = read_config(str(folder / CONFIG), read_object(folder / CONFIG))
+    files = _tokenizer_files(source.vocab.parent)
+    ids = _ids_beside(source.vocab)
   fields = {f.name: getattr(source, f.name) for f in dataclasses.fields(source)}
   return DecoderCheckpoint(**fields, ids=ids, tokenizer=files)
+
+
+def _with_generation(
+  ids: SpecialIds, where: str, generation: Mapping[str, Any]
+) -> SpecialIds:
+  """The ids, where generation_config.json does not state others: it counts more."""
+  stated = special_ids(where, generation)
+  return SpecialIds(
+    bos=ids.bos if stated.bos is None else stated.bos,
+    eos=stated.eos or ids.eos,
+    pad=ids.pad if stated.pad is None else stated.pad,
+  )
+
+
+def _ids_beside(vocab: pathlib.Path) -> SpecialIds:
+  """What a tokenizer, and the configs of its folder, say of control tokens."""
+  folder = vocab.parent
+  if is_decoder(folder):
+    _, ids = read_config(str(folder / CONFIG), read_object(folder / CONFIG))
+    generation = read_object(folder / GENERATION, is_required=False)
+    return _with_generation(ids, str(folder / GENERATION), generation)
+  found = read_causal_vocab(vocab)
+  return SpecialIds(bos=found.bos_id, eos=found.end_ids)
 
 
 def _tokenizer_files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:

@@ -174,6 +174,11 @@ def _write_folder(path: pathlib.Path, dtype: str, place: pathlib.Path) -> None:
     tokenizer.save_pretrained(place)
   except SymtuneError:
     raise
+  except OSError as error:  # such as a full disk: the file itself was read above
+    raise SymtuneError(
+      f"{path} cannot be converted in {place} ({error}). Check the space on that disk, "
+      "and its permissions."
+    ) from error
   except Exception as error:  # Transformers has no class for what it cannot read
     raise _unreadable(path, error) from error
 

@@ -78,7 +78,7 @@ def read_config(
   for name in ("pruned_heads", "quantization_config", "auto_map"):
     if fields.take(name):
       raise SymtuneError(f"{where}: {name} is {content[name]!r:.60}, expected none.")
-  ids = _special_ids(fields)
+  ids = _take_ids(fields)
   try:
     config = DecoderConfig(**_READERS[family](fields))
   except SymtuneError as error:
@@ -101,7 +101,20 @@ def _family(fields: Fields) -> Family:
   )
 
 
-def _special_ids(fields: Fields) -> SpecialIds:
+def special_ids(where: str, content: Mapping[str, Any]) -> SpecialIds:
+  """The ids of control tokens that a config.json or generation_config.json states.
+
+  Args:
+    where: the file, for messages.
+    content: its JSON object; other fields do not count.
+
+  Raises:
+    SymtuneError: an id is no whole number; names the field.
+  """
+  return _take_ids(Fields(where, content))
+
+
+def _take_ids(fields: Fields) -> SpecialIds:
   found = {}
   for name in ("bos", "eos", "pad"):
     value = fields.take(f"{name}_token_id")

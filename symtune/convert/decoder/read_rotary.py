@@ -32,6 +32,9 @@ def read_rotary(
   outer_share = None if share is None else fields.number(share, 0.25)
   if share is None:
     fields.fixed("partial_rotary_factor", 1.0)
+  else:  # the last versions 4 of Transformers write both names of both fields
+    fields.fixed("partial_rotary_factor", outer_share)
+    fields.fixed("rope_theta", outer_base)
   # Transformers 5 prefers rope_scaling, too, where both are present.
   scaling, parameters = fields.inner("rope_scaling"), fields.inner("rope_parameters")
   chosen = scaling or parameters or Fields(fields.where, {})

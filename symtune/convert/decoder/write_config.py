@@ -66,7 +66,7 @@ def _check_same(
   names = [f.name for f in dataclasses.fields(config)]
   lost = [name for name in names if getattr(left, name) != getattr(right, name)]
   if lost:
-    shown = ", ".join(f"{name} = {getattr(config, name)!r}" for name in lost)
+    shown = ", ".join(f"{name} = {getattr(config, name)}" for name in lost)
     raise SymtuneError(
       f"got a network with {shown}, which the nearest family of Transformers, "
       f"{family}, does not have. Such a network cannot be written for Transformers."

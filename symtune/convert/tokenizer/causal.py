@@ -63,19 +63,9 @@ def read_causal_vocab(
       f"{TOKENIZER_CONFIG}. Save the tokenizer again with Transformers "
       "(save_pretrained), which writes it."
     )
-  bos_id = _special_id(folder, ids, named, "bos_token")
-  adds_bos = settings.get("add_bos_token")
-  if not isinstance(adds_bos, bool):
-    # Where Transformers 5 finds no such setting, the post-processor counts
-    # (tokenization_utils_tokenizers.py, update_post_processor).
-    bos_id = _id_before(path, content.get("post_processor"), ids)
-  elif adds_bos and bos_id is None:
-    raise SymtuneError(
-      f"{folder / TOKENIZER_CONFIG}: add_bos_token is true, but no file says which "
-      f"token starts a text, expected bos_token in {TOKENIZER_CONFIG}."
-    )
-  elif not adds_bos:
-    bos_id = None
+  _special_id(folder, ids, named, "bos_token")  # files that contradict each other
+  bos_id = _id_before(path, content.get("post_processor"), ids)
+  _check_adds_bos(path, settings.get("add_bos_token"), bos_id)
   listed = (token for tokens in added.values() for token in tokens)
   control = special_texts(folder, settings)
   control |= {token.text for token in listed if token.is_special}
@@ -84,10 +74,28 @@ def read_causal_vocab(
     for token in content.get("added_tokens") or []
   ]
   content = {**content, "added_tokens": tokens}
-  vocab = CausalVocab(content, where=str(path), eos_id=eos_id, bos_id=bos_id)
+  vocab = CausalVocab(
+    content,
+    where=str(path),
+    eos_id=eos_id,
+    bos_id=bos_id,
+    end_ids=_end_ids(folder),
+  )
   _check_rows(folder, vocab)
   check_joins(vocab, str(path))
   return vocab
+
+
+def _check_adds_bos(path: pathlib.Path, setting: Any, bos_id: int | None) -> None:
+  """Refuses a setting that Transformers 4 obeys and Transformers 5 ignores."""
+  if isinstance(setting, bool) and setting != (bos_id is not None):
+    puts = "no token" if bos_id is None else f"the token with id {bos_id}"
+    raise SymtuneError(
+      f"{path.parent}: add_bos_token is {str(setting).lower()} in {TOKENIZER_CONFIG}, "
+      f"but the post-processor of {TOKENIZER} puts {puts} before a text, expected that "
+      "they agree: Transformers 4 follows the first, Transformers 5 the second. Find "
+      "out how the model was trained, and correct the other file in a copy."
+    )
 
 
 def _ids(
@@ -150,6 +158,15 @@ def _special_id(
       "config; if not, download the whole folder again."
     )
   return found
+
+
+def _end_ids(folder: pathlib.Path) -> list[int]:
+  """What ends an answer: generation_config.json counts before config.json."""
+  for file in (GENERATION, CONFIG):
+    stated = read_object(folder / file, is_required=False).get("eos_token_id")
+    if found := _whole_numbers(stated):
+      return found
+  return []
 
 
 def _whole_numbers(value: Any) -> list[int]:

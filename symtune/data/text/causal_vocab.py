@@ -33,6 +33,8 @@ class CausalVocab:
     pad_id: fills unused slots. It may be a token's id too: segment ids say which slots
       are unused.
     eos_id: id of the token that ends a text.
+    end_ids: `eos_id`, and ids of other tokens that end an answer, such as that of a
+      chat's turn. Only generation knows them, so they are not in the fingerprint.
     unk_id: id of unknown pieces; -1 if there are none, because every byte has an id.
     bos_id: id that the tokenizer puts before a text; None if it puts none.
     num_ids: one more than the largest id that a sequence may hold. Control tokens other
@@ -50,6 +52,7 @@ class CausalVocab:
     where: str,
     eos_id: int,
     bos_id: int | None = None,
+    end_ids: Iterable[int] = (),
   ):
     """Builds the tokenizer.
 
@@ -58,6 +61,7 @@ class CausalVocab:
       where: its path, for messages.
       eos_id: id of the token that ends a text.
       bos_id: id to put before each prompt, or None.
+      end_ids: ids of all tokens that end an answer; `eos_id` always does.
 
     Raises:
       SymtuneError: the tokenizers library cannot read it, it is no byte-pair encoding,
@@ -77,6 +81,7 @@ class CausalVocab:
     text = json.dumps({**content, **dict.fromkeys(unused)}, sort_keys=True)
     self._tokenizer = _open(where, text)
     self.eos_id, self.bos_id = eos_id, bos_id
+    self.end_ids = tuple(dict.fromkeys((eos_id, *end_ids)))
     ids = self._tokenizer.get_vocab()
     self.num_ids = 1 + max(self._reachable(ids.values()), default=-1)
     self.size = -(-self.num_ids // _SIZE_MULTIPLE) * _SIZE_MULTIPLE

@@ -80,6 +80,7 @@ class CausalTokenizer:
     *,
     max_inputs: int = NO_LIMIT,
     max_targets: int = NO_LIMIT,
+    max_positions: int = NO_LIMIT,
     min_exemplars_per_class: int = 0,
     loss_on: LossOn = LossOn.LAST,
   ):
@@ -88,7 +89,9 @@ class CausalTokenizer:
     Args:
       vocab: the model's vocabulary.
       max_inputs: longest sequence in tokens: BOS, prompt, longest choice, blank line.
-      max_targets: most tokens of a sequence that the loss scores.
+      max_targets: most tokens of a sequence that the loss scores, or that are written.
+      max_positions: tokens that the network has positions for. The last token of an
+        answer is never read, so it needs none.
       min_exemplars_per_class: exemplars of each class that a prompt must keep (those
         that had fewer to begin with keep all).
       loss_on: the labels that the loss scores.
@@ -96,6 +99,7 @@ class CausalTokenizer:
     self.vocab = vocab
     self.max_inputs = max_inputs
     self.max_targets = max_targets
+    self.max_positions = max_positions
     self.min_exemplars_per_class = min_exemplars_per_class
     self.loss_on = loss_on
     bos = [] if vocab.bos_id is None else [vocab.bos_id]
@@ -103,11 +107,13 @@ class CausalTokenizer:
     self._ids_by_part: dict[tuple[str, str, str], np.ndarray] = {}
     self._checked_choices: set[tuple[str, ...]] = set()
 
-  def tokenize(self, prompt: Prompt) -> CausalPrompt:
+  def tokenize(self, prompt: Prompt, *, writes: bool = False) -> CausalPrompt:
     """Ids of a prompt; whole exemplars are dropped evenly until it fits.
 
     Args:
       prompt: from stage 4.
+      writes: whether an answer of up to `max_targets` tokens is written after it,
+        rather than one of the choices.
 
     Returns:
       Ids of the input and of every choice.
@@ -124,6 +130,7 @@ class CausalTokenizer:
     for ids in choices:
       self._check_target(ids, is_free=len(choices) == 1)
     longest = max(len(ids) for ids in choices)
+    room = (self.max_targets if writes else longest) - 1
     order = dropping_order(
       prompt.exemplar_labels,
       self.min_exemplars_per_class,
@@ -136,9 +143,13 @@ class CausalTokenizer:
       scored = longest
       if self.loss_on is LossOn.EVERY:
         scored += len(joined.exemplar_targets)
-      if length <= self.max_inputs and scored <= self.max_targets:
+      has_positions = len(joined.inputs) + room <= self.max_positions
+      fits = length <= self.max_inputs and scored <= self.max_targets
+      if fits and has_positions:
         return joined
       dropped = next(order, None)
+      if dropped is None and fits:
+        raise self._no_positions(prompt, len(joined.inputs), room)
       if dropped is None:
         raise self._too_long(prompt, length, scored)
       kept.remove(dropped)
@@ -240,6 +251,14 @@ class CausalTokenizer:
         f"label {self.vocab.decode(ids).strip()!r}: got {len(ids)} tokens with the "
         f"blank line, expected at most {self.max_targets}. Raise the target length."
       )
+
+  def _no_positions(self, prompt: Prompt, length: int, room: int) -> PromptTooLongError:
+    return PromptTooLongError(
+      f"prompt starting {''.join(prompt.turns[0])[:_SHOWN]!r}: got {length} tokens "
+      f"with {self.min_exemplars_per_class} exemplars per class and up to {room} of an "
+      f"answer, but the model has {self.max_positions} positions. Leave this task out, "
+      "lower the target length, or use a model with more positions."
+    )
 
   def _too_long(self, prompt: Prompt, length: int, scored: int) -> PromptTooLongError:
     got, limit, name = length, self.max_inputs, "input"

@@ -18,6 +18,7 @@ One network covers the families that `DecoderConfig` describes. The tree of para
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -30,9 +31,10 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Key, UInt32
 
 from symtune.errors import SymtuneError
 from symtune.model import axes
-from symtune.model.decoder.block import remat_block
+from symtune.model.decoder.block import DecoderBlock, remat_block
 from symtune.model.decoder.cache import (
   Cache,
+  LayerCache,
   branch_mask,
   for_rows,
   place_tokens,
@@ -169,8 +171,14 @@ class Decoder(nn.Module):
     layers = []
     for i, layer in enumerate(self.layers):
       kind = self._is_windowed(i)
-      x, kept = layer(
-        x, masks[kind], rotations[kind], cache.layers[i], cache.used, False
+      x, kept = _read_layer(
+        self.config,
+        layer.variables["params"],
+        x,
+        masks[kind],
+        rotations[kind],
+        cache.layers[i],
+        cache.used,
       )
       layers.append(kept)
     # Beyond the last slot, tokens would silently overwrite earlier ones.
@@ -202,7 +210,15 @@ class Decoder(nn.Module):
     masks = self._masks(branch_mask(cache, mask), positions, places)
     for i, layer in enumerate(self.layers):
       kind = self._is_windowed(i)
-      x, _ = layer(x, masks[kind], rotations[kind], cache.layers[i], None, False)
+      x, _ = _read_layer(
+        self.config,
+        layer.variables["params"],
+        x,
+        masks[kind],
+        rotations[kind],
+        cache.layers[i],
+        None,
+      )
     return self.final_norm(x)
 
   def logits(
@@ -249,6 +265,25 @@ class Decoder(nn.Module):
 
   def _is_windowed(self, layer: int) -> bool:
     return layer in self.config.windowed_layers
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _read_layer(
+  config: DecoderConfig,
+  params: Params,
+  x: Float[Array, "batch length embed"],
+  mask: Bool[Array, "#batch length k_length"],
+  rotation: Rotation | None,
+  cache: LayerCache,
+  slot: Int[Array, ""] | None,
+) -> tuple[Float[Array, "batch length embed"], LayerCache | None]:
+  """A layer that reads after a cache.
+
+  Layers are alike, so that one is traced for all of them: questions come in many
+  shapes, and tracing thirty layers for each takes longer than the answers.
+  """
+  block = DecoderBlock(config, parent=None)
+  return block.apply({"params": params}, x, mask, rotation, cache, slot, False)
 
 
 def _selected(

@@ -4,11 +4,12 @@ Questions whose prompts have the same exemplars form a group: the exemplars are 
 once, and the queries are read after them in rows of similar length. A prompt that
 shares its exemplars with no other is read whole.
 
-Rows have at most sixteen lengths per doubling, and batches one number of rows per
-doubling, so that few shapes are compiled.
+Rows have a few lengths per doubling, and batches one number of rows per doubling, so
+that few shapes are compiled.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from symtune.data.prompts import TURN_SEPARATOR
+from symtune.data.text.causal_vocab import CausalVocab
 from symtune.data.tokens.causal import CausalPrompt, CausalTokenizer
 from symtune.model.decoder.config import PromptAttention
 from symtune.model.decoder.generate import NO_TOKEN, Ends
@@ -25,7 +27,9 @@ from symtune.probe.answer.batches import Batch, Question, Trees, choice_scores
 from symtune.probe.probe import AnswerKind
 
 _FINEST = 8  # rows and prefixes are multiples of this many tokens
-_ROW_STEPS, _SLOT_STEPS = 16, 2  # lengths per doubling
+# Lengths per doubling: of rows that are ranked, of prompts that are continued, whose
+# programs take four times as long to compile, and of what rows have in common.
+_ROW_STEPS, _WRITTEN_STEPS, _SLOT_STEPS = 16, 4, 2
 _SIMILAR = 0.75  # rows that are shorter are no reason to make a batch larger
 _WORD = "a"  # what stands around a blank line
 
@@ -64,7 +68,11 @@ class ArrayDecoder(Protocol):
 
 
 class DecoderBatches:
-  """Batches of prompts behind their prefix, which depend on the questions alone."""
+  """Batches of prompts behind their prefix, which depend on the questions alone.
+
+  Attributes:
+    stops: tokens that end a generated answer, besides EOS; an answer depends on them.
+  """
 
   def __init__(
     self, model: ArrayDecoder, tokenizer: CausalTokenizer, *, tokens_per_batch: int
@@ -80,9 +88,8 @@ class DecoderBatches:
     self._tokenizer = tokenizer
     self._tokens_per_batch = tokens_per_batch
     self._trees = Trees()
-    vocab = tokenizer.vocab
-    blank_line = vocab.encode_between(_WORD, TURN_SEPARATOR, _WORD)
-    self._ends = Ends(vocab.eos_id, (tuple(blank_line.tolist()),))
+    self._ends = answer_ends(tokenizer.vocab)
+    self.stops = self._ends.stops
 
   def __call__(self, questions: Sequence[Question]) -> list[Batch]:
     """Batches, prefix by prefix; what has none in common with others comes first."""
@@ -95,28 +102,29 @@ class DecoderBatches:
       start = len(prefix)
       sizes = [row_length(q.prompt.inputs[start:], self._trees.of(q)) for q in group]
       rank = functools.partial(self._rank, _Once(lambda p=prefix: self._read(p)), start)
-      batches += self._cut(group, sizes, rank)
+      batches += self._cut(group, sizes, rank, _ROW_STEPS)
     others = [q for q in questions if q.kind is AnswerKind.GENERATE]
     sizes = [len(q.prompt.inputs) for q in others]
-    return [*batches, *self._cut(others, sizes, self._generate)]
+    return [*batches, *self._cut(others, sizes, self._generate, _WRITTEN_STEPS)]
 
   def text(self, ids: Sequence[int]) -> str:
-    """The text before EOS or a blank line."""
+    """The text before the first blank line, or a token that ends an answer."""
     vocab = self._tokenizer.vocab
-    end = ids.index(vocab.eos_id) if vocab.eos_id in ids else len(ids)
-    return vocab.decode(ids[:end]).strip().split(TURN_SEPARATOR)[0]
+    ids = list(itertools.takewhile(lambda i: i not in vocab.end_ids, ids))
+    return vocab.decode(ids).split(TURN_SEPARATOR)[0].strip()
 
   def _cut(
     self,
     questions: Sequence[Question],
     sizes: Sequence[int],
     answer: Callable[[list[Question], int, int], list[np.ndarray]],
+    steps: int,
   ) -> list[Batch]:
     """Questions in batches, longest first, with the rows and length of each batch."""
     order = sorted(range(len(questions)), key=lambda i: (-sizes[i], questions[i].key))
     batches, done = [], 0
     while done < len(order):
-      length = padded_length(sizes[order[done]], _ROW_STEPS)
+      length = padded_length(sizes[order[done]], steps)
       similar = sum(_SIMILAR * length <= sizes[i] for i in order[done:])
       rows = _count_rows(self._tokens_per_batch // length, max(1, similar))
       part = [questions[i] for i in order[done : done + rows]]
@@ -160,9 +168,18 @@ class DecoderBatches:
     for row, question in enumerate(questions):
       lengths[row] = len(question.prompt.inputs)
       inputs[row, : lengths[row]] = question.prompt.inputs
+    # Rows without a question repeat the first: one that never ends would cost time.
+    inputs[len(questions) :], lengths[len(questions) :] = inputs[0], lengths[0]
     limit = self._tokenizer.max_targets
     ids = np.asarray(self._model.generate(inputs, lengths, self._ends, limit))
     return [row[row != NO_TOKEN].astype(np.float64) for row in ids[: len(questions)]]
+
+
+def answer_ends(vocab: CausalVocab) -> Ends:
+  """What ends an answer: EOS, other tokens that the model ends with, a blank line."""
+  blank_line = vocab.encode_between(_WORD, TURN_SEPARATOR, _WORD)
+  others = ((i,) for i in vocab.end_ids if i != vocab.eos_id)
+  return Ends(vocab.eos_id, (tuple(blank_line.tolist()), *others))
 
 
 class _Once:

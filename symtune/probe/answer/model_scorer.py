@@ -89,7 +89,8 @@ class ModelScorer:
     if item.kind is AnswerKind.RANK:
       asked = prompt.choices
     else:
-      asked = (np.asarray([self.tokenizer.max_targets], np.int32),)
+      limits = ((self.tokenizer.max_targets,), *self._batches.stops)
+      asked = tuple(np.asarray(numbers, np.int32) for numbers in limits)
     identity = f"{item.kind} {self.model.identity} {self._runtime}"
     key = question_key(identity, prompt.inputs, asked)
     return Question(key=key, kind=item.kind, prompt=prompt)
@@ -143,6 +144,9 @@ def tokenize_item(
       fit; names probe, task and query.
   """
   try:
+    if isinstance(tokenizer, CausalTokenizer):
+      writes = item.kind is AnswerKind.GENERATE
+      return tokenizer.tokenize(item.prompt, writes=writes)
     return tokenizer.tokenize(item.prompt)
   except SymtuneError as error:
     raise SymtuneError(f"{item.where}: {error}") from error

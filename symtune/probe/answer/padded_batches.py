@@ -44,7 +44,13 @@ class ArrayModel(Protocol):
 
 
 class PaddedBatches:
-  """Batches of whole prompts, which depend on the questions alone."""
+  """Batches of whole prompts, which depend on the questions alone.
+
+  Attributes:
+    stops: tokens that end a generated answer, besides EOS: none.
+  """
+
+  stops: tuple[tuple[int, ...], ...] = ()
 
   def __init__(
     self, model: ArrayModel, tokenizer: PromptTokenizer, *, tokens_per_batch: int

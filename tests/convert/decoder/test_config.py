@@ -295,6 +295,24 @@ def test_both_ways_to_write_rotations_mean_the_same():
   assert config.rotary == Rotary(base=77.0, share=0.5)
 
 
+def test_neox_may_have_the_newer_names_too_if_they_say_the_same():
+  assert _read(PYTHIA, partial_rotary_factor=0.25, rope_theta=10000) == _read(PYTHIA)
+  for name, value in (("partial_rotary_factor", 0.5), ("rope_theta", 7.0)):
+    with pytest.raises(SymtuneError, match=f"{name} is {value}, expected"):
+      _read(PYTHIA, **{name: value})
+
+
+def test_slow_rotations_are_read():
+  assert _read(LLAMA3, rope_theta=1e10).rotary.base == 1e10
+
+
+def test_fields_that_other_programs_leave_change_nothing():
+  left = {"unsloth_fixed": True, "_num_labels": 2, "max_sequence_length": 2048}
+  assert _read(LLAMA3, **left) == _read(LLAMA3)
+  left = {"n_special": 0, "predict_special_tokens": True, "output_past": True}
+  assert _read(GPT2, **left) == _read(GPT2)
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("value", [True, False, 0, 1.5, "x", [], {"a": 1}])
 def test_a_field_that_is_not_understood_is_refused_by_name(name, value):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import family_tokenizers
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 import safetensors.numpy
 
 from symtune.convert.decoder.folder import as_transformers, read_decoder, write_decoder
+from symtune.convert.decoder.read_config import SpecialIds
 from symtune.convert.load import load_params
 from symtune.convert.safetensors_file import read_safetensors
+from symtune.convert.tensors import SourceCheckpoint
 from symtune.errors import SymtuneError
 from symtune.model.decoder.network import Decoder, param_shapes
 
@@ -157,8 +160,41 @@ def test_a_tokenizer_given_beside_the_model_is_written(copy_of, tmp_path):
   given = tmp_path / "given" / "tokenizer.json"
   given.parent.mkdir()
   given.write_text("{}")
-  found = as_transformers(dataclasses.replace(opened, vocab=given))
-  assert found.tokenizer == (given,)
+  for files in ((), (tmp_path / "llama" / "tokenizer_config.json",)):
+    source = dataclasses.replace(opened, vocab=given, tokenizer=files)
+    assert as_transformers(source).tokenizer == (given,)
+
+
+def test_ids_that_end_an_answer_are_those_of_the_generation_config(copy_of, tmp_path):
+  folder = copy_of("llama")
+  _settings(folder, bos_token_id=1, eos_token_id=2, pad_token_id=None)
+  path = folder / "generation_config.json"
+  path.write_text('{"eos_token_id": [2, 5], "pad_token_id": 3, "top_p": 0.9}')
+  opened = read_decoder(folder)
+  assert opened.ids == SpecialIds(bos=1, eos=(2, 5), pad=3)
+  out = tmp_path / "out"
+  out.mkdir()
+  list(write_decoder(out, opened, dtype=FLOAT32))
+  assert read_decoder(out).ids == opened.ids
+  written = json.loads((out / "generation_config.json").read_text())
+  assert written == {"bos_token_id": 1, "eos_token_id": [2, 5], "pad_token_id": 3}
+
+
+def test_a_tokenizer_alone_says_which_tokens_end_a_text(copy_of, tmp_path):
+  opened = read_decoder(copy_of("llama"))
+  folder = tmp_path / "tokenizer"
+  folder.mkdir()
+  for name, content in family_tokenizers.make_files("smollm2").items():
+    (folder / name).write_text(json.dumps(content))
+  run = SourceCheckpoint(
+    where="a run",
+    config=opened.config,
+    tensors=opened.tensors,
+    vocab=folder / "tokenizer.json",
+  )
+  found = as_transformers(run)
+  assert found.ids == SpecialIds(eos=(2,))
+  assert found.tokenizer[0] == folder / "tokenizer.json"
 
 
 def test_the_card_says_what_the_model_is(copy_of, tmp_path):

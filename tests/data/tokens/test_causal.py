@@ -180,6 +180,25 @@ def test_scored_tokens_are_limited_too(vocabs):
     CausalTokenizer(vocab, max_inputs=12, min_exemplars_per_class=2).tokenize(prompt)
 
 
+def test_a_prompt_and_its_answer_have_positions(vocabs):
+  """The last token of an answer is never read, so it needs none."""
+  vocab, _ = vocabs["pythia"]
+  texts, words = ("the film", "a film", "the fox"), ("good", "bad")
+  prompt = _prompt(PromptFormat.Q_A, texts, words)
+  whole = CausalTokenizer(vocab).tokenize(prompt)
+  length, longest = len(whole.inputs), max(len(ids) for ids in whole.choices)
+
+  def kept(positions, *, writes):
+    tokenizer = CausalTokenizer(vocab, max_targets=20, max_positions=positions)
+    return tokenizer.tokenize(prompt, writes=writes).exemplars_kept
+
+  for room, writes in ((longest, False), (20, True)):
+    assert kept(length + room - 1, writes=writes) == 2
+    assert kept(length + room - 2, writes=writes) == 1
+  with pytest.raises(PromptTooLongError, match="the model has 20 positions"):
+    kept(20, writes=True)
+
+
 def test_choices_that_look_alike_and_empty_prompts_are_refused(vocabs):
   vocab, _ = vocabs["pythia"]  # its normalizer composes characters
   alike = _prompt(PromptFormat.Q_A, ("a", "b", "c"), ("caf\u00e9", "cafe\u0301"))

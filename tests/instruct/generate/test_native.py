@@ -1,10 +1,12 @@
 """Native models continue prompts: the text of their tokens, cut at stop strings."""
 
 import dataclasses
+import json
 
 import pytest
 from family_models import TINY, write_model
 
+from symtune.convert.tokenizer.read import read_vocab
 from symtune.errors import SymtuneError
 from symtune.experiment.tokens import Reader
 from symtune.instruct.generate.generators import (
@@ -62,6 +64,21 @@ def test_a_stop_string_cuts_the_same_text(generator):
   assert [one.text for one in found] == [one.text.split(stop)[0] for one in free]
   assert found[0].ended is Ended.STOP
   assert found[0].tokens <= free[0].tokens
+
+
+def test_a_token_that_ends_a_turn_ends_the_text(tmp_path):
+  """Every token that generation_config.json lists, not the first alone."""
+  config = dataclasses.replace(TINY, vocab_size=352, max_positions=64)
+  write_model(tmp_path, config, 0.3)
+  free = _open(str(tmp_path)).complete(_PROMPTS[:1], _GREEDY, 0)[0]
+  vocab = read_vocab(tmp_path)
+  other = vocab.encode(_PROMPTS[0] + free.text)[len(vocab.encode(_PROMPTS[0])) + 2]
+  listed = {"eos_token_id": [int(other), 2]}
+  (tmp_path / "generation_config.json").write_text(json.dumps(listed))
+  found = _open(str(tmp_path)).complete(_PROMPTS[:1], _GREEDY, 0)[0]
+  assert found.ended is Ended.END
+  assert found.tokens <= 3 < free.tokens
+  assert free.text.startswith(found.text)
 
 
 def test_what_generators_can_write(decoder, t5):

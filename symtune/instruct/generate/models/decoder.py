@@ -102,17 +102,21 @@ class DecoderGenerator:
     ]
 
   def _ends(self, stops: Sequence[str]) -> Ends:
-    """EOS, and the usual tokens of stop strings: others are found in the text."""
+    """What the model ends with, and the usual tokens of stop strings.
+
+    Stop strings of other tokens are found in the text.
+    """
     ids = [tuple(self._vocab.encode(stop).tolist()) for stop in stops]
-    return Ends(self._vocab.eos_id, tuple(ids))
+    return Ends(self._vocab.eos_id, (*((i,) for i in self._vocab.end_ids), *ids))
 
   def _completion(
     self, prompt: list[int], ids: list[int], sampling: Sampling
   ) -> Completion:
+    is_ended = ids[-1] in self._vocab.end_ids
     return make_completion(
-      self._vocab.decode(ids),
+      self._vocab.decode(ids[:-1] if is_ended else ids),
       sampling.stops,
-      is_ended=self._vocab.eos_id in ids,
+      is_ended=is_ended,
       prompt_tokens=len(prompt),
       tokens=len(ids),
     )

@@ -302,7 +302,7 @@ class HfScorer:
   def _decode(self, ids: list[int]) -> str:
     if self.is_causal:
       text = self.tokenizer.decode(ids, skip_special_tokens=True)
-      return text.strip().split(TURN_SEPARATOR)[0]
+      return text.split(TURN_SEPARATOR)[0].strip()
     return self.tokenizer.decode([i for i in ids if i not in self._around]).strip()
 
 
