@@ -73,6 +73,12 @@ def measure_members(
         "finite numbers. Train with a lower learning_rate, in another folder."
       )
     tested = _all_rewards(find, params, test, devices)
+    if not np.isfinite(tested).all():
+      raise SymtuneError(
+        f"{member_folder(run_dir, member)}: got a reward of a test pair that is not "
+        "finite, expected finite numbers. Train with a lower learning_rate, in another "
+        "folder."
+      )
     members.append(
       {
         "mean": float(known.mean()),
