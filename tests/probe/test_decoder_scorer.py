@@ -313,3 +313,10 @@ def test_generated_text_is_that_of_an_argmax_loop(model, vocab, items):
 )
 def test_lengths_are_few(tokens, steps, length):
   assert padded_length(tokens, steps) == length
+
+
+@pytest.mark.parametrize(
+  ("tokens", "length"), [(1, 64), (65, 128), (1024, 1024), (2048, 2048), (2049, 2176)]
+)
+def test_lengths_may_be_coarse(tokens, length):
+  assert padded_length(tokens, 16, 64) == length

@@ -4,8 +4,8 @@ Questions whose prompts have the same exemplars form a group: the exemplars are 
 once, and the queries are read after them in rows of similar length. A prompt that
 shares its exemplars with no other is read whole.
 
-Rows have a few lengths per doubling, and batches one number of rows per doubling, so
-that few shapes are compiled.
+Rows have few lengths, and batches one number of rows per doubling, so that few shapes
+are compiled.
 """
 
 import functools
@@ -26,11 +26,14 @@ from symtune.model.token_tree import padded_nodes
 from symtune.probe.answer.batches import Batch, Question, Trees, choice_scores
 from symtune.probe.probe import AnswerKind
 
-_FINEST = 8  # rows and prefixes are multiples of this many tokens
+# Every new shape takes seconds to compile, so a few questions get coarse lengths, and
+# many get fine ones: lengths are multiples of this many tokens.
+_FEW, _FINE, _COARSE = 32, 16, 64
 # Lengths per doubling: of rows that are ranked, of prompts that are continued, whose
 # programs take four times as long to compile, and of what rows have in common.
 _ROW_STEPS, _WRITTEN_STEPS, _SLOT_STEPS = 16, 4, 2
-_SIMILAR = 0.75  # rows that are shorter are no reason to make a batch larger
+# Rows that are shorter, and by more tokens, are no reason to make a batch larger.
+_SIMILAR, _NEAR = 0.75, 64
 _WORD = "a"  # what stands around a blank line
 
 
@@ -121,11 +124,13 @@ class DecoderBatches:
     steps: int,
   ) -> list[Batch]:
     """Questions in batches, longest first, with the rows and length of each batch."""
+    finest = _COARSE if len(questions) < _FEW else _FINE
     order = sorted(range(len(questions)), key=lambda i: (-sizes[i], questions[i].key))
     batches, done = [], 0
     while done < len(order):
-      length = padded_length(sizes[order[done]], steps)
-      similar = sum(_SIMILAR * length <= sizes[i] for i in order[done:])
+      length = padded_length(sizes[order[done]], steps, finest)
+      shortest = min(_SIMILAR * length, length - _NEAR)
+      similar = sum(shortest <= sizes[i] for i in order[done:])
       rows = _count_rows(self._tokens_per_batch // length, max(1, similar))
       part = [questions[i] for i in order[done : done + rows]]
       batches.append(
@@ -135,7 +140,7 @@ class DecoderBatches:
     return batches
 
   def _read(self, prefix: Int[np.ndarray, " start"]) -> Any:
-    length = padded_length(len(prefix), _ROW_STEPS) if len(prefix) else 0
+    length = padded_length(len(prefix), _ROW_STEPS, _COARSE) if len(prefix) else 0
     tokens = np.zeros((1, length), np.int32)
     tokens[0, : len(prefix)] = prefix
     slots = padded_length(length, _SLOT_STEPS) if length else 0
@@ -156,7 +161,7 @@ class DecoderBatches:
       start=start,
       rows=rows,
       length=length,
-      nodes=padded_nodes(trees),
+      nodes=1 << (padded_nodes(trees) - 1).bit_length(),
       attention=self._model.attention,
     )
     return choice_scores(trees, self._model.score(prefix.value, batch))
@@ -213,15 +218,16 @@ def _prefix(question: Question) -> Int[np.ndarray, " _start"]:
   return prompt.inputs[: prompt.query_start]
 
 
-def padded_length(tokens: int, steps: int) -> int:
-  """The next multiple of 8 with few significant digits.
+def padded_length(tokens: int, steps: int, finest: int = 8) -> int:
+  """The next length with few significant digits.
 
   Args:
     tokens: at least 1.
     steps: most lengths per doubling. With 8 steps, lengths are 8, 16, ..., 64, 72, ...,
       128, 144, ...
+    finest: lengths are multiples of this number.
   """
-  step = _FINEST
+  step = finest
   while step * steps * 2 <= tokens:
     step *= 2
   return -(-tokens // step) * step
