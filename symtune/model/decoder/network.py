@@ -283,7 +283,8 @@ def _read_layer(
   shapes, and tracing thirty layers for each takes longer than the answers.
   """
   block = DecoderBlock(config, parent=None)
-  return block.apply({"params": params}, x, mask, rotation, cache, slot, False)
+  found: Any = block.apply({"params": params}, x, mask, rotation, cache, slot, False)
+  return found
 
 
 def _selected(
