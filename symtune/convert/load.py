@@ -187,9 +187,9 @@ def fingerprint(checkpoint: SourceCheckpoint) -> str:
   """A hash that changes when the parameters do.
 
   It covers all parameters if there are at most 2 billion, which take some seconds to
-  read. For a larger checkpoint it covers the norm scales, biases of single dimension
-  and relative biases, which are few even at 11B and change in any training that does
-  not leave them out (`optimizer.trainable`).
+  read. For a larger checkpoint it covers the norm scales, biases and relative biases,
+  which are few even at 11B and change in any training that does not leave them out
+  (`optimizer.trainable`).
 
   Args:
     checkpoint: an opened checkpoint.

@@ -176,6 +176,7 @@ def build_experiment(
       vocab=vocab,
       max_inputs=recipe.probe.max_inputs,
       max_targets=recipe.probe.max_targets,
+      max_positions=getattr(recipe.model, "max_positions", None),
       tokens_per_batch=recipe.probe.tokens_per_batch,
     ),
     leaks=leaks,
