@@ -46,6 +46,21 @@ def test_batches_equal_prompts_alone(family):
       assert found == pytest.approx(alone, abs=1e-4)
 
 
+@pytest.mark.parametrize("family", ["Llama", "Qwen3", "GPTNeoX", "GPT2"])
+@pytest.mark.parametrize("several", [False, True])
+def test_text_written_in_a_batch_is_that_of_generate(family, several):
+  model = _made(family)
+  model.generation_config = transformers.GenerationConfig(pad_token_id=0)
+  with torch.inference_mode():
+    free = [forward.generate(model, prompt, 9) for prompt in PROMPTS]
+    assert batched.generate_batch(model, PROMPTS, 9) == free
+    ends = [free[0][3], free[1][5]]
+    model.generation_config.eos_token_id = ends if several else ends[0]
+    alone = [forward.generate(model, prompt, 9) for prompt in PROMPTS]
+    assert batched.generate_batch(model, PROMPTS, 9) == alone
+    assert len(alone[0]) < 9
+
+
 @pytest.mark.parametrize("family", ["Mistral", "Gemma3"])
 def test_models_with_windows_are_asked_one_by_one(family):
   kind = {"Gemma3": "Gemma3Text"}.get(family, family)

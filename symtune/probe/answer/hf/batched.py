@@ -6,11 +6,27 @@ that keeps a window of the last ones would keep padding. `can_batch` tries it.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from symtune.probe.answer.hf import forward
 
 _NEEDED = ("attention_mask", "position_ids", "past_key_values")
+
+
+class _Read(NamedTuple):
+  """What a model has read.
+
+  Attributes:
+    logits: of the token after each prompt, [prompts, vocab].
+    cache: keys and values.
+    lengths: tokens of each prompt, [prompts, 1].
+    is_token: 1 for tokens and 0 for padding, [prompts, length].
+  """
+
+  logits: Any
+  cache: Any
+  lengths: Any
+  is_token: Any
 
 
 def score_batch(
@@ -23,6 +39,66 @@ def score_batch(
     prompts: ids of the prompts; at least one each.
     targets: ids of what may follow each prompt, as many for each.
   """
+  import torch
+
+  read = _read(model, prompts)
+  count = len(targets[0])
+  flat = [target for some in targets for target in some]
+  labels = forward.padded(model, flat)
+  logits = read.logits.repeat_interleave(count, dim=0)[:, None]
+  if labels.shape[1] > 1:
+    cache = read.cache
+    cache.batch_repeat_interleave(count)
+    seen = read.is_token.repeat_interleave(count, dim=0)
+    steps = torch.arange(labels.shape[1] - 1, device=labels.device)[None]
+    rest = model(
+      input_ids=labels[:, :-1],
+      attention_mask=torch.cat([seen, torch.ones_like(labels[:, :-1])], dim=1),
+      position_ids=read.lengths.repeat_interleave(count, dim=0) + steps,
+      past_key_values=cache,
+    ).logits
+    logits = torch.cat([logits, rest], dim=1)
+  sums = forward.sum_log_p(logits, labels, flat)
+  return [sums[i : i + count] for i in range(0, len(sums), count)]
+
+
+def generate_batch(
+  model: Any, prompts: Sequence[list[int]], max_targets: int
+) -> list[list[int]]:
+  """Generates tokens greedily and returns the new ones, with EOS, of each prompt.
+
+  Args:
+    model: a causal model for which `can_batch` holds; its `generation_config` has to be
+      `forward.greedy_settings`.
+    prompts: ids of the prompts; at least one each.
+    max_targets: largest number of tokens.
+  """
+  import torch
+
+  read = _read(model, prompts)
+  stated = model.generation_config.eos_token_id
+  ends = {*(stated if isinstance(stated, list) else [stated])}
+  written: list[list[int]] = [[] for _ in prompts]
+  logits, seen = read.logits, read.is_token
+  for step in range(max_targets):
+    chosen = logits.argmax(dim=-1)
+    for row, token in zip(written, chosen.tolist(), strict=True):
+      if not ends.intersection(row):
+        row.append(token)
+    if step + 1 == max_targets or all(ends.intersection(row) for row in written):
+      break
+    seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
+    logits = model(
+      input_ids=chosen[:, None],
+      attention_mask=seen,
+      position_ids=read.lengths + step,
+      past_key_values=read.cache,
+    ).logits[:, -1]
+  return written
+
+
+def _read(model: Any, prompts: Sequence[list[int]]) -> _Read:
+  """Reads prompts in one pass."""
   import torch
 
   ids = forward.padded(model, list(prompts))
@@ -40,25 +116,12 @@ def score_batch(
     **({"logits_to_keep": ends} if keeps else {}),
   )
   chosen = rows if keeps else lengths[:, 0] - 1
-  last = first.logits[torch.arange(len(ids), device=ids.device), chosen]
-  count = len(targets[0])
-  flat = [target for some in targets for target in some]
-  labels = forward.padded(model, flat)
-  logits = last.repeat_interleave(count, dim=0)[:, None]
-  if labels.shape[1] > 1:
-    cache = first.past_key_values
-    cache.batch_repeat_interleave(count)
-    seen = is_token.repeat_interleave(count, dim=0)
-    steps = torch.arange(labels.shape[1] - 1, device=ids.device)[None]
-    rest = model(
-      input_ids=labels[:, :-1],
-      attention_mask=torch.cat([seen, torch.ones_like(labels[:, :-1])], dim=1),
-      position_ids=lengths.repeat_interleave(count, dim=0) + steps,
-      past_key_values=cache,
-    ).logits
-    logits = torch.cat([logits, rest], dim=1)
-  sums = forward.sum_log_p(logits, labels, flat)
-  return [sums[i : i + count] for i in range(0, len(sums), count)]
+  return _Read(
+    logits=first.logits[torch.arange(len(ids), device=ids.device), chosen],
+    cache=first.past_key_values,
+    lengths=lengths,
+    is_token=is_token,
+  )
 
 
 def can_batch(model: Any, sample: list[int]) -> bool:

@@ -175,10 +175,10 @@ class HfScorer:
     for key in reversed(order):
       count = len(questions[key].targets)
       is_same = batches and count == len(questions[batches[-1][0]].targets)
-      if count and is_same and len(batches[-1]) < room:
+      if is_same and len(batches[-1]) < room:
         batches[-1].append(key)
       else:  # each choice has a copy of the prompt's cache
-        room = self._tokens_per_batch // max(1, count * sizes[key])
+        room = self._tokens_per_batch // (max(1, count) * sizes[key])
         batches.append([key])
     return batches
 
@@ -201,11 +201,13 @@ class HfScorer:
   def _run(self, questions: Sequence[_Question]) -> Sequence[Sequence[Any]]:
     first = questions[0]
     try:
+      prompts, targets = zip(*((q.prompt, q.targets) for q in questions), strict=True)
       if first.item.kind is AnswerKind.GENERATE:
-        return [self._generate(q.prompt) for q in questions]
+        if len(questions) == 1:
+          return [self._generate(first.prompt)]
+        return batched.generate_batch(self.model, prompts, self._max_targets)
       if len(questions) == 1:
         return [self._rank(self.model, first.prompt, first.targets)]
-      prompts, targets = zip(*((q.prompt, q.targets) for q in questions), strict=True)
       return batched.score_batch(self.model, prompts, targets)
     except Exception as error:  # a model's own limits can fail anywhere in its code
       raise SymtuneError(
