@@ -143,9 +143,7 @@ def probe(
       f"--out {inputs.out}: there is no run, expected the folder of one. Correct it, "
       "give --step 0 to ask the model before tuning, or --checkpoint to ask others."
     )
-  experiment, gin_text = _build(
-    inputs, console, tunes=False, needs_tuning_rows=not checkpoints
-  )
+  experiment, gin_text = _build(inputs, console, tunes=False, others=checkpoints)
   _check_asks(experiment)
   if checkpoints:
     opened = open_answerers(checkpoints, experiment.reader, inputs.out, dtype)
@@ -247,7 +245,7 @@ def _build(
   console: rich.console.Console,
   *,
   tunes: bool = True,
-  needs_tuning_rows: bool = True,
+  others: Sequence[str] = (),
 ) -> tuple[Experiment, str]:
   """Reads and checks everything; bad input fails here, before any file is written."""
   recipe, gin_text = load_recipe(inputs.recipe, split_overrides(inputs.overrides))
@@ -264,7 +262,7 @@ def _build(
     vocab_path=inputs.vocab,
     feed=inputs.feed,
     tunes=tunes,
-    needs_tuning_rows=needs_tuning_rows,
+    others=others,
     own_probes=own_probes,
   )
   if experiment.absent is not None:

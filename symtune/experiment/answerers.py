@@ -147,6 +147,19 @@ def open_answerers(
   return opened
 
 
+def vocab_beside(names: Sequence[str]) -> pathlib.Path | None:
+  """The vocabulary that lies beside the first native checkpoint, if one does.
+
+  Args:
+    names: in the forms that the module's docstring lists.
+
+  Raises:
+    SymtuneError: there is no such checkpoint, or it is damaged.
+  """
+  native = [n for n in names if not n.startswith(("baseline:", "transformers:"))]
+  return _find(native[0]).source.vocab if native else None
+
+
 def native_answerer(
   reader: Reader,
   label: CheckpointLabel,

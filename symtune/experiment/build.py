@@ -32,6 +32,7 @@ from symtune.data.text.symbols import (
 )
 from symtune.data.text.vocab import Vocab
 from symtune.errors import SymtuneError
+from symtune.experiment.answerers import vocab_beside
 from symtune.experiment.recipe import Recipe
 from symtune.experiment.recipe_json import config_hash
 from symtune.experiment.start import Start, find_start
@@ -102,7 +103,7 @@ def build_experiment(
   vocab_path: pathlib.Path | None,
   feed: FeedSettings | None = None,
   tunes: bool = True,
-  needs_tuning_rows: bool = True,
+  others: Sequence[str] = (),
   own_probes: Sequence[Probe] = (),
 ) -> Experiment:
   """Reads and checks everything that a run needs.
@@ -112,12 +113,13 @@ def build_experiment(
     data_dir: folder with `<rows>.jsonl` files, local or gs://; the microworld needs
       none, and probes with files of their own need a local one.
     vocab_path: a SentencePiece model, or the tokenizer.json of a decoder-only model or
-      its folder; None takes the recipe's own, or the one that lies
-      beside its checkpoint.
+      its folder; None takes the recipe's own, or the one that lies beside the first of
+      `others` that has one, or beside the recipe's checkpoint.
     feed: how batches are built ahead; not at all unless given.
     tunes: whether it is going to: if so, the first batches are built, as a trial.
-    needs_tuning_rows: whether absent tuning rows are an error. They are not needed to
-      ask questions of a checkpoint that was made elsewhere.
+    others: checkpoints made elsewhere, by name (`answerers.py`), that are asked instead
+      of the recipe's network. It then need not suit the vocabulary, its start is not
+      read, and tuning rows may be absent.
     own_probes: asked beside those that the recipe names.
 
   Returns:
@@ -127,16 +129,21 @@ def build_experiment(
     SymtuneError: data, vocabulary or settings are missing, damaged or do not fit, or
       tuning and evaluation share texts or symbols.
   """
-  start = None if recipe.checkpoint is None else find_start(recipe.checkpoint)
+  if others and vocab_path is None and recipe.vocab is None:
+    vocab_path = vocab_beside(others)
+  start = None
+  if recipe.checkpoint is not None and not (others and (vocab_path or recipe.vocab)):
+    start = find_start(recipe.checkpoint)
   vocab = load_vocab(recipe, vocab_path, start)
-  check_kinds(recipe, vocab)
-  check_rows(recipe, vocab, start)
+  if not others:
+    check_kinds(recipe, vocab)
+    check_rows(recipe, vocab, start)
   tuning_pool, evaluation_pool = make_pools(recipe, vocab)
   if tunes:
     check_targets(tuning_pool.all_symbols(), vocab, recipe)
   probe_tasks = load_suite(recipe.probe.suite, data_dir) if recipe.asks else ()
   mixture, leaks, absent = None, (), None
-  if not needs_tuning_rows:
+  if others:
     absent = _find_absent(recipe, data_dir)
   if absent is None:
     mixture, leaks = make_mixture(recipe, tuning_pool, vocab, probe_tasks, data_dir)
@@ -158,7 +165,7 @@ def build_experiment(
   fingerprints += [task.fingerprint for task in probe_tasks]
   # Rows name the groups, so a folder keeps to one division of its tasks.
   fingerprints += [f"{t.card.name} in {t.group}" for t in probe_tasks if t.group]
-  if start is not None:
+  if start is not None and not others:
     fingerprints.append(start.fingerprint)
   if recipe.symbols.synonyms is not None:
     fingerprints.append(str(sorted(tuning_pool.synonyms.items())))
@@ -176,7 +183,7 @@ def build_experiment(
       vocab=vocab,
       max_inputs=recipe.probe.max_inputs,
       max_targets=recipe.probe.max_targets,
-      max_positions=getattr(recipe.model, "max_positions", None),
+      max_positions=None if others else getattr(recipe.model, "max_positions", None),
       tokens_per_batch=recipe.probe.tokens_per_batch,
     ),
     leaks=leaks,

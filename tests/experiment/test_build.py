@@ -247,7 +247,7 @@ def test_asking_needs_no_tuning_rows(shared_data, tmp_path):
       recipe, data_dir=tmp_path, vocab_path=vocab, tunes=False, **settings
     )
 
-  experiment = build(needs_tuning_rows=False)
+  experiment = build(others=["baseline:majority"])
   assert len(experiment.questions)
   assert (experiment.mixture, experiment.absent) == (None, "rte.jsonl")
   with pytest.raises(SymtuneError, match="no such file"):

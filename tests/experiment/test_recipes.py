@@ -4,11 +4,13 @@ import json
 import shutil
 
 import pytest
+from family_models import TINY, write_model
 from family_tokenizers import make_files
 
 from symtune.cards.load import list_cards, load_card
 from symtune.cards.resources import resource_dir
 from symtune.cli.gin_config import load_recipe
+from symtune.convert.tokenizer.read import read_vocab
 from symtune.data.prompts import ALL_FORMATS
 from symtune.data.text.vocab import SentencePieceVocab
 from symtune.errors import SymtuneError
@@ -212,6 +214,24 @@ def test_instruction_recipes_are_the_papers(toy_rows, small_vocab_path):
   prompts = experiment.mixture.prompts(range(40))
   assert {prompt.choices for prompt in prompts} == {("3",)}  # no test task
   assert len({prompt.inputs.split("1 and 1")[0] for prompt in prompts}) > 2
+
+
+def test_other_checkpoints_need_neither_the_recipes_start_nor_its_network(
+  toy_rows, tmp_path
+):
+  """The recipe's start is on the hub, and its network has more ids than the model."""
+  write_model(tmp_path, TINY, 0.02)
+  recipe, _ = load_recipe("smollm2_135m_cpu", [*TOY, *TOY_TEXT])
+  experiment = build_experiment(
+    recipe,
+    data_dir=toy_rows,
+    vocab_path=None,
+    tunes=False,
+    others=["baseline:majority", str(tmp_path)],
+  )
+  assert experiment.start is None
+  assert experiment.vocab.fingerprint == read_vocab(tmp_path).fingerprint
+  assert len(experiment.questions)
 
 
 def test_decoders_have_no_targets_to_divide_by(toy_rows, toy_tokenizer):
