@@ -1,7 +1,7 @@
 """A training step of a decoder-only model, against Transformers with the same weights.
 
   python benchmarks/train_decoder.py [FOLDER] [--rows 2] [--length 512]
-    [--steps 3] [--turns 2]
+    [--steps 3] [--turns 2] [--scored labels all]
 
 FOLDER is a Transformers model; without one, a Llama of SmolLM2's size with random
 weights is used. A step is the forward and backward pass and the update of AdamW, in
@@ -119,6 +119,7 @@ def their_step(folder: pathlib.Path, batch: CausalBatch) -> Callable[[], float]:
 
 
 SIDES = {"symtune": our_step, "transformers": their_step}
+SCORED = {"labels": [], "all": ["--scores-all"]}  # and the options of a side
 
 
 def measure(side: str, folder: pathlib.Path, args: argparse.Namespace) -> None:
@@ -154,6 +155,7 @@ def main() -> None:
   parser.add_argument("--length", type=int, default=512)
   parser.add_argument("--steps", type=int, default=3)
   parser.add_argument("--turns", type=int, default=2)
+  parser.add_argument("--scored", nargs="+", choices=SCORED, default=list(SCORED))
   parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
   parser.add_argument("--scores-all", action="store_true", help=argparse.SUPPRESS)
   args = parser.parse_args()
@@ -163,11 +165,11 @@ def main() -> None:
   sides = [side for side in SIDES if HAS_PEER or side != "transformers"]
   shape = [f"--rows={args.rows}", f"--length={args.length}", f"--steps={args.steps}"]
   with model_folder(args.folder) as folder:
-    for scored, more in (("labels", []), ("all", ["--scores-all"])):
+    for scored in args.scored:
       found: dict[str, list[Any]] = {side: [] for side in sides}
       for _ in range(args.turns):
         for side in sides:
-          found[side].append(in_own_process(side, folder, shape + more))
+          found[side].append(in_own_process(side, folder, shape + SCORED[scored]))
       report(scored, found, args.rows * args.length)
 
 
