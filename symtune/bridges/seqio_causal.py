@@ -93,6 +93,18 @@ def vocabulary_of(name: str) -> seqio.Vocabulary:
   return seqio.get_mixture_or_task(name).output_features["targets"].vocabulary
 
 
+def bos_of(vocab: str | os.PathLike[str]) -> int | None:
+  """The id that begins each sequence, which `T5XDecoder` puts back.
+
+  Args:
+    vocab: as `register_causal_task` takes it.
+
+  Raises:
+    SymtuneError: the vocabulary is missing, damaged or not supported.
+  """
+  return read_causal_vocab(pathlib.Path(vocab)).bos_id
+
+
 class _Positions(seqio.DataSource):
   """The places of prompts in a mixture."""
 

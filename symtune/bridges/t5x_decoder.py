@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int
 
 from symtune.errors import SymtuneError
-from symtune.model.decoder.config import DecoderConfig
+from symtune.model.decoder.config import DecoderConfig, PromptAttention
 from symtune.model.decoder.network import Decoder
 
 
@@ -27,8 +27,8 @@ class T5XDecoder(nn.Module):
   """The network for T5X; it has the parameters and axes of `Decoder`.
 
   Attributes:
-    config: Settings of the network. For `attention` "prefix", give
-      `inputs_bidirectional_attention` to T5X's model as well, as it makes the mask.
+    config: Settings of the network. For `attention` "prefix", T5X's model needs
+      `inputs_bidirectional_attention` as well, as it makes the mask.
     bos_id: The token at the start of each sequence; None if the model knows none.
   """
 
@@ -73,14 +73,17 @@ class T5XDecoder(nn.Module):
       Logits of each slot's target.
 
     Raises:
-      SymtuneError: T5X asks for its cache to generate text.
+      SymtuneError: T5X asks for its cache to generate text, or one of the two settings
+        of prefix attention is missing.
     """
     del enable_dropout, max_decode_length, prefill_lengths
     if decode or prefill:
       raise SymtuneError(
         "T5X's generation is not supported for decoder-only networks, expected "
-        "training or scoring. Ask the checkpoint with `symtune probe --checkpoint`."
+        "training or scoring. Convert the checkpoint with `symtune convert --like`, "
+        "and ask the result with `symtune probe --checkpoint`."
       )
+    self._check_attention(is_causal=decoder_causal_attention is None)
     segments, positions = decoder_segment_ids, decoder_positions
     if segments is None or positions is None:
       segments = (decoder_target_tokens > 0).astype(jnp.int32)
@@ -96,3 +99,14 @@ class T5XDecoder(nn.Module):
     if decoder_causal_attention is not None:
       is_prefix = (decoder_causal_attention > 0) & (segments > 0)
     return self.network(tokens, segments, positions, is_prefix)
+
+  def _check_attention(self, *, is_causal: bool) -> None:
+    wanted = self.config.attention
+    # T5X makes parameters without saying what is a prompt.
+    if self.is_initializing() or (wanted is PromptAttention.CAUSAL) == is_causal:
+      return
+    raise SymtuneError(
+      f"DecoderConfig.attention is {wanted.value!r}, but T5X's model asks for "
+      f"{'causal' if is_causal else 'prefix'} attention. Bind "
+      f"DecoderOnlyModel.inputs_bidirectional_attention = {is_causal}."
+    )

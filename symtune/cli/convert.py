@@ -17,7 +17,7 @@ from symtune.convert.convert import (
 from symtune.convert.decoder.gguf_file import find_gguf, opened_gguf
 from symtune.convert.model_folder import TOKENIZER_CONFIG, list_added
 from symtune.convert.source import open_checkpoint
-from symtune.convert.t5x.tree import GATED, PLAIN
+from symtune.convert.t5x.tree import GATED, PLAIN, t5x_decoder
 from symtune.convert.tensors import SourceCheckpoint
 from symtune.convert.tokenizer.read import check_rows, read_vocab, vocab_file
 from symtune.data.text.vocab import SentencePieceVocab, Vocab, have_same_ids
@@ -34,11 +34,15 @@ def run(
   vocab: pathlib.Path | None,
   step: int | None,
   activations: str | None,
+  like: str | None,
 ) -> None:
   """Converts a checkpoint; prints what was read, left out and written."""
   console = rich.console.Console(stderr=True, highlight=False)
   destination = Destination(path=dest, format=_format(to, dest), dtype=dtype, step=step)
   names = None if activations is None else activations.split(",")
+  if like is not None:
+    _convert(t5x_decoder(source, open_checkpoint(like)), destination, vocab)
+    return
   file = find_gguf(source)
   if file is None:
     _convert(open_checkpoint(source, mlp_activations=names), destination, vocab)
@@ -101,6 +105,13 @@ def _notes(
   """What the written format does not hold."""
   config = source.config
   names = config.mlp_activations if isinstance(config, T5Config) else GATED
+  if format_ is Format.T5X and not isinstance(config, T5Config):
+    yield (
+      "T5X's format does not hold the settings of a decoder-only model: what T5X makes "
+      "of this checkpoint is read with `symtune convert CHECKPOINT FOLDER --like "
+      f"{source.where}`"
+    )
+    return
   if format_ is Format.T5X and tuple(names) not in (GATED, PLAIN):
     yield (
       f"T5X's format does not record activations: read it with --activations "

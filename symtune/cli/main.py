@@ -340,6 +340,7 @@ def convert(
     str | None,
     typer.Option(help="MLP activations of a T5X network if unusual: silu,linear."),
   ] = None,
+  like: options.Like = None,
 ) -> None:
   """Convert a checkpoint between Transformers, T5X and symtune; reads GGUF too."""
   from symtune.cli import convert as command
@@ -352,6 +353,7 @@ def convert(
     vocab=vocab,
     step=step,
     activations=activations,
+    like=like,
   )
 
 

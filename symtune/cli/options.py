@@ -88,6 +88,13 @@ RunStep = Annotated[
     "--step", help="Checkpoint of the run; 0 is before tuning; default: the newest."
   ),
 ]
+Like = Annotated[
+  str | None,
+  typer.Option(
+    help="For a decoder-only network that T5X trained: a checkpoint of another format, "
+    "which has its settings and tokenizer."
+  ),
+]
 StepToRecord = Annotated[
   int | None,
   typer.Option(

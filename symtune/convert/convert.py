@@ -110,11 +110,6 @@ def convert(
       "give another copy with --vocab."
     )
   is_decoder = isinstance(source.config, DecoderConfig)
-  if is_decoder and destination.format is Format.T5X:
-    raise SymtuneError(
-      f"{source.where} is a decoder-only model, whose settings a T5X checkpoint cannot "
-      f"hold. Convert it to {Format.HUGGINGFACE} or {Format.SYMTUNE}."
-    )
   # A weights file holds no tokenizer, and that of a decoder-only model is copied.
   is_weights = destination.format is Format.SYMTUNE
   vocab = None if is_weights or is_decoder else checkpoint_vocab(source)

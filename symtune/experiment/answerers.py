@@ -20,6 +20,7 @@ import numpy as np
 from symtune.convert.load import float_dtype, load_params
 from symtune.convert.source import HF
 from symtune.convert.tokenizer.read import check_rows, read_vocab
+from symtune.data.text.causal_vocab import CausalVocab
 from symtune.data.text.vocab import Vocab, have_same_ids
 from symtune.errors import SymtuneError, did_you_mean
 from symtune.experiment.start import Start, find_start
@@ -297,7 +298,7 @@ def _transformers(
 
 
 def _with_vocab(name: str, start: Start, reader: Reader) -> Reader:
-  """The reader with a vocabulary: the shared one, which has to fit, or the model's own.
+  """The reader with a vocabulary: the model's own, which a shared one has to fit.
 
   Raises:
     SymtuneError: the checkpoint's token ids stand for other pieces, or no vocabulary is
@@ -317,8 +318,11 @@ def _with_vocab(name: str, start: Start, reader: Reader) -> Reader:
   if path is None:  # all that is known of its tokenizer is the size of its table
     check_rows(start.source, reader.vocab, f"the vocabulary of --checkpoint {name}")
     return reader
-  if have_same_ids(read_vocab(path), reader.vocab):
-    return reader
+  own = read_vocab(path)
+  if have_same_ids(own, reader.vocab):
+    # What begins a text and what ends an answer are the checkpoint's own.
+    is_causal = isinstance(own, CausalVocab)
+    return dataclasses.replace(reader, vocab=own) if is_causal else reader
   raise SymtuneError(
     f"--checkpoint {name}: its tokenizer, {path}, is not the one that this experiment "
     "uses, so its answers would be meaningless. Give the checkpoint's own with "

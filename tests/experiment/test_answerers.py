@@ -1,15 +1,18 @@
 """Checkpoints by path, baselines by name; sizes are read from the model."""
 
 import dataclasses
+import json
 import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from family_models import TINY, write_model
 
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.source import open_checkpoint
+from symtune.convert.tokenizer.read import read_vocab
 from symtune.errors import SymtuneError
 from symtune.experiment import answerers
 from symtune.experiment.answerers import BASELINES, open_answerers
@@ -104,6 +107,18 @@ def test_another_tokenizer_beside_the_checkpoint_is_refused(
     open_answerers([str(path)], reader, tmp_path)
   reader = dataclasses.replace(reader, vocab=small_vocab)
   assert open_answerers([str(path)], reader, tmp_path)
+
+
+def test_each_decoder_keeps_its_own_ends_of_an_answer(tmp_path):
+  """A base and its chat model share a tokenizer, but not what ends an answer."""
+  folders = [tmp_path / "base", tmp_path / "chat"]
+  for folder, ends in zip(folders, ([2], [0, 2]), strict=True):
+    folder.mkdir()
+    write_model(folder, TINY, 0.1)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+  shared = Reader(vocab=read_vocab(folders[0] / "tokenizer.json"))
+  opened = open_answerers([str(folder) for folder in folders], shared, None)
+  assert [sorted(o.vocab.end_ids) for o in opened] == [[2], [0, 2]]
 
 
 def test_the_type_is_chosen_at_load(weights, reader, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from family_models import TINY, write_model
 
+from symtune.cli import convert as command
 from symtune.convert.convert import Destination, Format, convert
 from symtune.convert.decoder.folder import DecoderCheckpoint
 from symtune.convert.source import open_checkpoint
@@ -148,13 +149,34 @@ def test_a_run_is_exported_with_tokenizer_and_end_of_text(recipe, finished, tmp_
     np.testing.assert_array_equal(again.tensors[path].read(), tensor.read())
 
 
-def test_a_weights_file_holds_a_decoder_and_t5x_is_refused(finished, tmp_path):
+def test_a_weights_file_holds_a_decoder(finished, tmp_path):
   source = open_checkpoint(finished)
   path = tmp_path / "weights.safetensors"
   convert(source, Destination(path=path, format=Format.SYMTUNE))
   assert open_checkpoint(path).config == source.config
-  with pytest.raises(SymtuneError, match="T5X checkpoint cannot hold"):
-    convert(source, Destination(path=tmp_path / "t5x", format=Format.T5X))
+
+
+def test_t5x_holds_a_decoder_without_its_settings(recipe, finished, tmp_path):
+  source = open_checkpoint(finished)
+  written = convert(source, Destination(path=tmp_path / "t5x", format=Format.T5X))
+  with pytest.raises(SymtuneError, match="--like MODEL"):
+    open_checkpoint(written)
+  folder = tmp_path / "back"
+  like = str(recipe.parent / "model")
+  command.run(
+    str(written),
+    folder,
+    to=None,
+    dtype="float32",
+    vocab=None,
+    step=None,
+    activations=None,
+    like=like,
+  )
+  again = open_checkpoint(folder)
+  assert again.config == source.config
+  for path, tensor in source.tensors.items():
+    np.testing.assert_array_equal(again.tensors[path].read(), tensor.read())
 
 
 def test_results_name_the_model(finished):

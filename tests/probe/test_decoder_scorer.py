@@ -1,7 +1,9 @@
 """ModelScorer on a decoder-only network: prompts that begin alike share a cache."""
 
 import dataclasses
+import gc
 import json
+import weakref
 
 import jax
 import numpy as np
@@ -173,6 +175,28 @@ def test_shared_exemplars_are_read_once_and_change_no_score(model, vocab, items)
     (own,) = alone([item])
     assert own.tokens == score.tokens
     np.testing.assert_allclose(score.log_likelihoods, own.log_likelihoods, **CLOSE)
+
+
+class _CountsPrefixes(_Adds):
+  """Counts the prefixes that are in memory at once."""
+
+  def __init__(self):
+    self.known, self.most = [], 0
+
+  def read_prefix(self, tokens, count, slots):
+    prefix = np.array(float(super().read_prefix(tokens, count, slots)))
+    self.known.append(weakref.ref(prefix))
+    gc.collect()
+    self.most = max(self.most, sum(prefix() is not None for prefix in self.known))
+    return prefix
+
+
+def test_one_prefix_is_kept_at_a_time(vocab, items):
+  asked = [twin for item in items[::4] for twin in _same_exemplars([item] * 3)]
+  model = _CountsPrefixes()
+  assert len(_scorer(model, vocab)(asked)) == len(asked)
+  assert len(model.known) == 6
+  assert model.most == 1
 
 
 def test_a_prompt_that_is_seen_both_ways_shares_nothing(model, vocab, items):

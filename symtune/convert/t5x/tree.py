@@ -1,5 +1,7 @@
 """T5X's parameter trees -> ours: splits scanned layers, infers settings from shapes.
 
+The tree of a decoder-only network is ours; its settings come from another checkpoint.
+
 T5X's `t5` network has the same tree as ours. Its `scalable_t5` network scans over
 layers: one array holds a parameter of all layers, stacked along axis 1, and heads have
 an axis of their own:
@@ -10,13 +12,14 @@ an axis of their own:
 Source: t5x/examples/scalable_t5/network.py (param_scan_axis) and layers.py.
 """
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from symtune.convert.t5x.read import open_t5x
+from symtune.convert.t5x.read import T5XCheckpoint, open_t5x
 from symtune.convert.tensors import LazyTensor, SourceCheckpoint, check_tensors
 from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
@@ -26,6 +29,7 @@ STACKS = ("encoder", "decoder")
 _RELPOS = "relpos_bias/rel_embedding"
 _EMBEDDING = "token_embedder/embedding"
 _LOGITS = "decoder/logits_dense/kernel"
+_DECODER_ONLY = "layers_0/"  # its layers are not below encoder/ or decoder/
 _LAYER = re.compile(r"(?:encoder|decoder)/layers_(\d+)/")
 GATED, PLAIN = ("gelu", "linear"), ("relu",)
 
@@ -202,15 +206,52 @@ def t5x_source(
   """
   opened = open_t5x(path)
   tensors = opened.params
+  if any(name.startswith(_DECODER_ONLY) for name in tensors):
+    raise SymtuneError(
+      f"{opened.where} is of a decoder-only network, whose settings T5X's format does "
+      f"not hold. Convert it first: symtune convert {path} FOLDER --like MODEL, where "
+      "MODEL is a checkpoint of the same network in another format."
+    )
   if is_scanned(tensors):
     tensors = unscan(opened.where, tensors)
   config = infer_config(opened.where, tensors, mlp_activations)
   check_tensors(opened.where, tensors, config)
-  count = len(opened.optimizer)
   return SourceCheckpoint(
     where=opened.where,
     config=config,
     tensors=tensors,
     step=opened.step,
-    left_out=(f"optimizer state, {count} arrays",) if count else (),
+    left_out=_left_out(opened),
   )
+
+
+def t5x_decoder(path: str, like: SourceCheckpoint) -> SourceCheckpoint:
+  """Opens a T5X checkpoint of a decoder-only network.
+
+  Args:
+    path: as `t5x.open_t5x` takes it.
+    like: a checkpoint of the same network, which has its settings and its tokenizer.
+
+  Raises:
+    SymtuneError: `like` is no decoder-only model, or the checkpoint is damaged or of
+      another network; names the tensors that are missing, unknown or misshapen.
+  """
+  if isinstance(like.config, T5Config):
+    raise SymtuneError(
+      f"--like {like.where}: got an encoder-decoder, expected a decoder-only model. "
+      "T5X's checkpoints of encoder-decoders are read without --like."
+    )
+  opened = open_t5x(path)
+  check_tensors(opened.where, opened.params, like.config)
+  return dataclasses.replace(
+    like,
+    where=opened.where,
+    tensors=opened.params,
+    step=opened.step,
+    left_out=_left_out(opened),
+  )
+
+
+def _left_out(opened: T5XCheckpoint) -> tuple[str, ...]:
+  count = len(opened.optimizer)
+  return (f"optimizer state, {count} arrays",) if count else ()

@@ -137,8 +137,8 @@ class CausalVocab:
     return np.asarray(self._encode(text).ids, np.int32)
 
   def encode_label(self, word: str) -> Int[np.ndarray, "tokens"]:
-    """Ids of a label word as it stands after a prompt's cue, with its space."""
-    return self.encode_between(_CUE, f" {word}", "")
+    """Ids of a label word as it stands after a prompt's cue, with one space."""
+    return self.encode_between(_CUE, f" {word.strip()}", "")
 
   def encode_between(
     self, before: str, text: str, after: str

@@ -224,7 +224,7 @@ class CausalTokenizer:
 
   def _word(self, word: str) -> Int[np.ndarray, "_tokens"]:
     """The same ids as the vocabulary's `encode_label`, from memory."""
-    return self._ids(_CUE, f" {word}", "")
+    return self._ids(_CUE, f" {word.strip()}", "")
 
   def _ids(self, *part: str) -> Int[np.ndarray, "_tokens"]:
     """Ids of a text between two others, from memory if it was seen."""

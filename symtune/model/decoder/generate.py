@@ -193,7 +193,7 @@ def _generate(
   logits, cache = extend(
     inputs,
     empty_cache(network.config, batch=batch, slots=length + max_length - 1),
-    places,
+    jnp.where(is_prompt, places, 0),  # a model may have no positions for the padding
     is_token=is_prompt,
     mask=row_mask(None, is_prompt, length=length) if is_both_ways else None,
     select=lengths[:, None] - 1,

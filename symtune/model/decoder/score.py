@@ -131,13 +131,14 @@ def read_prefix(
     The cache of one row.
   """
   places = jnp.arange(tokens.shape[1])[None, :]
+  is_token = places < count
   cache = empty_cache(network.config, batch=1, slots=slots)
   extended: Any = network.apply(
     {"params": params},
     tokens,
     cache,
-    places,
-    is_token=places < count,
+    jnp.where(is_token, places, 0),  # a model may have no positions for the padding
+    is_token=is_token,
     select=jnp.zeros((1, 1), jnp.int32),
     method="extend",
   )

@@ -98,13 +98,13 @@ class DecoderBatches:
     """Batches, prefix by prefix; what has none in common with others comes first."""
     ranked = [q for q in questions if q.kind is AnswerKind.RANK]
     batches = []
-    groups = _by_prefix(ranked)
+    groups, cached = _by_prefix(ranked), _LastPrefix(self._read)
     if self._model.attention is PromptAttention.PREFIX:
       groups = [(np.zeros(0, np.int32), ranked)]  # exemplars see the query, too
     for prefix, group in groups:
       start = len(prefix)
       sizes = [row_length(q.prompt.inputs[start:], self._trees.of(q)) for q in group]
-      rank = functools.partial(self._rank, _Once(lambda p=prefix: self._read(p)), start)
+      rank = functools.partial(self._rank, cached, prefix)
       batches += self._cut(group, sizes, rank, _ROW_STEPS)
     others = [q for q in questions if q.kind is AnswerKind.GENERATE]
     sizes = [len(q.prompt.inputs) for q in others]
@@ -148,12 +148,13 @@ class DecoderBatches:
 
   def _rank(
     self,
-    prefix: "_Once",
-    start: int,
+    cached: "_LastPrefix",
+    prefix: Int[np.ndarray, " start"],
     questions: list[Question],
     rows: int,
     length: int,
   ) -> list[np.ndarray]:
+    start = len(prefix)
     trees = [self._trees.of(question) for question in questions]
     batch = tree_rows(
       [question.prompt.inputs[start:] for question in questions],
@@ -164,7 +165,7 @@ class DecoderBatches:
       nodes=1 << (padded_nodes(trees) - 1).bit_length(),
       attention=self._model.attention,
     )
-    return choice_scores(trees, self._model.score(prefix.value, batch))
+    return choice_scores(trees, self._model.score(cached(prefix), batch))
 
   def _generate(
     self, questions: list[Question], rows: int, length: int
@@ -187,15 +188,20 @@ def answer_ends(vocab: CausalVocab) -> Ends:
   return Ends(vocab.eos_id, (tuple(blank_line.tolist()), *others))
 
 
-class _Once:
-  """A prefix, read when the first of its batches is asked, and not before."""
+class _LastPrefix:
+  """Reads a prefix when it is asked for, and keeps the last one alone in memory."""
 
-  def __init__(self, read: Callable[[], Any]):
+  def __init__(self, read: Callable[[Int[np.ndarray, " start"]], Any]):
     self._read = read
+    self._last: tuple[bytes, Any] | None = None
 
-  @functools.cached_property
-  def value(self) -> Any:
-    return self._read()
+  def __call__(self, prefix: Int[np.ndarray, " start"]) -> Any:
+    """What the network knows of a prefix."""
+    key = prefix.tobytes()
+    if self._last is None or self._last[0] != key:
+      self._last = None  # its memory is free before the next one is read
+      self._last = key, self._read(prefix)
+    return self._last[1]
 
 
 def _by_prefix(

@@ -204,6 +204,9 @@ def test_choices_that_look_alike_and_empty_prompts_are_refused(vocabs):
   alike = _prompt(PromptFormat.Q_A, ("a", "b", "c"), ("caf\u00e9", "cafe\u0301"))
   with pytest.raises(SymtuneError, match="same token ids"):
     CausalTokenizer(vocab).tokenize(alike)
+  spaced = _prompt(PromptFormat.Q_A, ("a", "b", "c"), ("good", " good"))
+  with pytest.raises(SymtuneError, match="same token ids"):
+    CausalTokenizer(vocab).tokenize(spaced)
   empty = Prompt(turns=((" ",),), exemplar_labels=(), choices=("x",), answer=0)
   with pytest.raises(SymtuneError, match="got no text"):
     CausalTokenizer(vocab).tokenize(empty)

@@ -60,6 +60,15 @@ def test_greedy_output_equals_a_loop_over_whole_rows(family, expected):
   assert found.tolist() == expected(network, params)
 
 
+def test_padding_may_exceed_the_positions_that_are_learned(make_family):
+  network, params = make_family("gpt2")
+  padded = np.zeros((3, 32), np.int32)
+  padded[:, : INPUTS.shape[1]] = INPUTS
+  found = _GREEDY(network, params, padded, LENGTHS, NOTHING, MAX_LENGTH)
+  expected = _GREEDY(network, params, INPUTS, LENGTHS, NOTHING, MAX_LENGTH)
+  assert found.tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize("family", ["llama", "qwen2"], indirect=True)
 def test_greedy_output_after_a_prompt_seen_in_both_directions(family, expected):
   causal, params = family

@@ -122,6 +122,22 @@ def test_a_prompt_seen_in_both_directions_scores_as_in_tuning(family, read):
       assert abs(expected - causal) > 1e-4
 
 
+def test_padding_may_exceed_the_positions_that_are_learned(make_family):
+  network, params = make_family("gpt2")  # it has 12 positions
+  prefix, rest, candidates = [5, 6, 7, 8], [3, 4, 2], [[8, 9, 1], [1]]
+  tokens = np.zeros((1, 32), np.int32)
+  tokens[0, :4] = prefix
+  cache = _READ(network, params, jnp.asarray(tokens), jnp.int32(4), 32)
+  trees = [make_tree(candidates)]
+  batch = tree_rows(
+    [np.asarray(rest, np.int32)], trees, start=4, rows=1, length=24, nodes=8
+  )
+  (edges,) = np.asarray(_SCORE(network, params, cache, batch))
+  found = [float(edges[: len(m)][m].sum()) for m in trees[0].members]
+  (expected,) = _score(network, params, prefix, [rest], [candidates])
+  np.testing.assert_allclose(found, expected, **CLOSE)
+
+
 _IDS = st.integers(2, 31)
 _CANDIDATES = st.lists(
   st.lists(_IDS, max_size=3).map(lambda ids: [*ids, 1]), min_size=1, max_size=5
