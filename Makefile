@@ -67,7 +67,7 @@ lint: $(VENV)/dev.stamp  ## ruff, pyright, codespell
 	$(BIN)/codespell
 
 # gpu needs a GPU, and score_decoder a model and rows; train_decoder is long without.
-BENCHMARKS := $(filter-out gpu score_decoder,$(basename $(notdir $(wildcard benchmarks/*.py))))
+BENCHMARKS := $(filter-out gpu kernel_costs score_decoder,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 bench: $(VENV)/hf.stamp  ## run the benchmarks that need no GPU and no files, beside peers
 	for script in $(BENCHMARKS); do $(BIN)/python benchmarks/$$script.py || exit 1; done

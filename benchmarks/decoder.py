@@ -1,11 +1,15 @@
 """A decoder-only model's logits and speed, against Transformers with the same weights.
 
   python benchmarks/decoder.py [FOLDER] [--length 512] [--rows 1] [--repeats 3]
+    [--data ROWS] [--queries 5]
 
 FOLDER is a Transformers model with its tokenizer; without one, a Llama of SmolLM2's
 size with random weights is used. The script compares the logits of a few prompts, whole
 and through the cache, and times the forward pass in float32, with logits for every
 token and for the last one only. The two take turns, and the best time counts.
+
+With --data, which holds the rows of the paper's evaluation tasks, nothing is timed:
+logits and eight greedy tokens are compared after few-shot prompts of these tasks.
 """
 
 import argparse
@@ -30,6 +34,7 @@ from symtune.convert.load import load_params
 from symtune.convert.tensors import LazyTensor, expected_shapes
 from symtune.model.decoder.cache import empty_cache
 from symtune.model.decoder.config import DecoderConfig
+from symtune.model.decoder.generate import NO_TOKEN, Ends, generate_greedy
 from symtune.model.decoder.network import Decoder
 
 PROMPTS = (
@@ -50,6 +55,7 @@ SMOLLM2 = DecoderConfig(
   max_positions=8192,
   logits_via_embedding=True,
 )
+LONGEST, ROUND, GREEDY = 1024, 128, 8  # tokens: prompts, padding, answers
 HAS_PEER = importlib.util.find_spec("transformers") and importlib.util.find_spec(
   "torch"
 )
@@ -96,8 +102,11 @@ class Ours:
     """Reads the folder."""
     checkpoint = read_decoder(folder)
     self.network = Decoder(checkpoint.config)
+    eos, *others = checkpoint.ids.eos or (NO_TOKEN,)
+    self.ends = Ends(eos, tuple((i,) for i in others))
     self.params = load_params(checkpoint)
     self.apply = jax.jit(self.network.apply)
+    self.write = jax.jit(generate_greedy, static_argnums=(0, 4, 5))
     self.extend = jax.jit(functools.partial(self.network.apply, method="extend"))
 
   def logits(self, tokens: np.ndarray, *, only_last: bool = False) -> np.ndarray:
@@ -116,6 +125,12 @@ class Ours:
         {"params": self.params}, tokens[part], cache, places[part]
       )
     return np.asarray(logits)
+
+  def greedy(self, padded: np.ndarray, length: int) -> list[int]:
+    """The most likely tokens after the first `length` of a row, until the end."""
+    lengths = np.asarray([length], np.int32)
+    row = self.write(self.network, self.params, padded, lengths, self.ends, GREEDY)[0]
+    return row[row != NO_TOKEN].tolist()
 
 
 class Theirs:
@@ -137,6 +152,19 @@ class Theirs:
     with torch.inference_mode():
       ids = torch.from_numpy(tokens).long()
       return self.model(ids, logits_to_keep=int(only_last)).logits.numpy()
+
+  def greedy(self, tokens: np.ndarray) -> list[int]:
+    """The most likely tokens after a row, until the model ends."""
+    import torch
+
+    ids = torch.from_numpy(tokens).long()
+    found = self.model.generate(
+      ids,
+      attention_mask=torch.ones_like(ids),
+      max_new_tokens=GREEDY,
+      do_sample=False,
+    )
+    return found[0, ids.shape[1] :].tolist()
 
 
 def best_times(works: list[Callable[[], object]], repeats: int) -> list[float]:
@@ -162,6 +190,52 @@ def compare(ours: Ours, theirs: Theirs, rows: list[np.ndarray]) -> None:
     )
 
 
+def real_prompts(
+  folder: pathlib.Path, data: pathlib.Path, queries: int
+) -> list[np.ndarray]:
+  """Prompts of the evaluation tasks as ids, with two exemplars per class."""
+  from symtune.cards.load import load_suite
+  from symtune.convert.tokenizer.causal import read_causal_vocab
+  from symtune.data.draw.index import Shots
+  from symtune.data.text.symbols import ALL_CATEGORIES, PoolSplit, make_pool
+  from symtune.data.tokens.causal import CausalTokenizer
+  from symtune.probe.ask import Asker, Question
+  from symtune.probe.probe import ProbeSettings
+
+  tokenizer = CausalTokenizer(read_causal_vocab(folder), max_inputs=LONGEST)
+  settings = ProbeSettings(
+    pool=make_pool(PoolSplit.EVALUATION, ALL_CATEGORIES, 50),
+    shots=Shots(minimum=2, maximum=2),
+    max_queries=queries,
+    seeds=(0,),
+  )
+  rows = []
+  for task in load_suite("symbol_tuning_eval", data):
+    asker = Asker("real", task, settings)
+    for query in asker.queries:
+      episode = asker.episode(0, query)
+      asked = Question(setting="real", episode=episode, context=None, prior=None)
+      rows.append(tokenizer.tokenize(asker.item(0, asked).prompt).inputs[None])
+  return rows
+
+
+def compare_real(ours: Ours, theirs: Theirs, rows: list[np.ndarray]) -> None:
+  """Prints the largest difference of logits, and how many greedy answers are equal."""
+  differences, same = [], 0
+  for tokens in rows:
+    length = tokens.shape[1]
+    padded = np.zeros((1, -(-length // ROUND) * ROUND), np.int32)  # compiled per length
+    padded[:, :length] = tokens
+    found = ours.logits(padded)[:, :length]
+    differences.append(np.abs(found - theirs.logits(tokens)).max())
+    same += ours.greedy(padded, length) == theirs.greedy(tokens)
+  lengths = sorted(tokens.shape[1] for tokens in rows)
+  print(
+    f"{len(rows)} prompts of {lengths[0]} to {lengths[-1]} tokens: largest difference "
+    f"of logits {max(differences):.1e}; up to {GREEDY} greedy tokens equal after {same}"
+  )
+
+
 def main() -> None:
   """Compares, then times."""
   parser = argparse.ArgumentParser(description=__doc__)
@@ -169,9 +243,15 @@ def main() -> None:
   parser.add_argument("--length", type=int, default=512)
   parser.add_argument("--rows", type=int, default=1)
   parser.add_argument("--repeats", type=int, default=3)
+  parser.add_argument("--data", type=pathlib.Path)
+  parser.add_argument("--queries", type=int, default=5, help="of each task of --data")
   args = parser.parse_args()
   with model_folder(args.folder) as folder:
     ours = Ours(folder)
+    if args.data is not None:
+      rows = real_prompts(folder, args.data, args.queries)
+      compare_real(ours, Theirs(folder), rows)
+      return
     sides: list[Ours | Theirs] = [ours]
     vocab_size = ours.network.config.vocab_size
     if HAS_PEER:

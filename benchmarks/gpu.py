@@ -11,7 +11,8 @@ be imported, its network does the same work. Then each model of ours scores prom
 The number of rows and what the backward pass recomputes are the first of a short list
 that fits the memory, by the bytes that the backward pass keeps, and then by trying. The
 JSON file is written after every measurement, so a script that is stopped keeps what it
-has; a measurement that the time no longer allows is left out.
+has; a measurement that the time no longer allows is left out. A last step of training
+is profiled: the table names the three kinds of kernels that take most of its time.
 
 MFU is the share of the card's nominal bfloat16 speed. Operations are counted from
 shapes: 6 per parameter of a dense layer and token it is applied to (2 forward, 4
@@ -24,6 +25,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import signal
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -32,6 +34,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from kernel_costs import largest_costs
 
 from symtune.data.batches.batch import lay_out
 from symtune.data.batches.causal_batch import lay_out_sequences
@@ -61,6 +64,7 @@ TRIES = (
   *(("none", 32), ("none", 16), ("minimal", 32), ("none", 8), ("minimal", 16)),
   *(("full", 32), ("minimal", 8), ("full", 16), ("none", 4), ("full", 8), ("full", 2)),
 )
+GRACE = 25  # seconds after which a measurement that lasts too long is stopped
 LEAST_SECONDS = {"train": 75, "score": 40}  # that a measurement may take
 LLAMA_1B = DecoderConfig(
   vocab_size=128256,
@@ -185,8 +189,10 @@ def fitting_tries(config: Any, plan: Plan, memory: float) -> Iterator[tuple[Any,
       yield tried, rows
 
 
-def train_seconds(network: Any, config: Any, plan: Plan, rows: int) -> float:
-  """Seconds per step after those that compile."""
+def train_seconds(
+  network: Any, config: Any, plan: Plan, rows: int
+) -> tuple[float, list[str]]:
+  """Seconds per step after those that compile, and its three largest costs."""
   settings = OptimSettings(learning_rate=1e-3)
   params = draw_params(config)
   optimizer = make_optimizer(settings, params)
@@ -205,7 +211,7 @@ def train_seconds(network: Any, config: Any, plan: Plan, rows: int) -> float:
     held.append(state)
     return metrics.loss_nats
 
-  return seconds_of(run, plan.seconds)
+  return seconds_of(run, plan.seconds), largest_costs(run)
 
 
 def seconds_of(run: Callable[[], Any], budget: float) -> float:
@@ -234,16 +240,18 @@ def draw_params(config: Any) -> Any:
 
 
 def measure_training(
-  name: str, side: str, plan: Plan, memory: float, peak: float | None
+  name: str, side: str, plan: Plan, memory: float, peak: float | None, end: float
 ) -> dict[str, Any]:
-  """A row of the table: the first try that fits."""
+  """A row of the table: the first try that fits, if it is begun before `end`."""
   config = plan.models[name]
   for tried, rows in fitting_tries(config, plan, memory):
+    if time.monotonic() > end:
+      return {"measured": f"train {name}, {side}", "error": "no time left"}
     if side == "t5x" and tried.remat_policy != "none":
       continue  # this network of T5X recomputes nothing
     network = make_network(tried) if side == "symtune" else t5x_network(tried)
     try:
-      seconds = train_seconds(network, tried, plan, rows)
+      seconds, costs = train_seconds(network, tried, plan, rows)
     except jax.errors.JaxRuntimeError as error:
       if "RESOURCE_EXHAUSTED" not in str(error):
         raise
@@ -265,6 +273,7 @@ def measure_training(
       "tokens_per_second": rows * slots / seconds,
       "tflops": flops / seconds / 1e12,
       "mfu": flops / seconds / peak if peak else None,
+      "largest_costs": costs,
     }
   return {"measured": f"train {name}, {side}", "error": "nothing fits the memory"}
 
@@ -314,10 +323,16 @@ def has_t5x() -> bool:
 
 
 def measurements(
-  plan: Plan, memory: float, peak: float | None, with_t5x: bool
+  plan: Plan, memory: float, peak: float | None, end: float, with_t5x: bool
 ) -> Iterator[tuple[str, str, Callable[[], dict[str, Any]]]]:
   """Kind, name and work of each measurement, the most wanted first."""
-  train = functools.partial(measure_training, plan=plan, memory=memory, peak=peak)
+  train = functools.partial(
+    measure_training,
+    plan=plan,
+    memory=memory,
+    peak=peak,
+    end=end - LEAST_SECONDS["train"],
+  )
   for name in plan.models:
     yield "train", name, functools.partial(train, name, "symtune")
   for name, config in plan.models.items():
@@ -337,6 +352,8 @@ def show(row: dict[str, Any]) -> None:
   mfu += f", MFU {row['mfu']:.1%}" if row.get("mfu") else ""
   about = f"{row['rows']} rows" + (f", remat {row['remat']}" if "remat" in row else "")
   print(f"{row['measured']:28} {speed:10.1f} {unit}{mfu} ({about})", flush=True)
+  if "largest_costs" in row:
+    print(f"{'':28} most time: {'; '.join(row['largest_costs'])}", flush=True)
 
 
 def main() -> None:
@@ -346,7 +363,9 @@ def main() -> None:
   parser.add_argument("--minutes", type=float, default=7.5)
   parser.add_argument("--rehearse", action="store_true", help="tiny shapes, any device")
   args = parser.parse_args()
-  end = time.monotonic() + 60 * args.minutes
+  end = time.monotonic() + (60 * args.minutes if not args.rehearse else 3600)
+  if not args.rehearse:  # the file has what was measured until then
+    signal.alarm(round(60 * args.minutes) + GRACE)
   device = jax.devices()[0]
   if device.platform == "cpu" and not args.rehearse:
     parser.error("no GPU was found; --rehearse runs tiny shapes on a CPU")
@@ -361,8 +380,8 @@ def main() -> None:
     "results": [],
   }
   print(f"{device.device_kind}, {memory / 1e9:.0f} GB, jax {jax.__version__}")
-  for kind, name, work in measurements(plan, memory, peak, has_t5x()):
-    if not args.rehearse and end - time.monotonic() < LEAST_SECONDS[kind]:
+  for kind, name, work in measurements(plan, memory, peak, end, has_t5x()):
+    if end - time.monotonic() < LEAST_SECONDS[kind]:
       row = {"measured": f"{kind} {name}", "error": "no time left"}
     else:
       try:

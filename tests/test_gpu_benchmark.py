@@ -30,4 +30,5 @@ def test_the_rehearsal_measures_everything(tmp_path):
     *("score t5_tiny, symtune", "score llama_tiny, symtune"),
   }
   assert min(speeds.values()) > 0
-  assert all(row["tflops"] > 0 for row in results if "tflops" in row)
+  trained = [row for row in results if "tflops" in row]
+  assert all(row["tflops"] > 0 and len(row["largest_costs"]) == 3 for row in trained)

@@ -101,7 +101,7 @@ class T5XDecoder(nn.Module):
     return self.network(tokens, segments, positions, is_prefix)
 
   def _check_attention(self, *, is_causal: bool) -> None:
-    wanted = self.config.attention
+    wanted = PromptAttention(self.config.attention)
     # T5X makes parameters without saying what is a prompt.
     if self.is_initializing() or (wanted is PromptAttention.CAUSAL) == is_causal:
       return
