@@ -246,6 +246,8 @@ def main() -> None:
   parser.add_argument("--data", type=pathlib.Path)
   parser.add_argument("--queries", type=int, default=5, help="of each task of --data")
   args = parser.parse_args()
+  if args.data is not None and not (args.folder and HAS_PEER):
+    parser.error("--data needs FOLDER, and Transformers to compare with")
   with model_folder(args.folder) as folder:
     ours = Ours(folder)
     if args.data is not None:

@@ -24,11 +24,11 @@ def largest_costs(run: Callable[[], Any], count: int = 3) -> list[str]:
     if event.get("name") == "thread_name"
   }
   # A GPU's kernels are on its streams; other lines repeat them under other names.
-  kind = "Stream" if any(name.startswith("Stream") for name in lines.values()) else "tf"
+  kind = "tf" if jax.default_backend() == "cpu" else "Stream"
   times: collections.Counter[str] = collections.Counter()
   for event in events:
     where = (event.get("pid"), event.get("tid"))
     if event.get("ph") == "X" and lines.get(where, "").startswith(kind):
       times[event["name"].rstrip("0123456789._")] += event["dur"]
   total = sum(times.values())
-  return [f"{name} {time / total:.0%}" for name, time in times.most_common(count)]
+  return [f"{name[:60]} {time / total:.0%}" for name, time in times.most_common(count)]

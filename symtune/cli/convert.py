@@ -23,6 +23,7 @@ from symtune.convert.tokenizer.read import check_rows, read_vocab, vocab_file
 from symtune.data.text.vocab import SentencePieceVocab, Vocab, have_same_ids
 from symtune.errors import SymtuneError
 from symtune.model.config import T5Config
+from symtune.model.decoder.config import DecoderConfig
 
 
 def run(
@@ -41,7 +42,17 @@ def run(
   destination = Destination(path=dest, format=_format(to, dest), dtype=dtype, step=step)
   names = None if activations is None else activations.split(",")
   if like is not None:
-    _convert(t5x_decoder(source, open_checkpoint(like)), destination, vocab)
+    if activations is not None:
+      raise SymtuneError(
+        "--activations is for encoder-decoders, and --like for decoder-only models: "
+        "give one of the two."
+      )
+    model = open_checkpoint(like)
+    opened, config = t5x_decoder(source, model), model.config
+    assert isinstance(config, DecoderConfig), "t5x_decoder refuses others"
+    about = f"those of {model.where}, with {config.attention} attention"
+    console.print(f"settings and tokenizer: {about}", soft_wrap=True)
+    _convert(opened, destination, vocab)
     return
   file = find_gguf(source)
   if file is None:
@@ -109,7 +120,7 @@ def _notes(
     yield (
       "T5X's format does not hold the settings of a decoder-only model: what T5X makes "
       "of this checkpoint is read with `symtune convert CHECKPOINT FOLDER --like "
-      f"{source.where}`"
+      "MODEL`, where MODEL is the checkpoint that was converted here"
     )
     return
   if format_ is Format.T5X and tuple(names) not in (GATED, PLAIN):

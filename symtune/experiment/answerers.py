@@ -298,7 +298,7 @@ def _transformers(
 
 
 def _with_vocab(name: str, start: Start, reader: Reader) -> Reader:
-  """The reader with a vocabulary: the model's own, which a shared one has to fit.
+  """The reader with a vocabulary: the shared one, which has to fit, or the model's own.
 
   Raises:
     SymtuneError: the checkpoint's token ids stand for other pieces, or no vocabulary is
@@ -320,9 +320,10 @@ def _with_vocab(name: str, start: Start, reader: Reader) -> Reader:
     return reader
   own = read_vocab(path)
   if have_same_ids(own, reader.vocab):
-    # What begins a text and what ends an answer are the checkpoint's own.
-    is_causal = isinstance(own, CausalVocab)
-    return dataclasses.replace(reader, vocab=own) if is_causal else reader
+    shared = reader.vocab
+    if isinstance(own, CausalVocab) and isinstance(shared, CausalVocab):
+      shared = shared.with_ends(own.end_ids)  # a chat model ends its turns
+    return dataclasses.replace(reader, vocab=shared)
   raise SymtuneError(
     f"--checkpoint {name}: its tokenizer, {path}, is not the one that this experiment "
     "uses, so its answers would be meaningless. Give the checkpoint's own with "

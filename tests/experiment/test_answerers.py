@@ -116,9 +116,11 @@ def test_each_decoder_keeps_its_own_ends_of_an_answer(tmp_path):
     folder.mkdir()
     write_model(folder, TINY, 0.1)
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
-  shared = Reader(vocab=read_vocab(folders[0] / "tokenizer.json"))
-  opened = open_answerers([str(folder) for folder in folders], shared, None)
+  shared = read_vocab(folders[0] / "tokenizer.json")
+  names = [str(folder) for folder in folders]
+  opened = open_answerers(names, Reader(vocab=shared), None)
   assert [sorted(o.vocab.end_ids) for o in opened] == [[2], [0, 2]]
+  assert {o.vocab.fingerprint for o in opened} == {shared.fingerprint}
 
 
 def test_the_type_is_chosen_at_load(weights, reader, tmp_path, monkeypatch):

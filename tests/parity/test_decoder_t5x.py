@@ -1,13 +1,20 @@
 """T5X's DecoderOnlyModel trains the decoder-only network as we do: twenty steps."""
 
 import json
+import os
+import subprocess
+import sys
 
 import family_tokenizers
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from family_models import TINY, write_model
 
+from symtune.convert.convert import Destination, Format, convert
+from symtune.convert.source import open_checkpoint
+from symtune.convert.t5x.tree import t5x_decoder
 from symtune.data.batches.causal_batch import lay_out_sequences
 from symtune.data.batches.packing import PackedRow
 from symtune.errors import SymtuneError
@@ -185,3 +192,65 @@ def test_generation_is_refused(t5x):
   row = jnp.ones((1, 4), jnp.int32)
   with pytest.raises(SymtuneError, match="symtune probe --checkpoint"):
     T5XDecoder(make_config("causal")).init(jax.random.key(0), row, row, decode=True)
+
+
+RUN = """
+from __gin__ import dynamic_registration
+
+from symtune.bridges import seqio_causal
+from symtune.model.decoder import config
+from t5x import utils
+
+include 'runs/t5x_decoder_train.gin'
+
+DECODER_VOCAB = '{folder}'
+INITIAL_CHECKPOINT_PATH = '{start}'
+MODEL_DIR = '{out}'
+TASK_FEATURE_LENGTHS = {{'inputs': 224, 'targets': 32}}
+TRAIN_STEPS = 2
+BATCH_SIZE = 2
+seqio_causal.register_causal_task.suite = 'microworld_train'
+config.DecoderConfig:
+  vocab_size = 512
+  emb_dim = 16
+  num_layers = {layers}
+  num_heads = 2
+  num_kv_heads = 1
+  head_dim = 8
+  mlp_dim = 16
+  max_positions = 512
+  logits_via_embedding = True
+utils.SaveCheckpointConfig.period = 2
+"""
+
+
+def run_t5x(tmp_path, folder, start, *, layers):
+  file = tmp_path / f"{layers}.gin"
+  out = tmp_path / f"out{layers}"
+  file.write_text(RUN.format(folder=folder, start=start, out=out, layers=layers))
+  command = [sys.executable, "-m", "symtune", "t5x", "train", f"--gin_file={file}"]
+  environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+  environment.pop("XLA_FLAGS", None)
+  done = subprocess.run(command, env=environment, capture_output=True, text=True)
+  return out / "checkpoint_2", done
+
+
+def test_t5x_starts_from_a_folder_and_what_it_trains_is_read(t5x, tmp_path):
+  folder = tmp_path / "model"
+  folder.mkdir()
+  write_model(folder, TINY, 0.1)
+  source = open_checkpoint(folder)
+  start = convert(source, Destination(path=tmp_path / "start", format=Format.T5X))
+  trained, done = run_t5x(tmp_path, folder, start, layers=1)
+  assert done.returncode == 0, done.stderr[-4000:]
+  found = t5x_decoder(str(trained), source)
+  assert (found.step, found.config) == (2, TINY)
+  moved = [
+    float(np.abs(tensor.read() - found.tensors[path].read()).max())
+    for path, tensor in source.tensors.items()
+  ]
+  assert 0 < max(moved) < 0.1  # near its start, not at random numbers
+  _, refused = run_t5x(tmp_path, folder, start, layers=2)
+  assert refused.returncode != 0
+  assert "layers_1/attention" in refused.stderr
+  assert "is missing" in refused.stderr

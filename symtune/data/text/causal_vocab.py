@@ -6,6 +6,7 @@ at the end of a text. So a part of a prompt is tokenized together with what stan
 around it, and the ids of the surroundings are cut off (`CausalVocab.encode_between`).
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -83,7 +84,10 @@ class CausalVocab:
     self.eos_id, self.bos_id = eos_id, bos_id
     self.end_ids = tuple(dict.fromkeys((eos_id, *end_ids)))
     ids = self._tokenizer.get_vocab()
-    self.num_ids = 1 + max(self._reachable(ids.values()), default=-1)
+    text_ids = self._text_ids(ids.values())
+    self._num_text_ids = 1 + max(text_ids, default=-1)
+    control = (i for i in (self.eos_id, self.bos_id) if i is not None)
+    self.num_ids = max(self._num_text_ids, *(1 + i for i in control))
     self.size = -(-self.num_ids // _SIZE_MULTIPLE) * _SIZE_MULTIPLE
     self.unk_id = ids.get(content["model"].get("unk_token") or "", -1)
     defines = f"{eos_id} {bos_id} {text}"
@@ -91,11 +95,10 @@ class CausalVocab:
     self._check_ids()
     self._check_control_tokens()
 
-  def _reachable(self, ids: Iterable[int]) -> set[int]:
-    """The ids that texts turn into, BOS and EOS."""
+  def _text_ids(self, ids: Iterable[int]) -> set[int]:
+    """The ids that texts turn into."""
     added = self._tokenizer.get_added_tokens_decoder()
-    control = {i for i, token in added.items() if token.special}
-    return ({*ids} - control) | {i for i in (self.eos_id, self.bos_id) if i is not None}
+    return {*ids} - {i for i, token in added.items() if token.special}
 
   def _check_ids(self) -> None:
     for name, i in (("EOS", self.eos_id), ("BOS", self.bos_id)):
@@ -117,6 +120,22 @@ class CausalVocab:
           f"{found.pop()}, expected that no text does. Such a tokenizer is not "
           "supported."
         )
+
+  def has_same_ids(self, other: "CausalVocab") -> bool:
+    """Whether texts turn into the same ids with the same BOS.
+
+    What ends a text may differ, as between a model and the chat model made of it.
+    """
+    if (self.bos_id, self._num_text_ids) != (other.bos_id, other._num_text_ids):
+      return False
+    ids = range(self._num_text_ids)
+    return self.pieces(ids) == other.pieces(ids)
+
+  def with_ends(self, ids: Iterable[int]) -> "CausalVocab":
+    """The same vocabulary, where these ids end an answer, too."""
+    changed = copy.copy(self)
+    changed.end_ids = tuple(dict.fromkeys((*self.end_ids, *ids)))
+    return changed
 
   def __getstate__(self) -> dict[str, Any]:
     """The tokenizer as JSON, which another process reads."""

@@ -14,6 +14,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from symtune.bounded import read_bytes
 from symtune.data.text.added_tokens import AddedToken, AddedTokens
+from symtune.data.text.causal_vocab import CausalVocab
 from symtune.errors import SymtuneError
 
 # T5 adds 100 sentinels above its 32,000 pieces and pads the embedding to a multiple of
@@ -306,6 +307,8 @@ def have_same_ids(left: Vocab, right: Vocab) -> bool:
   """Whether every id stands for the same piece in both, whatever their files."""
   if left.fingerprint == right.fingerprint:
     return True
+  if isinstance(left, CausalVocab) and isinstance(right, CausalVocab):
+    return left.has_same_ids(right)
   if left.num_ids != right.num_ids or _added(left) != _added(right):
     return False
   return left.pieces(range(left.num_ids)) == right.pieces(range(right.num_ids))

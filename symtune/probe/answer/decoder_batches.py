@@ -74,7 +74,7 @@ class DecoderBatches:
   """Batches of prompts behind their prefix, which depend on the questions alone.
 
   Attributes:
-    stops: tokens that end a generated answer, besides EOS; an answer depends on them.
+    stops: tokens that end a generated answer, EOS first; an answer depends on them.
   """
 
   def __init__(
@@ -92,7 +92,7 @@ class DecoderBatches:
     self._tokens_per_batch = tokens_per_batch
     self._trees = Trees()
     self._ends = answer_ends(tokenizer.vocab)
-    self.stops = self._ends.stops
+    self.stops = ((self._ends.eos_id,), *self._ends.stops)
 
   def __call__(self, questions: Sequence[Question]) -> list[Batch]:
     """Batches, prefix by prefix; what has none in common with others comes first."""

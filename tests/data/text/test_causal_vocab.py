@@ -116,6 +116,19 @@ def test_a_copy_in_another_process_is_equal(vocabs, family):
   assert isinstance(vocab, Vocab)
 
 
+def test_another_eos_keeps_the_ids_and_another_bos_does_not():
+  content = family_tokenizers.make_content("smollm2")
+  control = [t["id"] for t in content["added_tokens"] if t["special"]]
+  first, second = (CausalVocab(content, where="", eos_id=i) for i in control[:2])
+  assert first.fingerprint != second.fingerprint
+  assert have_same_ids(first, second)
+  begun = CausalVocab(content, where="", eos_id=control[0], bos_id=control[1])
+  assert not have_same_ids(first, begun)
+  both = first.with_ends(second.end_ids)
+  assert both.end_ids == (control[0], control[1])
+  assert first.end_ids == (control[0],)
+
+
 def test_the_fingerprint_covers_pieces_and_control_tokens(vocabs):
   content = family_tokenizers.make_content("smollm2")
   same = {name: content[name] for name in reversed(content)}  # other order of keys
