@@ -11,8 +11,8 @@ be imported, its network does the same work. Then each model of ours scores prom
 The number of rows and what the backward pass recomputes are the first of a short list
 that fits the memory, by the bytes that the backward pass keeps, and then by trying. The
 JSON file is written after every measurement, so a script that is stopped keeps what it
-has; a measurement that the time no longer allows is left out. A last step of training
-is profiled: the table names the three kinds of kernels that take most of its time.
+has; a measurement that the time no longer allows is left out. One step of each training
+is profiled, and the three kinds of kernels that take most of its time are named.
 
 MFU is the share of the card's nominal bfloat16 speed. Operations are counted from
 shapes: 6 per parameter of a dense layer and token it is applied to (2 forward, 4
@@ -321,10 +321,10 @@ def has_t5x() -> bool:
   """Whether T5X's network can be imported here."""
   try:
     import t5x.examples.t5.network  # noqa: F401
+    return True
   except Exception as error:  # its dependencies fail in many ways
     print(f"T5X is left out: {error!r:.200}")
     return False
-  return True
 
 
 def measurements(
