@@ -261,8 +261,7 @@ def measure_training(
       if "RESOURCE_EXHAUSTED" not in str(error):
         raise
       continue
-    slots = plan.input_length
-    slots += 0 if isinstance(config, DecoderConfig) else plan.target_length
+    targets = 0 if isinstance(config, DecoderConfig) else plan.target_length
     batches = types.SimpleNamespace(
       batch_size=rows, input_length=plan.input_length, target_length=plan.target_length
     )
@@ -275,7 +274,7 @@ def measure_training(
       "remat": tried.remat_policy,
       "rows": rows,
       "seconds": seconds,
-      "tokens_per_second": rows * slots / seconds,
+      "tokens_per_second": rows * (plan.input_length + targets) / seconds,
       "tflops": flops / seconds / 1e12,
       "mfu": flops / seconds / peak if peak else None,
       "largest_costs": costs,
