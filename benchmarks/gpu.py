@@ -320,6 +320,7 @@ def has_t5x() -> bool:
   """Whether T5X's network can be imported here."""
   try:
     import t5x.examples.t5.network  # noqa: F401
+
     return True
   except Exception as error:  # its dependencies fail in many ways
     print(f"T5X is left out: {error!r:.200}")
