@@ -304,7 +304,10 @@ def _own_sentinels(model: sentencepiece.SentencePieceProcessor) -> dict[str, int
 
 
 def have_same_ids(left: Vocab, right: Vocab) -> bool:
-  """Whether every id stands for the same piece in both, whatever their files."""
+  """Whether every id stands for the same piece in both, whatever their files.
+
+  Of decoder-only models, both also put the same BOS before a text.
+  """
   if left.fingerprint == right.fingerprint:
     return True
   if isinstance(left, CausalVocab) and isinstance(right, CausalVocab):
