@@ -296,8 +296,9 @@ def measure_scoring(name: str, plan: Plan) -> dict[str, Any]:
       list(inputs),
       trees,
       start=0,
-      rows=plan.prompts,
-      length=row_length(inputs[0], tree),
+      row_of=range(plan.prompts),
+      shape=(plan.prompts, row_length(inputs[0], tree)),
+      prompts=plan.prompts,
       nodes=nodes,
     )
     prefix = empty_cache(config, batch=1, slots=0)

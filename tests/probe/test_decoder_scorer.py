@@ -5,6 +5,8 @@ import gc
 import json
 import weakref
 
+import hypothesis
+import hypothesis.strategies as st
 import jax
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from symtune.data.tokens.causal import CausalTokenizer
 from symtune.model.decoder.config import DecoderConfig, PromptAttention
 from symtune.model.decoder.network import Decoder, init_params
 from symtune.probe.answer.cache import MemoryCache
-from symtune.probe.answer.decoder_batches import padded_length
+from symtune.probe.answer.decoder_batches import fill_rows, padded_length
 from symtune.probe.answer.model_scorer import ModelScorer
 from symtune.probe.answer.native_decoder import NativeDecoder
 from symtune.probe.probe import AnswerKind, ProbeSettings
@@ -130,14 +132,14 @@ class _Spy:
   def __init__(self, model):
     self._model = model
     self.identity, self.attention = model.identity, PromptAttention.CAUSAL
-    self.prefixes, self.rows, self.shapes = [], 0, []
+    self.prefixes, self.prompts, self.shapes = [], 0, []
 
   def read_prefix(self, tokens, count, slots):
     self.prefixes.append(count)
     return self._model.read_prefix(tokens, count, slots)
 
   def score(self, prefix, rows):
-    self.rows += int((rows.positions.max(axis=1) > 0).sum())
+    self.prompts += int((rows.edge_tokens.max(axis=1) > 0).sum())
     self.shapes.append(rows.tokens.shape)
     return self._model.score(prefix, rows)
 
@@ -147,7 +149,7 @@ class _Spy:
 
 
 class _Adds:
-  """Scores an edge by its token, the row's tokens and the prefix."""
+  """Scores an edge by its token, the last token of its prompt and the prefix."""
 
   identity, attention = "adds", PromptAttention.CAUSAL
 
@@ -156,7 +158,8 @@ class _Adds:
     return int(tokens[:, :count].sum())
 
   def score(self, prefix, rows):
-    return -(rows.edge_tokens + rows.tokens.sum(axis=1)[:, None] + prefix) * 1e-3
+    last = rows.tokens.reshape(-1)[rows.places[:, :1]]
+    return -(rows.edge_tokens + last + prefix) * 1e-3
 
   def generate(self, inputs, lengths, ends, max_length):
     raise AssertionError("nothing is generated")
@@ -169,7 +172,8 @@ def test_shared_exemplars_are_read_once_and_change_no_score(model, vocab, items)
   tokenizer = CausalTokenizer(vocab)
   start = tokenizer.tokenize(asked[0].prompt).query_start
   assert spy.prefixes == [start]
-  assert spy.rows == len(asked)
+  assert spy.prompts == len(asked)
+  assert sum(rows for rows, _ in spy.shapes) < len(asked)  # short ones share a row
   alone = _scorer(NativeDecoder(*model), vocab)
   for item, score in zip(asked[:3], shared, strict=False):
     (own,) = alone([item])
@@ -344,3 +348,38 @@ def test_lengths_are_few(tokens, steps, length):
 )
 def test_lengths_may_be_coarse(tokens, length):
   assert padded_length(tokens, 16, 64) == length
+
+
+@pytest.mark.parametrize(
+  ("sizes", "most", "row_of", "rows"),
+  [
+    ([100], 8, [0], 1),
+    ([60, 50, 40], 8, [0, 0, 0], 1),  # 150 tokens: the whole of a row
+    ([90, 80, 75], 8, [0, 1], 2),  # a fourth row would be empty
+    ([90, 80, 75, 76], 8, [0, 1, 2, 3], 4),
+    ([90, 80, 75, 76], 1, [0], 1),
+    ([90] * 7, 8, [0, 1, 2, 3, 4, 5, 6], 8),  # one row of eight is empty
+    ([90] * 5, 8, [0, 1, 2, 3], 4),
+    ([150] * 2, 8, [0, 1], 2),
+  ],
+)
+def test_rows_are_filled_in_order(sizes, most, row_of, rows):
+  assert fill_rows(sizes, 150, most) == (row_of, rows)
+
+
+@hypothesis.given(
+  sizes=st.lists(st.integers(1, 256), min_size=1, max_size=60),
+  length=st.integers(256, 300),
+  most=st.integers(1, 40),
+)
+def test_filled_rows_hold_their_prompts(sizes, length, most):
+  row_of, rows = fill_rows(sizes, length, most)
+  assert 1 <= rows <= most
+  assert rows.bit_count() == 1
+  assert row_of
+  assert row_of == sorted(row_of)
+  assert row_of[-1] < rows
+  held = [0] * rows
+  for size, row in zip(sizes, row_of, strict=False):
+    held[row] += size
+  assert max(held) <= length

@@ -16,10 +16,12 @@ rows. Without a common start the cache has no slots.
                1 1 1 1
                1 1 1   1
                1 1       1
-  places       1 2 3 4 5      of the nodes in the row
+  places       1 2 3 4 5      of the nodes among the tokens of all rows
 
-Logits are computed at the nodes alone, and for a few rows at a time: with 262,144 ids,
-those of a whole batch would take more memory than the network.
+Short prompts may share a row, one behind another; they do not see each other.
+
+Logits are computed at the nodes alone, and for a few prompts at a time: with 262,144
+ids, those of a whole batch would take more memory than the network.
 """
 
 from collections.abc import Sequence
@@ -49,9 +51,9 @@ class TreeRows(NamedTuple):
   tokens: Int[np.ndarray, "rows length"]
   positions: Int[np.ndarray, "rows length"]
   visible: Bool[np.ndarray, "rows length length"]
-  places: Int[np.ndarray, "rows nodes"]
-  edge_nodes: Int[np.ndarray, "rows edges"]
-  edge_tokens: Int[np.ndarray, "rows edges"]
+  places: Int[np.ndarray, "prompts nodes"]
+  edge_nodes: Int[np.ndarray, "prompts edges"]
+  edge_tokens: Int[np.ndarray, "prompts edges"]
 
 
 def tree_rows(
@@ -59,8 +61,9 @@ def tree_rows(
   trees: Sequence[TokenTree],
   *,
   start: int,
-  rows: int,
-  length: int,
+  row_of: Sequence[int],
+  shape: tuple[int, int],
+  prompts: int,
   nodes: int,
   attention: PromptAttention = PromptAttention.CAUSAL,
 ) -> TreeRows:
@@ -70,8 +73,10 @@ def tree_rows(
     rests: What follows the prefix in each prompt; at least one token each.
     trees: The candidates of each prompt.
     start: Tokens of the prefix.
-    rows: Rows to pad to; at least as many as there are prompts.
-    length: Tokens of a row to pad to; at least `row_length` of each prompt.
+    row_of: The row of each prompt, where it stands behind those before it.
+    shape: Rows, and tokens to pad each to; a row has room for the `row_length` of
+      its prompts together.
+    prompts: Prompts to pad to; at least as many as there are.
     nodes: Nodes to pad to, at least `padded_nodes(trees)`.
     attention: What a prompt's tokens attend to. With PREFIX nothing can stand in the
       cache, because its tokens would have to see the rest of the prompt.
@@ -79,23 +84,27 @@ def tree_rows(
   Returns:
     The rows.
   """
-  padded = batch_trees(trees, rows, nodes)
-  tokens, positions, places = (
-    np.zeros((rows, size), np.int32) for size in (length, length, nodes)
-  )
+  rows, length = shape
+  padded = batch_trees(trees, prompts, nodes)
+  tokens, positions = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+  places = np.zeros((prompts, nodes), np.int32)
   visible = np.broadcast_to(np.eye(length, dtype=bool), (rows, length, length)).copy()
-  for row, (rest, tree) in enumerate(zip(rests, trees, strict=True)):
-    root, end = len(rest) - 1, row_length(rest, tree)
-    tokens[row, : root + 1] = rest
+  used = [0] * rows
+  for prompt, (row, rest, tree) in enumerate(zip(row_of, rests, trees, strict=True)):
+    first = used[row]
+    root, end = first + len(rest) - 1, first + row_length(rest, tree)
+    used[row] = end
+    tokens[row, first : root + 1] = rest
     tokens[row, root + 1 : end] = tree.tokens[1:]
-    positions[row, :root] = start + np.arange(root)
-    positions[row, root:end] = start + root + tree.depths
-    visible[row, :root, :root] = np.tri(root, dtype=bool)
-    visible[row, root:end, :root] = True
+    positions[row, first:root] = start + np.arange(root - first)
+    positions[row, root:end] = start + root - first + tree.depths
+    visible[row, first:root, first:root] = np.tri(root - first, dtype=bool)
+    visible[row, root:end, first:root] = True
     visible[row, root:end, root:end] = tree.visible
     if attention is PromptAttention.PREFIX:
-      visible[row, : root + 1, : root + 1] = True
-    places[row] = np.minimum(root + np.arange(nodes), length - 1)
+      visible[row, first : root + 1, first : root + 1] = True
+    in_row = np.minimum(root + np.arange(nodes), length - 1)
+    places[prompt] = row * length + in_row
   return TreeRows(
     tokens=tokens,
     positions=positions,
@@ -147,8 +156,8 @@ def read_prefix(
 
 def score_rows(
   network: Decoder, params: Params, prefix: Cache, rows: TreeRows
-) -> Float32[Array, "rows edges"]:
-  """Computes log p(token) of each edge of each row. Pure; may be jitted.
+) -> Float32[Array, "prompts edges"]:
+  """Computes log p(token) of each edge of each prompt. Pure; may be jitted.
 
   The score of a candidate is the sum over its edges (`TokenTree.members`).
 
@@ -170,13 +179,13 @@ def score_rows(
     method="branch",
   )
   assert isinstance(vectors, jax.Array)
-  at_nodes = jnp.take_along_axis(vectors, rows.places[:, :, None], axis=1)
+  at_nodes = vectors.reshape(-1, vectors.shape[-1])[rows.places]
 
-  def score(part: tuple[Any, ...]) -> Float32[Array, "_rows edges"]:
+  def score(part: tuple[Any, ...]) -> Float32[Array, "_prompts edges"]:
     return _edge_scores(network, params, *part)
 
   count, nodes = rows.places.shape
-  size = _rows_at_once(count, nodes * network.config.vocab_size)
+  size = _prompts_at_once(count, nodes * network.config.vocab_size)
   parts = (at_nodes, rows.edge_nodes, rows.edge_tokens)
   if size == count:
     return score(parts)
@@ -187,20 +196,20 @@ def score_rows(
 def _edge_scores(
   network: Decoder,
   params: Params,
-  vectors: Float[Array, "rows nodes embed"],
-  edge_nodes: Int[Array, "rows edges"],
-  edge_tokens: Int[Array, "rows edges"],
-) -> Float32[Array, "rows edges"]:
+  vectors: Float[Array, "prompts nodes embed"],
+  edge_nodes: Int[Array, "prompts edges"],
+  edge_tokens: Int[Array, "prompts edges"],
+) -> Float32[Array, "prompts edges"]:
   logits = network.apply({"params": params}, vectors, method="logits")
   assert isinstance(logits, jax.Array)
   norms = jax.scipy.special.logsumexp(logits, axis=-1)
-  row = jnp.arange(len(logits))[:, None]
-  return logits[row, edge_nodes, edge_tokens] - norms[row, edge_nodes]
+  prompt = jnp.arange(len(logits))[:, None]
+  return logits[prompt, edge_nodes, edge_tokens] - norms[prompt, edge_nodes]
 
 
-def _rows_at_once(rows: int, logits_per_row: int) -> int:
-  """The largest share of the rows whose logits fit into `_MOST_LOGITS`."""
-  size = rows
-  while size > 1 and (rows % size or size * logits_per_row > _MOST_LOGITS):
+def _prompts_at_once(prompts: int, logits_per_prompt: int) -> int:
+  """The largest share of the prompts whose logits fit into `_MOST_LOGITS`."""
+  size = prompts
+  while size > 1 and (prompts % size or size * logits_per_prompt > _MOST_LOGITS):
     size -= 1
   return size

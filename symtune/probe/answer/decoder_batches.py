@@ -32,8 +32,10 @@ _FEW, _FINE, _COARSE = 32, 16, 64
 # Lengths per doubling: of rows that are ranked, of prompts that are continued, whose
 # programs take four times as long to compile, and of what rows have in common.
 _ROW_STEPS, _WRITTEN_STEPS, _SLOT_STEPS = 16, 4, 2
-# Rows that are shorter, and by more tokens, are no reason to make a batch larger.
-_SIMILAR, _NEAR = 0.75, 64
+_PROMPT_STEPS = 2  # numbers of prompts of a batch, per doubling, too
+_SHARED_ROW = 256  # tokens of a row that shorter prompts share
+# At least this share of a batch's rows is filled, but for a few tokens.
+_FILLED, _NEARLY = 0.75, 64
 _WORD = "a"  # what stands around a blank line
 
 
@@ -55,7 +57,7 @@ class ArrayDecoder(Protocol):
     """Reads `count` tokens that several prompts begin with; 0 slots: none."""
     ...
 
-  def score(self, prefix: Any, rows: TreeRows) -> Float[np.ndarray, "rows edges"]:
+  def score(self, prefix: Any, rows: TreeRows) -> Float[np.ndarray, "prompts edges"]:
     """Log p(token) of each edge, in nats (`model.decoder.score.score_rows`)."""
     ...
 
@@ -102,13 +104,9 @@ class DecoderBatches:
     if self._model.attention is PromptAttention.PREFIX:
       groups = [(np.zeros(0, np.int32), ranked)]  # exemplars see the query, too
     for prefix, group in groups:
-      start = len(prefix)
-      sizes = [row_length(q.prompt.inputs[start:], self._trees.of(q)) for q in group]
-      rank = functools.partial(self._rank, cached, prefix)
-      batches += self._cut(group, sizes, rank, _ROW_STEPS)
+      batches += self._pack(cached, prefix, group)
     others = [q for q in questions if q.kind is AnswerKind.GENERATE]
-    sizes = [len(q.prompt.inputs) for q in others]
-    return [*batches, *self._cut(others, sizes, self._generate, _WRITTEN_STEPS)]
+    return [*batches, *self._pad(others)]
 
   def text(self, ids: Sequence[int]) -> str:
     """The text before the first blank line, or a token that ends an answer."""
@@ -116,28 +114,48 @@ class DecoderBatches:
     ids = list(itertools.takewhile(lambda i: i not in vocab.end_ids, ids))
     return vocab.decode(ids).split(TURN_SEPARATOR)[0].strip()
 
-  def _cut(
+  def _pack(
     self,
+    cached: "_LastPrefix",
+    prefix: Int[np.ndarray, " start"],
     questions: Sequence[Question],
-    sizes: Sequence[int],
-    answer: Callable[[list[Question], int, int], list[np.ndarray]],
-    steps: int,
   ) -> list[Batch]:
-    """Questions in batches, longest first, with the rows and length of each batch."""
-    finest = _COARSE if len(questions) < _FEW else _FINE
-    order = sorted(range(len(questions)), key=lambda i: (-sizes[i], questions[i].key))
-    batches, done = [], 0
-    while done < len(order):
-      length = padded_length(sizes[order[done]], steps, finest)
-      shortest = min(_SIMILAR * length, length - _NEAR)
-      similar = sum(shortest <= sizes[i] for i in order[done:])
-      rows = _count_rows(self._tokens_per_batch // length, max(1, similar))
-      part = [questions[i] for i in order[done : done + rows]]
-      batches.append(
-        Batch(questions=part, answer=functools.partial(answer, part, rows, length))
+    """Ranked questions in batches, longest first, in rows that short ones share."""
+    start, finest = len(prefix), _finest(questions)
+    lengths = {
+      q.key: row_length(q.prompt.inputs[start:], self._trees.of(q)) for q in questions
+    }
+    order = sorted(questions, key=lambda q: (-lengths[q.key], q.key))
+    sizes = [lengths[q.key] for q in order]
+    batches = []
+    while order:
+      shared = min(_SHARED_ROW, sum(sizes))
+      length = padded_length(max(sizes[0], shared), _ROW_STEPS, finest)
+      row_of, rows = fill_rows(sizes, length, self._most_rows(length))
+      taken = len(row_of)
+      part, order, sizes = order[:taken], order[taken:], sizes[taken:]
+      answer = functools.partial(
+        self._rank, cached, prefix, part, row_of, (rows, length)
       )
-      done += rows
+      batches.append(Batch(questions=part, answer=answer))
     return batches
+
+  def _pad(self, questions: Sequence[Question]) -> list[Batch]:
+    """Written questions in batches, longest first, one in each row."""
+    finest = _finest(questions)
+    order = sorted(questions, key=lambda q: (-len(q.prompt.inputs), q.key))
+    batches = []
+    while order:
+      length = padded_length(len(order[0].prompt.inputs), _WRITTEN_STEPS, finest)
+      most = self._most_rows(length)
+      rows = _count_rows([len(q.prompt.inputs) for q in order[:most]], length, most)
+      part, order = order[:rows], order[rows:]
+      answer = functools.partial(self._generate, part, (rows, length))
+      batches.append(Batch(questions=part, answer=answer))
+    return batches
+
+  def _most_rows(self, length: int) -> int:
+    return max(1, self._tokens_per_batch // length)
 
   def _read(self, prefix: Int[np.ndarray, " start"]) -> Any:
     length = padded_length(len(prefix), _ROW_STEPS, _COARSE) if len(prefix) else 0
@@ -151,8 +169,8 @@ class DecoderBatches:
     cached: "_LastPrefix",
     prefix: Int[np.ndarray, " start"],
     questions: list[Question],
-    rows: int,
-    length: int,
+    row_of: list[int],
+    shape: tuple[int, int],
   ) -> list[np.ndarray]:
     start = len(prefix)
     trees = [self._trees.of(question) for question in questions]
@@ -160,17 +178,18 @@ class DecoderBatches:
       [question.prompt.inputs[start:] for question in questions],
       trees,
       start=start,
-      rows=rows,
-      length=length,
+      row_of=row_of,
+      shape=shape,
+      prompts=padded_length(len(questions), _PROMPT_STEPS, finest=2),
       nodes=1 << (padded_nodes(trees) - 1).bit_length(),
       attention=self._model.attention,
     )
     return choice_scores(trees, self._model.score(cached(prefix), batch))
 
   def _generate(
-    self, questions: list[Question], rows: int, length: int
+    self, questions: list[Question], shape: tuple[int, int]
   ) -> list[np.ndarray]:
-    inputs, lengths = np.zeros((rows, length), np.int32), np.ones(rows, np.int32)
+    inputs, lengths = np.zeros(shape, np.int32), np.ones(shape[0], np.int32)
     for row, question in enumerate(questions):
       lengths[row] = len(question.prompt.inputs)
       inputs[row, : lengths[row]] = question.prompt.inputs
@@ -239,9 +258,40 @@ def padded_length(tokens: int, steps: int, finest: int = 8) -> int:
   return -(-tokens // step) * step
 
 
-def _count_rows(most: int, questions: int) -> int:
-  """A power of two: at most `most`, and at most a third more than the questions."""
+def _finest(questions: Sequence[Question]) -> int:
+  return _COARSE if len(questions) < _FEW else _FINE
+
+
+def fill_rows(sizes: Sequence[int], length: int, most: int) -> tuple[list[int], int]:
+  """Puts prompts into the rows of one batch, in their order.
+
+  Args:
+    sizes: tokens of each prompt; none has more than `length`.
+    length: tokens of a row.
+    most: most rows of the batch.
+
+  Returns:
+    The row of each prompt, of as many of the first ones as the batch takes; and the
+    number of rows, of which some may be empty.
+  """
+  row_of, filled = [], []
+  for size in sizes:
+    if not filled or filled[-1] + size > length:
+      if len(filled) == most:
+        break
+      filled.append(0)
+    filled[-1] += size
+    row_of.append(len(filled) - 1)
+  rows = _count_rows(filled, length, most)
+  return [row for row in row_of if row < rows], rows
+
+
+def _count_rows(sizes: Sequence[int], length: int, most: int) -> int:
+  """The largest power of two that leaves few of the rows empty; see `_FILLED`."""
   rows = 1
-  while 2 * rows <= most and 3 * 2 * rows <= 4 * questions:
+  while 2 * rows <= most:
+    filled = sum(min(size + _NEARLY, length) for size in sizes[: 2 * rows])
+    if filled < _FILLED * 2 * rows * length:
+      break
     rows *= 2
   return rows

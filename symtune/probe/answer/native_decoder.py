@@ -44,7 +44,7 @@ class NativeDecoder:
       return empty_cache(self.network.config, batch=1, slots=0)
     return _jit_read(self.network, self.params, tokens, jnp.int32(count), slots)
 
-  def score(self, prefix: Cache, rows: TreeRows) -> Float[np.ndarray, "rows edges"]:
+  def score(self, prefix: Cache, rows: TreeRows) -> Float[np.ndarray, "prompts edges"]:
     """Log p(token) of each edge, in nats."""
     return np.asarray(_jit_score(self.network, self.params, prefix, rows))
 

@@ -33,7 +33,9 @@ def _whole(read, network, params, prompt, candidate, is_prefix=None) -> float:
   return float(log_p[places, np.asarray(candidate)].sum())
 
 
-def _score(network, params, prefix, rests, candidates, *, is_padded=True):
+def _score(
+  network, params, prefix, rests, candidates, *, is_padded=True, is_packed=False
+):
   """Log p of each candidate of each prompt, behind a prefix that all share.
 
   With padding, all calls have the same shapes, so that little is compiled.
@@ -41,16 +43,28 @@ def _score(network, params, prefix, rests, candidates, *, is_padded=True):
   trees = [make_tree(some) for some in candidates]
   rests = [np.asarray(rest, np.int32) for rest in rests]
   start, nodes = len(prefix), padded_nodes(trees)
-  rows, length = len(rests), max(map(row_length, rests, trees))
+  rows = prompts = len(rests)
+  length = max(map(row_length, rests, trees))
   tokens, slots = np.asarray([prefix], np.int32), start
   if is_padded:
-    rows, length, nodes, slots = 4, 24, 16, 9
+    rows, length, prompts, nodes, slots = 4, 24, 4, 16, 9
     tokens = np.full((1, 6), 9, np.int32)
     tokens[0, :start] = prefix
   cache = empty_cache(network.config, batch=1, slots=0)
   if start:
     cache = _READ(network, params, jnp.asarray(tokens), jnp.int32(start), slots)
-  batch = tree_rows(rests, trees, start=start, rows=rows, length=length, nodes=nodes)
+  row_of = range(len(rests))
+  if is_packed:
+    rows, length, row_of = 2, rows * length, [0] * len(rests)
+  batch = tree_rows(
+    rests,
+    trees,
+    start=start,
+    row_of=row_of,
+    shape=(rows, length),
+    prompts=prompts,
+    nodes=nodes,
+  )
   edges = np.asarray(_SCORE(network, params, cache, batch))
   return [
     [float(row[: len(m)][m].sum()) for m in tree.members]
@@ -61,7 +75,9 @@ def _score(network, params, prefix, rests, candidates, *, is_padded=True):
 def test_rows_are_those_drawn():
   tree = make_tree([[8, 9, 1], [8, 7, 1], [9, 1]])
   rest = np.asarray([3, 4], np.int32)
-  rows = tree_rows([rest], [tree], start=2, rows=2, length=7, nodes=8)
+  rows = tree_rows(
+    [rest], [tree], start=2, row_of=[0], shape=(2, 7), prompts=1, nodes=8
+  )
   assert row_length(rest, tree) == 6
   assert rows.tokens.tolist() == [[3, 4, 8, 9, 7, 9, 0], [0] * 7]
   assert rows.positions[0, :6].tolist() == [2, 3, 4, 5, 5, 4]
@@ -81,13 +97,31 @@ def test_rows_are_those_drawn():
   assert rows.edge_tokens[0, :7].tolist() == [8, 9, 1, 7, 1, 9, 1]
 
 
+def test_prompts_of_a_row_stand_behind_each_other():
+  trees = [make_tree([[8, 1], [9, 1]]), make_tree([[7, 6, 1]])]
+  rests = [np.asarray(rest, np.int32) for rest in ([3, 4], [5, 2])]
+  rows = tree_rows(
+    rests, trees, start=2, row_of=[1, 1], shape=(2, 9), prompts=3, nodes=8
+  )
+  assert rows.tokens.tolist() == [[0] * 9, [3, 4, 8, 9, 5, 2, 7, 6, 0]]
+  assert rows.positions[1].tolist() == [2, 3, 4, 4, 2, 3, 4, 5, 0]
+  first = [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 0, 1]]
+  expected = np.eye(9, dtype=int)
+  expected[:4, :4], expected[4:8, 4:8] = first, np.tri(4)
+  assert rows.visible[1].astype(int).tolist() == expected.tolist()
+  places = rows.places.tolist()
+  assert (places[0][:3], places[1][:3]) == ([10, 11, 12], [14, 15, 16])
+  assert places[2] == [0] * 8
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
 @pytest.mark.parametrize("start", [0, 4])
-def test_a_tree_scores_as_whole_rows_do(family, read, start):
+def test_a_tree_scores_as_whole_rows_do(family, read, start, is_packed):
   network, params = family
   prefix = [5, 6, 7, 8][:start]
   rests = [[3, 4, 2], [9, 10, 11, 12, 3]]
   candidates = [[[8, 9, 1], [8, 7, 1], [9, 1], [1]], [[2, 1], [4, 1, 1]]]
-  found = _score(network, params, prefix, rests, candidates)
+  found = _score(network, params, prefix, rests, candidates, is_packed=is_packed)
   for rest, some, scores in zip(rests, candidates, found, strict=True):
     expected = [
       _whole(read, network, params, [*prefix, *rest], candidate) for candidate in some
@@ -95,7 +129,8 @@ def test_a_tree_scores_as_whole_rows_do(family, read, start):
     np.testing.assert_allclose(scores, expected, **CLOSE)
 
 
-def test_a_prompt_seen_in_both_directions_scores_as_in_tuning(family, read):
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_prompt_seen_in_both_directions_scores_as_in_tuning(family, read, is_packed):
   network, params = family
   rests = [[3, 4, 2], [9, 10, 11, 12, 3]]
   candidates = [[[8, 9, 1], [8, 7, 1], [9, 1]], [[2, 1], [4, 1, 1]]]
@@ -104,8 +139,9 @@ def test_a_prompt_seen_in_both_directions_scores_as_in_tuning(family, read):
     [np.asarray(rest, np.int32) for rest in rests],
     trees,
     start=0,
-    rows=2,
-    length=12,
+    row_of=[0, 0] if is_packed else [0, 1],
+    shape=(1, 24) if is_packed else (2, 12),
+    prompts=2,
     nodes=padded_nodes(trees),
     attention=PromptAttention.PREFIX,
   )
@@ -130,7 +166,13 @@ def test_padding_may_exceed_the_positions_that_are_learned(make_family):
   cache = _READ(network, params, jnp.asarray(tokens), jnp.int32(4), 32)
   trees = [make_tree(candidates)]
   batch = tree_rows(
-    [np.asarray(rest, np.int32)], trees, start=4, rows=1, length=24, nodes=8
+    [np.asarray(rest, np.int32)],
+    trees,
+    start=4,
+    row_of=[0],
+    shape=(1, 24),
+    prompts=1,
+    nodes=8,
   )
   (edges,) = np.asarray(_SCORE(network, params, cache, batch))
   found = [float(edges[: len(m)][m].sum()) for m in trees[0].members]
@@ -192,8 +234,9 @@ def test_few_logits_exist_at_once_and_change_nothing(make_family, monkeypatch):
         [np.asarray([1, 2], np.int32)] * 6,
         [make_tree([[5, 1]])] * 6,
         start=0,
-        rows=6,
-        length=8,
+        row_of=range(6),
+        shape=(6, 8),
+        prompts=6,
         nodes=8,
       ),
     )
