@@ -77,14 +77,20 @@ def grouped_attention(
   """
   batch, length, heads, width = query.shape
   groups = key.shape[2]
-  grouped = query.reshape(batch, length, groups, heads // groups, width)
+  repeats = heads // groups
+  # Heads of a group stand in the same matrix, so that each group has one product and
+  # its logits are never transposed.
+  by_place = query.reshape(batch, length, groups, repeats, width)
+  grouped = by_place.transpose(0, 2, 3, 1, 4).reshape(batch, groups, -1, width)
   logits = jnp.einsum(
-    "bqgrd,bkgd->bgrqk", grouped, key, preferred_element_type=jnp.float32
-  )
-  visible = jnp.broadcast_to(mask[:, None, None, :, :], logits.shape)
+    "bgqd,bkgd->bgqk", grouped, key, preferred_element_type=jnp.float32
+  ).reshape(batch, groups, repeats, length, key.shape[1])
+  visible = mask[:, None, None, :, :]
   weights = jax.nn.softmax(jnp.where(visible, logits * scale, MASKED_LOGIT))
-  found = jnp.einsum("bgrqk,bkgd->bqgrd", weights.astype(value.dtype), value)
-  return found.reshape(query.shape)
+  flat = weights.astype(value.dtype).reshape(batch, groups, repeats * length, -1)
+  found = jnp.einsum("bgqk,bkgd->bgqd", flat, value)
+  by_group = found.reshape(batch, groups, repeats, length, width)
+  return by_group.transpose(0, 3, 1, 2, 4).reshape(query.shape)
 
 
 class GroupedAttention(nn.Module):
