@@ -10,7 +10,8 @@ token and for the last one only. The two take turns, and the best time counts.
 
 With --data, which holds the rows of the paper's evaluation tasks, nothing is timed:
 logits and eight greedy tokens are compared after few-shot prompts of these tasks. Where
-the two differ by more than 1e-3, Transformers in float64 tells how exact each is.
+the two differ by more than 1e-3, Transformers with float64 weights tells how exact each
+is; its norms and angles stay float32.
 """
 
 import argparse
@@ -157,7 +158,7 @@ class Theirs:
       return self.model(ids, logits_to_keep=int(only_last)).logits.numpy()
 
   def exact(self, tokens: np.ndarray) -> np.ndarray:
-    """Logits of a whole row, computed in float64."""
+    """Logits of a whole row, whose matrix products are float64."""
     import torch
 
     with torch.inference_mode():
@@ -236,11 +237,12 @@ def largest(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def show_large(both: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> None:
-  """Prints where the two sides differ much, and how far each is from float64."""
+  """Prints where the two sides differ much, and how far each is from `exact`."""
   for place in np.flatnonzero(both > LARGE):
     print(
-      f"place {place}: the two differ by {both[place]:.1e}; from float64 symtune by "
-      f"{ours[place]:.1e} and Transformers by {theirs[place]:.1e}"
+      f"place {place}: the two differ by {both[place]:.1e}; from Transformers with "
+      f"float64 weights symtune by {ours[place]:.1e} and Transformers by "
+      f"{theirs[place]:.1e}"
     )
 
 

@@ -132,7 +132,7 @@ class _Spy:
   def __init__(self, model):
     self._model = model
     self.identity, self.attention = model.identity, PromptAttention.CAUSAL
-    self.prefixes, self.prompts, self.shapes = [], 0, []
+    self.prefixes, self.prompts, self.shapes, self.nodes = [], 0, [], []
 
   def read_prefix(self, tokens, count, slots):
     self.prefixes.append(count)
@@ -141,6 +141,7 @@ class _Spy:
   def score(self, prefix, rows):
     self.prompts += int((rows.edge_tokens.max(axis=1) > 0).sum())
     self.shapes.append(rows.tokens.shape)
+    self.nodes.append(rows.places.size)
     return self._model.score(prefix, rows)
 
   def generate(self, inputs, lengths, ends, max_length):
@@ -230,6 +231,32 @@ def test_batches_are_bounded_and_depend_on_the_questions_alone(vocab, items):
   assert first == again[::-1]
   assert spies[0].shapes == spies[1].shapes
   assert all(rows * length <= 512 for rows, length in spies[0].shapes)
+
+
+def test_prompts_that_cannot_share_a_row_are_not_padded_for_it(vocab, items):
+  first, spy = items[0].prompt, _Spy(_Adds())
+  asked = []
+  for i in range(8):
+    turns = (*first.turns[:-1], ("Input: ", f"number {i} " * 15, "\nOutput:"))
+    prompt = dataclasses.replace(first, turns=turns)
+    asked.append(dataclasses.replace(items[0], prompt=prompt))
+  _scorer(spy, vocab, tokens_per_batch=4096)(asked)
+  tokenizer = CausalTokenizer(vocab)
+  prompts = [tokenizer.tokenize(item.prompt) for item in asked]
+  (size,) = {len(p.inputs) - p.query_start for p in prompts}
+  assert 128 < size < 192
+  assert spy.shapes == [(8, 192)]
+
+
+def test_a_wide_tree_makes_batches_of_few_prompts(vocab, items):
+  choices = tuple(f"{i:03d}" for i in range(64))
+  wide, *narrow = _same_exemplars(items)[:10]
+  wide = dataclasses.replace(
+    wide, prompt=dataclasses.replace(wide.prompt, choices=choices)
+  )
+  spy = _Spy(_Adds())
+  _scorer(spy, vocab, max_inputs=800, tokens_per_batch=1024)([wide, *narrow])
+  assert max(spy.nodes) <= 1024
 
 
 def test_what_is_cached_is_not_read_again(vocab, items):

@@ -45,7 +45,7 @@ class TreeRows(NamedTuple):
   """Rows of the module's docstring, padded to one size, as input of the network.
 
   Padding tokens attend only to themselves and the prefix; padding edges predict token 0
-  from node 0.
+  from node 0, and the nodes of padding prompts are the first token of all.
   """
 
   tokens: Int[np.ndarray, "rows length"]

@@ -60,7 +60,8 @@ def choice_scores(trees: Sequence[TokenTree], edges: np.ndarray) -> list[np.ndar
 
   Args:
     trees: of the questions.
-    edges: log p(token) of the trees' edges, [rows, edges]; later rows are padding.
+    edges: log p(token) of the trees' edges, [prompts, edges]; later prompts are
+      padding.
   """
   return [
     # Not a matrix product: 0 times NaN or infinity would spread to other candidates.

@@ -4,8 +4,8 @@ Questions whose prompts have the same exemplars form a group: the exemplars are 
 once, and the queries are read after them in rows of similar length. A prompt that
 shares its exemplars with no other is read whole.
 
-Rows have few lengths, and batches one number of rows per doubling, so that few shapes
-are compiled.
+Rows have few lengths, and batches have one number of rows and two numbers of prompts
+per doubling, so that few shapes are compiled.
 """
 
 import functools
@@ -22,7 +22,7 @@ from symtune.data.tokens.causal import CausalPrompt, CausalTokenizer
 from symtune.model.decoder.config import PromptAttention
 from symtune.model.decoder.generate import NO_TOKEN, Ends
 from symtune.model.decoder.score import TreeRows, row_length, tree_rows
-from symtune.model.token_tree import padded_nodes
+from symtune.model.token_tree import TokenTree, padded_nodes
 from symtune.probe.answer.batches import Batch, Question, Trees, choice_scores
 from symtune.probe.probe import AnswerKind
 
@@ -33,7 +33,7 @@ _FEW, _FINE, _COARSE = 32, 16, 64
 # programs take four times as long to compile, and of what rows have in common.
 _ROW_STEPS, _WRITTEN_STEPS, _SLOT_STEPS = 16, 4, 2
 _PROMPT_STEPS = 2  # numbers of prompts of a batch, per doubling, too
-_SHARED_ROW = 256  # tokens of a row that shorter prompts share
+_SHARED_ROW = 256  # most tokens of a row that is longer than its longest prompt
 # At least this share of a batch's rows is filled, but for a few tokens.
 _FILLED, _NEARLY = 0.75, 64
 _WORD = "a"  # what stands around a blank line
@@ -121,17 +121,21 @@ class DecoderBatches:
     questions: Sequence[Question],
   ) -> list[Batch]:
     """Ranked questions in batches, longest first, in rows that short ones share."""
+    if not questions:
+      return []
     start, finest = len(prefix), _finest(questions)
     lengths = {
       q.key: row_length(q.prompt.inputs[start:], self._trees.of(q)) for q in questions
     }
     order = sorted(questions, key=lambda q: (-lengths[q.key], q.key))
     sizes = [lengths[q.key] for q in order]
+    # The widest tree says how many nodes each prompt gets, and all nodes have logits.
+    prompts = self._most_rows(_count_nodes([self._trees.of(q) for q in order]))
     batches = []
     while order:
-      shared = min(_SHARED_ROW, sum(sizes))
-      length = padded_length(max(sizes[0], shared), _ROW_STEPS, finest)
-      row_of, rows = fill_rows(sizes, length, self._most_rows(length))
+      shared = _row_tokens(sizes, min(_SHARED_ROW, self._tokens_per_batch))
+      length = padded_length(shared, _ROW_STEPS, finest)
+      row_of, rows = fill_rows(sizes[:prompts], length, self._most_rows(length))
       taken = len(row_of)
       part, order, sizes = order[:taken], order[taken:], sizes[taken:]
       answer = functools.partial(
@@ -155,6 +159,7 @@ class DecoderBatches:
     return batches
 
   def _most_rows(self, length: int) -> int:
+    """How many rows of this length are within the tokens of a batch, or one."""
     return max(1, self._tokens_per_batch // length)
 
   def _read(self, prefix: Int[np.ndarray, " start"]) -> Any:
@@ -181,7 +186,7 @@ class DecoderBatches:
       row_of=row_of,
       shape=shape,
       prompts=padded_length(len(questions), _PROMPT_STEPS, finest=2),
-      nodes=1 << (padded_nodes(trees) - 1).bit_length(),
+      nodes=_count_nodes(trees),
       attention=self._model.attention,
     )
     return choice_scores(trees, self._model.score(cached(prefix), batch))
@@ -260,6 +265,21 @@ def padded_length(tokens: int, steps: int, finest: int = 8) -> int:
 
 def _finest(questions: Sequence[Question]) -> int:
   return _COARSE if len(questions) < _FEW else _FINE
+
+
+def _count_nodes(trees: Sequence[TokenTree]) -> int:
+  """Nodes for each of these trees: a power of two."""
+  return 1 << (padded_nodes(trees) - 1).bit_length()
+
+
+def _row_tokens(sizes: Sequence[int], most: int) -> int:
+  """Tokens of the first prompt, and of those behind it that fit within `most`."""
+  total = sizes[0]
+  for size in sizes[1:]:
+    if total + size > most:
+      break
+    total += size
+  return total
 
 
 def fill_rows(sizes: Sequence[int], length: int, most: int) -> tuple[list[int], int]:
