@@ -130,12 +130,12 @@ class DecoderBatches:
     order = sorted(questions, key=lambda q: (-lengths[q.key], q.key))
     sizes = [lengths[q.key] for q in order]
     # The widest tree says how many nodes each prompt gets, and all nodes have logits.
-    prompts = self._most_rows(_count_nodes([self._trees.of(q) for q in order]))
+    prompts = self._within_batch(_count_nodes([self._trees.of(q) for q in order]))
     batches = []
     while order:
       shared = _row_tokens(sizes, min(_SHARED_ROW, self._tokens_per_batch))
       length = padded_length(shared, _ROW_STEPS, finest)
-      row_of, rows = fill_rows(sizes[:prompts], length, self._most_rows(length))
+      row_of, rows = fill_rows(sizes[:prompts], length, self._within_batch(length))
       taken = len(row_of)
       part, order, sizes = order[:taken], order[taken:], sizes[taken:]
       answer = functools.partial(
@@ -151,16 +151,16 @@ class DecoderBatches:
     batches = []
     while order:
       length = padded_length(len(order[0].prompt.inputs), _WRITTEN_STEPS, finest)
-      most = self._most_rows(length)
+      most = self._within_batch(length)
       rows = _count_rows([len(q.prompt.inputs) for q in order[:most]], length, most)
       part, order = order[:rows], order[rows:]
       answer = functools.partial(self._generate, part, (rows, length))
       batches.append(Batch(questions=part, answer=answer))
     return batches
 
-  def _most_rows(self, length: int) -> int:
-    """How many rows of this length are within the tokens of a batch, or one."""
-    return max(1, self._tokens_per_batch // length)
+  def _within_batch(self, size: int) -> int:
+    """How many rows of this size, or prompts with as many nodes, are a batch."""
+    return max(1, self._tokens_per_batch // size)
 
   def _read(self, prefix: Int[np.ndarray, " start"]) -> Any:
     length = padded_length(len(prefix), _ROW_STEPS, _COARSE) if len(prefix) else 0
